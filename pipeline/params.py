@@ -1,66 +1,238 @@
-"""The one reader of params.yaml."""
+"""The one reader of params.yaml: typed, and shown to each stage only as far as dvc.yaml says.
 
-from typing import Literal
+Whatever is wrong is told before any work starts: the key, the value, and what is allowed.
+"""
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ("ensemble", "folder")
+
+
+def registered(kind: str) -> tuple[str, ...]:
+    """The names in models/<kind>: a module each, so that none must be imported to know them."""
+    return tuple(sorted(p.stem for p in (ROOT / "models" / kind).glob("*.py") if not p.stem.startswith("_")))
+
+
+def one_of(*names: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if value not in names:
+            near = difflib.get_close_matches(value, names, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(f"unknown name; {hint}allowed: {', '.join(names)}")
+        return value
+
+    return AfterValidator(check)
+
+
+AudioEncoder = Annotated[str, one_of(*registered("audio"))]
+VideoEncoder = Annotated[str, one_of(*registered("video"))]
+Loss = Annotated[str, one_of(*registered("losses"))]
+Matcher = Annotated[str, one_of(*registered("matchers"))]
+Task = Annotated[str, one_of(*registered("tasks"))]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class EnsembleParams(Section):
-    clips: int = Field(400, ge=16, le=100_000)
-    broken: float = Field(0.05, ge=0, le=0.5)
+    """The embedded data: how many clips, and the share of them that is broken as files in the wild are."""
+
+    clips: int = Field(ge=16, le=1_000_000)
+    broken: float = Field(ge=0, le=0.5)
 
 
 class DataParams(Section):
-    source: Literal["ensemble", "folder"] = "ensemble"
-    folder: str = "videos"
-    clip_seconds: float = Field(4.0, gt=0, le=3600)
-    shard_size: int = Field(64, ge=1, le=100_000)
-    ensemble: EnsembleParams = EnsembleParams()
+    source: Annotated[str, one_of(*SOURCES)]
+    folder: str = Field(min_length=1)
+    clip_seconds: float = Field(gt=0, le=3600)  # what a clip's features cover, from its start
+    shard_size: int = Field(ge=1, le=100_000)
+    ensemble: EnsembleParams
 
 
 class AudioParams(Section):
-    sample_rate: int = Field(16000, ge=4000, le=192_000)
-    feature: Literal["mel", "stft", "log_spectrogram", "log_frequency", "fbank"] = "mel"
-    n_fft: int = Field(512, ge=16, le=65536)
-    win_length: int = Field(400, ge=16)
-    hop_length: int = Field(160, ge=1)
-    n_mels: int = Field(64, ge=1, le=1024)
-    fmin: float = Field(50.0, ge=0)
-    fmax: float | None = Field(8000.0, gt=0)
-    window_seconds: float = Field(1.0, gt=0)
+    """Sound and its features, in librosa's words."""
+
+    sample_rate: int = Field(ge=4000, le=192_000)
+    feature: Annotated[str, one_of("mel", "stft", "log_spectrogram", "log_frequency", "fbank")]
+    n_fft: int = Field(ge=16, le=65_536)
+    win_length: int = Field(ge=16)
+    hop_length: int = Field(ge=1)
+    n_mels: int = Field(ge=1, le=1024)
+    fmin: float = Field(ge=0)
+    fmax: float | None = Field(gt=0)  # null: half the sample rate
+    window_seconds: float = Field(gt=0)  # what a model hears at once
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _fits(self) -> "AudioParams":
+        nyquist = self.sample_rate / 2
         if self.hop_length > self.win_length:
             raise ValueError(f"hop_length {self.hop_length} is larger than win_length {self.win_length}")
         if self.win_length > self.n_fft:
             raise ValueError(f"win_length {self.win_length} is larger than n_fft {self.n_fft}")
-        top = self.fmax or self.sample_rate / 2
-        if top > self.sample_rate / 2:
-            raise ValueError(f"fmax {top} is above half of sample_rate {self.sample_rate}")
-        if self.fmin >= top:
-            raise ValueError(f"fmin {self.fmin} is not below fmax {top}")
+        if (self.fmax or 0) > nyquist:
+            raise ValueError(f"fmax {self.fmax:g} is above half of sample_rate {self.sample_rate}")
+        if self.fmin >= (self.fmax or nyquist):
+            raise ValueError(f"fmin {self.fmin:g} is not below fmax {self.fmax or nyquist:g}")
         return self
 
 
 class VideoParams(Section):
-    frames: int = Field(8, ge=1, le=1024)
-    height: int = Field(112, ge=16, le=2160)
-    width: int = Field(112, ge=16, le=3840)
-    window_frames: int = Field(1, ge=1)
+    frames: int = Field(ge=1, le=10_000)  # stored for each clip, evenly spaced; 1 is the middle frame
+    height: int = Field(ge=16, le=4320)
+    width: int = Field(ge=16, le=7680)
+    window_frames: int = Field(ge=1)  # what a model sees at once: the frames nearest the window's middle
+
+    @model_validator(mode="after")
+    def _fits(self) -> "VideoParams":
+        if self.window_frames > self.frames:
+            raise ValueError(f"window_frames {self.window_frames} is more than frames {self.frames}")
+        return self
 
 
 class SplitParams(Section):
-    by: Literal["video", "subject"] = "video"
-    val: float = Field(0.15, ge=0, lt=1)
-    test: float = Field(0.15, gt=0, lt=1)
+    by: Annotated[str, one_of("video", "subject")]
+    val: float = Field(gt=0, lt=1)
+    test: float = Field(gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "SplitParams":
+        if self.val + self.test >= 1:
+            raise ValueError(f"val {self.val:g} and test {self.test:g} leave nothing to train on")
+        return self
+
+
+class EvaluateParams(Section):
+    bootstrap: int = Field(ge=100, le=100_000)  # resamples behind each 95% interval
 
 
 class EngineParams(Section):
-    name: Literal["local"] = "local"
-    workers: int | None = Field(None, ge=1)
-    timeout: float = Field(60.0, gt=0)
+    """Where the data stages run. Nothing here changes what comes out."""
+
+    name: Literal["local"]
+    workers: int | None = Field(ge=1, le=1024)  # null: one for each core
+    timeout: float = Field(gt=0)  # seconds that one clip may take
+
+
+class GridParams(Section):
+    audio_encoder: list[AudioEncoder] = Field(min_length=1)
+    video_encoder: list[VideoEncoder] = Field(min_length=1)
+    loss: list[Loss] = Field(min_length=1)
+    epochs: int = Field(ge=1)
+
+
+class Params(Section):
+    task: Task
+    audio_encoder: AudioEncoder
+    video_encoder: VideoEncoder
+    loss: Loss
+    matcher: Matcher
+    pairing: Annotated[str, one_of("clip", "category")]
+    label: Annotated[str, one_of("category", "subject")]
+    seed: int = Field(ge=0, lt=2**32)
+    data: DataParams
+    audio: AudioParams
+    video: VideoParams
+    split: SplitParams
+    evaluate: EvaluateParams
+    engine: EngineParams
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Params":
+        if self.audio.window_seconds > self.data.clip_seconds:
+            raise ValueError(
+                f"audio.window_seconds {self.audio.window_seconds:g} is longer than "
+                f"data.clip_seconds {self.data.clip_seconds:g}"
+            )
+        return self
+
+
+def read(path: str | Path = "params.yaml") -> Params:
+    """All parameters, checked. Raises UserError with one line for each thing that is wrong."""
+    try:
+        with open(path, encoding="utf-8") as f:
+            values = yaml.safe_load(f)
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read ({e.strerror}): run from the project's root") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        raise UserError(f"{path}: not YAML: {' '.join(str(e).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: should be a mapping of keys to values")
+    try:
+        return Params.model_validate(values)
+    except ValidationError as e:
+        raise UserError("\n".join(f"{path}: {line}" for line in _explain(e, values))) from None
+
+
+def _explain(error: ValidationError, values: dict) -> Iterator[str]:
+    for e in error.errors():
+        key = ".".join(str(part) for part in e["loc"])
+        if e["type"] == "extra_forbidden":
+            *parents, last = e["loc"]
+            model: Any = Params
+            for parent in parents:
+                model = model.model_fields[parent].annotation
+            near = difflib.get_close_matches(str(last), model.model_fields, n=1)
+            yield f"{key}: unknown key; " + (f"did you mean {near[0]}? " if near else "") + f"known: {', '.join(model.model_fields)}"
+        elif e["type"] == "missing":
+            yield f"{key}: missing: every key must stand in the file"
+        else:
+            message = e["msg"].removeprefix("Value error, ")
+            value = f"{e['input']!r}: " if not isinstance(e["input"], dict) else ""
+            yield f"{key + ': ' if key else ''}{value}{message[0].lower()}{message[1:]}"
+
+
+class View:
+    """Parameters as far as one stage may read them.
+
+    dvc.yaml lists each stage's keys, so that DVC knows what makes it stale; a key that is read without being
+    listed there would make results that DVC takes for up to date. Reading one is a defect and raises KeyError.
+    """
+
+    __slots__ = ("_keys", "_path", "_stage", "_value")
+
+    def __init__(self, value: BaseModel, stage: str, keys: tuple[str, ...], path: str = "") -> None:
+        self._value, self._stage, self._keys, self._path = value, stage, keys, path
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        value = getattr(self._value, name)
+        key = f"{self._path}.{name}".lstrip(".")
+        if any(key == k or key.startswith(f"{k}.") for k in self._keys):
+            return value
+        if isinstance(value, BaseModel) and any(k.startswith(f"{key}.") for k in self._keys):
+            return View(value, self._stage, self._keys, key)
+        raise KeyError(f"stage {self._stage} reads {key}, which dvc.yaml does not list for it")
+
+    def listed(self) -> dict[str, Any]:
+        """Every listed key with its value, as plain data."""
+        plain: dict[str, Any] = {}
+        for key in self._keys:
+            value: Any = self._value
+            for part in key.split("."):
+                value = getattr(value, part)
+            plain[key] = value.model_dump() if isinstance(value, BaseModel) else value
+        return plain
+
+
+def load(stage: str, path: str | Path = "params.yaml", dvc_yaml: str | Path = ROOT / "dvc.yaml") -> Any:
+    """The parameters as `stage` may read them (typed as Any: it stands for a Params)."""
+    return View(read(path), stage, tuple(stage_entry(stage, dvc_yaml).get("params", [])))
+
+
+def stage_entry(stage: str, dvc_yaml: str | Path = ROOT / "dvc.yaml") -> dict:
+    """What dvc.yaml says of a stage, as written (templates not filled in)."""
+    with open(dvc_yaml, encoding="utf-8") as f:
+        return yaml.safe_load(f)["stages"][stage]
+
+

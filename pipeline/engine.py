@@ -1,0 +1,214 @@
+"""Runs one step over the shards of a clip table, in worker processes.
+
+A worker that dies or hangs costs its shard a retry clip by clip, each alone under a time limit, and the clip
+that did it becomes a row with a reason. Everything else in the shard comes out as it would have.
+"""
+
+import errno
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import TimeoutError as OutOfTime
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+from pebble import ProcessExpired, ProcessPool
+
+from pipeline.errors import UserError
+from pipeline.outcome import OK, Outcome, failed
+from pipeline.progress import Progress
+from pipeline.shards import Shards, digest, read_index
+
+Step = Callable[[list[dict], list], Iterable[Outcome]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a data stage is made of.
+
+    step: one Outcome per clip, in order; it sees only clips that the stage before brought out ok.
+    made_from: what all its shards depend on, beside clips and the stage before: parameters and code.
+    upstream: the shards whose values it takes; None where it starts from the clip table.
+    facts: for each clip what the clip table does not tell (size and time of media outside).
+    opener: turns upstream values into what the step takes, as a context manager.
+    """
+
+    name: str
+    step: Step
+    shards: Shards
+    made_from: str
+    upstream: Shards | None = None
+    facts: list | None = None
+    opener: Callable | None = None
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One shard, as a worker gets it."""
+
+    job: Job
+    shard: int
+    clips: list[dict]
+    keys: list[str]
+    carried: list[Outcome | None]  # those that the stage before did not bring out ok
+    kept: list  # rows of an earlier run that are still right
+
+    def __call__(self) -> list[dict]:
+        outcomes = self.known()
+        todo = [i for i, o in enumerate(outcomes) if o is None]
+        for i, outcome in zip(todo, self.compute(todo), strict=True):
+            outcomes[i] = outcome
+        return self.write(outcomes)
+
+    def known(self) -> list[Outcome | None]:
+        recalled = self.job.shards.recall(self.kept)
+        return [c or k for c, k in zip(self.carried, recalled, strict=True)]
+
+    def compute(self, which: list[int]) -> list[Outcome]:
+        clips = [self.clips[i] for i in which]
+        if not clips:
+            return []
+        upstream = self.job.upstream.values(self.shard) if self.job.upstream else {}
+        values = [upstream.get(c["clip_id"]) for c in clips]
+        with self.job.opener(values) if self.job.opener else nullcontext(values) as opened:
+            return list(self.job.step(clips, opened))
+
+    def write(self, outcomes: list[Outcome]) -> list[dict]:
+        return self.job.shards.write(self.shard, self.clips, self.keys, outcomes)
+
+
+def _start_worker(parent: int) -> None:
+    """Ctrl-C is the parent's to answer, and a worker must not outlive its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def run(job: Job, clips: list[dict], shard_size: int, engine) -> pa.Table:
+    """Bring `job`'s shards up to date with `clips` and return the index, a row for every clip.
+
+    `engine` is the section of params.yaml. Raises UserError where the disk is full or the stage before has
+    not been run for these clips.
+    """
+    began = time.monotonic()
+    tasks = _plan(job, clips, shard_size)
+    todo = job.shards.prepare([t.keys for t in tasks])
+    reusable = job.shards.reusable()
+    tasks = [replace(tasks[s], kept=[reusable.get(k) for k in tasks[s].keys]) for s in todo]
+    made = sum(c is None and k is None for t in tasks for c, k in zip(t.carried, t.kept, strict=True))
+    try:
+        _run_tasks(job, tasks, engine, total=len(clips), done=len(clips) - sum(len(t.clips) for t in tasks))
+        index = job.shards.finish(-(-len(clips) // shard_size))
+    except OSError as e:
+        if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        where = job.shards.folder
+        raise UserError(f"{where}: {os.strerror(e.errno)}: make room and run again: what is done is kept") from None
+    print(summary(job.name, index["status"].to_pylist(), made, time.monotonic() - began), flush=True)
+    return index
+
+
+def summary(name: str, statuses: list[str], made: int, seconds: float) -> str:
+    """The line that a stage ends with."""
+    counts = Counter(statuses)
+    out = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()) if status != OK)
+    rate = f"{made / max(seconds, 1e-9):.0f} clips/s" if made else "nothing to do"
+    return f"{name}: {len(statuses)} clips in, {counts[OK]} ok{', ' + out if out else ''}; {made} made, {rate}"
+
+
+def _plan(job: Job, clips: list[dict], shard_size: int) -> list[_Task]:
+    before = read_index(job.upstream.folder).to_pylist() if job.upstream else [None] * len(clips)
+    if job.upstream and [b["clip_id"] for b in before] != [c["clip_id"] for c in clips]:
+        raise UserError(f"{job.upstream.folder}: made for other clips than data/clips.parquet: run dvc repro")
+    facts = job.facts or [None] * len(clips)
+    tasks = []
+    for shard, first in enumerate(range(0, len(clips), shard_size)):
+        part = slice(first, first + shard_size)
+        keys, carried = [], []
+        for clip, b, fact in zip(clips[part], before[part], facts[part], strict=True):
+            came = (b["status"], b["detail"], b["digest"]) if b else None
+            keys.append(digest(clip, came, fact, job.made_from))
+            carried.append(failed(b["status"], b["detail"]) if b and b["status"] != OK else None)
+        tasks.append(_Task(job, shard, clips[part], keys, carried, []))
+    return tasks
+
+
+def _run_tasks(job: Job, tasks: list[_Task], engine, total: int, done: int) -> None:
+    if not tasks:
+        return
+    workers = min(engine.workers or os.cpu_count() or 1, len(tasks))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPool(max_workers=workers, context=context, initializer=_start_worker, initargs=[os.getpid()])
+    with Progress(job.name, total, done) as progress, _scratch(job.shards.folder):
+        try:
+            waiting: dict[Future, _Task] = {}
+            queue = iter(tasks)
+            while True:
+                # A few tasks ahead of the workers and no more: a task carries its clips' rows.
+                while len(waiting) < workers + 2 and (task := next(queue, None)) is not None:
+                    limit = engine.timeout + len(task.clips)
+                    waiting[pool.schedule(task, timeout=limit)] = task
+                if not waiting:
+                    break
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    task = waiting.pop(future)
+                    try:
+                        future.result()
+                    except (ProcessExpired, OutOfTime):
+                        _one_by_one(pool, task, engine.timeout)
+                    progress.advance(len(task.clips))
+        except BaseException:
+            pool.stop()
+            raise
+        finally:
+            pool.close() if pool.active else pool.stop()
+            pool.join()
+
+
+def _one_by_one(pool: ProcessPool, task: _Task, timeout: float) -> None:
+    """The retry of a shard on which a worker died or hung: each clip alone."""
+    outcomes = task.known()
+    futures = {i: pool.schedule(task.compute, args=[[i]], timeout=timeout) for i, o in enumerate(outcomes) if o is None}
+    for i, future in futures.items():
+        try:
+            outcomes[i] = future.result()[0]
+        except ProcessExpired as e:
+            outcomes[i] = failed("crashed", f"the decoder crashed ({_cause(e.exitcode)})")
+        except OutOfTime:
+            outcomes[i] = failed("timeout", f"not done after {timeout:g} s (engine.timeout)")
+    task.write(outcomes)
+
+
+def _cause(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        return signal.Signals(-exitcode).name
+    return f"exit status {exitcode}"
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[None]:
+    """Have the workers' temporary files lie in the stage's own folder: the next run clears what a kill leaves."""
+    before = os.environ.get("TMPDIR")
+    path = folder / f".scratch-{os.getpid()}"
+    path.mkdir()
+    os.environ["TMPDIR"] = str(path.resolve())  # inherited by the workers, which start after this
+    try:
+        yield
+    finally:
+        os.environ.pop("TMPDIR")
+        if before is not None:
+            os.environ["TMPDIR"] = before
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,281 @@
+"""Shards and accounts: how a data stage's output lies on disk, and what may be kept of it.
+
+`data/<stage>/00000.npy` (or `.parquet`) holds the values of the clips that came out ok, in the clip table's
+order; `00000.index.parquet` beside it is the shard's account, a row for every clip; `index.parquet` is all
+accounts together. A shard counts as finished when its account is there, so the account is written last.
+
+Every account row carries a `key`: a hash of the clip's row, of what the stage before made of it, of the
+parameters and of the code. A row whose key is still right is kept, wherever in the old shards it stands:
+one new file at the front of a folder moves all others on by one, and costs one clip.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import UserError
+from pipeline.outcome import OK, Outcome
+
+INDEX = "index.parquet"
+OLD = ".old"  # stale shards wait here until the new ones have taken from them what is still right
+RETRIED = ("crashed", "timeout", "unavailable")  # may come out otherwise next time: never kept
+
+ACCOUNT = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("shard", pa.int32()),
+        pa.field("row", pa.int32()),  # in the shard's data; null where the clip is not ok
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),
+        pa.field("key", pa.string(), nullable=False),  # what the value was made from
+        pa.field("digest", pa.string(), nullable=False),  # what the value is
+    ]
+)
+
+FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # Hugging Face datasets' encoded file
+
+
+def digest(*parts: Any) -> str:
+    """A short hash of bytes, arrays and anything that JSON can tell."""
+    h = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            part = np.ascontiguousarray(part).data
+        elif not isinstance(part, bytes):
+            part = json.dumps(part, sort_keys=True, default=str).encode()
+        h.update(part)
+        h.update(b"\0")
+    return h.hexdigest()
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A temporary path that becomes `path` once the block ends well: synced, then renamed."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield part
+        with open(part, "rb+") as f:
+            os.fsync(f.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    with written(path) as part:
+        pq.write_table(table, part)
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Values are arrays of one shape: a `.npy` file, read with mmap."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    suffix = ".npy"
+
+    def write(self, path: Path, clip_ids: list[str], values: list[np.ndarray]) -> None:
+        # A plain write and not a memory map: a full disk is then an error and not a SIGBUS.
+        with open(path, "wb") as f:
+            header = {"descr": np.dtype(self.dtype).str, "fortran_order": False}
+            np.lib.format.write_array_header_1_0(f, header | {"shape": (len(values), *self.shape)})
+            for value in values:
+                if value.shape != self.shape or value.dtype != np.dtype(self.dtype):
+                    raise ValueError(f"expected {self.shape} {self.dtype}, got {value.shape} {value.dtype}")
+                f.write(np.ascontiguousarray(value).data)
+
+    def read(self, path: Path) -> np.ndarray:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if array.shape[1:] != self.shape or array.dtype != np.dtype(self.dtype):
+            raise UserError(f"{path}: holds {array.shape[1:]} {array.dtype}, not {self.shape} {self.dtype}")
+        return array
+
+    @staticmethod
+    def digest(value: np.ndarray) -> str:
+        return digest(value)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Values are encoded files: a Parquet file with the columns that Hugging Face `datasets` plays.
+
+    With one column (`audio`) a value is its bytes. With several, a value is a dictionary of
+    `{"bytes": ..., "path": ...}`; bytes are null where the file is read where it lies.
+    """
+
+    columns: tuple[str, ...]
+    suffix = ".parquet"
+
+    def write(self, path: Path, clip_ids: list[str], values: list[Any]) -> None:
+        types = {"audio": {"_type": "Audio"}, "video": {"_type": "Video"}}
+        features = {"clip_id": {"dtype": "string", "_type": "Value"}} | {c: types[c] for c in self.columns}
+        schema = pa.schema(
+            [("clip_id", pa.string()), *((c, FILE) for c in self.columns)],
+            metadata={"huggingface": json.dumps({"info": {"features": features}})},
+        )
+        if len(self.columns) == 1:
+            values = [{self.columns[0]: {"bytes": v, "path": f"{i}.wav"}} for i, v in zip(clip_ids, values, strict=True)]
+        rows = [{"clip_id": i, **v} for i, v in zip(clip_ids, values, strict=True)]
+        # The bytes are compressed media already.
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="none")
+
+    def read(self, path: Path) -> list[Any]:
+        table = pq.read_table(path, columns=list(self.columns))
+        if len(self.columns) == 1:
+            return [v["bytes"] for v in table[self.columns[0]].to_pylist()]
+        return table.to_pylist()
+
+    @staticmethod
+    def digest(value: Any) -> str:
+        return digest(value) if isinstance(value, bytes) else digest(*_flat(value))
+
+
+def _flat(value: dict) -> Iterator[Any]:
+    for column, file in sorted(value.items()):
+        yield from (column, (file or {}).get("bytes") or b"", (file or {}).get("path"))
+
+
+Store = Arrays | Files
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The output folder of one data stage."""
+
+    folder: Path
+    store: Store
+    extra: tuple[tuple[str, pa.DataType], ...] = ()  # further columns of the accounts
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([*ACCOUNT, *(pa.field(n, t) for n, t in self.extra)])
+
+    def data(self, shard: int) -> Path:
+        return self.folder / f"{shard:05d}{self.store.suffix}"
+
+    def account(self, shard: int) -> Path:
+        return self.folder / f"{shard:05d}.{INDEX}"
+
+    def read_account(self, path: Path) -> list[dict] | None:
+        """The rows of a finished shard's account, or None where there is none that can be used."""
+        try:
+            table = pq.read_table(path)
+        except (OSError, pa.ArrowInvalid):
+            return None
+        return table.to_pylist() if table.schema.equals(self.schema) else None
+
+    def write(self, shard: int, clips: list[dict], keys: list[str], outcomes: list[Outcome]) -> list[dict]:
+        """Write one shard and then its account; return the account's rows."""
+        rows, ids, values = [], [], []
+        for clip, key, outcome in zip(clips, keys, outcomes, strict=True):
+            ok = outcome.status == OK
+            account = {"clip_id": clip["clip_id"], "shard": shard, "row": len(values) if ok else None}
+            account |= {"status": outcome.status, "detail": outcome.detail, "key": key}
+            account |= {"digest": self.store.digest(outcome.value) if ok else ""}
+            rows.append(account | {name: outcome.extra.get(name) for name, _ in self.extra})
+            if ok:
+                ids.append(clip["clip_id"])
+                values.append(outcome.value)
+        self.account(shard).unlink(missing_ok=True)
+        with written(self.data(shard)) as part:
+            self.store.write(part, ids, values)
+        write_table(pa.Table.from_pylist(rows, schema=self.schema), self.account(shard))
+        return rows
+
+    def values(self, shard: int) -> dict[str, Any]:
+        """clip_id -> value of the clips of a finished shard that are ok."""
+        rows = self.read_account(self.account(shard)) or []
+        return self._values(self.data(shard), rows)
+
+    def _values(self, path: Path, rows: list[dict]) -> dict[str, Any]:
+        data = self.store.read(path)
+        return {r["clip_id"]: data[r["row"]] for r in rows if r["status"] == OK}
+
+    # --- what may be kept of an earlier run -----------------------------------------------------
+
+    def prepare(self, keys: list[list[str]]) -> list[int]:
+        """Clear the folder for shards with these keys; return the numbers of those to be made.
+
+        Stale shards are moved to `.old`, where `reusable` finds the rows that are still right; whatever
+        else lies there (temporary files of a killed run) is deleted.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        old = self.folder / OLD
+        keep = {INDEX, OLD}
+        todo = []
+        for shard, wanted in enumerate(keys):
+            rows = self.read_account(self.account(shard)) if self.data(shard).exists() else None
+            if rows and [r["key"] for r in rows] == wanted and not any(r["status"] in RETRIED for r in rows):
+                keep |= {self.data(shard).name, self.account(shard).name}
+            else:
+                todo.append(shard)
+        for path in sorted(self.folder.iterdir()):
+            if path.name in keep:
+                continue
+            if path.name.endswith(f".{INDEX}") and not path.name.startswith("."):
+                data = path.with_name(path.name.removesuffix(INDEX)[:-1] + self.store.suffix)
+                if data.exists():
+                    old.mkdir(exist_ok=True)
+                    # The inode makes the name unique: a killed run may have left one of this number.
+                    name = f"{path.name.split('.')[0]}-{data.stat().st_ino}"
+                    os.replace(data, old / f"{name}{self.store.suffix}")
+                    os.replace(path, old / f"{name}.{INDEX}")
+        for path in self.folder.iterdir():
+            if path.name not in keep:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return todo
+
+    def reusable(self) -> dict[str, tuple[Path, dict]]:
+        """key -> (data file, account row) of every row in `.old` that may be taken over."""
+        found = {}
+        for path in sorted((self.folder / OLD).glob(f"*.{INDEX}")):
+            data = path.with_name(path.name.removesuffix(INDEX)[:-1] + self.store.suffix)
+            for row in self.read_account(path) or []:
+                if row["status"] not in RETRIED and data.exists():
+                    found[row["key"]] = (data, row)
+        return found
+
+    def recall(self, found: list[tuple[Path, dict] | None]) -> list[Outcome | None]:
+        """The outcomes behind some of `reusable`'s entries; None where there is none."""
+        files: dict[Path, Any] = {}
+        outcomes: list[Outcome | None] = []
+        for entry in found:
+            if entry is None:
+                outcomes.append(None)
+                continue
+            path, row = entry
+            value = None
+            if row["status"] == OK:
+                if path not in files:
+                    files[path] = self.store.read(path)
+                value = files[path][row["row"]]
+            extra = {name: row[name] for name, _ in self.extra}
+            outcomes.append(Outcome(row["status"], row["detail"], value, extra))
+        return outcomes
+
+    def finish(self, shards: int) -> pa.Table:
+        """Write `index.parquet` from the accounts of all shards, and clear what is no longer needed."""
+        tables = [pq.read_table(self.account(s)) for s in range(shards)]
+        table = pa.concat_tables(tables) if tables else self.schema.empty_table()
+        write_table(table, self.folder / INDEX)
+        shutil.rmtree(self.folder / OLD, ignore_errors=True)
+        return table
+
+
+def read_index(folder: str | Path) -> pa.Table:
+    """The accounts of a stage: `data/<stage>/index.parquet`."""
+    path = Path(folder) / INDEX
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowInvalid):
+        raise UserError(f"{path}: no index there: run the stage that writes it (dvc repro)") from None
