@@ -24,6 +24,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from pipeline.errors import UserError
 from pipeline.outcome import OK, Outcome, failed
+from pipeline.params import ROOT, stage_entry
 from pipeline.progress import Progress
 from pipeline.shards import Shards, digest, read_index
 
@@ -97,6 +98,16 @@ def _start_worker(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def made_from(stage: str, params) -> str:
+    """A hash of what dvc.yaml says that `stage` depends on, beside the data: its parameters and its code.
+
+    Where and how it runs (`engine`) and how the table is cut change nothing in a clip's value.
+    """
+    values = {k: v for k, v in params.listed().items() if k != "engine" and k != "data.shard_size"}
+    code = [d for d in stage_entry(stage).get("deps", []) if d.endswith(".py")]
+    return digest(values, *((ROOT / path).read_bytes() for path in sorted(code)))
+
+
 def run(job: Job, clips: list[dict], shard_size: int, engine) -> pa.Table:
     """Bring `job`'s shards up to date with `clips` and return the index, a row for every clip.
 
@@ -139,7 +150,7 @@ def _plan(job: Job, clips: list[dict], shard_size: int) -> list[_Task]:
         part = slice(first, first + shard_size)
         keys, carried = [], []
         for clip, b, fact in zip(clips[part], before[part], facts[part], strict=True):
-            came = (b["status"], b["detail"], b["digest"]) if b else None
+            came = {k: v for k, v in b.items() if k not in ("shard", "row", "key")} if b else None
             keys.append(digest(clip, came, fact, job.made_from))
             carried.append(failed(b["status"], b["detail"]) if b and b["status"] != OK else None)
         tasks.append(_Task(job, shard, clips[part], keys, carried, []))

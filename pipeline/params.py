@@ -12,9 +12,9 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.errors import UserError
+from pipeline.sources import SOURCES
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("ensemble", "folder")
 
 
 def registered(kind: str) -> tuple[str, ...]:
@@ -48,6 +48,7 @@ class EnsembleParams(Section):
     """The embedded data: how many clips, and the share of them that is broken as files in the wild are."""
 
     clips: int = Field(ge=16, le=1_000_000)
+    seed: int = Field(ge=0, lt=2**32)
     broken: float = Field(ge=0, le=0.5)
 
 
@@ -103,6 +104,7 @@ class SplitParams(Section):
     by: Annotated[str, one_of("video", "subject")]
     val: float = Field(gt=0, lt=1)
     test: float = Field(gt=0, lt=1)
+    seed: int = Field(ge=0, lt=2**32)
 
     @model_validator(mode="after")
     def _fits(self) -> "SplitParams":

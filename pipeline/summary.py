@@ -1,0 +1,33 @@
+"""What a clip table holds, in numbers."""
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+
+def describe(table: pa.Table) -> dict[str, Any]:
+    """Counts of a clip table: clips, clips of each label (most first), clips without one, subjects."""
+    labels = table["labels"].to_pylist()
+    classes = Counter(label for clip in labels for label in clip or [])
+    return {
+        "clips": len(table),
+        "classes": dict(sorted(classes.items(), key=lambda c: (-c[1], c[0]))),
+        "unlabelled": sum(not clip for clip in labels),
+        "subjects": len(set(table["subject"].to_pylist()) - {None}),
+    }
+
+
+def write_json(values: Any, path: str | Path) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_classes(classes: dict[str, int], path: str | Path) -> None:
+    """The class distribution as DVC plots it: columns label, clips."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8") as f:
+        csv.writer(f, lineterminator="\n").writerows([("label", "clips"), *classes.items()])

@@ -1,0 +1,26 @@
+"""The clip table: what there is to learn from, a row for each clip."""
+
+from pathlib import Path
+
+from pipeline import clips as table
+from pipeline import sources
+from pipeline.params import load
+from pipeline.shards import write_table
+from pipeline.summary import describe, write_classes, write_json
+from stages import run
+
+
+def clips() -> None:
+    params = load("clips")
+    found = sources.get(params.data.source).clips(params.data)
+    table.check(found, params.data.source)
+    Path("data").mkdir(exist_ok=True)
+    write_table(found, Path("data/clips.parquet"))
+    summary = describe(found)
+    write_json(summary, "metrics/clips.json")
+    write_classes(summary["classes"], "metrics/classes.csv")
+    print(f"clips: {summary['clips']} clips, {len(summary['classes'])} classes, from {params.data.source}")
+
+
+if __name__ == "__main__":
+    run(clips)

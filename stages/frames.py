@@ -1,0 +1,25 @@
+"""What a model sees: video.frames evenly spaced frames of every clip that has a picture."""
+
+from pipeline import clips, engine, media_shards
+from pipeline.frames import FramesStep
+from pipeline.params import load
+from stages import run
+
+
+def frames() -> None:
+    params = load("frames")
+    step = FramesStep(params.video, params.data.clip_seconds)
+    job = engine.Job(
+        name="frames",
+        step=step,
+        shards=media_shards.frames(step.shape),
+        made_from=engine.made_from("frames", params),
+        upstream=media_shards.MEDIA,
+        opener=media_shards.opened,
+    )
+    rows = clips.read("data/clips.parquet").to_pylist()
+    engine.run(job, rows, params.data.shard_size, params.engine)
+
+
+if __name__ == "__main__":
+    run(frames)

@@ -1,0 +1,30 @@
+"""Which clips train, which choose (val), which report (test): by video or by subject, never both sides of one."""
+
+from collections import Counter
+from pathlib import Path
+
+from pipeline import clips
+from pipeline.params import load
+from pipeline.shards import read_index, write_table
+from pipeline.split import assign
+from stages import run
+
+
+def split() -> None:
+    params = load("split")
+    table = assign(
+        clips.read("data/clips.parquet"),
+        read_index("data/spectrogram"),
+        read_index("data/frames"),
+        params.split,
+        params.audio.window_seconds,
+    )
+    write_table(table, Path("data/splits.parquet"))
+    counts = Counter(table["split"].to_pylist())
+    reasons = Counter(s for s in table["status"].to_pylist() if s != "ok")
+    left = "".join(f", {n} {reason}" for reason, n in sorted(reasons.items()))
+    print(f"split: {len(table)} clips in, " + ", ".join(f"{counts[s]} {s}" for s in clips.SPLITS) + left)
+
+
+if __name__ == "__main__":
+    run(split)

@@ -1,0 +1,24 @@
+"""The sound of every clip as WAV: mono, 16 bit, at audio.sample_rate."""
+
+from pipeline import clips, engine, media_shards
+from pipeline.params import load
+from pipeline.wav import WavStep
+from stages import run
+
+
+def wav() -> None:
+    params = load("wav")
+    job = engine.Job(
+        name="wav",
+        step=WavStep(params.audio, params.data.clip_seconds),
+        shards=media_shards.WAV,
+        made_from=engine.made_from("wav", params),
+        upstream=media_shards.MEDIA,
+        opener=media_shards.opened,
+    )
+    rows = clips.read("data/clips.parquet").to_pylist()
+    engine.run(job, rows, params.data.shard_size, params.engine)
+
+
+if __name__ == "__main__":
+    run(wav)

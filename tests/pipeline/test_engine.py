@@ -1,0 +1,187 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import engine
+from pipeline.errors import UserError
+from pipeline.shards import read_index
+from tests.pipeline.toy import Engine, clips, job
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(folder, rows, made_from="v1", upstream=None, workers=2):
+    return engine.run(job(folder, made_from, upstream), rows, 4, Engine(workers)).to_pylist()
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
+
+
+def start(folder: Path, *kinds: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "tests.pipeline.toy", str(folder), *kinds]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def test_every_clip_is_data_or_a_row_that_says_why_not(tmp_path, capsys):
+    rows = clips("ok", "corrupt", "ok", "ok", "ok", "corrupt")
+    index = run(tmp_path / "a", rows)
+    assert [r["clip_id"] for r in index] == [c["clip_id"] for c in rows]
+    assert [r["status"] for r in index] == ["ok", "corrupt", "ok", "ok", "ok", "corrupt"]
+    assert [(r["shard"], r["row"]) for r in index] == [(0, 0), (0, None), (0, 1), (0, 2), (1, 0), (1, None)]
+    assert np.load(tmp_path / "a/00000.npy")[:, 0, 0].tolist() == [0, 2, 3]
+    assert "6 clips in, 4 ok, 2 corrupt; 6 made" in capsys.readouterr().out
+    assert sorted(files(tmp_path / "a")) == [
+        "00000.index.parquet", "00000.npy", "00001.index.parquet", "00001.npy", "index.parquet",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "status"), [("crash", "crashed"), ("hang", "timeout")])
+def test_a_clip_that_crashes_or_hangs_costs_its_neighbours_nothing(tmp_path, kind, status):
+    index = run(tmp_path / "a", clips("ok", kind, "ok", "corrupt", "ok"))
+    assert [r["status"] for r in index] == ["ok", status, "ok", "corrupt", "ok"]
+    assert np.load(tmp_path / "a/00000.npy")[:, 0, 0].tolist() == [0, 2]
+    assert "SIGSEGV" in index[1]["detail"] or "engine.timeout" in index[1]["detail"]
+
+
+def test_workers_change_nothing(tmp_path):
+    rows = clips(*["ok"] * 9, "corrupt", "crash")
+    run(tmp_path / "a", rows, workers=1)
+    run(tmp_path / "b", rows, workers=2)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_a_second_run_makes_nothing(tmp_path, capsys):
+    run(tmp_path / "a", clips(*["ok"] * 6))
+    before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "a").glob("0*")}
+    capsys.readouterr()
+    run(tmp_path / "a", clips(*["ok"] * 6))
+    assert "0 made, nothing to do" in capsys.readouterr().out
+    assert before == {p.name: p.stat().st_mtime_ns for p in (tmp_path / "a").glob("0*")}
+
+
+@pytest.mark.parametrize("where", ["front", "middle", "end"])
+def test_an_added_clip_costs_one_clip(tmp_path, capsys, where):
+    rows = clips(*["ok"] * 10)
+    run(tmp_path / "a", rows)
+    new = clips("ok", first=77)
+    at = {"front": 0, "middle": 5, "end": 10}[where]
+    rows = rows[:at] + new + rows[at:]
+    capsys.readouterr()
+    run(tmp_path / "a", rows)
+    assert "; 1 made" in capsys.readouterr().out
+    run(tmp_path / "fresh", rows)
+    assert files(tmp_path / "a") == files(tmp_path / "fresh")
+
+
+def test_removed_clips_leave_nothing_behind(tmp_path, capsys):
+    rows = clips(*["ok"] * 10)
+    run(tmp_path / "a", rows)
+    capsys.readouterr()
+    run(tmp_path / "a", rows[3:7])
+    assert "; 0 made" in capsys.readouterr().out
+    run(tmp_path / "fresh", rows[3:7])
+    assert files(tmp_path / "a") == files(tmp_path / "fresh")
+
+
+def test_other_parameters_make_all_anew(tmp_path, capsys):
+    run(tmp_path / "a", clips(*["ok"] * 6))
+    capsys.readouterr()
+    run(tmp_path / "a", clips(*["ok"] * 6), made_from="v2")
+    assert "; 6 made" in capsys.readouterr().out
+
+
+def test_a_crash_is_tried_again_next_time(tmp_path, capsys):
+    run(tmp_path / "a", clips("ok", "crash"))
+    capsys.readouterr()
+    run(tmp_path / "a", clips("ok", "crash"))
+    assert "2 clips in, 1 ok, 1 crashed; 1 made" in capsys.readouterr().out
+
+
+def test_what_fell_out_upstream_is_carried(tmp_path):
+    rows = clips("ok", "corrupt", "ok", "ok", "crash")
+    first = job(tmp_path / "a")
+    engine.run(first, rows, 4, Engine())
+    index = run(tmp_path / "b", [dict(r, kind="ok") for r in rows], upstream=first.shards)
+    assert [r["status"] for r in index] == ["ok", "corrupt", "ok", "ok", "crashed"]
+    assert index[1]["detail"] == "not a clip"
+
+
+def test_upstream_for_other_clips_is_refused(tmp_path):
+    first = job(tmp_path / "a")
+    engine.run(first, clips("ok", "ok"), 4, Engine())
+    with pytest.raises(UserError, match="run dvc repro"):
+        run(tmp_path / "b", clips("ok"), upstream=first.shards)
+
+
+def test_kill_9_then_a_second_run_gives_the_same_bytes(tmp_path):
+    kinds = ["slow"] * 23 + ["corrupt"]
+    run(tmp_path / "whole", clips(*kinds))
+    process = start(tmp_path / "killed", *kinds)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "killed/00001.index.parquet").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert not (tmp_path / "killed/index.parquet").exists()
+    time.sleep(1.2)  # the workers notice that they are orphans
+    run(tmp_path / "killed", clips(*kinds))
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+
+
+def test_kill_9_while_old_shards_are_taken_over(tmp_path):
+    kinds = ["slow"] * 24
+    rows = clips("ok", first=90) + clips(*kinds)
+    run(tmp_path / "whole", rows)
+    run(tmp_path / "a", clips(*kinds))
+    stale = job(tmp_path / "a")
+    stale.shards.prepare([["other"]] * 6)  # what a run does first, before it is killed
+    run(tmp_path / "a", rows)
+    assert files(tmp_path / "a") == files(tmp_path / "whole")
+
+
+def test_ctrl_c_is_quick_and_resumable(tmp_path):
+    kinds = ["slow"] * 200
+    process = start(tmp_path / "a", *kinds)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "a/00001.index.parquet").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=30)
+    assert time.monotonic() - began < 5
+    assert process.returncode != 0
+    assert not list((tmp_path / "a").glob(".*.tmp"))
+    assert (tmp_path / "a/00000.npy").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+def test_a_full_disk_is_said_and_leaves_no_half_shard(tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(small)], capture_output=True).returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    try:
+        process = start(small / "a", *["ok"] * 400)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert "No space left on device" in err and "Traceback" not in err
+        for data in (small / "a").glob("0*.npy"):
+            np.load(data)
+        assert not list((small / "a").glob(".*.tmp"))
+        assert not (small / "a/index.parquet").exists()
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_no_index_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="run the stage"):
+        read_index(tmp_path)

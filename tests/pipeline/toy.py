@@ -1,0 +1,52 @@
+"""A data stage for tests: each clip's row says what becomes of it."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline import engine
+from pipeline.errors import UserError
+from pipeline.outcome import Outcome, failed
+from pipeline.shards import Arrays, Shards
+
+
+class Engine:
+    def __init__(self, workers: int = 2, timeout: float = 3.0) -> None:
+        self.workers, self.timeout = workers, timeout
+
+
+def step(clips: list[dict], values: list):
+    for clip in clips:
+        kind = clip["kind"]
+        if kind == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        elif kind == "hang":
+            time.sleep(600)
+        elif kind == "slow":
+            time.sleep(0.1)
+        if kind == "corrupt":
+            yield failed("corrupt", "not a clip")
+        else:
+            number = int(clip["clip_id"].split("-")[1])
+            yield Outcome(value=np.full((2, 3), number, dtype=np.float16), extra={"seconds": 1.5})
+
+
+def job(folder: Path, made_from: str = "v1", upstream: Shards | None = None) -> engine.Job:
+    shards = Shards(folder, Arrays((2, 3), "float16"), (("seconds", pa.float64()),))
+    return engine.Job("toy", step, shards, made_from, upstream)
+
+
+def clips(*kinds: str, first: int = 0) -> list[dict]:
+    return [{"clip_id": f"clip-{i}", "kind": kind} for i, kind in enumerate(kinds, first)]
+
+
+if __name__ == "__main__":  # python -m tests.pipeline.toy FOLDER KIND ...: run in a process that can be killed
+    try:
+        engine.run(job(Path(sys.argv[1])), clips(*sys.argv[2:]), 4, Engine())
+    except UserError as e:
+        sys.exit(f"ERROR: {e}")
