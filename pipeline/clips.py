@@ -35,9 +35,9 @@ def check(table: pa.Table, where: str) -> pa.Table:
     if head != SCHEMA.names or not pa.schema(list(table.schema)[: len(SCHEMA)]).equals(SCHEMA):
         raise UserError(f"{where}: not a clip table: columns must begin with {', '.join(SCHEMA.names)}")
     ids = table["clip_id"].to_pylist()
-    bad = next((i for i in ids if i is None or not CLIP_ID.fullmatch(i)), None)
-    if bad is not None:
-        raise UserError(f"{where}: clip_id {bad!r} is not safe as a file name: use letters, digits, _ . -")
+    bad = [i for i in ids if i is None or not CLIP_ID.fullmatch(i)]
+    if bad:
+        raise UserError(f"{where}: clip_id {bad[0]!r} is not safe as a file name: use letters, digits, _ . -")
     if len(set(ids)) != len(ids):
         seen: set[str] = set()
         twice = next(i for i in ids if i in seen or seen.add(i))
@@ -45,6 +45,13 @@ def check(table: pa.Table, where: str) -> pa.Table:
     splits = set(pc.unique(table["split"]).to_pylist()) - {None, *SPLITS}
     if splits:
         raise UserError(f"{where}: unknown split {sorted(splits)[0]!r}: use {', '.join(SPLITS)} or none")
+    for name in ("start", "end"):
+        wrong = pc.or_(pc.invert(pc.is_finite(table[name])), pc.less(table[name], 0.0))
+        if pc.any(wrong).as_py():
+            row = wrong.to_pylist().index(True)
+            raise UserError(
+                f"{where}: clip {ids[row]!r}: {name} is {table[name][row]} s: use 0 or more, or null"
+            )
     ends = pc.less_equal(table["end"], pc.fill_null(table["start"], 0.0))
     if pc.any(ends).as_py():
         row = ends.to_pylist().index(True)
@@ -58,8 +65,8 @@ def read(path: str | Path) -> pa.Table:
         table = pq.read_table(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such clip table: run the stage clips first") from None
-    except pa.ArrowInvalid as e:
-        raise UserError(f"{path}: not a Parquet file ({str(e).splitlines()[0]})") from None
+    except (pa.ArrowInvalid, OSError) as e:
+        raise UserError(f"{path}: not a Parquet file that can be read ({str(e).splitlines()[0]})") from None
     return check(table, str(path))
 
 

@@ -18,6 +18,7 @@ from pipeline.errors import UserError
 
 COLUMNS = ("path", "clip_id", "start", "end", "labels", "subject", "split")
 SHOWN = 20  # problems told one by one; of more, only the number
+FOREIGN = re.compile("[\udc80-\udcff]")  # bytes that were not UTF-8, as `surrogateescape` decodes them
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -58,7 +59,7 @@ def read(root: str, name: str) -> tuple[list[dict], Problems]:
             )
         elif "path" in columns:
             fields = {c: v for c, v in zip(columns, values, strict=True) if c in COLUMNS}
-            if not any(map(_foreign, fields.values())):  # those lines are told already
+            if not any(map(FOREIGN.search, fields.values())):  # those lines are told already
                 entry = _entry(root, line, fields, problems)
                 if entry["path"].strip():
                     entries.append(entry)
@@ -76,7 +77,9 @@ def twice(entries: list[dict]) -> Problems:
         if other is e:
             continue
         if e.get("made") and other.get("made"):
-            what = f"the same clip of {show(e['path'])} as line {other['line']}: one row can hold several labels, a;b"
+            what = (
+                f"the same clip of {show(e['path'])} as line {other['line']}: one row holds all labels, a;b"
+            )
         else:
             what = f"clip_id {show(e['clip_id'])} is a duplicate of line {other['line']}: each needs its own"
         problems.append((e["line"], what))
@@ -102,12 +105,9 @@ def show(text: str) -> str:
 def _rows(text: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
     """(number of the first line, fields) of each row that is not blank; broken ones become problems."""
     for n, line in enumerate(io.StringIO(text, newline=""), 1):
-        bad = next((c for c in line if _foreign(c)), None)
-        if bad is not None:
-            byte = ord(bad) - 0xDC00
-            problems.append(
-                (n, f"not UTF-8 (byte 0x{byte:02x} in column {line.index(bad) + 1}): save it as UTF-8")
-            )
+        if bad := FOREIGN.search(line):
+            byte = ord(bad[0]) - 0xDC00
+            problems.append((n, f"not UTF-8 (byte 0x{byte:02x}, column {bad.start() + 1}): save it as UTF-8"))
         if "\0" in line:
             problems.append((n, "a NUL byte: this is no text file, or a damaged one"))
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -128,7 +128,7 @@ def _rows(text: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
 def _header(line: int, header: list[str], problems: Problems) -> list[str]:
     """The column names, stripped; problems with them are appended."""
     columns = [h.strip() for h in header]
-    if any(map(_foreign, columns)) or not columns:
+    if any(map(FOREIGN.search, columns)) or not columns:
         return columns
     if "path" not in columns:
         delimiter = next((d for d in ";\t|" if len(columns) == 1 and d in columns[0]), None)
@@ -260,8 +260,3 @@ def _plain(name: str) -> str:
 def _near(value: str, allowed: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(value, allowed, 1, 0.5)
     return f": did you mean {near[0]}?" if near else f": use {', '.join(allowed)}"
-
-
-def _foreign(text: str) -> bool:
-    """Whether `text` holds bytes that were not UTF-8."""
-    return any("\udc80" <= c <= "\udcff" for c in text)

@@ -60,7 +60,7 @@ def clips(data: DataParams) -> pa.Table:
     else:
         found = scan(root)
         if not found.media:
-            others = f" ({found.others} other files)" if found.others else ""
+            others = f" (other files: {found.others})" if found.others else ""
             raise UserError(
                 f"{root}: no video, sound or picture files in this folder{others}:"
                 " put some there, or point data.folder at a folder that has some"
@@ -80,18 +80,15 @@ def notes(data: DataParams, table: pa.Table) -> list[str]:
     if found.others:
         kinds = ", ".join(f"{n} {k or 'without extension'}" for k, n in found.kinds.most_common(5))
         lines.append(f"{_count(found.others, 'file')} not media by extension, left alone: {kinds}")
-    for paths, why in [
-        (unlisted, f"not in {CSV}, left out"),
-        (found.bad_names, "left out: the name is not UTF-8"),
-        (found.unreadable, "left out: the folder cannot be read"),
-        (found.loops, "not followed: a link to a folder that is read already or holds this one"),
+    for paths, what, why in [
+        (unlisted, "media file", f"not in {CSV}, left out"),
+        (found.bad_names, "media file", "left out: the name is not UTF-8"),
+        (found.unreadable, "folder", "left out: it cannot be read"),
+        (found.loops, "folder", "not followed: a link to one that is read already or holds this one"),
     ]:
         if paths:
-            what = "folder" if paths in (found.unreadable, found.loops) else "media file"
-            more = ", …" if len(paths) > 3 else ""
-            lines.append(
-                f"{_count(len(paths), what)} {why}: {', '.join(map(clips_csv.show, paths[:3]))}{more}"
-            )
+            names = ", ".join(map(clips_csv.show, paths[:3])) + (", …" if len(paths) > 3 else "")
+            lines.append(f"{_count(len(paths), what)} {why}: {names}")
     return lines
 
 
@@ -217,7 +214,7 @@ def scan(root: str) -> Scan:
             full = os.path.join(root, here) if here else root
             try:
                 info = os.stat(full)
-                if (info.st_dev, info.st_ino) in seen:
+                if info.st_ino and (info.st_dev, info.st_ino) in seen:
                     found.loops.append(here)
                     continue
                 seen.add((info.st_dev, info.st_ino))
@@ -329,7 +326,8 @@ def _utf8(path: str) -> bool:
 
 
 def _kind(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
+    ext = os.path.splitext(name)[1].lower()
+    return ext if ext.isprintable() else "of odd names"
 
 
 def _count(n: int, what: str) -> str:
