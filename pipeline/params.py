@@ -132,6 +132,22 @@ class GridParams(Section):
     epochs: int = Field(ge=1)
 
 
+class TrainParams(Section):
+    """How the model is trained. One epoch takes one window of every training clip."""
+
+    epochs: int = Field(ge=1, le=100_000)
+    batch_size: int = Field(ge=2, le=65_536)
+    learning_rate: float = Field(gt=0)  # at its highest
+    weight_decay: float = Field(ge=0)
+    precision: Annotated[str, one_of("auto", "bf16-mixed", "16-mixed", "32-true")]
+    embedding_dim: int = Field(ge=1, le=8192)
+    temperature: float = Field(gt=0)  # infonce: where the learned one starts
+    margin: float = Field(gt=0)  # triplet: by how much a match must be nearer
+    augment: bool  # crop, flip, colour, loudness
+    spec_augment: bool  # with augment: a band of frequencies and a span of time masked
+    loader_workers: int = Field(ge=0, le=1024)  # processes that read batches; 0: the training process itself
+
+
 class Params(Section):
     task: Task
     audio_encoder: AudioEncoder

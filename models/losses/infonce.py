@@ -1,0 +1,36 @@
+"""Which of the batch's sounds belongs to this picture, and which picture to this sound."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.losses import losses
+
+COLDEST = 0.01  # CLIP's bound: colder than this, one hard negative drives the whole batch
+
+
+@losses.register
+class Infonce(nn.Module):
+    """1/2 (mean_i -log softmax_j(cos(a_i, v_j) / t)_i + mean_i -log softmax_j(cos(v_i, a_j) / t)_i).
+
+    j runs over i itself and over the rows that are its negatives. t is learned, and starts at
+    `train.temperature`. Source: CPC (arXiv 1807.03748), in both directions as in CLIP (arXiv 2103.00020).
+    Needs: the whole batch, as large as memory allows; every other row is a negative.
+    """
+
+    pairs = "batch"
+    trains_matcher = False
+
+    def __init__(self, train) -> None:
+        super().__init__()
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(train.temperature)))
+
+    def forward(self, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
+        temperature = self.log_temperature.float().exp().clamp(min=COLDEST)
+        cosine = F.normalize(audio.float(), dim=1) @ F.normalize(video.float(), dim=1).T  # (B, B)
+        own = torch.arange(len(cosine), device=cosine.device)
+        excluded = same & (own[:, None] != own)
+        logits = (cosine / temperature).masked_fill(excluded, float("-inf"))
+        return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2

@@ -1,0 +1,25 @@
+"""A picture nearer to its own sound than to another, by a margin."""
+
+from torch import Tensor, nn
+
+from models.losses import losses
+from models.matchers.distance import distance
+
+
+@losses.register
+class Triplet(nn.Module):
+    """[d(v, a+) - d(v, a-) + m]+, d the Euclidean distance of the L2-normalised embeddings (0 to 2), the mean over triplets.
+
+    Source: FaceNet (arXiv 1503.03832, section 3.1), without its square; m is `train.margin`.
+    Needs: triplets of a picture, a sound that matches it and one that does not.
+    """
+
+    pairs = "triplets"
+    trains_matcher = False
+
+    def __init__(self, train) -> None:
+        super().__init__()
+        self.margin = train.margin
+
+    def forward(self, video: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
+        return (distance(video, right) - distance(video, wrong) + self.margin).relu().mean()

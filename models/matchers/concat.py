@@ -1,0 +1,26 @@
+"""A small network on both embeddings."""
+
+import torch
+from torch import Tensor, nn
+
+from models.matchers import matchers
+
+
+@matchers.register
+class Concat(nn.Module):
+    """2d -> d -> d/2 -> 1 with ReLU between; gives logits.
+
+    Unit vectors of d entries are scaled by sqrt(d), so that the first layer sees entries of about 1.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        half = max(dim // 2, 1)
+        self.scale = dim**0.5
+        self.layers = nn.Sequential(
+            nn.Linear(2 * dim, dim), nn.ReLU(), nn.Linear(dim, half), nn.ReLU(), nn.Linear(half, 1)
+        )
+
+    def forward(self, audio: Tensor, video: Tensor) -> Tensor:
+        """audio, video: (batch, dim) of length 1. Returns logits (batch,), above 0 where they match."""
+        return self.layers(torch.cat([audio, video], dim=1) * self.scale).squeeze(1)

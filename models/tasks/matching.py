@@ -1,0 +1,153 @@
+"""Do this sound and this picture belong together?"""
+
+import math
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics.functional.classification import binary_auroc
+
+from models.audio import encoders as audio_encoders
+from models.losses import losses
+from models.matchers import matchers
+from models.tasks import tasks
+from models.video import encoders as video_encoders
+
+WARM_UP = 0.1  # part of all steps over which the learning rate rises
+
+
+@tasks.register
+class Matching(lightning.LightningModule):
+    """Two encoders, a matcher and a loss.
+
+    Embeddings have length 1. The loss says whether it trains the matcher. Where it does not (it trains the
+    embeddings alone), the matcher is fitted beside it, by cross-entropy on embeddings that are cut off from
+    the encoders: every loss goes with every matcher, and a score is always the matcher's.
+
+    names: audio_encoder, video_encoder, matcher, loss. audio_shape: (channels, freq, time) of a window;
+    video_shape: (frames, height, width, 3). train: the section of the parameters.
+    """
+
+    def __init__(self, names: dict[str, str], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
+        super().__init__()
+        self.train_params = train
+        self.audio = audio_encoders.get(names["audio_encoder"])(audio_shape, train.embedding_dim)
+        self.video = video_encoders.get(names["video_encoder"])(video_shape, train.embedding_dim)
+        self.matcher = matchers.get(names["matcher"])(train.embedding_dim)
+        self.loss = losses.get(names["loss"])(train)
+        # What validation found: score = scale * logit + offset, see `calibrate`.
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
+        self.steps = 1  # of the whole training, for the schedule
+        self.val_pairs: tuple[Tensor, Tensor, Tensor] | None = None  # sound, picture, target
+        self.measured: dict[str, float] = {}  # of the last validation
+        self._seen: list[tuple[Tensor, ...]] = []
+
+    def embed_audio(self, x: Tensor) -> Tensor:
+        """(batch, channels, freq, time) to (batch, dim), each of length 1."""
+        return F.normalize(self.audio(x).float(), dim=1)
+
+    def embed_video(self, x: Tensor) -> Tensor:
+        """(batch, frames, height, width, 3) uint8 to (batch, dim), each of length 1."""
+        return F.normalize(self.video(x).float(), dim=1)
+
+    def score(self, audio: Tensor, video: Tensor) -> Tensor:
+        """(batch, dim) twice to calibrated logits (batch,): above 0 is more likely a match than not."""
+        return self.calibration[0] * self.matcher(audio, video).float() + self.calibration[1]
+
+    def losses_of(self, audio: Tensor, video: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The loss, and what fits the matcher beside it (0 where the loss does that)."""
+        keep = batch["wrong"] >= 0
+        right = audio[batch["right"]]
+        a_right, a_wrong, v = right[keep], audio[batch["wrong"][keep]], video[keep]
+        if not len(v):  # all clips of this batch belong together: there is nothing to tell apart
+            return (audio.sum() + video.sum()) * 0, audio.new_zeros(())
+        a, vv = torch.cat([a_right, a_wrong]), torch.cat([v, v])  # (2P, dim), half of them matching
+        target = torch.cat([a.new_ones(len(v)), a.new_zeros(len(v))])
+        if self.loss.trains_matcher:
+            logits = self.matcher(a, vv)
+        else:
+            logits = self.matcher(a.detach(), vv.detach())
+        if self.loss.pairs == "pairs":
+            loss = self.loss(a, vv, target, logits)
+        elif self.loss.pairs == "triplets":
+            loss = self.loss(v, a_right, a_wrong)
+        else:
+            loss = self.loss(right, video, batch["same"][batch["right"]])
+        if self.loss.trains_matcher:
+            return loss, loss.new_zeros(())
+        return loss, F.binary_cross_entropy_with_logits(logits.float(), target)
+
+    def training_step(self, batch: dict[str, Tensor], _: int) -> dict[str, Tensor]:
+        loss, fit = self.losses_of(self.embed_audio(batch["audio"]), self.embed_video(batch["video"]), batch)
+        self.log("loss", loss, prog_bar=True, batch_size=len(batch["clip"]))
+        return {"loss": loss + fit, "own": loss.detach()}
+
+    def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
+        audio, video = self.embed_audio(batch["audio"]), self.embed_video(batch["video"])
+        loss, _ = self.losses_of(audio, video, batch)
+        self._seen.append((batch["clip"], audio, video, loss.expand(len(audio))))
+
+    def on_validation_epoch_end(self) -> None:
+        clip, audio, video, loss = (torch.cat(x) for x in zip(*self._seen, strict=True))
+        self._seen.clear()
+        order = clip.argsort()
+        sound, picture, target = (x.to(self.device) for x in self.val_pairs)
+        logits = self.matcher(audio[order][sound], video[order][picture]).float()
+        match = target > 0
+        hits = ((logits[match] > 0).float().mean() + (logits[~match] <= 0).float().mean()) / 2
+        self.measured = {
+            "val/loss": loss.mean().item(),
+            "val/auc": binary_auroc(logits, target.long()).item(),
+            "val/accuracy": hits.item(),  # as if half of the pairs matched
+        }
+
+    def configure_optimizers(self) -> dict:
+        """AdamW, weight decay on matrices only; the rate rises over WARM_UP, then falls as half a cosine to 0."""
+        decay = [p for p in self.parameters() if p.ndim > 1]
+        plain = [p for p in self.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": decay, "weight_decay": self.train_params.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.train_params.learning_rate)
+        warm = max(round(WARM_UP * self.steps), 1)
+
+        def rate(step: int) -> float:
+            rise = (step + 1) / warm
+            return (
+                rise
+                if rise < 1
+                else (1 + math.cos(math.pi * (step - warm + 1) / (self.steps - warm + 1))) / 2
+            )
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    @torch.no_grad()
+    def calibrate(self, audio: Tensor, video: Tensor, pairs: tuple[Tensor, Tensor, Tensor]) -> None:
+        """Set `calibration` from validation: logistic regression of match on logit (Platt 1999), halves weighed alike.
+
+        The encoders know the training clips too well for a threshold from there. A prior holds the slope near 1
+        where validation is small; without a positive slope the logits stay as they are.
+        """
+        sound, picture, target = pairs
+        logit = self.matcher(audio[sound], video[picture]).double()
+        spread = logit.std().clamp(min=1e-6)
+        x = torch.stack([logit / spread, torch.ones_like(logit)], 1)
+        weight = torch.where(target > 0, 1 / target.sum(), 1 / (1 - target).sum()).double() * target.sum()
+        w = torch.zeros(2, dtype=torch.double)
+        prior = torch.tensor([1.0, 1e-3], dtype=torch.double)
+        for _ in range(50):  # Newton; convex, and ten steps are plenty
+            p = (x @ w).sigmoid()
+            gradient = x.T @ (weight * (p - target)) + prior * w
+            hessian = (x.T * (weight * p * (1 - p))) @ x + prior.diag()
+            w = w - torch.linalg.solve(hessian, gradient)
+        if w[0] > 0 and w.isfinite().all():
+            self.calibration.copy_(torch.stack([w[0] / spread, w[1]]))
+
+
+def parts(module: Matching) -> list[nn.Module]:
+    """What embeds and scores: all but the loss."""
+    return [module.audio, module.video, module.matcher]

@@ -1,0 +1,394 @@
+"""Training: Lightning's trainer, and beside it what records, chooses and goes on after a kill.
+
+All that is random in an epoch comes from the seed and the epoch's number (pairs, windows, augmentation, and
+torch's own generator, set anew as each epoch begins), so that `last.ckpt` need hold no generator's state, and
+a training that was killed ends in the weights of one that was not.
+"""
+
+import logging
+import math
+import os
+import sys
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from dvclive import Live
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from models import checkpoint
+from pipeline import augment, pairing
+from pipeline.dataset import Dataset
+from pipeline.errors import UserError
+from pipeline.params import TrainParams
+
+LAST = "last.ckpt"
+SAVING = 0.05  # part of the time that saving may take: a large model is not saved after every short epoch
+BF16 = (
+    "avx512_bf16",
+    "amx_bf16",
+    "arm_bf16",
+    "bf16",
+)  # instructions without which bfloat16 is slower than single
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is trained against what: names as in params.yaml."""
+
+    audio_encoder: str
+    video_encoder: str
+    loss: str
+    matcher: str
+    pairing: str
+    label: str = "category"
+    seed: int = 0
+    task: str = "matching"
+
+
+def train(
+    experiment: Experiment,
+    settings: Any,
+    audio: Any,
+    data: Dataset,
+    out: str | Path,
+    live: str | Path,
+    fingerprint: str,
+) -> dict[str, Any]:
+    """Train, choose the best epoch by validation, and write the model to `out` and its curves to `live`.
+
+    settings, audio: the sections `train` and `audio` of the parameters (of audio: feature). data: from
+    `pipeline.dataset.load`. fingerprint: what params, data and code this is; an unfinished training with another one is discarded.
+    Returns epochs, best_epoch (from 1), train/loss, and val/loss, val/auc, val/accuracy where there is validation.
+    Raises UserError where there are too few clips, and KeyboardInterrupt, after which the next call goes on.
+    """
+    out, live = Path(out), Path(live)
+    related = _relation(experiment, data)
+    clips = {split: _enough(data, related)[split] for split in ("train", "val")}
+    config = _config(experiment, settings, audio, data)
+    out.mkdir(parents=True, exist_ok=True)
+    last = out / LAST
+    resumed = _resumable(last, fingerprint)
+    precision = resumed["precision"] if resumed else _precision(settings.precision)
+
+    torch.manual_seed(experiment.seed)
+    module = checkpoint.build(config)
+    sampler = pairing.Sampler(clips["train"], related, settings.batch_size, experiment.seed)
+    change = Augment(audio.feature, settings.spec_augment) if settings.augment else None
+    loaders = [_loader(data, sampler, settings.loader_workers, change)]
+    module.steps = settings.epochs * len(sampler)
+    if len(clips["val"]):
+        val = pairing.Sampler(clips["val"], related, settings.batch_size, experiment.seed)
+        module.val_pairs = tuple(map(torch.from_numpy, pairing.cross(clips["val"], related)))
+        loaders.append(_loader(data, Fixed(val), settings.loader_workers, None))
+    else:
+        print(
+            "train: no clips for validation: the last epoch is taken, and the score's threshold is training's"
+        )
+
+    record = Record(last, live, fingerprint, precision, experiment.seed, settings.epochs)
+    with _quiet(), record:
+        trainer = lightning.Trainer(
+            max_epochs=settings.epochs,
+            precision=precision,
+            accelerator="auto",
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=sys.stdout.isatty(),
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            callbacks=[record, *([Bar()] if sys.stdout.isatty() else [])],
+        )
+        try:
+            trainer.fit(module, *loaders, ckpt_path=last if resumed else None, weights_only=True)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from None
+    return _finish(module, record, data, clips["val"], config, out)
+
+
+def _finish(
+    module, record: "Record", data: Dataset, val: np.ndarray, config: dict, out: Path
+) -> dict[str, Any]:
+    module.load_state_dict(record.best["weights"])
+    model = checkpoint.Model(module, config)
+    if len(val):
+        audio, video = map(torch.from_numpy, model.embed(data, val))
+        module.calibrate(audio, video, module.val_pairs)
+    chosen = record.history[record.best["epoch"]]
+    summary = {"epochs": len(record.history), "best_epoch": record.best["epoch"] + 1, **chosen}
+    checkpoint.save(out, module, config | {"chosen": summary})
+    (out / LAST).unlink(missing_ok=True)
+    return summary
+
+
+def _relation(experiment: Experiment, data: Dataset) -> pairing.Relation:
+    labels = [[s] if s else [] for s in data.subject] if experiment.label == "subject" else data.labels
+    return pairing.relation(experiment.pairing, data.group, labels)
+
+
+def _enough(data: Dataset, related: pairing.Relation) -> dict[str, np.ndarray]:
+    """The clips of each split; UserError where there are too few to learn and to report from."""
+    clips = {split: data.of(split) for split in ("train", "val", "test")}
+    for split in ("train", "test"):
+        if not _differ(clips[split], related):
+            counts = ", ".join(f"{len(c)} to {_PURPOSE[s]}" for s, c in clips.items())
+            what = "labels, each in clips of another video," if related.by_label else "videos"
+            raise UserError(
+                f"too few clips: {counts}; at least 2 {what} are needed to train and 2 to test: "
+                "add clips, or change split.val and split.test"
+            )
+    if not _differ(clips["val"], related):
+        clips["val"] = clips["val"][:0]
+    return clips
+
+
+_PURPOSE = {"train": "train", "val": "choose (val)", "test": "test"}
+
+
+def _differ(clips: np.ndarray, related: pairing.Relation) -> bool:
+    """Whether there is a pair that does not match."""
+    return any(not related.same(clip, clips).all() for clip in clips)
+
+
+def _config(experiment: Experiment, settings: Any, audio: Any, data: Dataset) -> dict[str, Any]:
+    return asdict(experiment) | {
+        "train": {name: getattr(settings, name) for name in TrainParams.model_fields},
+        "feature": audio.feature,
+        "sample_rate": data.sample_rate,
+        "hop_length": data.hop_length,
+        "audio_shape": list(data.audio_shape),
+        "video_shape": list(data.video_shape),
+        "labels": sorted({name for names in data.labels for name in names}),
+    }
+
+
+def _precision(wanted: str) -> str:
+    """Lightning's name of the precision; `auto` takes bfloat16 where the machine computes in it."""
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has = torch.cpu.get_capabilities()
+        fast = any(has.get(name) for name in BF16) and not torch.backends.mps.is_available()
+    return "bf16-mixed" if fast else "32-true"
+
+
+# --- batches ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Training's changes to a batch, the same ones for the same seed."""
+
+    feature: str
+    spec: bool
+
+    def __call__(
+        self, audio: np.ndarray, video: np.ndarray, seed: tuple[int, ...]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        audio = augment.loudness(audio, self.feature, rng)
+        if self.spec:
+            audio = augment.masks(audio, rng)
+        return audio, augment.pictures(video, rng)
+
+
+@dataclass(frozen=True)
+class Batches(torch.utils.data.Dataset):
+    """A data set whose items are whole batches: reading one at once spares the copy of a collation."""
+
+    data: Dataset
+    change: Augment | None
+
+    def __getitem__(self, batch: pairing.Batch) -> dict[str, Tensor]:
+        audio, video = self.data.read(batch.clip, batch.at)
+        if self.change:
+            audio, video = self.change(audio, video, batch.seed)
+        arrays = {"audio": audio, "video": video, "clip": batch.clip}
+        arrays |= {"right": batch.right, "wrong": batch.wrong, "same": batch.same}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+class Fixed:
+    """A sampler's first epoch, each clip's middle window, for validation: always the same."""
+
+    def __init__(self, sampler: pairing.Sampler) -> None:
+        self.batches = [
+            pairing.Batch(b.clip, np.full(len(b.clip), 0.5), b.right, b.wrong, b.same, b.seed)
+            for b in sampler
+        ]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self):
+        return iter(self.batches)
+
+
+def _loader(data: Dataset, sampler: Any, workers: int, change: Augment | None) -> DataLoader:
+    dataset = Batches(data, change)
+    return DataLoader(
+        dataset, batch_size=None, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
+    )
+
+
+# --- what happened ------------------------------------------------------------------------------------
+
+
+class Record(Callback):
+    """Measures each epoch, keeps the best one's weights, writes the curves and `last.ckpt`.
+
+    history: a dictionary of metrics for each epoch. best: epoch (from 0), rank and weights.
+    """
+
+    def __init__(
+        self, last: Path, live: Path, fingerprint: str, precision: str, seed: int, epochs: int
+    ) -> None:
+        self.last, self.folder, self.seed, self.epochs = last, live, seed, epochs
+        self.made = {"fingerprint": fingerprint, "precision": precision}
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, Any] = {}
+        self.live: Live | None = None
+        self.saved = 0.0  # when
+        self.saving = 0.0  # how long it took
+        self.losses: list[tuple[float, int]] = []
+
+    def __enter__(self) -> "Record":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.live.end()
+
+    # Lightning keeps these two in its checkpoint.
+    def state_dict(self) -> dict[str, Any]:
+        return {**self.made, "history": self.history, "best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.history, self.best = state["history"], state["best"]
+
+    def on_fit_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        # Lightning has restored the state by now. The curves of an unfinished run are written again from it.
+        self.live = Live(
+            str(self.folder), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False
+        )
+        for epoch, metrics in enumerate(self.history):
+            self._log(epoch, metrics)
+        if self.history:
+            print(f"train: going on after epoch {len(self.history)} of {self.epochs}", flush=True)
+        self.began, self.first = time.monotonic(), len(self.history)
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        self.losses.clear()
+        torch.manual_seed(int(np.random.default_rng((self.seed, trainer.current_epoch)).integers(2**62)))
+
+    def on_train_batch_end(self, trainer, module, outputs: dict, batch: dict, batch_idx: int) -> None:
+        self.losses.append((float(outputs["own"]), len(batch["clip"])))
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        loss = sum(x * n for x, n in self.losses) / sum(n for _, n in self.losses)
+        if not math.isfinite(loss):
+            raise UserError("train: the loss is no longer a number: lower train.learning_rate")
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        epoch = trainer.current_epoch
+        metrics = {"train/loss": loss, **module.measured, "learning_rate": float(rate)}
+        self.history.append(metrics)
+        # Without validation every epoch is better than the one before. Ties in AUC (small sets) go to the loss.
+        rank = [metrics["val/auc"], -metrics["val/loss"]] if module.measured else [float(epoch)]
+        if not self.best or rank >= self.best["rank"]:
+            weights = {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}
+            self.best = {"epoch": epoch, "rank": rank, "weights": weights}
+        self._log(epoch, metrics)
+        self._tell(epoch, metrics)
+        self._save(trainer, epoch)
+
+    def _log(self, epoch: int, metrics: dict[str, float]) -> None:
+        self.live.step = epoch + 1
+        for name, value in metrics.items():
+            self.live.log_metric(name, value)
+        self.live.log_metric("epoch", epoch + 1)
+        self.live.make_summary()
+
+    def _tell(self, epoch: int, metrics: dict[str, float]) -> None:
+        if sys.stdout.isatty():
+            return
+        left = (time.monotonic() - self.began) / (epoch + 1 - self.first) * (self.epochs - epoch - 1)
+        values = ", ".join(
+            f"{name.replace('/', ' ')} {value:.3f}" for name, value in metrics.items() if "/" in name
+        )
+        print(f"train: epoch {epoch + 1} of {self.epochs}: {values}, {left:.0f} s left", flush=True)
+
+    def _save(self, trainer: lightning.Trainer, epoch: int) -> None:
+        began = time.monotonic()
+        if epoch + 1 < self.epochs and began - self.saved < self.saving / SAVING:
+            return
+        part = self.last.with_name(f".{LAST}.tmp")
+        trainer.save_checkpoint(part)
+        os.replace(part, self.last)
+        self.saved = time.monotonic()
+        self.saving = self.saved - began
+
+
+class Bar(TQDMProgressBar):
+    """Lightning's bar, without a second one for validation, which takes less than a second."""
+
+    def __init__(self) -> None:
+        super().__init__(leave=False)
+
+    def init_validation_tqdm(self):
+        bar = super().init_validation_tqdm()
+        bar.disable = True
+        return bar
+
+
+def _resumable(last: Path, fingerprint: str) -> dict[str, Any] | None:
+    """What our callback kept in `last.ckpt`, or None (and no file) where it is not of this training."""
+    last.with_name(f".{LAST}.tmp").unlink(missing_ok=True)
+    if not last.exists():
+        return None
+    try:
+        kept = torch.load(last, weights_only=True, mmap=True)["callbacks"][Record.__qualname__]
+        if kept["fingerprint"] == fingerprint:
+            return {"precision": kept["precision"]}
+        print("train: parameters, data or code have changed: beginning anew", flush=True)
+    except Exception as e:  # whatever a torn or foreign file makes of it, it is of no use
+        print(f"train: {last} cannot be read ({type(e).__name__}): beginning anew", flush=True)
+    last.unlink()
+    return None
+
+
+@contextmanager
+def _quiet():
+    """Without Lightning's talk of devices, tips and loaders: none of it is about what the user does."""
+    import signal
+
+    loggers = [
+        logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "dvclive", "dvc")
+    ]
+    levels = [logger.level for logger in loggers]
+    handler = signal.getsignal(signal.SIGINT)
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning|torch.optim|torchmetrics")
+            warnings.filterwarnings(
+                "ignore", message=".*(isinstance|LeafSpec|num_workers|lr_scheduler.step).*"
+            )
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if signal.getsignal(signal.SIGINT) is not handler:  # Lightning leaves Ctrl-C ignored after the first
+            signal.signal(signal.SIGINT, handler)

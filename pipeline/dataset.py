@@ -1,0 +1,177 @@
+"""Training data as it lies on disk: windows of sound and picture, read from memory-mapped shards.
+
+Nothing is loaded whole. A window is named by a clip and a place in it, `at`, from 0 (the first window that
+fits into the clip's real part) to 1 (the last); evaluation takes the middle, 0.5.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from pipeline.errors import UserError
+from pipeline.outcome import OK
+from pipeline.shards import read_index
+
+MIDDLE = 0.5
+
+
+@dataclass
+class Dataset:
+    """The usable clips, in the clip table's order, as columns; `read` gives their windows.
+
+    audio_shape: (channels, freq, time) of a window; video_shape: (frames, height, width, 3).
+    """
+
+    clip_id: list[str]
+    split: np.ndarray  # (n,) str: train, val, test
+    group: np.ndarray  # (n,) str: clips of one group are never each other's negatives
+    labels: list[list[str]]
+    subject: list[str | None]
+    seconds: np.ndarray  # (n,) float: how much is real
+    times: np.ndarray  # (n, stored frames) float: s from the clip's start
+    audio: "Stored"
+    video: "Stored"
+    sample_rate: int
+    hop_length: int
+    window: int  # spectrogram columns
+    window_frames: int
+
+    def __len__(self) -> int:
+        return len(self.clip_id)
+
+    @property
+    def audio_shape(self) -> tuple[int, int, int]:
+        channels, freq, time = self.audio.shape
+        return channels, freq, min(self.window, time)
+
+    @property
+    def video_shape(self) -> tuple[int, int, int, int]:
+        return self.window_frames, *self.video.shape[1:]
+
+    def of(self, split: str) -> np.ndarray:
+        """The numbers of the clips of a split."""
+        return np.flatnonzero(self.split == split)
+
+    def place(self, clip: np.ndarray, at: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+        """Where windows lie: first spectrogram column (n,), and frame numbers (n, window_frames) in time's order.
+
+        clip: (n,) numbers. at: (n,) or one number, 0 to 1.
+        """
+        width, time = self.audio_shape[2], self.audio.shape[2]
+        rate = self.sample_rate / self.hop_length  # columns per second
+        # Column t is centred at t / rate: of s real seconds, columns 0 to floor(s rate) hear only what is real.
+        real = np.minimum(np.floor(self.seconds[clip] * rate + 1e-6).astype(int) + 1, time)
+        free = np.maximum(real - width, 0)
+        start = np.minimum((np.asarray(at) * (free + 1)).astype(int), free)
+        middle = (start + width / 2) / rate
+        far = np.abs(self.times[clip] - middle[:, None])
+        near = np.argsort(far, axis=1, kind="stable")[:, : self.window_frames]
+        return start, np.sort(near, axis=1)
+
+    def read(self, clip: np.ndarray, at: np.ndarray | float = MIDDLE) -> tuple[np.ndarray, np.ndarray]:
+        """Windows of clips: (n, channels, freq, time) float16 and (n, frames, height, width, 3) uint8."""
+        start, frames = self.place(clip, at)
+        width = self.audio_shape[2]
+        audio = np.empty((len(clip), *self.audio_shape), np.float16)
+        video = np.empty((len(clip), *self.video_shape), np.uint8)
+        for i, c in enumerate(clip):
+            audio[i] = self.audio.value(c)[:, :, start[i] : start[i] + width]
+            stored = self.video.value(c)
+            for j, frame in enumerate(frames[i]):
+                video[i, j] = stored[frame]
+        return audio, video
+
+
+@dataclass
+class Stored:
+    """Where the values of one data stage lie; shards are mapped when first asked for."""
+
+    folder: Path
+    shard: np.ndarray  # (n,) int
+    row: np.ndarray  # (n,) int
+    _open: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
+
+    MOST = 1024  # shards mapped at a time: a process may hold only so many mappings
+
+    def value(self, clip: int) -> np.ndarray:
+        return self._mapped(int(self.shard[clip]))[self.row[clip]]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._mapped(int(self.shard[0])).shape[1:]
+
+    def _mapped(self, shard: int) -> np.ndarray:
+        array = self._open.get(shard)
+        if array is None:
+            path = self.folder / f"{shard:05d}.npy"
+            try:
+                array = np.load(path, mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError) as e:
+                raise UserError(f"{path}: cannot be read ({e}): run dvc repro to make it again") from None
+            if len(self._open) >= self.MOST:
+                self._open.pop(next(iter(self._open)))
+            self._open[shard] = array
+        return array
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_open": {}}  # a worker process maps for itself
+
+
+def load(
+    spectrogram: str | Path, frames: str | Path, splits: str | Path, clips: str | Path, audio, video
+) -> Dataset:
+    """The clips that have a split, and sound and picture that are ok.
+
+    spectrogram, frames: the folders of these stages. splits, clips: the two tables. audio, video: the
+    sections of the parameters (sample_rate, hop_length, window_seconds; window_frames).
+    Raises UserError where a table or index is missing, or where no clip is usable.
+    """
+    sounds = {r["clip_id"]: r for r in read_index(spectrogram).to_pylist() if r["status"] == OK}
+    pictures = {r["clip_id"]: r for r in read_index(frames).to_pylist() if r["status"] == OK}
+    about = {r["clip_id"]: r for r in _read(clips, ["clip_id", "labels", "subject"])}
+    rows = [
+        row
+        for row in _read(splits, ["clip_id", "split", "group"])
+        if row["split"]
+        and row["clip_id"] in sounds
+        and row["clip_id"] in pictures
+        and row["clip_id"] in about
+    ]
+    if not rows:
+        raise UserError(f"{splits}: no clip has both sound and picture: see status and detail in that table")
+    ids = [r["clip_id"] for r in rows]
+    heard, seen = [sounds[i] for i in ids], [pictures[i] for i in ids]
+    window = audio.window_seconds
+    # A window's middle must lie in the picture; where that is shorter than a window (a still), sound decides.
+    seconds = [
+        min(h["seconds"], s["seconds"]) if s["seconds"] >= window else h["seconds"]
+        for h, s in zip(heard, seen, strict=True)
+    ]
+    return Dataset(
+        clip_id=ids,
+        split=np.array([r["split"] for r in rows]),
+        group=np.array([r["group"] for r in rows]),
+        labels=[about[i]["labels"] or [] for i in ids],
+        subject=[about[i]["subject"] for i in ids],
+        seconds=np.array(seconds, float),
+        times=np.array([s["times"] for s in seen], float),
+        audio=_stored(spectrogram, heard),
+        video=_stored(frames, seen),
+        sample_rate=audio.sample_rate,
+        hop_length=audio.hop_length,
+        window=max(round(window * audio.sample_rate / audio.hop_length), 1),
+        window_frames=video.window_frames,
+    )
+
+
+def _stored(folder: str | Path, rows: list[dict]) -> Stored:
+    return Stored(Path(folder), np.array([r["shard"] for r in rows]), np.array([r["row"] for r in rows]))
+
+
+def _read(path: str | Path, columns: list[str]) -> list[dict]:
+    try:
+        return pq.read_table(path, columns=columns).to_pylist()
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read ({e.strerror or e}): run dvc repro to make it") from None

@@ -1,0 +1,148 @@
+"""Which sound goes with which picture: one sampler for every loss.
+
+A batch is B clips, and a window at a random place of each: its sound, and the frames around its middle. All
+pairs are made inside the batch: `right[i]` is the sound that matches picture i, `wrong[i]` one that does
+not. Both are permutations, so that each sound is once right and once wrong, and each picture too: no
+property of a sound or a picture alone (its offset, loudness, class) can tell a match from a mismatch. This is AVE-Net's
+guard against shortcuts (arXiv 1712.06651, section 2: negatives are cut exactly as positives are).
+
+- `clip`: the matching sound is the window's own; clips of other groups (videos, people) do not match.
+- `category`: matching clips share a label; clips that share none do not match.
+
+Epoch e of a sampler with seed s is always the same, whoever asks and however many workers read it.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from pipeline.errors import UserError
+
+NONE = -1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B clips, their windows, and their pairs."""
+
+    clip: np.ndarray  # (B,) numbers in the data set
+    at: np.ndarray  # (B,) float, 0 to 1: where the window lies
+    right: np.ndarray  # (B,) place in the batch of a sound that matches picture i
+    wrong: np.ndarray  # (B,) place of one that does not; NONE where the batch has too few
+    same: np.ndarray  # (B, B) bool: may not count as each other's negatives
+    seed: tuple[int, ...]  # for augmentation
+
+
+class Relation:
+    """Which clips match by their kind: the same group, or a label in common."""
+
+    def __init__(self, groups: np.ndarray, labels: list[list[str]] | None = None) -> None:
+        """groups: (n,) any hashable. labels: of each clip, for `category`; None for `clip`."""
+        self.by_label = labels is not None
+        kinds = [[g] for g in groups] if labels is None else labels
+        number: dict = {}
+        width = max((len(k) for k in kinds), default=1)
+        # (n, width): numbers of each clip's kinds, NONE where it has fewer
+        self.kinds = np.full((len(kinds), max(width, 1)), NONE)
+        for i, names in enumerate(kinds):
+            self.kinds[i, : len(names)] = [number.setdefault(name, len(number)) for name in names]
+        self.groups = np.unique(np.asarray(groups), return_inverse=True)[1]
+
+    def alike(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Clip numbers, broadcast against each other, to bool: they share a kind (a label, or the group)."""
+        x, y = self.kinds[a][..., :, None], self.kinds[b][..., None, :]
+        return ((x == y) & (x != NONE)).any((-2, -1))
+
+    def same(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Clip numbers, broadcast against each other, to bool: they cannot be each other's negatives.
+
+        Clips of one video are none either, whatever their labels say.
+        """
+        return self.alike(a, b) | (self.groups[a] == self.groups[b])
+
+
+def relation(pairing: str, groups: np.ndarray, labels: list[list[str]]) -> Relation:
+    """The relation that `pairing` names. Raises UserError where it needs labels that are not there."""
+    if pairing == "clip":
+        return Relation(groups)
+    without = sum(not names for names in labels)
+    kinds = {name for names in labels for name in names}
+    if without or len(kinds) < 2:
+        raise UserError(
+            f"pairing: category needs a label for every clip and at least two labels; {without} of {len(labels)} clips "
+            f"have none, and there are {len(kinds)} labels: use pairing: clip, or name the labels"
+        )
+    return Relation(groups, labels)
+
+
+class Sampler:
+    """Batches of an epoch.
+
+    clips: (n,) the data set's numbers of the clips to draw from, n of at least 2. relation: over the data set.
+    Batches of an epoch differ by at most one clip in size and none is larger than `batch_size`; each clip
+    comes once.
+    """
+
+    def __init__(self, clips: np.ndarray, relation: Relation, batch_size: int, seed: int) -> None:
+        self.clips, self.relation, self.seed = np.asarray(clips), relation, seed
+        # Even batches: a small last one would train batch norm and a loss over the batch on next to nothing.
+        self.batches = max(min(math.ceil(len(clips) / batch_size), len(clips) // 2), 1)
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        rng = np.random.default_rng((self.seed, self.epoch))
+        order = self.clips[self._spread(rng)]
+        for number, clip in enumerate(np.array_split(order, self.batches)):
+            at = rng.random(len(clip))
+            same = self.relation.same(clip[:, None], clip)
+            wrong = assignment(same, rng)
+            wrong[same[np.arange(len(clip)), wrong]] = NONE
+            right = np.arange(len(clip))
+            if self.relation.by_label:
+                right = assignment(~self.relation.alike(clip[:, None], clip), rng)
+            yield Batch(clip, at, right, wrong, same, (self.seed, self.epoch, number))
+
+    def _spread(self, rng: np.random.Generator) -> np.ndarray:
+        """A random order in which the clips of one kind are spread evenly, so that every batch has negatives."""
+        kind = self.relation.kinds[self.clips, 0]
+        shuffled = rng.permutation(len(kind))
+        counts = np.bincount(kind - kind.min())
+        seen = np.zeros_like(counts)
+        key = np.empty(len(kind))
+        offset = rng.random(len(counts))
+        for i in shuffled:
+            k = kind[i] - kind.min()
+            key[i] = (seen[k] + offset[k]) / counts[k]
+            seen[k] += 1
+        return np.argsort(key, kind="stable")
+
+
+def assignment(forbidden: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random permutation that takes as few forbidden places as can be: (B, B) bool to (B,)."""
+    cost = rng.random(forbidden.shape) + forbidden * float(2 * len(forbidden))
+    return linear_sum_assignment(cost)[1]
+
+
+def cross(clips: np.ndarray, relation: Relation, most: int = 32) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs for measuring while training: every clip with itself, and with up to `most` that do not match it.
+
+    Returns sound, picture (places in `clips`) and target (1 or 0), always the same ones. Shifts are spread
+    evenly over the clips, so that each sound and each picture comes equally often but for those left out.
+    """
+    n = len(clips)
+    shifts = np.unique(np.linspace(1, max(n - 1, 1), min(most, max(n - 1, 1))).astype(int))
+    picture = np.tile(np.arange(n), len(shifts))
+    sound = (picture + np.repeat(shifts, n)) % n
+    differ = ~relation.same(clips[sound], clips[picture])
+    own = np.arange(n)
+    target = np.concatenate([np.ones(n), np.zeros(int(differ.sum()))])
+    return np.concatenate([own, sound[differ]]), np.concatenate([own, picture[differ]]), target
