@@ -103,9 +103,9 @@ def test_a_sound_and_a_picture_of_one_name_are_two_clips(here):
 
 
 ODD = [
-    "with space.mp4", " lead.mp4", "it's \"so\".mp4", "-rf.mp4", "--.mp4", "$HOME.mp4", "~.mp4", "a;b&c|d.mp4",
-    "猫の声.mp4", "Žluťoučký kůň.mp4", "قط.mp4", "кошка.mp4", "😀.mp4", "e\u0301.mp4", "é.mp4",
-    "a.b.c.mp4", "..a.mp4"[1:].replace(".a", "a."), "concat:x|y.mp4", "a%20b.mp4", "*.mp4", "[x].mp4",
+    "with space.mp4", " lead.mp4", "it's \"so\".mp4", "-rf.mp4", "--.mp4", "$HOME.mp4", "~.mp4",
+    "a;b&c|d.mp4", "猫の声.mp4", "Žluťoučký kůň.mp4", "قط.mp4", "кошка.mp4", "😀.mp4", "e\u0301.mp4", "é.mp4",
+    "a.b.c.mp4", "a..mp4", "concat:x|y.mp4", "a%20b.mp4", "*.mp4", "[x].mp4",
     "x" * 240 + ".mp4", "new\nline.mp4", "tab\there.mp4", "back\\slash.mp4", "\u202egpj.mp4",
 ]  # fmt: skip
 
@@ -280,11 +280,7 @@ def test_a_folder_called_like_a_video(here):
 def test_no_folder_or_nothing_in_it(here, make, said):
     make(here)
     message = wrong()
-    assert (
-        said in message
-        and "\n" not in message
-        and "data.folder" in message + "data.folder" * ("put" in message)
-    )
+    assert said in message and "\n" not in message and "data.folder" in message
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\0b", "https://example.org/x", "~nobody-of-this-name/x"])
@@ -391,8 +387,8 @@ def test_ids_can_be_read(path, start, end, expected):
 
 
 def test_ids_are_the_same_tomorrow():
-    assert folder.clip_id("flute/a b.mp4") == "flute-a_b-b3ef81b8a25e"
-    assert folder.clip_id("talk.mp4", 10.0, 20.0) == "talk_10-20-9ee6e8d9e5f2"
+    assert folder.clip_id("flute/a b.mp4") == "flute-a_b-c9d4c115514f"
+    assert folder.clip_id("talk.mp4", 10.0, 20.0) == "talk_10-20-1af868fe72b4"
 
 
 def test_two_videos_of_one_stem(here):
@@ -433,8 +429,10 @@ def test_a_csv_has_its_own_order_and_its_own_labels(here):
 @pytest.mark.parametrize(
     "text",
     [
-        b"path\na.mp4\n", b"path\na.mp4", b"path\r\na.mp4\r\n", b"path\ra.mp4\r", b"\xef\xbb\xbfpath\na.mp4\n",
-        b'"path"\n"a.mp4"\n', b"\n\n path \n\na.mp4\n\n", b"path,labels\na.mp4,\n,\n", b"path,start\na.mp4,-0\n",
+        b"path\na.mp4\n", b"path\na.mp4", b"path\r\na.mp4\r\n", b"path\ra.mp4\r",
+        b"\xef\xbb\xbfpath\na.mp4\n",
+        b'"path"\n"a.mp4"\n', b"\n\n path \n\na.mp4\n\n", b"path,labels\na.mp4,\n,\n",
+        b"path,start\na.mp4,-0\n",
     ],
 )  # fmt: skip
 def test_forms_of_a_good_csv(here, text):
