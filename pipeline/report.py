@@ -1,0 +1,401 @@
+"""One self-contained page that shows an experiment: its numbers, its curves, its clips to see and hear."""
+
+import base64
+import hashlib
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pipeline import charts, embed
+from pipeline.outcome import STATUSES
+
+SOUND_BYTES = 1_500_000  # all MP3s together; with base64 and pictures the page stays under 3 MB
+LONGEST = 4.0  # seconds of one sound
+SPECTROGRAMS = 24
+CLASSES = 30
+CHARTS = 6
+
+DIRECTIONS = {
+    "audio_to_video": (
+        "sound",
+        "picture",
+        "Sound to picture",
+        "Asked with a sound: which pictures go with it?",
+    ),
+    "video_to_audio": (
+        "picture",
+        "sound",
+        "Picture to sound",
+        "Asked with a picture: what does it sound like?",
+    ),
+    "audio_to_audio": ("sound", "sound", "Sound to sound", "Asked with a sound: what else sounds like it?"),
+    "video_to_video": (
+        "picture",
+        "picture",
+        "Picture to picture",
+        "Asked with a picture: what else looks like it?",
+    ),
+}
+NAMES = {
+    "accuracy": ("Accuracy", "pairs judged right"),
+    "auc": ("AUC", "a right pair scores above a wrong one"),
+    "ndcg_30": ("nDCG@30", "the same kind stands high among the first 30"),
+    "map": ("mAP", "the same kind, over the whole ranking"),
+    "f1_macro": ("F1, macro", "mean over classes"),
+}
+
+
+@dataclass
+class ReportData:
+    """What the page shows; anything may be missing and is then left out or said to be missing.
+
+    params: as in params.yaml. metrics: as in metrics/evaluate.json. history: a row an epoch, "epoch" (or
+    "step") and any "train/loss", "val/accuracy", ... roc: rows {"fpr", "tpr"}. classes: label -> clips.
+    accounts: in order {"stage", "total", "ok", "reasons": {status: clips}}. spectrograms: label -> (F, T).
+    clips: clip_id -> {"labels": list, "image": (H, W, 3) uint8 or None, "wav": bytes or None}; only
+    those that a gallery shows are put on the page. galleries: direction -> [{"query": clip_id, "results":
+    [{"clip_id", "score", "relevant": bool or None}]}], nearest first.
+    """
+
+    params: dict = field(default_factory=dict)
+    metrics: dict = field(default_factory=dict)
+    history: list[dict] = field(default_factory=list)
+    roc: list[dict] = field(default_factory=list)
+    classes: dict[str, int] = field(default_factory=dict)
+    accounts: list[dict] = field(default_factory=list)
+    spectrograms: dict[str, np.ndarray] = field(default_factory=dict)
+    clips: dict[str, dict] = field(default_factory=dict)
+    galleries: dict[str, list[dict]] = field(default_factory=dict)
+
+
+def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
+    """Write the page to `path` and return it. The same data give the same bytes.
+
+    Raises ValueError where a picture, sound or spectrogram is not what ReportData says, or a gallery names a
+    clip that is not in `clips`.
+    """
+    folder = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = (folder / "report_template.js").read_text(encoding="utf-8")
+    clips = _clips(data)
+    page = environment.get_template("report_template.html").render(
+        style=(folder / "report_template.css").read_text(encoding="utf-8"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        summary=_summary(data),
+        facts=_facts(data),
+        tiles=_tiles(data.metrics),
+        tables=_tables(data.metrics),
+        curves=_curves(data.history),
+        roc=_roc(data),
+        classes=_classes(data.classes),
+        accounts=_accounts(data.accounts),
+        spectrograms=_spectrograms(data),
+        clips=clips,
+        sounds={c["key"]: c["sound"] for c in clips.values() if c["sound"]},
+        aspect=next((c["aspect"] for c in clips.values() if c["aspect"]), 1.0),
+        galleries=_galleries(data, clips),
+        params=_flat(data.params),
+    )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _get(tree: dict, *keys: str) -> Any:
+    for key in keys:
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree
+
+
+def _number(value: Any) -> float | None:
+    """`value` as a finite float; None for anything else (histories read from files hold text)."""
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _summary(data: ReportData) -> str:
+    p = data.params
+    total = data.accounts[0]["total"] if data.accounts else sum(data.classes.values())
+    source = _get(p, "data", "source")
+    where = {"ensemble": " of the embedded ensemble", "folder": " of your own videos"}.get(source or "")
+    if where is None:
+        where = f" of {source}" if source else ""
+    names = [("audio_encoder", "sounds"), ("video_encoder", "pictures")]
+    encoders = [f"{p[key]} for {what}" for key, what in names if p.get(key)]
+    text = f"{total:,} clips{where}" if total else f"Clips{where}"
+    if encoders:
+        text += f": an encoder {' and '.join(encoders)}"
+    if p.get("loss"):
+        text += f", trained with the loss {p['loss']}" if encoders else f": trained with the loss {p['loss']}"
+    pairing = {"clip": "from clips alone, without labels", "category": "from labels"}.get(
+        p.get("pairing", "")
+    )
+    return text + (f", {pairing}." if pairing else ".")
+
+
+def _facts(data: ReportData) -> list[tuple[str, str]]:
+    wanted = [
+        ("Source", _get(data.params, "data", "source")),
+        ("Audio encoder", data.params.get("audio_encoder")),
+        ("Video encoder", data.params.get("video_encoder")),
+        ("Loss", data.params.get("loss")),
+        ("Matcher", data.params.get("matcher")),
+        ("Pairing", data.params.get("pairing")),
+        ("Seed", data.params.get("seed")),
+        ("Test clips", _get(data.metrics, "retrieval", "audio_to_video", "n")),
+    ]
+    return [(name, str(value)) for name, value in wanted if value is not None]
+
+
+def _measure(section: dict, key: str) -> dict | None:
+    """One metric with all that belongs to it, its places on the axis in per cent; None without a value."""
+    value = _number(section.get(key))
+    if value is None:
+        return None
+    ci = [_number(v) for v in _get(section, "ci", key) or []]
+    ci = ci if len(ci) == 2 and None not in ci else None
+    chance = _number(_get(section, "chance", key))
+
+    def place(v: float) -> str:
+        return f"{100 * min(1.0, max(0.0, v)):.2f}"
+
+    return {
+        "value": f"{value:.3f}",
+        "ci": [f"{v:.3f}" for v in ci] if ci else None,
+        "chance": f"{chance:.3f}" if chance is not None else None,
+        "at": place(value),
+        "from": place(ci[0]) if ci else None,
+        "width": f"{max(0.0, float(place(ci[1])) - float(place(ci[0]))):.2f}" if ci else None,
+        "chance_at": place(chance) if chance is not None else None,
+        "no_better": chance is not None and (ci[0] if ci else value) <= chance,
+        "n": section.get("n"),
+    }
+
+
+def _tiles(metrics: dict) -> list[dict]:
+    """The four numbers to read first, each with a plain sentence."""
+    across = "retrieval", "audio_to_video"
+    wanted = [
+        (("correspondence",), "accuracy", "Pairs judged right", "Does this sound belong to this picture?"),
+        (("correspondence",), "auc", "AUC", "How often a true pair scores above a false one."),
+        (across, "recall_10", "Recall at 10", "A sound's own picture is among the ten nearest."),
+        (across, "ndcg_30", "nDCG at 30", "Pictures of the same kind come first when asked with a sound."),
+    ]
+    tiles = []
+    for path, key, name, text in wanted:
+        measure = _measure(_get(metrics, *path) or {}, key)
+        if measure:
+            tiles.append({**measure, "name": name, "text": text})
+    return tiles
+
+
+def _tables(metrics: dict) -> list[dict]:
+    """Every number in `metrics`, by section: correspondence, the retrieval directions, then any other."""
+    sections = [
+        ("Correspondence", "Balanced pairs of a sound and a picture.", "", metrics.get("correspondence"))
+    ]
+    for key, section in (metrics.get("retrieval") or {}).items():
+        name, text = DIRECTIONS[key][2:] if key in DIRECTIONS else (key, "")
+        sections.append((name, text, key, section))
+    for key, section in metrics.items():
+        if key not in ("correspondence", "retrieval") and isinstance(section, dict):
+            sections.append((key.replace("_", " ").capitalize(), "", "", section))
+    tables = []
+    for name, text, direction, section in sections:
+        rows = []
+        for key in section or {}:
+            if key in ("n", "ci", "chance") or key.startswith("n_"):
+                continue
+            if section[key] is not None and _number(section[key]) is None:
+                continue
+            label, meaning = _named(key, direction)
+            rows.append({"label": label, "meaning": meaning, "measure": _measure(section, key)})
+        if rows:
+            tables.append({"name": name, "text": text, "n": section.get("n"), "rows": rows})
+    return tables
+
+
+def _named(key: str, direction: str) -> tuple[str, str]:
+    if match := re.fullmatch(r"recall_(\d+)", key):
+        within = direction[:5] == direction[-5:]
+        what = "one of the same kind" if within else "its own counterpart"
+        return f"Recall@{match[1]}", f"{what} among the first {match[1]}" if match[
+            1
+        ] != "1" else f"{what} comes first"
+    return NAMES.get(key, (key.replace("_", " "), ""))
+
+
+def _curves(history: list[dict]) -> list[dict]:
+    """A chart for each metric in the history, training and validation in one."""
+    found: dict[str, dict[str, charts.Points]] = {}
+    x_key = next((k for k in ("epoch", "step") if any(_number(r.get(k)) is not None for r in history)), None)
+    for number, row in enumerate(history):
+        x = _number(row.get(x_key)) if x_key else number
+        for key, value in row.items():
+            y = _number(value)
+            if x is None or y is None or key in ("epoch", "step", "time", "timestamp"):
+                continue
+            match = re.fullmatch(r"(train|val|test)(?:ing|idation)?[/_.](.+)", key)
+            part, metric = match.groups() if match else ("value", key)
+            found.setdefault(metric, {}).setdefault(part, []).append((x, y))
+    order = sorted(found, key=lambda m: (("loss" not in m), ("acc" not in m), m))
+    result = []
+    for metric in order[:CHARTS]:
+        parts = {p: found[metric][p] for p in ("train", "val", "test", "value") if p in found[metric]}
+        name = metric.replace("_", " ")
+        last = ", ".join(f"{p} ends at {points[-1][1]:.3g}" for p, points in parts.items())
+        svg = charts.lines(parts, f"{name} by {x_key or 'row'}: {last}", x_key or "row", name)
+        legend = {"train": "training", "val": "validation", "test": "test", "value": name}
+        result.append({"name": name.capitalize(), "svg": svg, "legend": [legend[p] for p in parts]})
+    return result
+
+
+def _roc(data: ReportData) -> dict | None:
+    points = [(_number(r.get("fpr")), _number(r.get("tpr"))) for r in data.roc]
+    points = [p for p in points if None not in p]
+    if len(points) < 2:
+        return None
+    measure = _measure(_get(data.metrics, "correspondence") or {}, "auc")
+    area = f"the area under it is {measure['value']}" if measure else "the area under it is not known"
+    fifths = [0, 0.2, 0.4, 0.6, 0.8, 1]
+    svg = charts.lines(
+        {"roc": points},
+        f"ROC curve: {area}",
+        "false pairs taken for true",
+        "true pairs found",
+        x_ticks=fifths,
+        y_ticks=fifths,
+        diagonal=True,
+    )
+    return {"svg": svg, "measure": measure}
+
+
+def _classes(classes: dict[str, int]) -> dict | None:
+    if not classes:
+        return None
+    ordered = sorted(classes.items(), key=lambda item: (-item[1], item[0]))
+    most = max(1, ordered[0][1])
+    rows = [{"label": label, "count": n, "width": f"{100 * n / most:.2f}"} for label, n in ordered[:CLASSES]]
+    rest = ordered[CLASSES:]
+    return {"rows": rows, "rest": len(rest), "rest_clips": sum(n for _, n in rest), "total": len(ordered)}
+
+
+def _accounts(accounts: list[dict]) -> list[dict]:
+    rows = []
+    for account in accounts:
+        total, ok = account["total"], account["ok"]
+        reasons = sorted((account.get("reasons") or {}).items(), key=lambda item: (-item[1], item[0]))
+        reasons = [(status, n, STATUSES.get(status, "")) for status, n in reasons if n and status != "ok"]
+        width = f"{100 * ok / total:.2f}" if total else "0"
+        rows.append({"stage": account["stage"], "total": total, "ok": ok, "width": width, "reasons": reasons})
+    return rows
+
+
+def _spectrograms(data: ReportData) -> dict:
+    """By class, the most frequent first."""
+    labels = sorted(data.spectrograms, key=lambda label: (-data.classes.get(label, 0), label))
+    shown = [{"label": s, "image": embed.spectrogram(data.spectrograms[s])} for s in labels[:SPECTROGRAMS]]
+    return {"shown": shown, "total": len(labels)}
+
+
+def _clips(data: ReportData) -> dict[str, dict]:
+    """The clips that the galleries show, each encoded once, under a short key of its own."""
+    wanted: dict[str, None] = {}
+    for rows in data.galleries.values():
+        for row in rows:
+            for clip_id in (row["query"], *(r["clip_id"] for r in row["results"])):
+                if clip_id not in data.clips:
+                    raise ValueError(f"a gallery shows clip {clip_id!r}, which is not among the clips")
+                wanted[clip_id] = None
+    heard = sum(data.clips[c].get("wav") is not None for c in wanted)
+    seconds = min(LONGEST, max(1.0, SOUND_BYTES / max(1, heard) / (embed.MP3_BITS / 8)))
+    result = {}
+    for number, clip_id in enumerate(wanted):
+        clip = data.clips[clip_id]
+        image, wav = clip.get("image"), clip.get("wav")
+        row = {
+            "key": f"c{number}",
+            "id": clip_id,
+            "name": " · ".join(clip.get("labels") or []) or clip_id,
+            "image": None,
+            "aspect": None,
+            "sound": None,
+            "wave": None,
+        }
+        try:
+            if image is not None:
+                row["image"] = embed.jpeg(image)
+                row["aspect"] = round(min(1.78, max(0.75, image.shape[1] / image.shape[0])), 3)
+            if wav is not None:
+                samples, rate = embed.read_wav(wav)
+                if len(samples):
+                    row["sound"] = embed.mp3(samples, rate, seconds)
+                    row["wave"] = embed.waveform(samples[: round(LONGEST * rate)])
+        except ValueError as e:
+            raise ValueError(f"clip {clip_id}: {e}") from None
+        result[clip_id] = row
+    return result
+
+
+def _galleries(data: ReportData, clips: dict[str, dict]) -> list[dict]:
+    result = []
+    for direction, (source, target, name, text) in DIRECTIONS.items():
+        rows, marks = [], Counter()
+        for gallery in data.galleries.get(direction) or []:
+            cards = []
+            for item in gallery["results"]:
+                own, relevant = item["clip_id"] == gallery["query"], item.get("relevant")
+                mark = "own" if own else {True: "right", False: "wrong"}.get(relevant)
+                marks[mark] += 1
+                score = _number(item.get("score"))
+                cards.append(
+                    {
+                        "clip": clips[item["clip_id"]],
+                        "mark": mark,
+                        "score": f"{score:.2f}" if score is not None else None,
+                    }
+                )
+            rows.append({"query": clips[gallery["query"]], "results": cards})
+        if rows:
+            judged = marks["right"] + marks["wrong"]
+            result.append(
+                {
+                    "id": direction.replace("_", "-"),
+                    "name": name,
+                    "text": text,
+                    "source": source,
+                    "target": target,
+                    "rows": rows,
+                    "right": marks["right"],
+                    "judged": judged,
+                    "own": marks["own"],
+                }
+            )
+    return result
+
+
+def _flat(tree: dict, prefix: str = "") -> list[tuple[str, str]]:
+    rows = []
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        rows += _flat(value, f"{name}.") if isinstance(value, dict) else [(name, str(value))]
+    return rows
