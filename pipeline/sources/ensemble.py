@@ -1,7 +1,7 @@
-"""The embedded data: eight instruments that play random phrases, seen and heard, as FLV files like those of the wild.
+"""The embedded data: eight instruments that play random phrases, seen and heard, as FLV files.
 
-Every clip follows from the seed and its own number: it stays the same, byte for byte, however many there are. A
-share of them is broken in the ways in which real files are.
+Every clip follows from the seed and its own number: it stays the same, byte for byte, however many there are.
+A share of them is broken in the ways in which real files are.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from pipeline.sources.ensemble_sound import INSTRUMENTS, RATE, phrase, sound
 
 LABELS = tuple(INSTRUMENTS)  # AudioSet's display names, the most frequent first
 SKEW = 5.0  # the first label is this many times as frequent as the last
-SILENT = 0.2  # the share of clips in which a second instrument is seen but not heard
+SILENT = 0.18  # the share of clips in which a second instrument is seen but not heard
 KINDS = ("no_audio", "still", "short", "duet", "no_video", "truncated")  # what is wrong with a broken clip
 EXTRA = pa.schema(
     [
@@ -137,13 +137,11 @@ def _kind(number: int, data) -> str:
 def _encode(frames: list[np.ndarray] | None, waves: np.ndarray | None) -> bytes:
     """An FLV file of the frames (uint8 RGB) and the sound (float32 in -1..1), either of which may be missing.
 
-    One thread and FFmpeg's exact mode: no version string and no rounding by machine, the same bytes every time.
+    One thread and FFmpeg's exact mode, without version strings: the same bytes every time.
     """
     file = io.BytesIO()
     exact = {"flags": "+bitexact", "threads": "1"}
-    with av.open(
-        file, "w", format="flv", options={"fflags": "+bitexact", "flvflags": "no_duration_filesize"}
-    ) as out:
+    with av.open(file, "w", format="flv", options={"fflags": "+bitexact"}) as out:
         video = audio = None
         if frames is not None:
             video = out.add_stream("flv", rate=picture.FPS, options=exact)

@@ -1,4 +1,4 @@
-"""The moving picture of one clip of the embedded ensemble: a lit background, an instrument or two, their movement.
+"""The moving picture of one clip of the embedded ensemble: a lit background, an instrument or two.
 
 Colours, sizes, places and light are drawn from the same distributions whatever instrument is shown.
 """
@@ -31,9 +31,9 @@ class Placed:
 def place(names: list[str], rng: np.random.Generator) -> list[Placed]:
     """Put instruments into the frame at random sizes and places, where there are two with little overlap.
 
-    The area of the box, not the length of the instrument, is what is drawn: it tells nothing of the instrument.
+    Drawn at random is the area of the box, not the length of the instrument: it tells nothing of which it is.
     """
-    area = (0.2, 0.4) if len(names) == 1 else (0.15, 0.24)
+    area = (0.36, 0.56) if len(names) == 1 else (0.2, 0.3)
     best: tuple[float, list[Placed]] = (np.inf, [])
     for _ in range(12):
         placed = [_place(name, *area, rng) for name in names]
@@ -132,7 +132,7 @@ def _palette(back: np.ndarray, rng: np.random.Generator) -> Palette:
     mean = back.mean((0, 1))
     for _ in range(20):
         body = _rgb(rng.random(), rng.uniform(0.35, 0.9), rng.uniform(0.45, 0.95))
-        if np.abs(body - mean).sum() > 150:
+        if np.abs(body - mean).sum() > 180:
             break
     trim = _rgb(rng.random(), rng.uniform(0.3, 0.9), rng.uniform(0.5, 0.95))
     light = _rgb(rng.random(), rng.uniform(0, 0.2), rng.uniform(0.88, 1))
@@ -143,7 +143,7 @@ def _palette(back: np.ndarray, rng: np.random.Generator) -> Palette:
 
 
 def _light(rng: np.random.Generator) -> np.ndarray:
-    """Light from one side, of a random tint: uint8 (HEIGHT, WIDTH, 3), 160 where it leaves a colour as it is."""
+    """Light from one side, of a random tint: uint8 (HEIGHT, WIDTH, 3); 160 changes nothing."""
     x, y = _GRID
     angle = rng.uniform(0, 2 * np.pi)
     slope = (x - 0.5) * np.cos(angle) + (y - 0.5) * np.sin(angle)
@@ -198,10 +198,10 @@ def _background(rng: np.random.Generator) -> np.ndarray:
     else:  # clouds
         coarse = rng.random((int(rng.integers(3, 8)), int(rng.integers(3, 9))))
         share = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-    image = first + np.clip(share, 0, 1)[..., None] * (second - first)
+    image = first + 0.6 * np.clip(share, 0, 1)[..., None] * (second - first)
     for _ in range(rng.integers(0, 3)):  # a picture or a window on the wall
         left, top, wide, high = rng.uniform((0, 0, 0.1, 0.1), (0.85, 0.7, 0.3, 0.35))
         inside = (np.abs(x - left - wide / 2) < wide / 2) & (np.abs(y - top - high / 2) < high / 2)
         colour = _rgb(rng.random(), rng.uniform(0.05, 0.6), rng.uniform(0.25, 0.9))
-        image[inside] = 0.35 * image[inside] + 0.65 * colour
+        image[inside] = 0.6 * image[inside] + 0.4 * colour
     return image

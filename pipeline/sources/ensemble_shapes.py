@@ -1,7 +1,7 @@
 """How the eight instruments of the embedded ensemble look, and how they move with their notes.
 
-Each is drawn in its own coordinates, about -1..1 with y downwards, in whatever colours it is given: a palette has the
-same parts for all, so that only the shape tells them apart. A pose says where in its music the instrument is.
+Each is drawn in its own coordinates, about -1..1 with y downwards, in whatever colours it is given: a palette
+has the same parts for all, so that only the shape tells them apart.
 """
 
 from collections.abc import Callable
@@ -32,8 +32,8 @@ class Palette:
 class Pose:
     """Where in its music an instrument is.
 
-    `count` notes have begun, the last one `since` s ago with `strength` and `pitch` (both 0..1) and a `length`;
-    the next one begins `until` s from now. At rest: no note, nothing to come.
+    `count` notes have begun, the last one `since` s ago, with `strength` and `pitch` (both 0..1), held for
+    `length` s; the next one begins `until` s from now. At rest: no note, nothing to come.
     """
 
     count: int = 0
@@ -218,7 +218,7 @@ def _cello(pen: Pen, c: Palette, pose: Pose) -> None:
     shake = 0.03 * pose.held * np.sin(36 * pose.since)
     for k in range(3):
         pen.oval(-0.02, -0.55 + 0.55 * pose.pitch + 0.06 * k + shake, 0.11, 0.028, c.hand, c.ink)
-    bow = pen.turned(-8, (0, 0.27), (0.42 * pose.stroke, 0))
+    bow = pen.turned(-8, (0, 0.27), (0.3 * pose.stroke, 0))
     bow.line([(-0.62, 0.27), (0.6, 0.27)], c.light, 0.025)
     bow.line([(-0.64, 0.27), (-0.58, 0.2), (0.0, 0.23), (0.64, 0.2)], c.trim, 0.04, c.ink)
     bow.box(0.52, 0.19, 0.64, 0.3, c.dark, c.ink)
@@ -430,14 +430,14 @@ DRAW: dict[str, Callable[[Pen, Palette, Pose], None]] = {
     "Electronic organ": _electronic_organ,
     "Church bell": _church_bell,
 }
-# Degrees that each is turned by, at random to either side: long ones lie across, so that their boxes are like others'.
+# Degrees that each is turned by, to either side: long ones lie across, so that their boxes are like others.
 TURN = {
     "Piano": (0, 6),
-    "Acoustic guitar": (20, 50),
+    "Acoustic guitar": (22, 38),
     "Drum": (0, 10),
-    "Trumpet": (5, 30),
-    "Flute": (22, 45),
-    "Cello": (0, 20),
+    "Trumpet": (0, 18),
+    "Flute": (22, 36),
+    "Cello": (0, 12),
     "Electronic organ": (0, 6),
     "Church bell": (0, 6),
 }
@@ -445,7 +445,7 @@ TURN = {
 
 @cache
 def reach(name: str) -> np.ndarray:
-    """The convex hull (points, 2) of all that the instrument covers while it plays, in its own coordinates."""
+    """The convex hull (points, 2) of all that the instrument covers while it plays, in its coordinates."""
     pen = Pen(None, np.array([[1.0, 0, 0], [0, 1.0, 0]]))
     palette = Palette(*[(0.0, 0.0, 0.0)] * 6)
     for count in range(3):

@@ -1,8 +1,8 @@
 """How the eight instruments of the embedded ensemble sound.
 
-Each instrument is a small physical model: a delay line for the plucked string, banks of decaying modes for what is
-struck (string, membrane, bell), harmonics driven by an envelope for what is blown or bowed. Pitch range, tempo and
-loudness are drawn from the same distributions for all of them, so that only the timbre tells them apart.
+Each instrument is a small physical model: a delay line for the plucked string, banks of decaying modes for
+what is struck (string, membrane, bell), harmonics driven by an envelope for what is blown or bowed. Pitch
+range, tempo and loudness are drawn from the same distributions for all, so only the timbre tells them apart.
 """
 
 from collections.abc import Callable
@@ -48,8 +48,8 @@ def phrase(rng: np.random.Generator, seconds: float) -> list[Note]:
 def sound(parts: list[tuple[str, list[Note]]], rng: np.random.Generator, seconds: float) -> np.ndarray:
     """The recording of instruments playing together in a room: float32 (samples,) at RATE, within -1..1.
 
-    `parts` are pairs of an AudioSet name and its notes; all are equally loud. The loudness of the whole is drawn at
-    random, whatever plays.
+    `parts` are pairs of an AudioSet name and its notes; all are equally loud. The loudness of the whole is
+    drawn at random, whatever plays.
     """
     size = round(seconds * RATE)
     dry = np.zeros(size)
@@ -77,7 +77,7 @@ def _play(name: str, notes: list[Note], rng: np.random.Generator, size: int) -> 
 
 
 def _room(dry: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Reverberation: noise that decays by 60 dB in 0.15 to 0.7 s, its treble sooner, and a random tone control."""
+    """Reverberation: dull noise that decays by 60 dB in 0.15 to 0.7 s; then a random tone control."""
     decay, wet = rng.uniform(0.15, 0.7), rng.uniform(0.05, 0.35)
     t = np.arange(round(decay * RATE)) / RATE
     tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / decay)
@@ -124,7 +124,7 @@ def _modes(drive: np.ndarray, hertz: np.ndarray, gains: np.ndarray, decays: np.n
 
 
 def _harmonics(hertz: np.ndarray, gains: np.ndarray, tilt: np.ndarray | None = None) -> np.ndarray:
-    """Harmonics 1.. of the changing pitch `hertz` (samples,); `tilt` (samples,) is what each next one is times.
+    """Harmonics of the changing pitch `hertz` (samples,), each next one times `tilt` (samples,).
 
     sin(n x) comes from the two before it (Chebyshev), which costs a product where a sine costs twenty.
     """
@@ -174,7 +174,7 @@ def _acoustic_guitar(rng: np.random.Generator) -> Tone:
 
 
 def _piano(rng: np.random.Generator) -> Tone:
-    """Struck strings: stiff, so that partial n lies at n sqrt(1 + B n^2); a felt hammer; a knock of the key bed."""
+    """Struck strings: stiff, so that partial n lies at n sqrt(1 + B n^2); a felt hammer; a knock."""
     stiff, ring, felt = rng.uniform(3e-4, 9e-4), rng.uniform(2.5, 5.0), rng.uniform(0.0012, 0.0022)
     pair = rng.uniform(0.0004, 0.0012)  # two strings a note, not quite in tune
 
@@ -198,7 +198,7 @@ def _piano(rng: np.random.Generator) -> Tone:
 
 
 def _drum(rng: np.random.Generator) -> Tone:
-    """A struck membrane: a round skin's modes (zeros of Bessel functions), short, after the click of a stick."""
+    """A struck membrane: a round skin's modes (zeros of Bessel functions), short, and a hiss."""
     ratios = np.array([1.0, 1.594, 2.136, 2.296, 2.653, 2.918, 3.156, 3.501, 3.6, 4.06])
     ring, wires = rng.uniform(0.22, 0.5), rng.uniform(0.15, 0.6)
 
@@ -215,7 +215,7 @@ def _drum(rng: np.random.Generator) -> Tone:
 
 
 def _church_bell(rng: np.random.Generator) -> Tone:
-    """A bell's own partials: hum, prime, minor third, fifth, nominal and those above, none of them harmonic."""
+    """A bell's own partials: hum, prime, minor third, fifth, nominal and higher, not harmonic."""
     ratios = np.array([0.5, 1.0, 1.2, 1.5, 2.0, 2.51, 2.66, 3.01, 4.17, 5.43, 6.8, 8.2])
     gains = np.array([0.45, 0.6, 0.75, 0.3, 1.0, 0.4, 0.35, 0.5, 0.5, 0.4, 0.3, 0.22])
     ratios = ratios * (1 + rng.uniform(-0.012, 0.012, len(ratios)))
