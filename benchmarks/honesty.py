@@ -1,0 +1,133 @@
+"""Is the embedded data honest? Can sound be matched to picture without shape and timbre?
+
+`python -m benchmarks.honesty [clips]` renders the embedded clips in memory, keeps of each only its mean
+colour and its loudness, and lets logistic regression tell a clip's own sound from that of another instrument.
+Prints one line and keeps it in benchmarks/results/honesty.json. Exit status 1 where the limit is broken.
+"""
+
+import io
+import json
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import av
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from pipeline.params import DataParams, EnsembleParams
+from pipeline.sources import ensemble
+
+RESULT = Path("benchmarks/results/honesty.json")
+LIMIT = 0.60  # accuracy that mean colour and loudness may reach; guessing has 0.50
+FOLDS, ROUNDS = 5, 5
+
+
+def features(number: int, data: DataParams) -> tuple[np.ndarray, np.ndarray]:
+    """Of one clip: mean and spread of its red, green and blue (6,); loudness and its spread, dB (2,)."""
+    with av.open(io.BytesIO(ensemble.render(number, data))) as file:
+        frames, waves = [], []
+        for frame in file.decode():
+            if isinstance(frame, av.VideoFrame):
+                frames.append(frame.to_ndarray(format="rgb24")[::4, ::4])
+            else:
+                waves.append(frame.to_ndarray()[0])
+    pixels = np.stack(frames).reshape(-1, 3) / 255
+    sound = np.concatenate(waves)
+    tenth = ensemble.RATE // 10
+    parts = sound[: len(sound) // tenth * tenth].reshape(-1, tenth)
+    level = 10 * np.log10(np.mean(parts**2, 1) + 1e-9)
+    loud = 10 * np.log10(np.mean(sound**2) + 1e-9)
+    return np.r_[pixels.mean(0), pixels.std(0)], np.r_[loud, level.std()]
+
+
+def joint(picture: np.ndarray, sound: np.ndarray) -> np.ndarray:
+    """Features of pairs, standardized (n, p) and (n, s): each, all products, all absolute differences."""
+    products = picture[:, :, None] * sound[:, None]
+    gaps = np.abs(picture[:, :, None] - sound[:, None])
+    n = len(picture)
+    return np.hstack([picture, sound, products.reshape(n, -1), gaps.reshape(n, -1)])
+
+
+def strangers(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """For each clip one of another label; every clip is chosen once, so that none speaks for itself."""
+    names = rng.permutation(np.unique(labels))
+    order = np.concatenate([rng.permutation(np.flatnonzero(labels == name)) for name in names])
+    most = max(np.sum(labels == name) for name in names)
+    chosen = np.empty(len(labels), int)
+    chosen[order] = np.roll(order, most)
+    return chosen
+
+
+def matching(picture: np.ndarray, sound: np.ndarray, labels: np.ndarray) -> dict:
+    """Cross-validated accuracy of logistic regression on balanced pairs, with its 95% bootstrap interval."""
+    rng = np.random.default_rng(0)
+    picture, sound = StandardScaler().fit_transform(picture), StandardScaler().fit_transform(sound)
+    right = np.zeros((ROUNDS, len(labels), 2))
+    for hits in right:
+        fold = rng.permutation(len(labels)) % FOLDS
+        pairs: list[tuple[np.ndarray, np.ndarray]] = []
+        for k in range(FOLDS):
+            mine = np.flatnonzero(fold == k)
+            pairs.append((mine, mine[strangers(labels[mine], rng)]))
+
+        def made(parts, pairs=pairs):
+            clips, others = (np.concatenate([pairs[k][i] for k in parts]) for i in (0, 1))
+            own, wrong = joint(picture[clips], sound[clips]), joint(picture[clips], sound[others])
+            return np.vstack([own, wrong]), np.r_[np.ones(len(clips)), np.zeros(len(clips))]
+
+        for k in range(FOLDS):
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
+            model.fit(*made([j for j in range(FOLDS) if j != k]))
+            x, truth = made([k])
+            hits[pairs[k][0]] = (model.predict(x) == truth).reshape(2, -1).T
+    clip = right.mean((0, 2))
+    means = [clip[rng.integers(len(clip), size=len(clip))].mean() for _ in range(2000)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return {"accuracy": round(float(clip.mean()), 4), "ci": [round(float(low), 4), round(float(high), 4)]}
+
+
+def colour_and_loudness(clips: int, seed: int = 0) -> dict:
+    """The part about mean colour and loudness, and the same with the spread of both added."""
+    data = DataParams(
+        source="ensemble",
+        folder="videos",
+        clip_seconds=4.0,
+        shard_size=64,
+        ensemble=EnsembleParams(clips=clips, seed=seed, broken=0.0),
+    )
+    labels = np.array([row["labels"][0] for row in ensemble.clips(data).to_pylist()])
+    begin = time.perf_counter()
+    with ProcessPoolExecutor() as pool:
+        found = list(pool.map(partial(features, data=data), range(clips), chunksize=8))
+    seconds = time.perf_counter() - begin
+    picture, sound = (np.stack([f[i] for f in found]) for i in (0, 1))
+    return {
+        "clips": clips,
+        "render_seconds": round(seconds, 1),
+        "limit": LIMIT,
+        "mean": matching(picture[:, :3], sound[:, :1], labels),
+        "mean_and_spread": matching(picture, sound, labels),
+    }
+
+
+def main(argv: list[str]) -> int:
+    part = colour_and_loudness(int(argv[0]) if argv else 400)
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    known = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    RESULT.write_text(json.dumps(known | {"colour_and_loudness": part}, indent=2) + "\n")
+    fair = part["mean"]["accuracy"] <= LIMIT
+    told = [
+        f"{name} {part[key]['accuracy']:.1%} (95% {part[key]['ci'][0]:.1%} to {part[key]['ci'][1]:.1%})"
+        for name, key in (("mean colour and loudness", "mean"), ("with their spread", "mean_and_spread"))
+    ]
+    print(f"honesty: {', '.join(told)} right; limit {LIMIT:.0%}: {'ok' if fair else 'BROKEN'}")
+    return 0 if fair else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
