@@ -25,6 +25,12 @@ from pipeline.media import Media, MediaError, begin, opened, pictures, span
 from pipeline.outcome import Outcome, failed
 
 MAX_PIXELS = 1 << 26  # 8192 x 8192: 100 to 400 MB decoded; larger pictures are refused
+SHRINK, GROW = Interpolation.AREA, Interpolation.BICUBIC
+EXACT = (
+    Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+)  # without, all is one or two levels too dark
+TICK = 1e-3  # s: what the times of FLV, Matroska and WebM are rounded to
+UNSTEADY = 2.0  # s before a clip, by which times are right (`steady`)
 BACK_OFF = (0.0, 1.0, 4.0, 16.0)  # s before the time sought, where a container's own seeking lands too late
 SLACK = 1.0  # s read past a clip's end where packets have no decoding times: frames may be out of order
 
@@ -88,7 +94,7 @@ class FramesStep:
             return failed("too_short", f"{name}: the picture ends {-seconds:.2f} s before the clip's start")
         n = self.video.frames
         targets = [zero + seconds * (i + 0.5) / n for i in range(n)]
-        wanted = [max(0, bisect.bisect_right(shown.times, t + 1e-6) - 1) for t in targets]
+        wanted = [max(0, bisect.bisect_right(shown.times, t + TICK) - 1) for t in targets]
         found = decode(container, stream, shown, wanted, painter)
         if not found:
             return failed("corrupt", f"{name}: no picture can be decoded")
@@ -120,31 +126,37 @@ class Shown:
     times: list[float]
     keys: list[bool]
     end: float
+    origin: float | None  # where reading began, s; None: at the beginning
 
 
 def scan(container: InputContainer, stream: VideoStream, first: float, last: float) -> Shown:
     """What is on show from `first` to `last` (s): read from the packets, nothing is decoded."""
-    for back in BACK_OFF:
-        if first - back > begin(container):
-            _seek(container, stream, first - back)
-        else:
-            _seek(container, stream, None)
+    for back in BACK_OFF if steady(container) else (UNSTEADY,):
+        origin = first - back if first - back > begin(container) else None
+        _seek(container, stream, origin)
         packets = _packets(container, stream, last)
-        if packets and (packets[0][0] <= first or first - back <= begin(container)):
+        if origin is None or (packets and packets[0][0] <= first):
             break
     else:
+        origin = None
         _seek(container, stream, None)
         packets = _packets(container, stream, last)
     packets.sort()
     # The frame before `first` is on show until the next one comes.
-    skip = max(0, bisect.bisect_right([p[0] for p in packets], first + 1e-6) - 1)
+    skip = max(0, bisect.bisect_right([p[0] for p in packets], first + TICK) - 1)
     rest = packets[skip:]
     times = [p[0] for p in rest if p[0] < last]
     usual = float(1 / stream.average_rate) if stream.average_rate else 0.04
     if not times:
-        return Shown([], [], first)
+        return Shown([], [], first, origin)
     end = rest[len(times)][0] if len(rest) > len(times) else times[-1] + (rest[len(times) - 1][1] or usual)
-    return Shown(times, [p[2] for p in rest[: len(times)]], end)
+    return Shown(times, [p[2] for p in rest[: len(times)]], end, origin)
+
+
+def steady(container: InputContainer) -> bool:
+    """Whether a frame has the same time wherever reading began. MPEG program streams give times to packets of
+    several frames, and are wrong by one until the next such packet; they are decoded from one place on."""
+    return container.format.name != "mpeg"
 
 
 def _packets(container: InputContainer, stream: VideoStream, last: float) -> list[tuple[float, float, bool]]:
@@ -177,6 +189,10 @@ def decode(
     """Pictures (height, width, 3) of the frames number `wanted` of `shown`; missing where one is damaged."""
     found: dict[int, np.ndarray] = {}
     todo = sorted(set(wanted))
+    if not steady(container):
+        _seek(container, stream, shown.origin)
+        _run(container, stream, shown, todo, painter, found, stop=False)
+        return found
     while todo:
         time = shown.times[todo[0]]
         for back in BACK_OFF:
@@ -195,6 +211,7 @@ def _run(
     todo: list[int],
     painter: "Painter",
     found: dict[int, np.ndarray],
+    stop: bool = True,
 ) -> bool:
     """Decode from here on; put into `found` what of `todo` comes by. False: its first was passed over."""
     half = 0.5 * float(stream.time_base) + 1e-6
@@ -213,7 +230,9 @@ def _run(
                 found[todo[position]] = painter(frame, stream)
                 position += 1
                 # A keyframe before the next: seeking to it is cheaper than decoding up to it.
-                if position == len(todo) or any(shown.keys[todo[position - 1] + 1 : todo[position] + 1]):
+                if position == len(todo):
+                    break
+                if stop and any(shown.keys[todo[position - 1] + 1 : todo[position] + 1]):
                     break
     except av.FFmpegError:
         return first in found
@@ -249,9 +268,7 @@ class Painter:
             format="rgb24",
             src_colorspace=Colorspace.ITU709 if unnamed_hd(frame) else None,
             dst_color_range=ColorRange.JPEG,
-            interpolation=Interpolation.AREA
-            if w < frame.width and h < frame.height
-            else Interpolation.BICUBIC,
+            interpolation=(SHRINK if w < frame.width and h < frame.height else GROW) | EXACT,
             threads=1,
         ).to_ndarray()
         top, left = (h - height) // 2, (w - width) // 2
