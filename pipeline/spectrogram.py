@@ -22,6 +22,7 @@ from pipeline.wav import read_wav
 
 LOG_FLOOR = 1e-5  # log_spectrogram: log(magnitude + LOG_FLOOR)
 POWER_FLOOR = 1e-10  # decibels of silence: -100
+BLOCK = 64  # frames transformed at once
 KALDI_EPSILON = 1.1920929e-07  # float32's, Kaldi's floor before the logarithm
 KALDI_PREEMPHASIS = 0.97
 KALDI_LOW = 20.0  # Hz; the highest is half of the sample rate
@@ -72,9 +73,16 @@ class SpectrogramStep:
         """`sound` (time,) float32 in -1..1, as long as it is real -> float32 array of `shape`."""
         if self.audio.feature == "fbank":
             sound = sound - sound.mean() if len(sound) else sound
-        padded = np.zeros(self._length, np.float32)
+        # Silence is computed once: the last column here is all silence where there is any, and is repeated.
+        padded = np.zeros(
+            min(self._length, len(sound) + self.audio.n_fft + self.audio.hop_length), np.float32
+        )
         padded[: len(sound)] = sound
-        return FEATURES[self.audio.feature](padded, self.audio)
+        part = FEATURES[self.audio.feature](padded, self.audio)
+        value = np.empty(self.shape, np.float32)
+        value[..., : part.shape[-1]] = part
+        value[..., part.shape[-1] :] = part[..., -1:]
+        return value
 
 
 def frames_of(sound: np.ndarray, length: int, hop: int) -> np.ndarray:
@@ -87,9 +95,20 @@ def frames_of(sound: np.ndarray, length: int, hop: int) -> np.ndarray:
 def stft(sound: np.ndarray, audio: Any) -> np.ndarray:
     """The complex STFT (time, 1 + n_fft // 2): librosa's, transposed."""
     padded = np.pad(sound, audio.n_fft // 2)
-    # In float64: float32's rounding shows 80 dB below a loud tone, by some tenths of a decibel.
-    frames = frames_of(padded, audio.n_fft, audio.hop_length) * _window(audio.n_fft, audio.win_length)
-    return scipy.fft.rfft(frames, axis=1, overwrite_x=True, workers=1)
+    frames, window = frames_of(padded, audio.n_fft, audio.hop_length), _window(audio.n_fft, audio.win_length)
+    return _spectrum(lambda part: part * window, frames, audio.n_fft)
+
+
+def _spectrum(prepare: Callable[[np.ndarray], np.ndarray], frames: np.ndarray, size: int) -> np.ndarray:
+    """FFTs of prepared frames (time, length) -> complex64 (time, 1 + size // 2).
+
+    In float64, since float32's rounding shows 80 dB below a loud tone, by some tenths of a decibel; in blocks
+    that stay in the processor's cache, three times as fast.
+    """
+    spectrum = np.empty((len(frames), 1 + size // 2), np.complex64)
+    for i in range(0, len(frames), BLOCK):
+        spectrum[i : i + BLOCK] = scipy.fft.rfft(prepare(frames[i : i + BLOCK]), n=size, axis=1, workers=1)
+    return spectrum
 
 
 @functools.lru_cache(maxsize=8)
@@ -101,10 +120,10 @@ def _window(n_fft: int, win_length: int) -> np.ndarray:
 
 
 def _power(spectrum: np.ndarray) -> np.ndarray:
-    """(time, freq) complex128 -> (freq, time) float32."""
+    """(time, freq) complex -> (freq, time) float32."""
     power = np.square(spectrum.real)
     power += np.square(spectrum.imag)
-    return np.ascontiguousarray(power.T, dtype=np.float32)
+    return np.ascontiguousarray(power.T)
 
 
 def _decibels(power: np.ndarray) -> np.ndarray:
@@ -120,7 +139,7 @@ def _mel(sound: np.ndarray, audio: Any) -> np.ndarray:
 def _stft(sound: np.ndarray, audio: Any) -> np.ndarray:
     """The STFT itself: channel 0 its real part, channel 1 its imaginary part."""
     spectrum = stft(sound, audio).T
-    return np.stack([spectrum.real, spectrum.imag]).astype(np.float32)
+    return np.stack([spectrum.real, spectrum.imag])
 
 
 def _log_spectrogram(sound: np.ndarray, audio: Any) -> np.ndarray:
@@ -143,12 +162,15 @@ def _fbank(sound: np.ndarray, audio: Any) -> np.ndarray:
     mel scale from 20 Hz to half of the sample rate (fmin, fmax and n_fft are not Kaldi's and play no part),
     logarithm. Only whole frames ("snip edges").
     """
+    window, size = np.hanning(audio.win_length), 1 << (audio.win_length - 1).bit_length()
+
+    def prepare(part: np.ndarray) -> np.ndarray:
+        part = part - part.mean(axis=1, keepdims=True)
+        before = np.concatenate([part[:, :1], part[:, :-1]], axis=1)
+        return (part - KALDI_PREEMPHASIS * before) * window
+
     frames = frames_of(sound.astype(np.float64), audio.win_length, audio.hop_length)
-    frames = frames - frames.mean(axis=1, keepdims=True)
-    before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
-    frames = (frames - KALDI_PREEMPHASIS * before) * np.hanning(audio.win_length)
-    size = 1 << (audio.win_length - 1).bit_length()
-    power = _power(scipy.fft.rfft(frames, n=size, axis=1, workers=1))
+    power = _power(_spectrum(prepare, frames, size))
     return np.log(np.maximum(kaldi_bank(audio.sample_rate, size, audio.n_mels) @ power, KALDI_EPSILON))[None]
 
 
