@@ -4,6 +4,7 @@ ffmpeg takes 13 ms to start, as long as it takes to decode three short clips; a 
 three times what a batch of 32 does. A batch on which it fails is done again, each clip alone.
 """
 
+import errno
 import io
 import itertools
 import os
@@ -128,6 +129,8 @@ class WavStep:
             status, said = ffmpeg.run(self._command(jobs, targets), TIMEOUT + TIMEOUT_CLIP * len(jobs))
             if status is None:
                 return [None] * len(jobs), "timeout"
+            if os.strerror(errno.ENOSPC) in said:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)  # no fault of the clips
             if status != 0 and len(jobs) > 1:
                 return [None] * len(jobs), "failed"
             sounds = []

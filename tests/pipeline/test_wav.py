@@ -196,6 +196,15 @@ def test_a_hanging_ffmpeg_is_killed(tmp_path, monkeypatch):
     assert take(path).status == "timeout"
 
 
+def test_a_full_disk_is_no_fault_of_the_clip(tmp_path, monkeypatch):
+    path = record(tmp_path / "a.flv", 10, sound=sine(1.5))
+    monkeypatch.setattr(
+        ffmpeg, "run", lambda *a: (1, "av_interleaved_write_frame(): No space left on device")
+    )
+    with pytest.raises(OSError, match="No space left"):
+        take(path)
+
+
 def test_wav_files_come_back():
     samples = np.array([0, 1, -32768, 32767], np.int16)
     again, rate = read_wav(write_wav(samples, 8000))
