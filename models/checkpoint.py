@@ -1,4 +1,4 @@
-"""A trained model on disk: `model.safetensors`, and `config.json` with everything needed to build it again."""
+"""A trained model on disk: `model.safetensors`, and `config.json` all that is needed to build it again."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def build(config: dict) -> torch.nn.Module:
 
 
 def save(folder: str | Path, module: torch.nn.Module, config: dict) -> None:
-    """Write both files, each under a temporary name first; what lies there may be a link and is not written into."""
+    """Write both files, each under a temporary name first: what lies there may be a link into a cache."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
@@ -104,7 +104,7 @@ class Model:
         return np.concatenate(audio), np.concatenate(video)
 
     def score(self, audio: np.ndarray | Tensor, video: np.ndarray | Tensor) -> np.ndarray:
-        """Embeddings (n, dim) twice to logits (n,): higher is likelier, above 0 is a match rather than not."""
+        """Embeddings (n, dim) twice to logits (n,): higher is likelier, above 0 is a match."""
         return self._run(self.module.score, audio, video, batch=65_536)
 
     def scores(self, audio: np.ndarray, video: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Components known by name: the name is the module's, and a new module in the folder is all that a new one takes.
+"""Components known by name: the name is the module's, so that a new component is one new file.
 
 Listing names reads the folder and imports nothing; only the module that is asked for is imported.
 """

@@ -66,8 +66,10 @@ def train(
     """Train, choose the best epoch by validation, and write the model to `out` and its curves to `live`.
 
     settings, audio: the sections `train` and `audio` of the parameters (of audio: feature). data: from
-    `pipeline.dataset.load`. fingerprint: what params, data and code this is; an unfinished training with another one is discarded.
-    Returns epochs, best_epoch (from 1), train/loss, and val/loss, val/auc, val/accuracy where there is validation.
+    `pipeline.dataset.load`. fingerprint: what params, data and code this is; an unfinished training with
+    another one is discarded.
+    Returns epochs, best_epoch (from 1) and that epoch's train/loss, and val/loss, val/auc, val/accuracy where
+    there is validation.
     Raises UserError where there are too few clips, and KeyboardInterrupt, after which the next call goes on.
     """
     out, live = Path(out), Path(live)
@@ -271,6 +273,12 @@ class Record(Callback):
         if self.live:
             self.live.end()
 
+    def on_fit_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        chosen = {"epoch": self.best["epoch"] + 1, **self.history[self.best["epoch"]]}
+        for name, value in chosen.items():
+            self.live.log_metric(f"best/{name}", value, plot=False)
+        self.live.make_summary()
+
     # Lightning keeps these two in its checkpoint.
     def state_dict(self) -> dict[str, Any]:
         return {**self.made, "history": self.history, "best": self.best}
@@ -304,7 +312,7 @@ class Record(Callback):
         epoch = trainer.current_epoch
         metrics = {"train/loss": loss, **module.measured, "learning_rate": float(rate)}
         self.history.append(metrics)
-        # Without validation every epoch is better than the one before. Ties in AUC (small sets) go to the loss.
+        # Without validation each epoch is better than the one before. Ties in AUC go to the loss.
         rank = [metrics["val/auc"], -metrics["val/loss"]] if module.measured else [float(epoch)]
         if not self.best or rank >= self.best["rank"]:
             weights = {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}

@@ -8,8 +8,9 @@ import math
 import cv2
 import numpy as np
 
-CROP = 0.7  # a crop's sides are at least this part of the picture's
-COLOUR = 0.3  # brightness and saturation change by up to this part
+CROP = 0.6  # a crop's sides are at least this part of the picture's
+BRIGHTNESS = 0.6, 1.4
+SATURATION = 0.0, 1.6  # 0 is grey
 LOUDNESS = 6.0  # dB up or down
 MASK = 0.2  # a mask covers up to this part of freq, or of time
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
@@ -24,7 +25,7 @@ DECIBEL = {
 
 
 def pictures(video: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n, frames, height, width, 3) uint8 to the same: one crop, flip and colour for all frames of a window."""
+    """(n, frames, height, width, 3) uint8 to the same: one crop, flip and colour a window."""
     height, width = video.shape[2:4]
     out = np.empty_like(video)
     for i, frames in enumerate(video):
@@ -33,7 +34,7 @@ def pictures(video: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         where = np.array([[scale, 0, x], [0, scale, y]], np.float32)
         if rng.random() < 0.5:
             where[0] = -scale, 0, x + scale * (width - 1)
-        brightness, saturation = rng.uniform(1 - COLOUR, 1 + COLOUR, 2)
+        brightness, saturation = rng.uniform(*BRIGHTNESS), rng.uniform(*SATURATION)
         colour = brightness * (saturation * np.eye(3, dtype=np.float32) + (1 - saturation) * LUMA)
         for j, frame in enumerate(frames):
             frame = cv2.warpAffine(
@@ -52,7 +53,7 @@ def loudness(audio: np.ndarray, feature: str, rng: np.random.Generator) -> np.nd
 
 
 def masks(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n, channels, freq, time) to the same, with a band of freq and a span of time set to the window's mean."""
+    """(n, channels, freq, time) to the same, a band of freq and a span of time set to the mean."""
     out = audio.copy()
     for x in out:
         mean = x.mean(dtype=np.float32)

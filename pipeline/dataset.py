@@ -55,13 +55,13 @@ class Dataset:
         return np.flatnonzero(self.split == split)
 
     def place(self, clip: np.ndarray, at: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-        """Where windows lie: first spectrogram column (n,), and frame numbers (n, window_frames) in time's order.
+        """Where windows lie: first column (n,), and numbers of frames (n, window_frames) in order.
 
         clip: (n,) numbers. at: (n,) or one number, 0 to 1.
         """
         width, time = self.audio_shape[2], self.audio.shape[2]
         rate = self.sample_rate / self.hop_length  # columns per second
-        # Column t is centred at t / rate: of s real seconds, columns 0 to floor(s rate) hear only what is real.
+        # Column t is centred at t / rate: of s real seconds, columns 0 to floor(s rate) are real.
         real = np.minimum(np.floor(self.seconds[clip] * rate + 1e-6).astype(int) + 1, time)
         free = np.maximum(real - width, 0)
         start = np.minimum((np.asarray(at) * (free + 1)).astype(int), free)
@@ -173,5 +173,7 @@ def _stored(folder: str | Path, rows: list[dict]) -> Stored:
 def _read(path: str | Path, columns: list[str]) -> list[dict]:
     try:
         return pq.read_table(path, columns=columns).to_pylist()
-    except OSError as e:
-        raise UserError(f"{path}: cannot be read ({e.strerror or e}): run dvc repro to make it") from None
+    except FileNotFoundError:
+        raise UserError(f"{path}: not there: run dvc repro") from None
+    except (OSError, ValueError) as e:  # pyarrow's own errors are ValueErrors
+        raise UserError(f"{path}: cannot be read ({str(e).splitlines()[0]}): run dvc repro") from None

@@ -3,8 +3,8 @@
 A batch is B clips, and a window at a random place of each: its sound, and the frames around its middle. All
 pairs are made inside the batch: `right[i]` is the sound that matches picture i, `wrong[i]` one that does
 not. Both are permutations, so that each sound is once right and once wrong, and each picture too: no
-property of a sound or a picture alone (its offset, loudness, class) can tell a match from a mismatch. This is AVE-Net's
-guard against shortcuts (arXiv 1712.06651, section 2: negatives are cut exactly as positives are).
+property of a sound or a picture alone (its offset, loudness, class) can tell a match from a mismatch. This
+is AVE-Net's guard against shortcuts (arXiv 1712.06651, section 2: negatives are cut as positives are).
 
 - `clip`: the matching sound is the window's own; clips of other groups (videos, people) do not match.
 - `category`: matching clips share a label; clips that share none do not match.
@@ -72,8 +72,8 @@ def relation(pairing: str, groups: np.ndarray, labels: list[list[str]]) -> Relat
     kinds = {name for names in labels for name in names}
     if without or len(kinds) < 2:
         raise UserError(
-            f"pairing: category needs a label for every clip and at least two labels; {without} of {len(labels)} clips "
-            f"have none, and there are {len(kinds)} labels: use pairing: clip, or name the labels"
+            f"pairing: category needs labels on all clips, and two different ones; {without} of {len(labels)}"
+            f" clips have none, and there are {len(kinds)} labels: use pairing: clip, or name the labels"
         )
     return Relation(groups, labels)
 
@@ -81,7 +81,7 @@ def relation(pairing: str, groups: np.ndarray, labels: list[list[str]]) -> Relat
 class Sampler:
     """Batches of an epoch.
 
-    clips: (n,) the data set's numbers of the clips to draw from, n of at least 2. relation: over the data set.
+    clips: (n,) the data set's numbers of the clips to draw from, at least 2. relation: over the data set.
     Batches of an epoch differ by at most one clip in size and none is larger than `batch_size`; each clip
     comes once.
     """
@@ -112,7 +112,7 @@ class Sampler:
             yield Batch(clip, at, right, wrong, same, (self.seed, self.epoch, number))
 
     def _spread(self, rng: np.random.Generator) -> np.ndarray:
-        """A random order in which the clips of one kind are spread evenly, so that every batch has negatives."""
+        """A random order in which the clips of one kind are spread evenly: every batch has negatives."""
         kind = self.relation.kinds[self.clips, 0]
         shuffled = rng.permutation(len(kind))
         counts = np.bincount(kind - kind.min())

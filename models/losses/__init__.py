@@ -1,4 +1,4 @@
-"""Losses: what an embedding, or a score, is trained with. See `models.losses.bce` for what one says of itself."""
+"""Losses: what embeddings or scores are trained with. `models.losses.bce` tells what one says of itself."""
 
 from models.registry import Registry
 

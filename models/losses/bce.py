@@ -8,16 +8,16 @@ from models.losses import losses
 
 @losses.register
 class Bce(nn.Module):
-    """BCE(sigmoid(s), y) = -y log sigmoid(s) - (1 - y) log(1 - sigmoid(s)), s the matcher's logit, y 1 for a match.
+    """-y log p - (1 - y) log(1 - p), p the sigmoid of the matcher's logit, y 1 for a match and 0 for none.
 
     Source: Look, Listen and Learn (arXiv 1705.08168); AVE-Net (arXiv 1712.06651).
     Needs: pairs, half of them matching. It trains encoders and matcher together.
 
-    Every loss is built from the section `train` of the parameters and says with `pairs` what it is called with:
+    Every loss is built from the section `train` of the parameters; its `pairs` says what it is called with:
     - "pairs": (audio, video, target, logits): (P, dim) twice, (P,) 1 or 0, and the matcher's logits (P,);
     - "triplets": (video, right, wrong): (P, dim) each, a picture, a sound that matches it, one that does not;
-    - "batch": (audio, video, same): (B, dim) twice, row i of one matching row i of the other, and (B, B) bool:
-      which rows may not count as each other's negatives (the diagonal, clips of one video, or of one label).
+    - "batch": (audio, video, same): (B, dim) twice, row i of one matching row i of the other, and (B, B)
+      bool: what may not count as each other's negatives (the diagonal, clips of one video, or of one label).
     `trains_matcher` says whether its gradient reaches the matcher.
     """
 

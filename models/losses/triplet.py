@@ -8,9 +8,10 @@ from models.matchers.distance import distance
 
 @losses.register
 class Triplet(nn.Module):
-    """[d(v, a+) - d(v, a-) + m]+, d the Euclidean distance of the L2-normalised embeddings (0 to 2), the mean over triplets.
+    """[d(v, a+) - d(v, a-) + m]+, the mean over triplets.
 
-    Source: FaceNet (arXiv 1503.03832, section 3.1), without its square; m is `train.margin`.
+    d is the Euclidean distance of the L2-normalised embeddings (0 to 2), m is `train.margin`.
+    Source: FaceNet (arXiv 1503.03832, section 3.1), without its square.
     Needs: triplets of a picture, a sound that matches it and one that does not.
     """
 

@@ -11,8 +11,8 @@ from models.matchers import matchers
 class Distance(nn.Module):
     """logit = w d + b, d the Euclidean distance of the L2-normalised embeddings (0 to 2).
 
-    AVE-Net (arXiv 1712.06651, section 3.2) with the two outputs of its softmax written as one logit. It starts
-    with w < 0, so that a small distance means a match, and with d = 1.2 undecided: random unit vectors
+    AVE-Net (arXiv 1712.06651, section 3.2) with the two outputs of its softmax written as one logit. It
+    starts with w < 0, so that a small distance means a match, and with d = 1.2 undecided: random unit vectors
     lie about 1.4 apart.
     """
 

@@ -65,10 +65,7 @@ class Matching(lightning.LightningModule):
             return (audio.sum() + video.sum()) * 0, audio.new_zeros(())
         a, vv = torch.cat([a_right, a_wrong]), torch.cat([v, v])  # (2P, dim), half of them matching
         target = torch.cat([a.new_ones(len(v)), a.new_zeros(len(v))])
-        if self.loss.trains_matcher:
-            logits = self.matcher(a, vv)
-        else:
-            logits = self.matcher(a.detach(), vv.detach())
+        logits = self.matcher(*((a, vv) if self.loss.trains_matcher else (a.detach(), vv.detach())))
         if self.loss.pairs == "pairs":
             loss = self.loss(a, vv, target, logits)
         elif self.loss.pairs == "triplets":
@@ -104,7 +101,7 @@ class Matching(lightning.LightningModule):
         }
 
     def configure_optimizers(self) -> dict:
-        """AdamW, weight decay on matrices only; the rate rises over WARM_UP, then falls as half a cosine to 0."""
+        """AdamW, weight decay on matrices only; the rate rises, then falls along a cosine to 0."""
         decay = [p for p in self.parameters() if p.ndim > 1]
         plain = [p for p in self.parameters() if p.ndim <= 1]
         groups = [
@@ -127,10 +124,10 @@ class Matching(lightning.LightningModule):
 
     @torch.no_grad()
     def calibrate(self, audio: Tensor, video: Tensor, pairs: tuple[Tensor, Tensor, Tensor]) -> None:
-        """Set `calibration` from validation: logistic regression of match on logit (Platt 1999), halves weighed alike.
+        """Set `calibration` from validation: logistic regression of match on logit (Platt, 1999).
 
-        The encoders know the training clips too well for a threshold from there. A prior holds the slope near 1
-        where validation is small; without a positive slope the logits stay as they are.
+        Matches weigh as much as all others together. The encoders know the training clips too well for a
+        threshold from there. Without a positive slope the logits stay as they are.
         """
         sound, picture, target = pairs
         logit = self.matcher(audio[sound], video[picture]).double()
@@ -138,7 +135,7 @@ class Matching(lightning.LightningModule):
         x = torch.stack([logit / spread, torch.ones_like(logit)], 1)
         weight = torch.where(target > 0, 1 / target.sum(), 1 / (1 - target).sum()).double() * target.sum()
         w = torch.zeros(2, dtype=torch.double)
-        prior = torch.tensor([1.0, 1e-3], dtype=torch.double)
+        prior = torch.tensor([1.0, 1e-3], dtype=torch.double)  # keeps the slope finite where all is right
         for _ in range(50):  # Newton; convex, and ten steps are plenty
             p = (x @ w).sigmoid()
             gradient = x.T @ (weight * (p - target)) + prior * w

@@ -24,3 +24,11 @@ class FrameCnn(nn.Module):
         """(batch, height, width, 3) uint8 to (batch, channels, height / 16, width / 16), rounded up."""
         x = x * self.scale + self.shift
         return self.trunk(x.permute(0, 3, 1, 2))[-1]  # NHWC seen as NCHW is channels-last already
+
+
+def pooled(x: Tensor) -> Tensor:
+    """(batch, channels, height, width) to (batch, 2 channels): mean and maximum over positions.
+
+    The maximum finds what is small in a large picture (AVE-Net, arXiv 1712.06651, pools by it alone).
+    """
+    return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)

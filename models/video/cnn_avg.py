@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from models.video import encoders
-from models.video._frames import FrameCnn
+from models.video._frames import FrameCnn, pooled
 
 
 @encoders.register
@@ -16,16 +16,13 @@ class CnnAvg(nn.Module):
     def __init__(self, shape: tuple[int, int, int, int], dim: int) -> None:
         super().__init__()
         self.cnn = FrameCnn()
-        self.frame = nn.Linear(self.cnn.channels, dim)
+        self.frame = nn.Linear(2 * self.cnn.channels, dim)
         self.project = nn.Linear(dim, dim)
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """(batch, frames, height, width, 3) to (batch, channels, height / 16, width / 16), the mean over frames."""
-        return self._maps(x).mean(1)
-
-    def _maps(self, x: Tensor) -> Tensor:
-        return self.cnn(x.flatten(0, 1)).unflatten(0, x.shape[:2])  # (B, N, C, H, W)
+        """(batch, frames, height, width, 3) to (batch, channels, height / 16, width / 16), their mean."""
+        return self.cnn(x.flatten(0, 1)).unflatten(0, x.shape[:2]).mean(1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.frame(self._maps(x).mean((3, 4)))  # (B, N, dim)
-        return self.project(x.relu().mean(1))
+        y = self.frame(pooled(self.cnn(x.flatten(0, 1))))  # (B N, dim)
+        return self.project(y.relu().unflatten(0, x.shape[:2]).mean(1))

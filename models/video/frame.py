@@ -3,12 +3,12 @@
 from torch import Tensor, nn
 
 from models.video import encoders
-from models.video._frames import FrameCnn
+from models.video._frames import FrameCnn, pooled
 
 
 @encoders.register
 class Frame(nn.Module):
-    """ResNet-18 up to its third stage on the middle frame, mean over positions, linear.
+    """ResNet-18 up to its third stage on the middle frame, mean and maximum over positions, linear.
 
     shape: (frames, height, width, 3) of one input; none is built in, so any size may come.
     """
@@ -16,11 +16,11 @@ class Frame(nn.Module):
     def __init__(self, shape: tuple[int, int, int, int], dim: int) -> None:
         super().__init__()
         self.cnn = FrameCnn()
-        self.project = nn.Linear(self.cnn.channels, dim)
+        self.project = nn.Linear(2 * self.cnn.channels, dim)
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """(batch, frames, height, width, 3) to (batch, channels, height / 16, width / 16) of the middle frame."""
+        """(batch, frames, height, width, 3) to (batch, channels, height / 16, width / 16)."""
         return self.cnn(x[:, x.shape[1] // 2])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.project(self.feature_map(x).mean((2, 3)))
+        return self.project(pooled(self.feature_map(x)))

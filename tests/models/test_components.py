@@ -1,0 +1,222 @@
+"""What every registered encoder, loss and matcher promises: a new one is tested by being there."""
+
+import math
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch.nn import functional as F
+
+from models.audio import encoders as audio_encoders
+from models.losses import losses
+from models.matchers import matchers
+from models.registry import Registry
+from models.tasks import tasks
+from models.video import encoders as video_encoders
+from pipeline.errors import UserError
+from tests.models import toy
+
+DIM = 6
+AUDIO_SHAPES = [(1, 64, 100), (2, 33, 17), (1, 1, 1)]
+VIDEO_SHAPES = [(1, 64, 80, 3), (3, 17, 31, 3)]
+ENCODERS = [("audio", name) for name in audio_encoders.names()] + [
+    ("video", name) for name in video_encoders.names()
+]
+
+
+def make(kind, name, shape):
+    torch.manual_seed(0)
+    registry = audio_encoders if kind == "audio" else video_encoders
+    return registry.get(name)(shape, DIM)
+
+
+def batch(kind, n, shape):
+    rng = np.random.default_rng(0)
+    if kind == "audio":
+        return torch.from_numpy(rng.normal(-40, 20, (n, *shape)).astype(np.float32))
+    return torch.from_numpy(rng.integers(0, 256, (n, *shape)).astype(np.uint8))
+
+
+def shapes(kind):
+    return AUDIO_SHAPES if kind == "audio" else VIDEO_SHAPES
+
+
+@pytest.mark.parametrize(("kind", "name"), ENCODERS)
+def test_encoder_takes_any_size_and_batch_1(kind, name):
+    for shape in shapes(kind):
+        model = make(kind, name, shape).eval()
+        with torch.no_grad():
+            for n in (1, 3):
+                out = model(batch(kind, n, shape))
+                assert out.shape == (n, DIM)
+                assert out.isfinite().all()
+                assert torch.equal(out, model(batch(kind, n, shape)))
+
+
+@pytest.mark.parametrize(("kind", "name"), ENCODERS)
+def test_encoder_gives_a_map_of_places(kind, name):
+    shape = shapes(kind)[0]
+    model = make(kind, name, shape).eval()
+    if hasattr(model, "feature_map"):
+        assert model.feature_map(batch(kind, 2, shape)).ndim == 4
+
+
+@pytest.mark.parametrize(("kind", "name"), ENCODERS)
+def test_gradient_reaches_every_parameter(kind, name):
+    model = make(kind, name, shapes(kind)[0])
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
+    for _ in range(2):  # residual branches that begin at zero let their gradient through from the second step
+        optimizer.zero_grad()
+        out = model(batch(kind, 4, shapes(kind)[0]))
+        (out * torch.randn(out.shape)).sum().backward()
+        optimizer.step()
+    for parameter in model.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all() and parameter.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(("kind", "name"), ENCODERS)
+def test_weights_survive_safetensors(kind, name, tmp_path):
+    shape = shapes(kind)[0]
+    model = make(kind, name, shape)
+    model(batch(kind, 4, shape))  # moves the statistics of batch norm
+    safetensors.torch.save_file({k: v.contiguous() for k, v in model.state_dict().items()}, tmp_path / "w")
+    other = make(kind, name, shape)
+    other.load_state_dict(safetensors.torch.load_file(tmp_path / "w"))
+    with torch.no_grad():
+        assert torch.equal(model.eval()(batch(kind, 2, shape)), other.eval()(batch(kind, 2, shape)))
+
+
+@pytest.mark.parametrize("name", audio_encoders.names())
+def test_silence_is_heard_without_trouble(name):
+    model = make("audio", name, (1, 64, 100)).eval()
+    assert model(torch.full((2, 1, 64, 100), -100.0)).isfinite().all()
+
+
+# --- losses -------------------------------------------------------------------------------------------
+
+
+def embeddings(right: bool, n=8):
+    """Sound and picture that lie together where they match; `right` False: each beside the next one's."""
+    torch.manual_seed(1)
+    audio = F.normalize(torch.randn(n, 16), dim=1)
+    video = F.normalize(audio + 0.1 * torch.randn(n, 16), dim=1)
+    return audio, video if right else video.roll(1, 0)
+
+
+def loss_of(loss, audio, video):
+    """Call a loss as the task does, row i of one matching row i of the other, the next row's not."""
+    n, wrong = len(audio), audio.roll(1, 0)
+    if loss.pairs == "triplets":
+        return loss(video, audio, wrong)
+    if loss.pairs == "batch":
+        return loss(audio, video, torch.eye(n, dtype=torch.bool))
+    assert loss.pairs == "pairs"
+    a, v = torch.cat([audio, wrong]), torch.cat([video, video])
+    logits = matchers.get("distance")(audio.shape[1])(a, v)
+    return loss(a, v, torch.cat([torch.ones(n), torch.zeros(n)]), logits)
+
+
+@pytest.mark.parametrize("name", losses.names())
+def test_a_right_batch_costs_less_than_a_wrong_one(name):
+    loss = losses.get(name)(toy.settings())
+    assert loss_of(loss, *embeddings(True)) < loss_of(loss, *embeddings(False))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("case", ["right", "wrong", "equal", "opposite"])
+@pytest.mark.parametrize("name", losses.names())
+def test_loss_and_gradients_are_finite(name, case, dtype):
+    audio, video = embeddings(case == "right")
+    if case in ("equal", "opposite"):
+        video = audio.clone() if case == "equal" else -audio
+    audio, video = audio.to(dtype).requires_grad_(), video.to(dtype).requires_grad_()
+    loss = losses.get(name)(toy.settings())
+    value = loss_of(loss, audio, video)
+    value.backward()
+    assert value.isfinite()
+    assert all(x.grad is not None and x.grad.isfinite().all() for x in (audio, video, *loss.parameters()))
+
+
+def test_bce_by_hand():
+    logits, target = torch.tensor([2.0, -1.0]), torch.tensor([1.0, 0.0])
+    value = losses.get("bce")(toy.settings())(torch.zeros(2, 3), torch.zeros(2, 3), target, logits)
+    assert value.item() == pytest.approx((math.log(1 + math.exp(-2)) + math.log(1 + math.exp(-1))) / 2)
+
+
+def test_triplet_by_hand():
+    # Distances of unit vectors: a right angle is sqrt(2), the opposite is 2, the same is 0.
+    video = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    right = torch.tensor([[0.0, 3.0], [2.0, 0.0]])
+    wrong = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    value = losses.get("triplet")(toy.settings(margin=0.5))(video, right, wrong)
+    assert value.item() == pytest.approx((math.sqrt(2) - 0 + 0.5 + 0) / 2, abs=1e-3)
+
+
+def test_infonce_by_hand():
+    audio = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    video = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    # cosines [[1, .6], [0, .8]], temperature 0.5
+    loss = losses.get("infonce")(toy.settings(temperature=0.5))
+    rows = math.log(1 + math.exp((0.6 - 1) / 0.5)) + math.log(1 + math.exp((0 - 0.8) / 0.5))
+    columns = math.log(1 + math.exp((0 - 1) / 0.5)) + math.log(1 + math.exp((0.6 - 0.8) / 0.5))
+    assert loss(audio, video, torch.eye(2, dtype=torch.bool)).item() == pytest.approx((rows + columns) / 4)
+    # Two windows of one video are not each other's negatives: nothing is left to tell apart.
+    assert loss(audio, video, torch.ones(2, 2, dtype=torch.bool)).item() == pytest.approx(0)
+
+
+# --- matchers -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", matchers.names())
+def test_matcher_gives_a_logit_for_each_pair(name):
+    matcher = matchers.get(name)(16)
+    audio, video = (x.requires_grad_() for x in embeddings(True))
+    logits = matcher(audio, video)
+    assert logits.shape == (8,)
+    logits.sum().backward()
+    assert all(x.grad.isfinite().all() for x in (audio, video, *matcher.parameters()))
+    assert matcher(audio[:1], video[:1]).shape == (1,)
+
+
+def test_distance_begins_with_near_is_a_match():
+    matcher = matchers.get("distance")(2)
+    a = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    near, far = matcher(a, torch.tensor([[5.0, 0.0], [0.0, 5.0]])).tolist()  # lengths do not matter
+    assert near == pytest.approx(6.0, abs=1e-2) and far == pytest.approx(6 - 5 * math.sqrt(2), abs=1e-2)
+
+
+# --- names --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("registry", [audio_encoders, video_encoders, losses, matchers, tasks])
+def test_every_name_gives_its_class(registry):
+    assert registry.names()
+    for name in registry.names():
+        cls = registry.get(name)
+        assert cls.name == name
+        assert cls.__doc__
+
+
+def test_an_unknown_name_is_told_with_the_nearest():
+    with pytest.raises(
+        UserError, match=r"unknown loss 'triplett': did you mean triplet\? there are bce, infonce"
+    ):
+        losses.get("triplett")
+
+
+def test_a_new_component_is_one_file(tmp_path, monkeypatch):
+    package = tmp_path / "zoo"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "from models.registry import Registry\nanimals = Registry('animal', __name__, __path__)\n"
+    )
+    (package / "cat.py").write_text("from zoo import animals\n@animals.register\nclass Tom:\n    pass\n")
+    (package / "_shared.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    import zoo
+
+    assert isinstance(zoo.animals, Registry)
+    assert zoo.animals.names() == ("cat",)
+    assert zoo.animals.get("cat").__name__ == "Tom"

@@ -1,0 +1,262 @@
+"""Training: it learns, it chooses by validation, and a kill changes nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from models import checkpoint
+from models.training import LAST, _precision, train
+from pipeline.errors import UserError
+from tests.models import toy
+
+
+def run(data, out, fingerprint="x", audio=toy.AUDIO, experiment=None, **settings):
+    experiment = experiment or toy.experiment()
+    return train(experiment, toy.settings(**settings), audio, data, out / "out", out / "live", fingerprint)
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained")
+    return out, run(data, out, epochs=12)
+
+
+def test_it_learns(trained, data):
+    out, summary = trained
+    model = checkpoint.load(out / "out")
+    audio, video = model.embed(data, data.of("test"))
+    scores = model.scores(audio, video)
+    kind = np.arange(len(scores)) % toy.KINDS
+    match = kind[:, None] == kind  # of one kind: toys of one kind look and sound alike
+    accuracy = ((scores[match] > 0).mean() + (scores[~match] <= 0).mean()) / 2
+    assert accuracy > 0.8
+    assert summary["epochs"] == 12 and summary["val/auc"] > 0.8
+
+
+def test_the_best_epoch_is_chosen(trained):
+    out, summary = trained
+    lines = (out / "live/plots/metrics/val/auc.tsv").read_text().splitlines()[1:]
+    aucs = [float(line.split("\t")[1]) for line in lines]
+    assert len(aucs) == 12 and aucs[summary["best_epoch"] - 1] == max(aucs) == summary["val/auc"]
+    metrics = json.loads((out / "live/metrics.json").read_text())
+    assert metrics["epoch"] == 12 and metrics["best"]["epoch"] == summary["best_epoch"]
+    assert set(metrics["val"]) == {"loss", "auc", "accuracy"} and "loss" in metrics["train"]
+    assert sorted(p.name for p in (out / "out").iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_the_config_says_everything(trained, data):
+    config = json.loads((trained[0] / "out/config.json").read_text())
+    assert config["audio_shape"] == [1, 16, 20] and config["video_shape"] == [1, 32, 32, 3]
+    assert config["labels"] == [f"kind{k}" for k in range(toy.KINDS)]
+    assert config["loss"] == "infonce" and config["train"]["epochs"] == 12
+
+
+def test_a_loaded_model_is_the_same_in_any_portion(trained, data):
+    model = checkpoint.load(trained[0] / "out")
+    audio, video = data.read(data.of("test"))
+    a, v = model.embed_audio(audio), model.embed_video(video)
+    assert a.dtype == v.dtype == np.float32 and a.shape == v.shape == (16, 16)
+    assert np.allclose(np.linalg.norm(a, axis=1), 1, atol=1e-5)
+    assert np.array_equal(a, checkpoint.load(trained[0] / "out").embed_audio(audio))
+    assert np.allclose(a[:1], model.embed_audio(audio[:1]), atol=1e-5)
+    assert np.allclose(model.scores(a, v).diagonal(), model.score(a, v), atol=1e-5)
+    assert model.embed_audio(audio[:0]).shape == (0, 16) and model.score(a[:0], v[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("pairing", ["clip", "category"])
+@pytest.mark.parametrize("matcher", ["distance", "concat"])
+@pytest.mark.parametrize("loss", ["bce", "triplet", "infonce"])
+def test_every_combination_runs(data, tmp_path, loss, matcher, pairing):
+    video = "cnn_avg" if loss == "bce" else "frame"
+    names = toy.experiment(loss=loss, matcher=matcher, pairing=pairing, video_encoder=video)
+    summary = run(data, tmp_path, experiment=names, epochs=1, precision="bf16-mixed")
+    assert np.isfinite([v for v in summary.values()]).all()
+    model = checkpoint.load(tmp_path / "out")
+    assert np.isfinite(model.score(*model.embed(data, data.of("test")))).all()
+
+
+def test_small_sets_train(tmp_path):
+    data = toy.load(toy.write(tmp_path / "d", counts=(3, 0, 2)))
+    assert run(data, tmp_path, epochs=2, batch_size=2)["best_epoch"] == 2  # nothing to choose by: the last
+    assert checkpoint.load(tmp_path / "out").module.calibration.tolist() == [1, 0]
+
+
+def test_labels_may_be_subjects(data, tmp_path):
+    people = replace(data, subject=[f"p{i % 5}" for i in range(len(data))])
+    assert run(people, tmp_path, experiment=toy.experiment(pairing="category", label="subject"), epochs=1)
+    with pytest.raises(UserError, match="there are 1 labels"):
+        run(data, tmp_path, experiment=toy.experiment(pairing="category", label="subject"))
+
+
+@pytest.mark.parametrize("counts", [(1, 0, 5), (5, 2, 1), (0, 0, 4)])
+def test_too_few_clips_are_counted(tmp_path, counts):
+    data = toy.load(toy.write(tmp_path / "d", counts=counts))
+    with pytest.raises(UserError) as e:
+        run(data, tmp_path)
+    train_, val, test = counts
+    assert f"{train_} to train, {val} to choose (val), {test} to test; at least 2 videos" in str(e.value)
+    assert "\n" not in str(e.value)
+
+
+def test_two_clips_of_one_video_are_too_few(data, tmp_path):
+    alike = replace(data, group=np.full(len(data), "one"))
+    with pytest.raises(UserError, match="too few clips: 48 to train"):
+        run(alike, tmp_path)
+
+
+def test_a_loss_that_is_no_number_is_told(data, tmp_path):
+    broken = toy.settings(learning_rate=1e30, epochs=3)
+    with pytest.raises(UserError, match="lower train.learning_rate"):
+        train(
+            toy.experiment(loss="bce", matcher="concat"),
+            broken,
+            toy.AUDIO,
+            data,
+            tmp_path / "o",
+            tmp_path / "l",
+            "x",
+        )
+
+
+def test_worker_processes_change_nothing(data, tmp_path):
+    alone = run(data, tmp_path / "a", epochs=2, augment=True)
+    helped = run(data, tmp_path / "b", epochs=2, augment=True, loader_workers=2)
+    assert alone == helped
+    assert same_files(tmp_path / "a", tmp_path / "b", ["out/model.safetensors"])
+
+
+@pytest.mark.parametrize("what", ["{}", "[]", '{"format": 1}', "{", '{"format": 99}'])
+def test_a_damaged_configuration_is_one_line(trained, tmp_path, what):
+    for name in ("model.safetensors", "config.json"):
+        (tmp_path / name).write_bytes((trained[0] / "out" / name).read_bytes())
+    (tmp_path / "config.json").write_text(what)
+    with pytest.raises(UserError) as e:
+        checkpoint.load(tmp_path)
+    assert "\n" not in str(e.value) and "train it again" in str(e.value)
+
+
+def test_no_or_broken_weights_are_one_line(trained, tmp_path):
+    with pytest.raises(UserError, match="not there: train a model first"):
+        checkpoint.load(tmp_path)
+    (tmp_path / "config.json").write_bytes((trained[0] / "out/config.json").read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"torn")
+    with pytest.raises(UserError, match="train it again"):
+        checkpoint.load(tmp_path)
+
+
+def test_precision_is_what_the_machine_gains_by(monkeypatch):
+    assert _precision("16-mixed") == "16-mixed"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for has, wanted in (({"avx2": True}, "32-true"), ({"avx2": True, "avx512_bf16": True}, "bf16-mixed")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: has)
+        assert _precision("auto") == wanted
+
+
+# --- killed, and run again ----------------------------------------------------------------------------
+
+
+def start(folder, out, precision="32-true"):
+    command = [sys.executable, "-m", "tests.models.toy", str(folder), str(out), precision]
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+
+
+def wait_for(process, text):
+    """Read the output until `text` comes."""
+    for line in process.stdout:
+        if text in line:
+            return
+    pytest.fail(f"ended without {text!r}: {process.stderr.read()}")
+
+
+def files(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def same_files(a, b, names):
+    return all((a / name).read_bytes() == (b / name).read_bytes() for name in names)
+
+
+@pytest.fixture(scope="module")
+def whole(folder, tmp_path_factory):
+    """A training that nobody killed."""
+    out = tmp_path_factory.mktemp("whole")
+    process = start(folder, out, "bf16-mixed")
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert stderr == ""  # no chatter
+    assert stdout.splitlines()[0].startswith("train: epoch 1 of 6: train loss ")
+    assert len(stdout.splitlines()) == 6
+    return out
+
+
+def test_killed_and_run_again_is_the_same_bit_for_bit(folder, whole, tmp_path):
+    process = start(folder, tmp_path, "bf16-mixed")
+    wait_for(process, "epoch 3 of")
+    time.sleep(0.05)  # somewhere in the next epoch
+    process.kill()
+    process.communicate()
+    assert (tmp_path / "out" / LAST).exists()
+    process = start(folder, tmp_path, "bf16-mixed")
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert "going on after epoch" in stdout
+    assert files(tmp_path) == files(whole)
+    assert same_files(whole, tmp_path, files(whole))
+
+
+def test_ctrl_c_is_quick_and_goes_on(folder, tmp_path):
+    process = start(folder, tmp_path)
+    wait_for(process, "epoch 2 of")
+    began = time.monotonic()
+    os.kill(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 1 and stderr == "interrupted\n"
+    assert time.monotonic() - began < 10
+    assert (tmp_path / "out" / LAST).exists()
+
+
+def stop_after(monkeypatch, epoch):
+    """Break off the training after an epoch's checkpoint is written."""
+    from models.training import Record
+
+    save = Record._save
+
+    def interrupted(self, trainer, now):
+        self.saved = self.saving = 0.0
+        save(self, trainer, now)
+        if now + 1 == epoch:
+            raise RuntimeError("broken off")
+
+    monkeypatch.setattr(Record, "_save", interrupted)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_an_unfinished_training_goes_on(data, tmp_path, monkeypatch, capsys, epoch):
+    with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
+        stop_after(m, epoch)
+        run(data, tmp_path / "b")
+    summary = run(data, tmp_path / "b")
+    assert f"going on after epoch {epoch} of 3" in capsys.readouterr().out
+    assert summary == run(data, tmp_path / "a")
+    assert same_files(tmp_path / "a", tmp_path / "b", files(tmp_path / "a"))
+
+
+def test_other_parameters_or_a_torn_file_begin_anew(data, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
+        stop_after(m, 2)
+        run(data, tmp_path)
+    run(data, tmp_path, fingerprint="y", epochs=1)
+    assert "have changed: beginning anew" in capsys.readouterr().out
+    (tmp_path / "out" / LAST).write_bytes(b"torn")
+    assert run(data, tmp_path, epochs=1)["epochs"] == 1
+    assert "cannot be read" in capsys.readouterr().out
+    assert not (tmp_path / "out" / LAST).exists()

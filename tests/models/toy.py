@@ -1,0 +1,107 @@
+"""A tiny data set on disk: a band of the spectrogram and a bar in the picture tell what belongs together."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.training import Experiment
+from pipeline import dataset
+from pipeline.params import TrainParams
+
+AUDIO = SimpleNamespace(sample_rate=1000, hop_length=10, window_seconds=0.2, feature="mel")
+VIDEO = SimpleNamespace(window_frames=1)
+KINDS = 8
+
+
+def write(folder, counts=(48, 16, 16), frames=3, size=(32, 32), shard_size=16, seed=0, kinds=KINDS):
+    """Shards, indexes and tables under `folder`. Clip i is of kind i % kinds: its band, its bar's place."""
+    rng = np.random.default_rng(seed)
+    n = sum(counts)
+    kind = np.arange(n) % kinds
+    sound = rng.normal(-40, 5, (n, 1, 16, 41)).astype(np.float16)
+    picture = rng.integers(0, 120, (n, frames, *size, 3)).astype(np.uint8)
+    for i, k in enumerate(kind):
+        sound[i, :, 2 * k : 2 * k + 2] += 30
+        picture[i, :, :, 4 * k : 4 * k + 4] += 120
+    ids = [f"clip{i:03d}" for i in range(n)]
+    for name, values in (("spectrogram", sound), ("frames", picture)):
+        (folder / name).mkdir(parents=True)
+        rows = []
+        for shard, start in enumerate(range(0, n, shard_size)):
+            np.save(folder / name / f"{shard:05d}.npy", values[start : start + shard_size])
+            for row, clip in enumerate(ids[start : start + shard_size]):
+                account = {
+                    "clip_id": clip,
+                    "shard": shard,
+                    "row": row,
+                    "status": "ok",
+                    "detail": "",
+                    "seconds": 0.4,
+                }
+                rows.append(
+                    account | ({"times": list(np.linspace(0.05, 0.35, frames))} if name == "frames" else {})
+                )
+        pq.write_table(pa.Table.from_pylist(rows), folder / name / "index.parquet")
+    splits = np.repeat(["train", "val", "test"], counts)
+    pq.write_table(pa.table({"clip_id": ids, "split": splits, "group": ids}), folder / "splits.parquet")
+    labels = [[f"kind{k}"] for k in kind]
+    pq.write_table(
+        pa.table({"clip_id": ids, "labels": labels, "subject": ["me"] * n}), folder / "clips.parquet"
+    )
+    return folder
+
+
+def load(folder, video=VIDEO, audio=AUDIO):
+    return dataset.load(
+        folder / "spectrogram",
+        folder / "frames",
+        folder / "splits.parquet",
+        folder / "clips.parquet",
+        audio,
+        video,
+    )
+
+
+def settings(**changes) -> TrainParams:
+    values = {
+        "epochs": 3,
+        "batch_size": 16,
+        "learning_rate": 2e-3,
+        "weight_decay": 0.01,
+        "precision": "32-true",
+    }
+    values |= {
+        "embedding_dim": 16,
+        "temperature": 0.1,
+        "margin": 0.3,
+        "augment": False,
+        "spec_augment": False,
+    }
+    return TrainParams(**values | {"loader_workers": 0} | changes)
+
+
+def experiment(**changes) -> Experiment:
+    names = {"audio_encoder": "cnn", "video_encoder": "frame", "loss": "infonce", "matcher": "distance"}
+    return Experiment(**names | {"pairing": "clip"} | changes)
+
+
+if __name__ == "__main__":  # trains in a process of its own, so that it can be killed
+    from models.training import train
+
+    where = Path(sys.argv[1])
+    try:
+        train(
+            experiment(),
+            settings(epochs=6, augment=True, spec_augment=True, precision=sys.argv[3]),
+            AUDIO,
+            load(where),
+            Path(sys.argv[2]) / "out",
+            Path(sys.argv[2]) / "live",
+            "same",
+        )
+    except KeyboardInterrupt:
+        sys.exit("interrupted")

@@ -1,0 +1,133 @@
+"""Pairs: right ones match, wrong ones do not, and nothing but the match tells them apart."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import UserError
+from pipeline.pairing import NONE, Relation, Sampler, assignment, cross, relation
+
+
+def equal(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(vars(a).values(), vars(b).values(), strict=True))
+
+
+def sampler(groups, batch_size=8, seed=0, labels=None):
+    return Sampler(np.arange(len(groups)), Relation(np.array(groups), labels), batch_size, seed)
+
+
+def test_an_epoch_is_the_same_whoever_asks():
+    groups = [f"g{i // 2}" for i in range(30)]
+    first, again = sampler(groups), sampler(groups)
+    one = list(first)
+    again.set_epoch(5)
+    list(again)
+    again.set_epoch(0)
+    assert all(equal(a, b) for a, b in zip(one, again, strict=True))
+    first.set_epoch(1)
+    assert not all(equal(a, b) for a, b in zip(one, first, strict=True))
+    assert not all(equal(a, b) for a, b in zip(one, sampler(groups, seed=1), strict=True))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=60), st.integers(2, 20), st.integers(0, 99))
+def test_promises_hold_for_any_groups(groups, batch_size, seed):
+    batches = list(sampler(groups, batch_size, seed))
+    clips = np.concatenate([b.clip for b in batches])
+    assert sorted(clips) == list(range(len(groups)))  # each clip once
+    sizes = [len(b.clip) for b in batches]
+    # No batch of one where there is another way: 3 clips with batch_size 2 are one batch of 3.
+    assert min(sizes) >= 2 and max(sizes) <= max(batch_size, 3) and max(sizes) - min(sizes) <= 1
+    groups = np.array(groups)
+    for b in batches:
+        assert np.array_equal(b.right, np.arange(len(b.clip)))
+        keep = b.wrong != NONE
+        assert (groups[b.clip[keep]] != groups[b.clip[b.wrong[keep]]]).all()
+        assert len(set(b.wrong[keep])) == keep.sum()  # no sound is wrong twice
+        assert ((b.at >= 0) & (b.at < 1)).all()
+        most = max(np.bincount(groups[b.clip]))
+        if most <= len(b.clip) / 2:
+            assert keep.all()  # each sound is once right and once wrong: halves
+        assert np.array_equal(b.same, groups[b.clip][:, None] == groups[b.clip])
+
+
+def test_large_groups_are_spread_over_the_batches():
+    groups = ["big"] * 40 + [f"small{i}" for i in range(24)]
+    for b in sampler(groups, 16):
+        assert 8 <= (b.clip < 40).sum() <= 12
+
+
+def test_offsets_tell_nothing_of_the_match():
+    right, wrong = [], []
+    s = sampler([f"g{i}" for i in range(64)], 64)
+    for epoch in range(40):
+        s.set_epoch(epoch)
+        for b in s:
+            right += list(b.at[b.right] - b.at)
+            wrong += list(b.at[b.wrong])
+            assert sorted(b.at[b.wrong]) == sorted(b.at)  # the same windows, only shuffled
+    assert np.allclose(right, 0)
+    assert abs(np.mean(wrong) - 0.5) < 0.03
+
+
+def test_wrong_sounds_are_drawn_evenly():
+    s = sampler([f"g{i}" for i in range(10)], 10)
+    counts = np.zeros((10, 10))
+    for epoch in range(900):
+        s.set_epoch(epoch)
+        for b in s:
+            counts[b.clip, b.clip[b.wrong]] += 1
+    assert (counts.diagonal() == 0).all()
+    others = counts[~np.eye(10, dtype=bool)]
+    assert others.min() > 60 and others.max() < 145  # 100 expected
+
+
+def test_category_pairs_share_a_label_or_none():
+    labels = [["a"], ["a", "b"], ["b"], ["c"], ["a"], ["c"], ["b"], ["d"]] * 4
+    s = sampler([f"g{i}" for i in range(len(labels))], 16, labels=labels)
+    moved = 0
+    for epoch in range(20):
+        s.set_epoch(epoch)
+        for b in s:
+            names = [set(labels[c]) for c in b.clip]
+            assert all(names[i] & names[j] for i, j in enumerate(b.right))
+            assert sorted(b.right) == list(range(len(b.clip)))
+            assert all(not names[i] & names[j] for i, j in enumerate(b.wrong) if j != NONE)
+            assert (b.wrong != NONE).all()
+            moved += (b.right != np.arange(len(b.clip))).sum()
+    assert moved > 0  # the sound of another clip of the label, and not only its own
+
+
+def test_clips_of_one_video_are_no_negatives_whatever_their_labels():
+    both = Relation(np.array(["v", "v", "w"]), [["a"], ["b"], ["b"]])
+    every = np.arange(3)
+    assert both.alike(every[:, None], every).tolist() == [[1, 0, 0], [0, 1, 1], [0, 1, 1]]
+    assert both.same(every[:, None], every).tolist() == [[1, 1, 0], [1, 1, 1], [0, 1, 1]]
+
+
+@pytest.mark.parametrize("labels", [[["a"], []], [["a"], ["a"]]])
+def test_category_without_labels_is_told(labels):
+    with pytest.raises(UserError, match="pairing: category needs labels on all clips") as e:
+        relation("category", np.array(["x", "y"]), labels)
+    assert "\n" not in str(e.value)
+
+
+def test_assignment_takes_forbidden_places_only_where_it_must():
+    forbidden = np.ones((4, 4), bool)
+    forbidden[[0, 1, 2, 3], [2, 3, 1, 0]] = False
+    assert assignment(forbidden, np.random.default_rng(0)).tolist() == [2, 3, 1, 0]
+
+
+def test_cross_pairs_are_fair_and_fixed():
+    groups = np.array([f"g{i // 2}" for i in range(20)])
+    clips = np.arange(20)
+    sound, picture, target = cross(clips, Relation(groups))
+    assert target.sum() == 20 and (sound[target == 1] == picture[target == 1]).all()
+    assert (groups[sound[target == 0]] != groups[picture[target == 0]]).all()
+    assert np.array_equal(np.bincount(sound[target == 0]), np.full(20, 18))  # all others but the own video's
+    assert all(
+        np.array_equal(x, y)
+        for x, y in zip(cross(clips, Relation(groups)), (sound, picture, target), strict=True)
+    )
+    assert (cross(np.arange(5000), Relation(np.arange(5000)))[2] == 0).sum() == 32 * 5000
