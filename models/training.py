@@ -8,6 +8,7 @@ a training that was killed ends in the weights of one that was not.
 import logging
 import math
 import os
+import signal
 import sys
 import time
 import warnings
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 from dvclive import Live
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -354,10 +356,8 @@ class Bar(TQDMProgressBar):
     def __init__(self) -> None:
         super().__init__(leave=False)
 
-    def init_validation_tqdm(self):
-        bar = super().init_validation_tqdm()
-        bar.disable = True
-        return bar
+    def init_validation_tqdm(self) -> Tqdm:
+        return Tqdm(disable=True)
 
 
 def _resumable(last: Path, fingerprint: str) -> dict[str, Any] | None:
@@ -379,8 +379,6 @@ def _resumable(last: Path, fingerprint: str) -> dict[str, Any] | None:
 @contextmanager
 def _quiet():
     """Without Lightning's talk of devices, tips and loaders: none of it is about what the user does."""
-    import signal
-
     loggers = [
         logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "dvclive", "dvc")
     ]
