@@ -136,8 +136,7 @@ def _finish(
 
 
 def _relation(experiment: Experiment, data: Dataset) -> pairing.Relation:
-    labels = [[s] if s else [] for s in data.subject] if experiment.label == "subject" else data.labels
-    return pairing.relation(experiment.pairing, data.group, labels)
+    return pairing.relation(experiment.pairing, data.group, data.kinds(experiment.label))
 
 
 def _enough(data: Dataset, related: pairing.Relation) -> dict[str, np.ndarray]:

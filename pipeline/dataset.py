@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
 from pipeline.outcome import OK
-from pipeline.shards import read_index
+from pipeline.shards import digest, read_index
 
 MIDDLE = 0.5
 
@@ -37,6 +37,7 @@ class Dataset:
     hop_length: int
     window: int  # spectrogram columns
     window_frames: int
+    digest: str  # of all that is in it
 
     def __len__(self) -> int:
         return len(self.clip_id)
@@ -49,6 +50,10 @@ class Dataset:
     @property
     def video_shape(self) -> tuple[int, int, int, int]:
         return self.window_frames, *self.video.shape[1:]
+
+    def kinds(self, label: str) -> list[list[str]]:
+        """What each clip is, by `label` of the parameters: its labels (category), or who it is (subject)."""
+        return [[s] if s else [] for s in self.subject] if label == "subject" else self.labels
 
     def of(self, split: str) -> np.ndarray:
         """The numbers of the clips of a split."""
@@ -149,6 +154,8 @@ def load(
         min(h["seconds"], s["seconds"]) if s["seconds"] >= window else h["seconds"]
         for h, s in zip(heard, seen, strict=True)
     ]
+    told = zip(rows, heard, seen, strict=True)
+    content = [[*row.values(), about[row["clip_id"]], h["digest"], s["digest"]] for row, h, s in told]
     return Dataset(
         clip_id=ids,
         split=np.array([r["split"] for r in rows]),
@@ -163,6 +170,7 @@ def load(
         hop_length=audio.hop_length,
         window=max(round(window * audio.sample_rate / audio.hop_length), 1),
         window_frames=video.window_frames,
+        digest=digest(content),
     )
 
 

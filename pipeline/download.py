@@ -25,7 +25,7 @@ class DownloadStep:
 def in_place(clip: dict, stamps: dict[str, tuple[str, str, int, int]]) -> Outcome:
     """The outcome for files that stay where they are.
 
-    stamps: path -> (status, detail, size in bytes, time of change in ns). One file of two being bad is enough.
+    stamps: path -> (status, detail, size in bytes, time of change in ns). One bad file of two is enough.
     """
     for status, detail, *_ in stamps.values():
         if status != OK:

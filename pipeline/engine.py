@@ -104,8 +104,12 @@ def made_from(stage: str, params) -> str:
     Where and how it runs (`engine`) and how the table is cut change nothing in a clip's value.
     """
     values = {k: v for k, v in params.listed().items() if k != "engine" and k != "data.shard_size"}
-    code = [d for d in stage_entry(stage).get("deps", []) if d.endswith(".py")]
-    return digest(values, *((ROOT / path).read_bytes() for path in sorted(code)))
+    code = [path for dep in stage_entry(stage)["deps"] for path in _code(ROOT / dep)]
+    return digest(values, *(path.read_bytes() for path in sorted(code)))
+
+
+def _code(path: Path) -> list[Path]:
+    return sorted(path.glob("*.py")) if path.is_dir() else [path] if path.suffix == ".py" else []
 
 
 def run(job: Job, clips: list[dict], shard_size: int, engine) -> pa.Table:
@@ -127,7 +131,9 @@ def run(job: Job, clips: list[dict], shard_size: int, engine) -> pa.Table:
         if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
         where = job.shards.folder
-        raise UserError(f"{where}: {os.strerror(e.errno)}: make room and run again: what is done is kept") from None
+        raise UserError(
+            f"{where}: {os.strerror(e.errno)}: make room and run again: what is done is kept"
+        ) from None
     print(summary(job.name, index["status"].to_pylist(), made, time.monotonic() - began), flush=True)
     return index
 
@@ -137,7 +143,9 @@ def summary(name: str, statuses: list[str], made: int, seconds: float) -> str:
     counts = Counter(statuses)
     out = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()) if status != OK)
     rate = f"{made / max(seconds, 1e-9):.0f} clips/s" if made else "nothing to do"
-    return f"{name}: {len(statuses)} clips in, {counts[OK]} ok{', ' + out if out else ''}; {made} made, {rate}"
+    return (
+        f"{name}: {len(statuses)} clips in, {counts[OK]} ok{', ' + out if out else ''}; {made} made, {rate}"
+    )
 
 
 def _plan(job: Job, clips: list[dict], shard_size: int) -> list[_Task]:
@@ -162,7 +170,9 @@ def _run_tasks(job: Job, tasks: list[_Task], engine, total: int, done: int) -> N
         return
     workers = min(engine.workers or os.cpu_count() or 1, len(tasks))
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPool(max_workers=workers, context=context, initializer=_start_worker, initargs=[os.getpid()])
+    pool = ProcessPool(
+        max_workers=workers, context=context, initializer=_start_worker, initargs=[os.getpid()]
+    )
     with Progress(job.name, total, done) as progress, _scratch(job.shards.folder):
         try:
             waiting: dict[Future, _Task] = {}
@@ -192,7 +202,11 @@ def _run_tasks(job: Job, tasks: list[_Task], engine, total: int, done: int) -> N
 def _one_by_one(pool: ProcessPool, task: _Task, timeout: float) -> None:
     """The retry of a shard on which a worker died or hung: each clip alone."""
     outcomes = task.known()
-    futures = {i: pool.schedule(task.compute, args=[[i]], timeout=timeout) for i, o in enumerate(outcomes) if o is None}
+    futures = {
+        i: pool.schedule(task.compute, args=[[i]], timeout=timeout)
+        for i, o in enumerate(outcomes)
+        if o is None
+    }
     for i, future in futures.items():
         try:
             outcomes[i] = future.result()[0]
@@ -211,7 +225,7 @@ def _cause(exitcode: int | None) -> str:
 
 @contextmanager
 def _scratch(folder: Path) -> Iterator[None]:
-    """Have the workers' temporary files lie in the stage's own folder: the next run clears what a kill leaves."""
+    """The workers' temporary files lie in the stage's own folder: the next run clears what a kill leaves."""
     before = os.environ.get("TMPDIR")
     path = folder / f".scratch-{os.getpid()}"
     path.mkdir()

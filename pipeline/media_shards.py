@@ -14,7 +14,9 @@ from pipeline.shards import Arrays, Files, Shards
 SECONDS = ("seconds", pa.float64())  # how much of the clip is real; what follows is padding
 
 # size and modified (ns) tell a changed file from the one that was read before.
-MEDIA = Shards(Path("data/media"), Files(("audio", "video")), (("size", pa.int64()), ("modified", pa.int64())))
+MEDIA = Shards(
+    Path("data/media"), Files(("audio", "video")), (("size", pa.int64()), ("modified", pa.int64()))
+)
 WAV = Shards(Path("data/wav"), Files(("audio",)), (SECONDS,))
 
 
@@ -39,6 +41,8 @@ def opened(values: list[Any]) -> Iterator[list[Media]]:
                     path = Path(folder) / f"{i:06d}-{kind}{Path(file['path']).suffix}"
                     path.write_bytes(file["bytes"])
                     paths[file["path"]] = str(path)
-            local = {k: value[k] and paths.get(value[k]["path"], value[k]["path"]) for k in ("audio", "video")}
+            local = {
+                k: value[k] and paths.get(value[k]["path"], value[k]["path"]) for k in ("audio", "video")
+            }
             media.append(Media(**local))
         yield media

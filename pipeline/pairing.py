@@ -132,6 +132,26 @@ def assignment(forbidden: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return linear_sum_assignment(cost)[1]
 
 
+def balanced(
+    clips: np.ndarray, relation: Relation, seed: int, block: int = 512
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs for reporting, half of them matching: each clip's picture once with a sound that matches it and
+    once with one that does not; a clip for which there is no such sound is left out.
+
+    Returns sound, picture (places in `clips`) and match (bool). `block`: pairs are made inside so many clips.
+    """
+    place = {int(c): i for i, c in enumerate(clips)}
+    sound, picture, match = [], [], []
+    for batch in Sampler(clips, relation, block, seed):
+        own = np.array([place[int(c)] for c in batch.clip])
+        keep = batch.wrong != NONE
+        for chosen, matches in ((batch.right, True), (batch.wrong, False)):
+            sound.append(own[chosen[keep]])
+            picture.append(own[keep])
+            match.append(np.full(int(keep.sum()), matches))
+    return np.concatenate(sound), np.concatenate(picture), np.concatenate(match)
+
+
 def cross(clips: np.ndarray, relation: Relation, most: int = 32) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs for measuring while training: every clip with itself, and with up to `most` that do not match it.
 

@@ -161,8 +161,10 @@ class Params(Section):
     audio: AudioParams
     video: VideoParams
     split: SplitParams
+    train: TrainParams
     evaluate: EvaluateParams
     engine: EngineParams
+    grid: GridParams
 
     @model_validator(mode="after")
     def _fits(self) -> "Params":
@@ -200,7 +202,11 @@ def _explain(error: ValidationError, values: dict) -> Iterator[str]:
             for parent in parents:
                 model = model.model_fields[parent].annotation
             near = difflib.get_close_matches(str(last), model.model_fields, n=1)
-            yield f"{key}: unknown key; " + (f"did you mean {near[0]}? " if near else "") + f"known: {', '.join(model.model_fields)}"
+            yield (
+                f"{key}: unknown key; "
+                + (f"did you mean {near[0]}? " if near else "")
+                + f"known: {', '.join(model.model_fields)}"
+            )
         elif e["type"] == "missing":
             yield f"{key}: missing: every key must stand in the file"
         else:
@@ -213,7 +219,7 @@ class View:
     """Parameters as far as one stage may read them.
 
     dvc.yaml lists each stage's keys, so that DVC knows what makes it stale; a key that is read without being
-    listed there would make results that DVC takes for up to date. Reading one is a defect and raises KeyError.
+    listed there would make results that DVC takes for up to date. Reading one is a defect: KeyError.
     """
 
     __slots__ = ("_keys", "_path", "_stage", "_value")
@@ -252,5 +258,3 @@ def stage_entry(stage: str, dvc_yaml: str | Path = ROOT / "dvc.yaml") -> dict:
     """What dvc.yaml says of a stage, as written (templates not filled in)."""
     with open(dvc_yaml, encoding="utf-8") as f:
         return yaml.safe_load(f)["stages"][stage]
-
-

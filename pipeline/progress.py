@@ -21,7 +21,9 @@ class Progress:
 
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
             rate = TextColumn("{task.fields[rate]:.0f} clips/s")
-            self.bar = Bar(*columns, rate, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+            self.bar = Bar(
+                *columns, rate, TimeRemainingColumn(), console=Console(stderr=True), transient=True
+            )
             self.bar.start()
             self.task = self.bar.add_task(self.name, total=self.total, completed=self.done, rate=0.0)
         return self
@@ -35,7 +37,10 @@ class Progress:
         elif now - self.last >= EVERY:
             self.last = now
             left = (self.total - self.done) / max(rate, 1e-9)
-            print(f"{self.name}: {self.done} of {self.total} clips, {rate:.1f} clips/s, {left:.0f} s left", flush=True)
+            print(
+                f"{self.name}: {self.done} of {self.total} clips, {rate:.1f} clips/s, {left:.0f} s left",
+                flush=True,
+            )
 
     def __exit__(self, *_) -> None:
         if self.bar:

@@ -124,7 +124,10 @@ class Files:
             metadata={"huggingface": json.dumps({"info": {"features": features}})},
         )
         if len(self.columns) == 1:
-            values = [{self.columns[0]: {"bytes": v, "path": f"{i}.wav"}} for i, v in zip(clip_ids, values, strict=True)]
+            values = [
+                {self.columns[0]: {"bytes": v, "path": f"{i}.wav"}}
+                for i, v in zip(clip_ids, values, strict=True)
+            ]
         rows = [{"clip_id": i, **v} for i, v in zip(clip_ids, values, strict=True)]
         # The bytes are compressed media already.
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="none")

@@ -1,4 +1,4 @@
-"""Train, validation and test: by a hash of the video or the person, so that nothing moves when clips are added."""
+"""Train, validation and test: by a hash of the video or the person, so that new clips move no old one."""
 
 import hashlib
 
@@ -23,7 +23,9 @@ def side(group: str, val: float, test: float, seed: int) -> str:
     return "test" if h < test else "val" if h < test + val else "train"
 
 
-def assign(clips: pa.Table, spectrogram: pa.Table, frames: pa.Table, split, window_seconds: float) -> pa.Table:
+def assign(
+    clips: pa.Table, spectrogram: pa.Table, frames: pa.Table, split, window_seconds: float
+) -> pa.Table:
     """A row for every clip: its split, its group, and why it has no split where it has none.
 
     clips: the clip table. spectrogram, frames: the two indexes. split: the section of params.yaml.

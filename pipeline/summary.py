@@ -3,6 +3,7 @@
 import csv
 import json
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ def write_json(values: Any, path: str | Path) -> None:
     Path(path).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_classes(classes: dict[str, int], path: str | Path) -> None:
-    """The class distribution as DVC plots it: columns label, clips."""
+def write_csv(rows: Iterable[Sequence], path: str | Path) -> None:
+    """`rows`, the header first, as DVC plots read them."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", newline="", encoding="utf-8") as f:
-        csv.writer(f, lineterminator="\n").writerows([("label", "clips"), *classes.items()])
+        csv.writer(f, lineterminator="\n").writerows(rows)

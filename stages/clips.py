@@ -6,19 +6,22 @@ from pipeline import clips as table
 from pipeline import sources
 from pipeline.params import load
 from pipeline.shards import write_table
-from pipeline.summary import describe, write_classes, write_json
+from pipeline.summary import describe, write_csv, write_json
 from stages import run
 
 
 def clips() -> None:
     params = load("clips")
-    found = sources.get(params.data.source).clips(params.data)
+    source = sources.get(params.data.source)
+    found = source.clips(params.data)
     table.check(found, params.data.source)
     Path("data").mkdir(exist_ok=True)
     write_table(found, Path("data/clips.parquet"))
     summary = describe(found)
     write_json(summary, "metrics/clips.json")
-    write_classes(summary["classes"], "metrics/classes.csv")
+    write_csv([("label", "clips"), *summary["classes"].items()], "metrics/classes.csv")
+    for note in source.notes(params.data, found):
+        print(f"clips: {note}")
     print(f"clips: {summary['clips']} clips, {len(summary['classes'])} classes, from {params.data.source}")
 
 

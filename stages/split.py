@@ -1,4 +1,4 @@
-"""Which clips train, which choose (val), which report (test): by video or by subject, never both sides of one."""
+"""Which clips train, choose (val) and report (test): by video or subject, never both sides of one."""
 
 from collections import Counter
 from pathlib import Path

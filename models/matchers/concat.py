@@ -13,6 +13,8 @@ class Concat(nn.Module):
     Unit vectors of d entries are scaled by sqrt(d), so that the first layer sees entries of about 1.
     """
 
+    by_distance = False
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         half = max(dim // 2, 1)

@@ -16,6 +16,8 @@ class Distance(nn.Module):
     lie about 1.4 apart.
     """
 
+    by_distance = True  # ranking by score is ranking by distance
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.linear = nn.Linear(1, 1)

@@ -1,6 +1,7 @@
-"""Where clips come from. A source is a module here, with three functions:
+"""Where clips come from. A source is a module here, with four functions:
 
 - `clips(data)`: the clip table, from the section `data` of params.yaml;
+- `notes(data, table)`: a line for each kind of thing that became no clip of this table;
 - `stamp(clip)`: what tells that a clip's media changed though its row did not, or None;
 - `fetch(clip, data)`: an Outcome whose value is what a media shard holds.
 """

@@ -71,6 +71,11 @@ def clips(data) -> pa.Table:
     return table.from_rows(rows, EXTRA)
 
 
+def notes(data, table: pa.Table) -> list[str]:
+    """Nothing: all that is drawn is a clip."""
+    return []
+
+
 def stamp(clip: dict) -> None:
     """Nothing outside: a clip changes only with its row, the parameters or this code."""
 

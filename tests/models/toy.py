@@ -40,6 +40,7 @@ def write(folder, counts=(48, 16, 16), frames=3, size=(32, 32), shard_size=16, s
                     "row": row,
                     "status": "ok",
                     "detail": "",
+                    "digest": "",
                     "seconds": 0.4,
                 }
                 rows.append(

@@ -167,7 +167,9 @@ def test_ctrl_c_is_quick_and_resumable(tmp_path):
 def test_a_full_disk_is_said_and_leaves_no_half_shard(tmp_path):
     small = tmp_path / "small"
     small.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(small)], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(small)], capture_output=True
+    ).returncode:
         pytest.skip("cannot mount a tmpfs here")
     try:
         process = start(small / "a", *["ok"] * 400)

@@ -45,7 +45,9 @@ def clips(*kinds: str, first: int = 0) -> list[dict]:
     return [{"clip_id": f"clip-{i}", "kind": kind} for i, kind in enumerate(kinds, first)]
 
 
-if __name__ == "__main__":  # python -m tests.pipeline.toy FOLDER KIND ...: run in a process that can be killed
+if (
+    __name__ == "__main__"
+):  # python -m tests.pipeline.toy FOLDER KIND ...: run in a process that can be killed
     try:
         engine.run(job(Path(sys.argv[1])), clips(*sys.argv[2:]), 4, Engine())
     except UserError as e:

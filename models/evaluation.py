@@ -1,0 +1,77 @@
+"""What a trained model is worth, on clips that neither training nor its choices ever saw."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.checkpoint import Model
+from pipeline import pairing, retrieval, scores
+from pipeline.dataset import Dataset
+
+SHOWN = 6  # queries in each direction of the galleries
+NEAREST = 5
+
+
+@dataclass
+class Evaluation:
+    """metrics: as in metrics/evaluate.json. roc: rows {"fpr", "tpr"}. galleries: direction -> queries with
+    their nearest, as pipeline.report shows them."""
+
+    metrics: dict[str, Any]
+    roc: list[dict]
+    galleries: dict[str, list[dict]]
+
+
+def evaluate(model: Model, data: Dataset, pairs: str, label: str, bootstrap: int, seed: int) -> Evaluation:
+    """Correspondence on balanced pairs, and retrieval in four directions, on the test split's middle windows.
+
+    pairs, label: `pairing` and `label` of the parameters. The score's threshold was set on validation.
+    """
+    test = data.of("test")
+    labels = data.kinds(label)
+    audio, video = model.embed(data, test)
+    sound, picture, match = pairing.balanced(test, pairing.relation(pairs, data.group, labels), seed)
+    score = model.score(audio[sound], video[picture])
+    group = data.group[test]
+    ends = np.stack([group[sound], group[picture]], axis=1)
+    embeddings = {"audio": audio, "video": video}
+    matcher = None if model.module.matcher.by_distance else model.scores
+    metrics = {
+        "correspondence": scores.correspondence(score, match, 0.0, ends, bootstrap, seed),
+        "retrieval": retrieval.evaluate(
+            embeddings, [labels[i] for i in test], group.tolist(), bootstrap, seed, matcher
+        ),
+    }
+    return Evaluation(
+        metrics, scores.roc(score, match), _galleries(data, test, labels, embeddings, matcher, seed)
+    )
+
+
+def _galleries(data: Dataset, test: np.ndarray, labels: list, embeddings: dict, matcher, seed: int) -> dict:
+    """A few queries of as many kinds as there are, the same ones in every direction."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(test))
+    seen: set = set()
+    fresh, rest = [], []
+    for i in order:
+        kind = tuple(labels[test[i]])
+        (rest if kind in seen else fresh).append(int(i))
+        seen.add(kind)
+    rows = (fresh + rest)[:SHOWN]
+    ids = [data.clip_id[i] for i in test]
+    named = [set(labels[i]) for i in test]
+
+    def found(query: int, row: int, score: float, across: bool) -> dict:
+        # Across modalities the query's own clip is the answer; else, and beside it, a label in common is.
+        relevant = bool(named[query] & named[row]) if named[query] else (row == query if across else None)
+        return {"clip_id": ids[row], "score": round(score, 4), "relevant": relevant}
+
+    galleries = {}
+    for direction, (source, target) in retrieval.DIRECTIONS.items():
+        near = retrieval.nearest(embeddings, direction, rows, NEAREST, matcher)
+        galleries[direction] = [
+            {"query": ids[q], "results": [found(q, r, s, source != target) for r, s in results]}
+            for q, results in zip(rows, near, strict=True)
+        ]
+    return galleries

@@ -1,0 +1,115 @@
+"""What the report shows, collected from what the stages wrote."""
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from pipeline import clips as table
+from pipeline.outcome import OK
+from pipeline.report import ReportData
+from pipeline.shards import read_index
+
+STAGES = ("media", "wav", "spectrogram", "frames")
+NAMES = {"media": "download"}  # the stage that writes the folder, where it is called otherwise
+
+
+def gather(params: dict[str, Any]) -> ReportData:
+    """params: as in params.yaml. Everything else is read from data/ and metrics/."""
+    rows = table.read("data/clips.parquet").to_pylist()
+    labels = {row["clip_id"]: row["labels"] for row in rows}
+    accounts = {stage: read_index(f"data/{stage}").to_pylist() for stage in STAGES}
+    where = {s: {r["clip_id"]: r for r in accounts[s] if r["status"] == OK} for s in STAGES}
+    splits = pq.read_table("data/splits.parquet").to_pylist()
+    galleries = _json("metrics/galleries.json")
+    wanted = {c for rows in galleries.values() for row in rows for c in _ids(row)}
+    images, sounds = _values("frames", where["frames"], wanted), _values("wav", where["wav"], wanted)
+    return ReportData(
+        params=params,
+        metrics=_json("metrics/evaluate.json"),
+        history=history("metrics/train/plots/metrics"),
+        roc=_csv("metrics/roc.csv"),
+        classes=_json("metrics/clips.json")["classes"],
+        accounts=[*(account(NAMES.get(s, s), accounts[s]) for s in STAGES), account("split", splits)],
+        spectrograms=_spectrograms(labels, where["spectrogram"], params["audio"]["feature"]),
+        clips={c: _clip(labels[c], images.get(c), sounds.get(c)) for c in wanted},
+        galleries=galleries,
+    )
+
+
+def account(stage: str, rows: list[dict]) -> dict[str, Any]:
+    """One stage's account in numbers."""
+    reasons = Counter(row["status"] for row in rows)
+    return {"stage": stage, "total": len(rows), "ok": reasons.pop(OK, 0), "reasons": dict(reasons)}
+
+
+def history(folder: str | Path) -> list[dict[str, Any]]:
+    """DVCLive's curves, a TSV file for each metric (<folder>/train/loss.tsv), as a row for each epoch."""
+    epochs: dict[int, dict[str, Any]] = {}
+    for path in sorted(Path(folder).glob("*/*.tsv")):
+        with open(path, newline="", encoding="utf-8") as f:
+            for row in csv.DictReader(f, delimiter="\t"):
+                step = int(row["step"])
+                name = f"{path.parent.name}/{path.stem}"
+                epochs.setdefault(step, {"epoch": step})[name] = float(
+                    row[name] if name in row else row[path.stem]
+                )
+    return [epochs[step] for step in sorted(epochs)]
+
+
+def _ids(row: dict) -> list[str]:
+    return [row["query"], *(result["clip_id"] for result in row["results"])]
+
+
+def _clip(labels: list[str], image: np.ndarray | None, wav: dict | None) -> dict[str, Any]:
+    middle = None if image is None else np.array(image[len(image) // 2])
+    return {"labels": labels, "image": middle, "wav": wav and wav["audio"]["bytes"]}
+
+
+def _spectrograms(
+    labels: dict[str, list[str]], where: dict[str, dict], feature: str
+) -> dict[str, np.ndarray]:
+    """The first clip of each class that has sound and no other class: (F, T), low frequencies first."""
+    first: dict[str, str] = {}
+    for clip_id, names in labels.items():
+        if len(names) == 1 and clip_id in where:
+            first.setdefault(names[0], clip_id)
+    values = _values("spectrogram", where, set(first.values()))
+    return {label: _drawn(np.asarray(values[c], np.float32), feature) for label, c in sorted(first.items())}
+
+
+def _drawn(value: np.ndarray, feature: str) -> np.ndarray:
+    """(channels, F, T) as a picture: the real and imaginary parts of an STFT become decibels."""
+    return 20 * np.log10(np.hypot(value[0], value[1]) + 1e-5) if feature == "stft" else value[0]
+
+
+def _values(stage: str, where: dict[str, dict], wanted: set[str]) -> dict[str, Any]:
+    """The values of some clips, each shard opened once."""
+    by_shard: dict[int, list[dict]] = {}
+    for clip_id in wanted & where.keys():
+        by_shard.setdefault(where[clip_id]["shard"], []).append(where[clip_id])
+    values = {}
+    for shard, rows in sorted(by_shard.items()):
+        path = Path(f"data/{stage}/{shard:05d}")
+        if stage == "wav":
+            stored: Any = (
+                pq.read_table(path.with_suffix(".parquet")).take([r["row"] for r in rows]).to_pylist()
+            )
+            values |= {r["clip_id"]: value for r, value in zip(rows, stored, strict=True)}
+        else:
+            stored = np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
+            values |= {r["clip_id"]: stored[r["row"]] for r in rows}
+    return values
+
+
+def _json(path: str) -> dict[str, Any]:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def _csv(path: str) -> list[dict]:
+    with open(path, newline="", encoding="utf-8") as f:
+        return list(csv.DictReader(f))

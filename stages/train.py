@@ -1,0 +1,40 @@
+"""Two encoders, trained against each other under a loss; the epoch that validation likes best is kept."""
+
+from models.training import Experiment
+from models.training import train as fit
+from pipeline import dataset, engine
+from pipeline.params import load
+from pipeline.shards import digest
+from stages import run
+
+
+def train() -> None:
+    params = load("train")
+    experiment = Experiment(
+        task=params.task,
+        audio_encoder=params.audio_encoder,
+        video_encoder=params.video_encoder,
+        loss=params.loss,
+        matcher=params.matcher,
+        pairing=params.pairing,
+        label=params.label,
+        seed=params.seed,
+    )
+    data = dataset.load(
+        "data/spectrogram",
+        "data/frames",
+        "data/splits.parquet",
+        "data/clips.parquet",
+        params.audio,
+        params.video,
+    )
+    fingerprint = digest(engine.made_from("train", params), data.digest)
+    chosen = fit(experiment, params.train, params.audio, data, "checkpoints", "metrics/train", fingerprint)
+    values = ", ".join(
+        f"{name.replace('/', ' ')} {value:.3f}" for name, value in chosen.items() if "/" in name
+    )
+    print(f"train: epoch {chosen['best_epoch']} of {chosen['epochs']} is kept: {values}")
+
+
+if __name__ == "__main__":
+    run(train)
