@@ -124,18 +124,18 @@ class Stored:
         return self.__dict__ | {"_open": {}}  # a worker process maps for itself
 
 
-def load(
-    spectrogram: str | Path, frames: str | Path, splits: str | Path, clips: str | Path, audio, video
-) -> Dataset:
+def load(folder: str | Path, audio, video) -> Dataset:
     """The clips that have a split, and sound and picture that are ok.
 
-    spectrogram, frames: the folders of these stages. splits, clips: the two tables. audio, video: the
+    folder: where the stages wrote: clips.parquet, splits.parquet, spectrogram/, frames/. audio, video: the
     sections of the parameters (sample_rate, hop_length, window_seconds; window_frames).
     Raises UserError where a table or index is missing, or where no clip is usable.
     """
+    folder = Path(folder)
+    spectrogram, frames, splits = folder / "spectrogram", folder / "frames", folder / "splits.parquet"
     sounds = {r["clip_id"]: r for r in read_index(spectrogram).to_pylist() if r["status"] == OK}
     pictures = {r["clip_id"]: r for r in read_index(frames).to_pylist() if r["status"] == OK}
-    about = {r["clip_id"]: r for r in _read(clips, ["clip_id", "labels", "subject"])}
+    about = {r["clip_id"]: r for r in _read(folder / "clips.parquet", ["clip_id", "labels", "subject"])}
     rows = [
         row
         for row in _read(splits, ["clip_id", "split", "group"])

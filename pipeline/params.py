@@ -129,7 +129,6 @@ class GridParams(Section):
     audio_encoder: list[AudioEncoder] = Field(min_length=1)
     video_encoder: list[VideoEncoder] = Field(min_length=1)
     loss: list[Loss] = Field(min_length=1)
-    epochs: int = Field(ge=1)
 
 
 class TrainParams(Section):
@@ -249,12 +248,13 @@ class View:
         return plain
 
 
-def load(stage: str, path: str | Path = "params.yaml", dvc_yaml: str | Path = ROOT / "dvc.yaml") -> Any:
+def load(stage: str, path: str | Path = "params.yaml", root: Path = ROOT) -> Any:
     """The parameters as `stage` may read them (typed as Any: it stands for a Params)."""
-    return View(read(path), stage, tuple(stage_entry(stage, dvc_yaml).get("params", [])))
+    return View(read(path), stage, tuple(stage_entry(stage, root).get("params", [])))
 
 
-def stage_entry(stage: str, dvc_yaml: str | Path = ROOT / "dvc.yaml") -> dict:
-    """What dvc.yaml says of a stage, as written (templates not filled in)."""
-    with open(dvc_yaml, encoding="utf-8") as f:
+def stage_entry(stage: str, root: Path = ROOT) -> dict:
+    """What dvc.yaml (of the grid: grid/dvc.yaml) says of a stage, as written (templates not filled in)."""
+    path = root / "grid/dvc.yaml" if stage == "grid" else root / "dvc.yaml"
+    with open(path, encoding="utf-8") as f:
         return yaml.safe_load(f)["stages"][stage]

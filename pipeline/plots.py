@@ -8,7 +8,7 @@ import numpy as np
 def save_spectrograms(
     path: str | Path, spectrograms: dict[str, np.ndarray], seconds: float | None = None
 ) -> Path:
-    """A PNG with one spectrogram (F, T), low frequencies first, for each label; at most 24 are drawn.
+    """A JPEG with one spectrogram (F, T), low frequencies first, for each label; at most 24 are drawn.
 
     `seconds` is how long each is, for the time axis; without it the axis has no numbers.
     """
@@ -38,5 +38,5 @@ def save_spectrograms(
             axis.set_xticks([])
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png", metadata={"Software": None})
+    figure.savefig(path, format="jpeg", pil_kwargs={"quality": 80})
     return path

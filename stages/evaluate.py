@@ -9,14 +9,7 @@ from stages import run
 
 def evaluate() -> None:
     params = load("evaluate")
-    data = dataset.load(
-        "data/spectrogram",
-        "data/frames",
-        "data/splits.parquet",
-        "data/clips.parquet",
-        params.audio,
-        params.video,
-    )
+    data = dataset.load("data", params.audio, params.video)
     model = checkpoint.load("checkpoints")
     found = evaluation.evaluate(
         model, data, params.pairing, params.label, params.evaluate.bootstrap, params.seed

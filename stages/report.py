@@ -9,7 +9,7 @@ from stages import run
 def report() -> None:
     params = load("report")
     data = gather.gather(params.listed())
-    plots.save_spectrograms("metrics/spectrograms.png", data.spectrograms, params.data.clip_seconds)
+    plots.save_spectrograms("metrics/spectrograms.jpg", data.spectrograms, params.data.clip_seconds)
     print(f"report: {page.build(data, 'report/index.html')}")
 
 

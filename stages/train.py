@@ -20,14 +20,7 @@ def train() -> None:
         label=params.label,
         seed=params.seed,
     )
-    data = dataset.load(
-        "data/spectrogram",
-        "data/frames",
-        "data/splits.parquet",
-        "data/clips.parquet",
-        params.audio,
-        params.video,
-    )
+    data = dataset.load("data", params.audio, params.video)
     fingerprint = digest(engine.made_from("train", params), data.digest)
     chosen = fit(experiment, params.train, params.audio, data, "checkpoints", "metrics/train", fingerprint)
     values = ", ".join(

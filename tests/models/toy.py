@@ -57,14 +57,7 @@ def write(folder, counts=(48, 16, 16), frames=3, size=(32, 32), shard_size=16, s
 
 
 def load(folder, video=VIDEO, audio=AUDIO):
-    return dataset.load(
-        folder / "spectrogram",
-        folder / "frames",
-        folder / "splits.parquet",
-        folder / "clips.parquet",
-        audio,
-        video,
-    )
+    return dataset.load(folder, audio, video)
 
 
 def settings(**changes) -> TrainParams:

@@ -1,0 +1,51 @@
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test lint bench grid lock clean
+
+# The newest Python that is supported and there; name another with `make PYTHON=python3.11`.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+UV := 0.13.8
+# DVC starts the stages with plain `python`: that of .venv.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+unexport PYTHONPATH PYTHONHOME
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: .venv/ready ## make .venv with the exact versions of requirements.txt
+
+.venv/ready: requirements.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 found: install one, or name it: make PYTHON=/path/to/python"; exit 1; }
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "$(PYTHON) cannot make a virtual environment (on Debian: install python3-venv)"; exit 1; }
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --requirement requirements.txt
+	@.venv/bin/python -c 'import av, cv2, dvc, lightning, torch, torchvision'
+	@touch $@
+
+repro: setup ## run the pipeline: data, training, evaluation, report; only what changed
+	@dvc repro
+	@python -m pipeline.headline
+
+test: setup ## run the tests
+	@python -m pytest
+
+lint: setup ## ruff: rules and format
+	@ruff check .
+	@ruff format --check .
+
+bench: setup ## measure speed, memory and honesty into benchmarks/results
+	@for b in speed memory honesty; do python -m benchmarks.$$b; done
+
+grid: setup ## train and evaluate each encoder with each under each loss (params.yaml: grid)
+	@dvc repro --recursive grid
+
+lock: setup ## compile requirements.txt from pyproject.toml anew
+	@uv pip compile --quiet --universal --python-version 3.11 --group dev --no-annotate --no-header --upgrade \
+		pyproject.toml --output-file requirements.txt
+
+clean: ## delete what the pipeline made (DVC's cache and .venv stay)
+	rm -rf data checkpoints grid/checkpoints report .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
