@@ -147,9 +147,7 @@ class WavStep:
         outputs = []
         for job, target in zip(jobs, targets, strict=True):
             seek = max(0.0, job.start - PREROLL)
-            options = dict(
-                ffmpeg.GUARD, vn=None, sn=None, dn=None, threads=1, t=job.start - seek + job.length + 1
-            )
+            options = dict(ffmpeg.GUARD, vn=None, sn=None, dn=None, threads=1)
             if seek:
                 options |= {"ss": seek, "noaccurate_seek": None}
             # Cut on the container's own clock, kept by -copyts: ffmpeg's would begin with the first sound.

@@ -114,6 +114,12 @@ def test_silence_before_late_sound_is_not_sound(tmp_path):
     assert outcome.detail == "no sound from 0 s on"
 
 
+def test_a_cut_far_from_any_keyframe(tmp_path):
+    """ffmpeg seeks by the picture's keyframes, which may lie long before the clip."""
+    path = record(tmp_path / "a.mp4", 40, rate=2, codec="mpeg4", gop=600, sound=sine(20.0), sound_codec="aac")
+    assert len(heard(take(path, 15.0, 17.0))) == 32000
+
+
 def test_no_more_than_clip_seconds(tmp_path):
     assert len(heard(take(film(tmp_path / "a.flv", sine(2.0)), seconds=1.25))) == 20000
 
