@@ -116,7 +116,15 @@ def test_silence_before_late_sound_is_not_sound(tmp_path):
 
 def test_a_cut_far_from_any_keyframe(tmp_path):
     """ffmpeg seeks by the picture's keyframes, which may lie long before the clip."""
-    path = record(tmp_path / "a.mp4", 40, rate=2, codec="mpeg4", gop=600, sound=sine(20.0), sound_codec="aac")
+    path = record(
+        tmp_path / "a.mp4",
+        40,
+        "libx264",
+        rate=2,
+        options={"x264-params": "keyint=99:scenecut=0"},
+        sound=sine(20.0),
+        sound_codec="aac",
+    )
     assert len(heard(take(path, 15.0, 17.0))) == 32000
 
 
@@ -248,3 +256,6 @@ def test_real_clips():
         assert outcome.status == ("no_audio" if path.name in silent else "ok"), path.name
         if path.suffix == ".mpg":
             assert outcome.extra["seconds"] == pytest.approx(2.98, abs=0.05)
+    talk = REAL / "test_video.mp4"
+    for outcome in WavStep(AUDIO, 4.0)([clip(10.0, 20.0), clip(60.0, 70.0)], [Media(str(talk), None)] * 2):
+        assert outcome.extra["seconds"] == 4.0
