@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -86,16 +87,26 @@ class _Task:
         return self.job.shards.write(self.shard, self.clips, self.keys, outcomes)
 
 
-def _start_worker(parent: int) -> None:
+def _start_worker(scratch: str) -> None:
     """Ctrl-C is the parent's to answer, and a worker must not outlive its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["TMPDIR"] = tempfile.tempdir = scratch
+    parent = multiprocessing.parent_process()
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _context(step: Step):
+    """Workers are forked by a server that has imported what they need: a new one, after a crash, is there at once.
+
+    Not by this process, whose threads a fork would cut off.
+    """
+    multiprocessing.set_forkserver_preload([__name__, getattr(step, "__module__", type(step).__module__)])
+    return multiprocessing.get_context("forkserver")
 
 
 def made_from(stage: str, params) -> str:
@@ -169,11 +180,10 @@ def _run_tasks(job: Job, tasks: list[_Task], engine, total: int, done: int) -> N
     if not tasks:
         return
     workers = min(engine.workers or os.cpu_count() or 1, len(tasks))
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPool(
-        max_workers=workers, context=context, initializer=_start_worker, initargs=[os.getpid()]
-    )
-    with Progress(job.name, total, done) as progress, _scratch(job.shards.folder):
+    with Progress(job.name, total, done) as progress, _scratch(job.shards.folder) as scratch:
+        pool = ProcessPool(
+            max_workers=workers, context=_context(job.step), initializer=_start_worker, initargs=[scratch]
+        )
         try:
             waiting: dict[Future, _Task] = {}
             queue = iter(tasks)
@@ -224,16 +234,11 @@ def _cause(exitcode: int | None) -> str:
 
 
 @contextmanager
-def _scratch(folder: Path) -> Iterator[None]:
+def _scratch(folder: Path) -> Iterator[str]:
     """The workers' temporary files lie in the stage's own folder: the next run clears what a kill leaves."""
-    before = os.environ.get("TMPDIR")
     path = folder / f".scratch-{os.getpid()}"
     path.mkdir()
-    os.environ["TMPDIR"] = str(path.resolve())  # inherited by the workers, which start after this
     try:
-        yield
+        yield str(path.resolve())
     finally:
-        os.environ.pop("TMPDIR")
-        if before is not None:
-            os.environ["TMPDIR"] = before
         shutil.rmtree(path, ignore_errors=True)

@@ -33,7 +33,7 @@ def gather(params: dict[str, Any]) -> ReportData:
         metrics=_json("metrics/evaluate.json"),
         history=history("metrics/train/plots/metrics"),
         roc=_csv("metrics/roc.csv"),
-        classes=_json("metrics/clips.json")["classes"],
+        classes={row["label"]: int(row["clips"]) for row in _csv("metrics/classes.csv")},
         accounts=[*(account(NAMES.get(s, s), accounts[s]) for s in STAGES), account("split", splits)],
         spectrograms=_spectrograms(labels, where["spectrogram"], params["audio"]["feature"]),
         clips={c: _clip(labels[c], images.get(c), sounds.get(c)) for c in wanted},
@@ -54,9 +54,8 @@ def history(folder: str | Path) -> list[dict[str, Any]]:
         with open(path, newline="", encoding="utf-8") as f:
             for row in csv.DictReader(f, delimiter="\t"):
                 step = int(row["step"])
-                name = f"{path.parent.name}/{path.stem}"
-                epochs.setdefault(step, {"epoch": step})[name] = float(
-                    row[name] if name in row else row[path.stem]
+                epochs.setdefault(step, {"epoch": step})[f"{path.parent.name}/{path.stem}"] = float(
+                    row[path.stem]
                 )
     return [epochs[step] for step in sorted(epochs)]
 

@@ -270,7 +270,13 @@ def _curves(history: list[dict]) -> list[dict]:
         last = ", ".join(f"{p} ends at {points[-1][1]:.3g}" for p, points in parts.items())
         svg = charts.lines(parts, f"{name} by {x_key or 'row'}: {last}", x_key or "row", name)
         legend = {"train": "training", "val": "validation", "test": "test", "value": name}
-        result.append({"name": name.capitalize(), "svg": svg, "legend": [legend[p] for p in parts]})
+        result.append(
+            {
+                "name": NAMES.get(metric, (name.capitalize(),))[0],
+                "svg": svg,
+                "legend": [legend[p] for p in parts],
+            }
+        )
     return result
 
 

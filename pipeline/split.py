@@ -50,10 +50,13 @@ def assign(
 
 
 def _group(row: dict, by: str) -> str:
-    """Clips cut from one video belong together; by subject, all that one person did."""
+    """Clips cut from one video belong together; by subject, all that one person did.
+
+    A source may name the video in a column `video_id`, so that splits do not depend on where the files lie.
+    """
     if by == "subject" and row["subject"]:
         return f"subject:{row['subject']}"
-    return f"video:{row['video'] or row['audio'] or row['clip_id']}"
+    return f"video:{row.get('video_id') or row['video'] or row['audio'] or row['clip_id']}"
 
 
 def _usable(sound: dict | None, picture: dict | None, window_seconds: float) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from pipeline import clips as table
 from pipeline import sources
 from pipeline.params import load
 from pipeline.shards import write_table
-from pipeline.summary import describe, write_csv, write_json
+from pipeline.summary import classes, describe, write_csv, write_json
 from stages import run
 
 
@@ -19,10 +19,10 @@ def clips() -> None:
     write_table(found, Path("data/clips.parquet"))
     summary = describe(found)
     write_json(summary, "metrics/clips.json")
-    write_csv([("label", "clips"), *summary["classes"].items()], "metrics/classes.csv")
+    write_csv([("label", "clips"), *classes(found).items()], "metrics/classes.csv")
     for note in source.notes(params.data, found):
         print(f"clips: {note}")
-    print(f"clips: {summary['clips']} clips, {len(summary['classes'])} classes, from {params.data.source}")
+    print(f"clips: {summary['clips']} clips, {summary['classes']} classes, from {params.data.source}")
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ PICTURE = frozenset({
 # fmt: on
 MEDIA = BOTH | SOUND | PICTURE
 CSV = "clips.csv"
+EXTRA = pa.schema([pa.field("video_id", pa.string())])  # the path within the folder: clips are split by it
 
 
 def clips(data: DataParams) -> pa.Table:
@@ -67,7 +68,7 @@ def clips(data: DataParams) -> pa.Table:
             )
         entries = [{"path": p, "labels": [p.split("/", 1)[0]] if "/" in p else []} for p in found.media]
         give_ids(entries)
-    return clip_table.from_rows([_row(root, e) for e in entries])
+    return clip_table.from_rows([_row(root, e) for e in entries], EXTRA)
 
 
 def notes(data: DataParams, table: pa.Table) -> list[str]:
@@ -291,6 +292,7 @@ def _row(root: str, entry: dict) -> dict:
     ext = _split_ext(entry["path"])[1]
     row = {name: entry.get(name) for name in clip_table.SCHEMA.names}
     row["labels"] = entry.get("labels") or []
+    row["video_id"] = entry["path"]
     row["audio"] = None if ext in PICTURE else path
     row["video"] = None if ext in SOUND else path  # any other extension can only come from a clips.csv: both
     return row

@@ -36,6 +36,7 @@ def folder(tmp_path):
                 row = {"clip_id": f"c{i}", "shard": shard, "row": good.index(i) if i != lost else None}
                 row |= {
                     "status": "ok" if i != lost else "corrupt",
+                    "digest": f"{name}{i}",
                     "seconds": SECONDS[i] if i != lost else None,
                 }
                 rows.append(row | {"times": [0.04 + 0.08 * k for k in range(FRAMES)]})

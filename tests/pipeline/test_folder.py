@@ -411,11 +411,12 @@ def test_all_columns(here):
     )
     assert rows() == [
         {"clip_id": "my_id", "audio": "videos/b/c d.wav", "video": None, "start": None, "end": None,
-         "labels": [], "subject": "Ann", "split": "test"},
+         "labels": [], "subject": "Ann", "split": "test", "video_id": "b/c d.wav"},
         {"clip_id": folder.clip_id("a.mp4", 1.5, 20.0), "audio": "videos/a.mp4", "video": "videos/a.mp4",
-         "start": 1.5, "end": 20.0, "labels": ["Flute", "Drum, kit"], "subject": "7", "split": "train"},
+         "start": 1.5, "end": 20.0, "labels": ["Flute", "Drum, kit"], "subject": "7", "split": "train",
+         "video_id": "a.mp4"},
         {"clip_id": "a", "audio": "videos/a.mp4", "video": "videos/a.mp4", "start": None, "end": None,
-         "labels": ["Ptáče"], "subject": None, "split": None},
+         "labels": ["Ptáče"], "subject": None, "split": None, "video_id": "a.mp4"},
     ]  # fmt: skip
 
 
