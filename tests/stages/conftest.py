@@ -1,0 +1,86 @@
+"""Projects that several tests look at, each made once."""
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.recordings import record, sine
+from tests.stages.project import Project
+from tests.stages.sandbox import STAGES, sandbox
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory) -> Project:
+    """The embedded data, all stages run, each where nothing is but what dvc.yaml lists for it.
+
+    What a stage asked for lies in `trace/<stage>`, what it ended with in `said/<stage>`.
+    """
+    whole = Project.new(tmp_path_factory.mktemp("made") / "project")
+    for folder in ("trace", "said"):
+        (whole / folder).mkdir()
+    for stage in STAGES:
+        alone, outs = sandbox(whole, stage, tmp_path_factory.mktemp(stage) / "project")
+        arguments = ("--audio-encoder=cnn", "--video-encoder=frame", "--loss=bce") if stage == "grid" else ()
+        (whole / "said" / stage).write_text(alone.run(stage, *arguments, trace=whole / "trace" / stage))
+        for out in outs:
+            (whole / out).parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(alone / out, whole / out)
+    return whole
+
+
+@pytest.fixture
+def project(made: Project, tmp_path: Path) -> Project:
+    """A copy of `made` for one test."""
+    return made.copy(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def tracked(made: Project, tmp_path_factory) -> Project:
+    """A copy of `made` that DVC takes for up to date."""
+    project = made.copy(tmp_path_factory.mktemp("tracked") / "project")
+    for command in (
+        ["init", "--no-scm", "--quiet"],
+        ["config", "core.analytics", "false"],
+        ["commit", "--force", "--quiet", "--recursive", "."],
+    ):
+        process = project.start("dvc", *command)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    return project
+
+
+@pytest.fixture(scope="session")
+def damaged(tmp_path_factory) -> Project:
+    """A folder of videos, most of them damaged in some way, through all data stages.
+
+    Two files vanish on the way, and `locked.flv` may not be read. What a stage asked for lies in `trace/<stage>`.
+    """
+    changes = {"data.source": "folder", "data.shard_size": 4}
+    project = Project.new(tmp_path_factory.mktemp("damaged") / "project", **changes)
+    videos = project / "videos"
+    for name in ("good-1", "good-2", "locked", "vanishes-after-clips", "vanishes-after-download"):
+        record(videos / f"{name}.flv", frames=45, sound=sine(1.5))
+    whole = (videos / "good-1.flv").read_bytes()
+    (videos / "truncated.flv").write_bytes(whole[: len(whole) // 2])
+    (videos / "header.flv").write_bytes(whole[:40])
+    (videos / "empty.flv").touch()
+    (videos / "random.flv").write_bytes(random.Random(0).randbytes(20_000))
+    (videos / "folder.flv").mkdir()
+    (videos / "playlist.flv").write_text("#EXTM3U\n#EXTINF:1.5,\ngood-1.flv\n")
+    (videos / "concat.flv").write_text("ffconcat version 1.0\nfile good-1.flv\nfile good-2.flv\n")
+    (videos / "locked.flv").chmod(0)
+    if os.geteuid() == 0:  # root may read everything, save where it gives up that right
+        if not shutil.which("setpriv"):
+            pytest.skip("root can read everything here")
+        project.prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+    (project / "trace").mkdir()
+    project.run("clips", trace=project / "trace/clips")
+    (videos / "vanishes-after-clips.flv").unlink()
+    project.run("download", trace=project / "trace/download")
+    (videos / "vanishes-after-download.flv").unlink()
+    for stage in ("wav", "spectrogram", "frames", "split"):
+        project.run(stage)
+    return project

@@ -1,0 +1,136 @@
+"""A copy of this project in a temporary folder, with parameters so small that all of it runs in seconds."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+TRACE = ROOT / "tests/stages/trace.py"
+DATA_STAGES = ("download", "wav", "spectrogram", "frames")  # those that write shards
+FOLDERS = {"download": "data/media"} | {s: f"data/{s}" for s in DATA_STAGES[1:]}
+
+TINY = {
+    "data.clip_seconds": 1.5,
+    "data.shard_size": 8,
+    "data.ensemble.clips": 40,
+    "data.ensemble.broken": 0.15,
+    "audio.sample_rate": 8000,
+    "audio.n_fft": 256,
+    "audio.win_length": 200,
+    "audio.hop_length": 80,
+    "audio.n_mels": 16,
+    "audio.window_seconds": 0.5,
+    "video.frames": 2,
+    "video.height": 32,
+    "video.width": 32,
+    "split.val": 0.2,
+    "split.test": 0.25,
+    "train.epochs": 4,
+    "train.batch_size": 8,
+    "train.embedding_dim": 16,
+    "train.precision": "32-true",
+    "evaluate.bootstrap": 100,
+    "engine.workers": 2,
+    "grid.video_encoder": ["frame"],
+    "grid.loss": ["bce"],
+}
+
+
+class Project:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.prefix: tuple[str, ...] = ()  # a command that runs the stages
+
+    @classmethod
+    def new(cls, root: Path, **changes: Any) -> "Project":
+        """The code and the tiny parameters, without data."""
+        for name in ("models", "pipeline", "stages", "grid"):
+            skip = shutil.ignore_patterns("__pycache__", "checkpoints", ".gitignore")
+            shutil.copytree(ROOT / name, root / name, ignore=skip)
+        for name in ("dvc.yaml", "params.yaml"):
+            shutil.copy(ROOT / name, root / name)
+        (root / "videos").mkdir()
+        project = cls(root)
+        project.set(TINY | changes)
+        return project
+
+    def copy(self, root: Path) -> "Project":
+        shutil.copytree(self.root, root, symlinks=True)
+        return Project(root)
+
+    def __truediv__(self, name: str) -> Path:
+        return self.root / name
+
+    def set(self, changes: dict[str, Any]) -> None:
+        """Turn knobs, by their keys in params.yaml."""
+        path = self / "params.yaml"
+        values = yaml.safe_load(path.read_text())
+        for key, value in changes.items():
+            *sections, name = key.split(".")
+            section = values
+            for part in sections:
+                section = section[part]
+            if name not in section:
+                raise KeyError(key)
+            section[name] = value
+        path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+    def start(self, *command: str, **more: Any) -> subprocess.Popen:
+        """A process in the project, in a session of its own, so that a signal to its group stays with it."""
+        # One thread: the same sums in the same order, and no waiting for each other on a busy machine.
+        env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"} | more.pop("env", {})
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command,
+            cwd=self.root,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            start_new_session=True,
+            env=env,
+            **more,
+        )
+
+    def stage(self, name: str) -> subprocess.Popen:
+        return self.start(sys.executable, "-m", f"stages.{name}")
+
+    def run(self, name: str, *arguments: str, trace: Path | None = None) -> str:
+        """Run a stage that ends well; return the last line that it prints. trace: see trace.py."""
+        how = [str(TRACE), str(trace), name] if trace else ["-m", f"stages.{name}"]
+        process = self.start(*self.prefix, sys.executable, *how, *arguments)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0 and not err, f"{name}: {out}{err}"
+        return out.splitlines()[-1]
+
+    def fails(self, name: str) -> str:
+        """Run a stage that ends with status 1 and one line; return the line."""
+        process = self.stage(name)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 1, f"{name}: {out}{err}"
+        lines = err.splitlines()
+        assert len(lines) == 1 and lines[0].startswith("ERROR: "), err
+        return lines[0]
+
+    def rows(self, name: str) -> list[dict]:
+        """A table under data/."""
+        return pq.read_table(self / f"data/{name}").to_pylist()
+
+    def files(self, folder: str) -> dict[str, bytes]:
+        """Everything under a folder, hidden files too: relative path -> content."""
+        top = self / folder
+        return {str(p.relative_to(top)): p.read_bytes() for p in sorted(top.rglob("*")) if not p.is_dir()}
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)

@@ -1,0 +1,85 @@
+"""What dvc.yaml says of a stage, and a folder in which nothing else is."""
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from tests.stages.project import ROOT, Project
+
+STAGES = ("clips", "download", "wav", "spectrogram", "frames", "split", "train", "evaluate", "report", "grid")
+
+# Code that a stage imports, though it cannot change what the stage writes, so that dvc.yaml need not list it.
+ALWAYS = {
+    "models/__init__.py": "empty",
+    "pipeline/__init__.py": "empty",
+    "pipeline/errors.py": "how a mistake of the user is said",
+    "pipeline/params.py": "checks the parameters, which are listed themselves",
+    "pipeline/sources/__init__.py": "finds a source by its name",
+    "stages/__init__.py": "how a mistake of the user is said",
+}
+RUNS = {
+    "pipeline/engine.py": "where and when a step runs, and the hash of what is listed",
+    "pipeline/progress.py": "what is said meanwhile",
+    "pipeline/clips.py": "checks the table, which is listed itself",
+}
+TABLES = {
+    "pipeline/clips.py": "checks the table, which is listed itself",
+    "pipeline/outcome.py": "the names of the reasons",
+    "pipeline/shards.py": "reads and writes tables as they are",
+}
+NEUTRAL = {
+    "clips": {p: TABLES[p] for p in ("pipeline/outcome.py", "pipeline/shards.py")},
+    "download": RUNS
+    | {
+        "pipeline/media.py": "imported beside the folders' names",
+        "pipeline/sources/clips_csv.py": "makes the table, which is listed itself",
+    },
+    "wav": RUNS,
+    "spectrogram": RUNS | dict.fromkeys(("pipeline/media.py", "pipeline/ffmpeg.py"), "reads no media"),
+    "frames": RUNS,
+    "split": TABLES,
+    "train": RUNS | TABLES,
+    "evaluate": TABLES,
+    "report": TABLES,
+    "grid": RUNS | TABLES,
+}
+
+
+def entry(stage: str, root: Path = ROOT) -> dict:
+    path = root / ("grid/dvc.yaml" if stage == "grid" else "dvc.yaml")
+    return yaml.safe_load(path.read_text())["stages"][stage]
+
+
+def code(stage: str) -> list[str]:
+    """The files of code that are listed, each file of a listed folder too."""
+    deps = [ROOT / d for d in entry(stage)["deps"] if d.startswith(("pipeline/", "models/", "stages/"))]
+    files = [f for d in deps for f in (sorted(d.glob("*.py")) if d.is_dir() else [d])]
+    return [f.relative_to(ROOT).as_posix() for f in files]
+
+
+def neutral(stage: str) -> dict[str, str]:
+    return ALWAYS | NEUTRAL[stage]
+
+
+def sandbox(whole: Project, stage: str, root: Path) -> tuple[Project, list[str]]:
+    """A folder with the deps of a stage, taken from `whole`; and its outs, for the grid those of one cell."""
+    about = entry(stage)
+    for name in ["dvc.yaml", "grid/dvc.yaml", "params.yaml", *code(stage), *neutral(stage)]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(whole / name, root / name)
+    # That there are models of these names decides which parameters are right; what is in them does not.
+    for path in whole.root.glob("models/*/*.py"):
+        place = root / path.relative_to(whole.root)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    for name in about["deps"]:
+        if name.startswith(("data/", "metrics/", "checkpoints")):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if (whole / name).is_dir() else shutil.copy
+            copy(whole / name, root / name)
+    outs = [o if isinstance(o, str) else next(iter(o)) for o in [*about["outs"], *about.get("metrics", [])]]
+    cell = {"${item.audio}": "cnn", "${item.video}": "frame", "${item.loss}": "bce"}
+    for old, new in cell.items():
+        outs = [out.replace(old, new) for out in outs]
+    return Project(root), outs

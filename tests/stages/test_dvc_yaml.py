@@ -1,0 +1,78 @@
+"""dvc.yaml tells the truth: what a stage reads is listed, what is listed is read, and a knob turns no more."""
+
+import pytest
+from dvc.repo import Repo
+
+from tests.stages.project import ROOT, Project
+from tests.stages.sandbox import STAGES, code, entry
+
+DATA = {"clips", "download", "wav", "spectrogram", "frames", "split"}
+
+
+def asked(project: Project, stage: str, kind: str) -> set[str]:
+    """What a stage asked for, it and its workers; kind: key, module or file."""
+    path = project / "trace" / stage
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {name for k, name in map(str.split, lines) if k == kind}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_needs_nothing_that_is_not_listed(made, stage):
+    # The fixture ran each stage where only those files are that dvc.yaml lists (and those that
+    # tests/stages/sandbox.py calls neutral); reading a key that is not listed is an error.
+    assert (made / "said" / stage).read_text().startswith(f"{stage}: ")
+
+
+# The report shows all that are listed, without asking for each.
+@pytest.mark.parametrize("stage", [s for s in STAGES if s != "report"])
+def test_every_listed_parameter_is_read(made, damaged, stage):
+    assert set(entry(stage)["params"]) == asked(made, stage, "key") | asked(damaged, stage, "key")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_listed_file_of_code_is_used(made, damaged, stage):
+    used = set()
+    for project in (made, damaged):
+        modules = {m.replace(".", "/") for m in asked(project, stage, "module")}
+        used |= {f"{m}.py" for m in modules} | asked(project, stage, "file")
+    listed = [d for d in entry(stage)["deps"] if d.startswith(("models/", "pipeline/", "stages/"))]
+    assert not [d for d in listed if d not in used and not any(u.startswith(f"{d}/") for u in used)]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_everything_listed_is_there(stage):
+    assert not [f for f in code(stage) if not (ROOT / f).exists()]
+
+
+# --- what a knob makes stale ----------------------------------------------------------------------------
+
+
+def stale(project: Project) -> set[str]:
+    """The stages that DVC finds changed by themselves; those that follow from them it finds as it goes."""
+    with Repo(str(project.root)) as repo:
+        return {address.rpartition(":")[2].partition("@")[0] for address in repo.status(recursive=True)}
+
+
+@pytest.mark.parametrize(
+    ("knob", "value", "changed"),
+    [
+        ("train.epochs", 5, {"train", "grid", "report"}),
+        ("seed", 1, {"train", "evaluate", "grid", "report"}),
+        ("loss", "triplet", {"train", "report"}),
+        ("evaluate.bootstrap", 200, {"evaluate", "grid", "report"}),
+        ("audio.n_mels", 20, {"spectrogram", "report"}),
+        ("video.height", 40, {"frames", "report"}),
+        ("split.seed", 1, {"split", "report"}),
+        ("data.ensemble.clips", 41, {"clips", "report"}),
+        ("engine.workers", 1, {"download", "wav", "spectrogram", "frames"}),  # which then find nothing to do
+    ],
+)
+def test_a_knob_makes_stale_what_reads_it(tracked, knob, value, changed, monkeypatch):
+    monkeypatch.chdir(tracked.root)
+    assert stale(tracked) == set()
+    before = (tracked / "params.yaml").read_text()
+    try:
+        tracked.set({knob: value})
+        assert stale(tracked) == changed
+    finally:
+        (tracked / "params.yaml").write_text(before)
