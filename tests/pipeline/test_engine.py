@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import engine
+from pipeline import engine, ffmpeg
 from pipeline.errors import UserError
 from pipeline.shards import read_index
 from tests.pipeline.toy import Engine, clips, job
@@ -16,8 +16,8 @@ from tests.pipeline.toy import Engine, clips, job
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(folder, rows, made_from="v1", upstream=None, workers=2):
-    return engine.run(job(folder, made_from, upstream), rows, 4, Engine(workers)).to_pylist()
+def run(folder, rows, made_from="v1", upstream=None, workers=2, timeout=3.0):
+    return engine.run(job(folder, made_from, upstream), rows, 4, Engine(workers, timeout)).to_pylist()
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -29,6 +29,37 @@ def start(folder: Path, *kinds: str) -> subprocess.Popen:
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
+
+
+def until(there, seconds=30.0):
+    """Wait until `there()` is true; fail where it does not come."""
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def family(root: int) -> dict[int, str]:
+    """All processes that `root` started, and those that they did: number -> name."""
+    found, todo = {}, [root]
+    while todo:
+        parent = todo.pop()
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                name, rest = entry.read_text().rsplit(")", 1)
+            except OSError:
+                continue
+            if int(rest.split()[1]) == parent:
+                todo.append(int(entry.parent.name))
+                found[todo[-1]] = name.split("(", 1)[1]
+    return found
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_every_clip_is_data_or_a_row_that_says_why_not(tmp_path, capsys):
@@ -46,7 +77,7 @@ def test_every_clip_is_data_or_a_row_that_says_why_not(tmp_path, capsys):
 
 @pytest.mark.parametrize(("kind", "status"), [("crash", "crashed"), ("hang", "timeout")])
 def test_a_clip_that_crashes_or_hangs_costs_its_neighbours_nothing(tmp_path, kind, status):
-    index = run(tmp_path / "a", clips("ok", kind, "ok", "corrupt", "ok"))
+    index = run(tmp_path / "a", clips("ok", kind, "ok", "corrupt", "ok"), timeout=0.5)
     assert [r["status"] for r in index] == ["ok", status, "ok", "corrupt", "ok"]
     assert np.load(tmp_path / "a/00000.npy")[:, 0, 0].tolist() == [0, 2]
     assert "SIGSEGV" in index[1]["detail"] or "engine.timeout" in index[1]["detail"]
@@ -123,27 +154,36 @@ def test_upstream_for_other_clips_is_refused(tmp_path):
 
 
 def test_kill_9_then_a_second_run_gives_the_same_bytes(tmp_path):
-    kinds = ["slow"] * 23 + ["corrupt"]
+    kinds = ["slow"] * 19 + ["corrupt"]
     run(tmp_path / "whole", clips(*kinds))
     process = start(tmp_path / "killed", *kinds)
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "killed/00001.index.parquet").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until((tmp_path / "killed/00001.index.parquet").exists)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=30)
     assert not (tmp_path / "killed/index.parquet").exists()
-    time.sleep(1.2)  # the workers notice that they are orphans
     run(tmp_path / "killed", clips(*kinds))
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to find processes")
+@pytest.mark.skipif(ffmpeg._setpriv() is None, reason="no setpriv on this system")
+def test_kill_9_leaves_no_worker_and_no_decoder(tmp_path):
+    process = start(tmp_path / "a", *["decoder"] * 8)
+    until(lambda: [*family(process.pid).values()].count("sleep") == 2)
+    orphans = family(process.pid)
+    assert len(orphans) >= 4  # two workers, two decoders, and what starts the workers
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    until(lambda: not any(alive(o) for o in orphans), 5)
+
+
 def test_kill_9_while_old_shards_are_taken_over(tmp_path):
-    kinds = ["slow"] * 24
+    kinds = ["slow"] * 12
     rows = clips("ok", first=90) + clips(*kinds)
     run(tmp_path / "whole", rows)
     run(tmp_path / "a", clips(*kinds))
     stale = job(tmp_path / "a")
-    stale.shards.prepare([["other"]] * 6)  # what a run does first, before it is killed
+    stale.shards.prepare([["other"]] * 3)  # what a run does first, before it is killed
     run(tmp_path / "a", rows)
     assert files(tmp_path / "a") == files(tmp_path / "whole")
 
@@ -151,14 +191,15 @@ def test_kill_9_while_old_shards_are_taken_over(tmp_path):
 def test_ctrl_c_is_quick_and_resumable(tmp_path):
     kinds = ["slow"] * 200
     process = start(tmp_path / "a", *kinds)
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "a/00001.index.parquet").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until((tmp_path / "a/00001.index.parquet").exists)
+    left = family(process.pid)
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=30)
     assert time.monotonic() - began < 5
     assert process.returncode != 0
+    assert len(left) >= 2
+    until(lambda: not any(alive(p) for p in left), 5)
     assert not list((tmp_path / "a").glob(".*.tmp"))
     assert (tmp_path / "a/00000.npy").exists()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline import engine
+from pipeline import engine, ffmpeg
 from pipeline.errors import UserError
 from pipeline.outcome import Outcome, failed
 from pipeline.shards import Arrays, Shards
@@ -29,6 +29,8 @@ def step(clips: list[dict], values: list):
             time.sleep(600)
         elif kind == "slow":
             time.sleep(0.1)
+        elif kind == "decoder":
+            ffmpeg.run(["sleep", "600"], 600)
         if kind == "corrupt":
             yield failed("corrupt", "not a clip")
         else:
@@ -45,9 +47,8 @@ def clips(*kinds: str, first: int = 0) -> list[dict]:
     return [{"clip_id": f"clip-{i}", "kind": kind} for i, kind in enumerate(kinds, first)]
 
 
-if (
-    __name__ == "__main__"
-):  # python -m tests.pipeline.toy FOLDER KIND ...: run in a process that can be killed
+# python -m tests.pipeline.toy FOLDER KIND ...: run in a process that can be killed
+if __name__ == "__main__":
     try:
         engine.run(job(Path(sys.argv[1])), clips(*sys.argv[2:]), 4, Engine())
     except UserError as e:
