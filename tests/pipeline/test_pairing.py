@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UserError
-from pipeline.pairing import NONE, Relation, Sampler, assignment, cross, relation
+from pipeline.pairing import NONE, Relation, Sampler, assignment, balanced, cross, relation
 
 
 def equal(a, b):
@@ -131,3 +131,24 @@ def test_cross_pairs_are_fair_and_fixed():
         for x, y in zip(cross(clips, Relation(groups)), (sound, picture, target), strict=True)
     )
     assert (cross(np.arange(5000), Relation(np.arange(5000)))[2] == 0).sum() == 32 * 5000
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=60), st.integers(2, 20), st.integers(0, 9))
+def test_balanced_pairs(groups, block, seed):
+    clips = np.arange(len(groups))[::-1] + 3  # numbers in a data set, not places
+    related = Relation(np.array([0, 0, 0, *groups]))
+    sound, picture, match = balanced(clips, related, seed, block)
+    assert match.sum() * 2 == len(match)
+    assert (clips[sound[match]] == clips[picture[match]]).all()
+    assert not related.same(clips[sound[~match]], clips[picture[~match]]).any()
+    assert len(set(picture[match])) == match.sum() and set(picture[match]) == set(picture[~match])
+
+
+def test_balanced_pairs_by_category():
+    labels = [["a"], ["a", "b"], ["b"], ["c"], ["a"], ["c"]]
+    related = relation("category", np.arange(6), labels)
+    sound, picture, match = balanced(np.arange(6), related, 0)
+    assert len(match) == 12
+    shared = [bool({*labels[s]} & {*labels[p]}) for s, p in zip(sound, picture, strict=True)]
+    assert shared == match.tolist()
