@@ -125,7 +125,7 @@ def _spare_pandas() -> None:
 
 
 def _context(step: Step):
-    """Workers are forked by a server that has imported what they need: after a crash another is there at once.
+    """Workers are forked by a server that has imported what they need: after a crash another is there soon.
 
     Not by this process, whose threads a fork would cut off.
     """
