@@ -5,6 +5,7 @@ torch's own generator, set anew as each epoch begins), so that `last.ckpt` need 
 a training that was killed ends in the weights of one that was not.
 """
 
+import io
 import logging
 import math
 import os
@@ -23,6 +24,7 @@ import torch
 from dvclive import Live
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -112,6 +114,7 @@ def train(
             num_sanity_val_steps=0,
             log_every_n_steps=1,
             callbacks=[record, *([Bar()] if sys.stdout.isatty() else [])],
+            plugins=[InPlace()],
         )
         try:
             trainer.fit(module, *loaders, ckpt_path=last if resumed else None, weights_only=True)
@@ -343,10 +346,25 @@ class Record(Callback):
         if epoch + 1 < self.epochs and began - self.saved < self.saving / SAVING:
             return
         part = self.last.with_name(f".{LAST}.tmp")
-        trainer.save_checkpoint(part)
-        os.replace(part, self.last)
+        try:
+            trainer.save_checkpoint(part)
+            os.replace(part, self.last)
+        finally:
+            part.unlink(missing_ok=True)
         self.saved = time.monotonic()
         self.saving = self.saved - began
+
+
+class InPlace(TorchCheckpointIO):
+    """Writes where it is told to; Lightning itself goes by way of /tmp, where a kill leaves the file."""
+
+    def save_checkpoint(self, checkpoint: dict, path: str | Path, storage_options: Any = None) -> None:
+        content = io.BytesIO()  # whole, so that a full disk is an error of the write and of nothing else
+        torch.save(checkpoint, content)
+        with open(path, "wb") as f:
+            f.write(content.getbuffer())
+            f.flush()
+            os.fsync(f.fileno())
 
 
 class Bar(TQDMProgressBar):

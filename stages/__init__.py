@@ -1,5 +1,7 @@
 """One file for each DVC stage. `python -m stages.wav` runs one; dvc.yaml says what it reads and writes."""
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 
@@ -12,5 +14,9 @@ def run(stage: Callable[[], None]) -> None:
         stage()
     except UserError as e:
         sys.exit(f"ERROR: {e}")
+    except OSError as e:
+        if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        sys.exit(f"ERROR: {stage.__name__}: {os.strerror(e.errno)}: make room and run again")
     except KeyboardInterrupt:
         sys.exit(f"{stage.__name__}: interrupted: what is finished is kept, run again to go on")
