@@ -129,7 +129,8 @@ def _context(step: Step):
 
     Not by this process, whose threads a fork would cut off.
     """
-    multiprocessing.set_forkserver_preload([__name__, getattr(step, "__module__", type(step).__module__)])
+    needed = [name for name in sys.modules if name.startswith("pipeline.")]
+    multiprocessing.set_forkserver_preload([*needed, getattr(step, "__module__", type(step).__module__)])
     return multiprocessing.get_context("forkserver")
 
 
