@@ -1,0 +1,187 @@
+"""params.yaml: whatever is wrong is told in one line that names the key, the value and what is allowed."""
+
+import pickle
+import re
+
+import pytest
+import yaml
+
+from pipeline import params
+from pipeline.errors import UserError
+from pipeline.params import ROOT, View, load, read
+
+
+def written(tmp_path, changes: dict, drop: str = ""):
+    """A copy of the project's params.yaml with some keys changed or added, and one left out."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for key, value in changes.items():
+        *sections, name = key.split(".")
+        section = values
+        for part in sections:
+            section = section[part]
+        section[name] = value
+    if drop:
+        *sections, name = drop.split(".")
+        section = values
+        for part in sections:
+            section = section[part]
+        del section[name]
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def complaints(path) -> list[str]:
+    with pytest.raises(UserError) as e:
+        read(path)
+    return str(e.value).splitlines()
+
+
+def test_the_projects_own_are_right():
+    assert read(ROOT / "params.yaml").data.source == "ensemble"
+
+
+# key, value, what the line must say beside the key
+WRONG = [
+    ("loss", "triplett", ["'triplett'", "did you mean triplet?", "allowed: bce, infonce, triplet"]),
+    ("audio_encoder", "cn", ["'cn'", "did you mean cnn?"]),
+    ("video_encoder", "frames", ["'frames'", "did you mean frame?", "cnn_avg"]),
+    ("matcher", "nothing-like-it", ["'nothing-like-it'", "allowed: concat, distance"]),
+    ("pairing", "clips", ["'clips'", "did you mean clip?", "category"]),
+    ("data.source", "folders", ["'folders'", "did you mean folder?", "ensemble"]),
+    ("audio.feature", "fbanks", ["'fbanks'", "did you mean fbank?", "stft"]),
+    ("train.precision", "bf16", ["'bf16'", "bf16-mixed"]),
+    ("engine.name", "locals", ["'locals'", "'local'"]),
+    ("grid.loss", ["bce", "triplett"], ["grid.loss.1", "'triplett'", "did you mean triplet?"]),
+    ("los", "bce", ["unknown key", "did you mean loss?", "known: ", "matcher"]),
+    ("train.epoch", 3, ["unknown key", "did you mean epochs?", "known: ", "batch_size"]),
+    ("data.ensemble.clip", 3, ["unknown key", "did you mean clips?"]),
+    ("train.epochs", "ten", ["'ten'", "integer"]),
+    ("train.epochs", 1.5, ["1.5", "integer"]),
+    ("train.epochs", True, ["True", "integer"]),
+    ("train.augment", "yes", ["'yes'", "boolean"]),
+    ("train", 3, ["3"]),
+    ("data.folder", 5, ["5", "string"]),
+    ("grid.loss", "bce", ["'bce'", "list"]),
+    ("video.frames", 0, ["0", "greater than or equal to 1"]),
+    ("engine.workers", -1, ["-1", "greater than or equal to 1"]),
+    ("seed", -1, ["-1", "greater than or equal to 0"]),
+    ("data.shard_size", 0, ["0", "greater than or equal to 1"]),
+    ("data.clip_seconds", -4.0, ["-4.0", "greater than 0"]),
+    ("train.learning_rate", float("nan"), ["nan", "finite"]),
+    ("audio.fmin", float("inf"), ["inf", "finite"]),
+    ("split.test", 1.5, ["1.5", "less than 1"]),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "says"), WRONG, ids=[f"{k}={v}" for k, v, _ in WRONG])
+def test_a_bad_value_is_one_line(tmp_path, key, value, says):
+    (line,) = complaints(written(tmp_path, {key: value}))
+    assert f": {key}" in line
+    assert all(part in line for part in says), line
+
+
+# What is right by itself but not beside another key: both are named.
+BESIDE = [
+    ({"audio.hop_length": 401}, ["audio: ", "hop_length 401", "win_length 400"]),
+    ({"audio.win_length": 600}, ["audio: ", "win_length 600", "n_fft 512"]),
+    ({"audio.fmin": 9000.0}, ["audio: ", "fmin 9000", "8000"]),
+    ({"audio.fmin": 500.0, "audio.fmax": 400.0}, ["audio: ", "fmin 500", "fmax 400"]),
+    ({"audio.fmax": 9000.0}, ["audio: ", "fmax 9000", "sample_rate 16000"]),
+    ({"video.window_frames": 9}, ["video: ", "window_frames 9", "frames 8"]),
+    ({"split.val": 0.6, "split.test": 0.4}, ["split: ", "val 0.6", "test 0.4"]),
+    ({"audio.window_seconds": 5.0}, ["audio.window_seconds 5", "data.clip_seconds 4"]),
+]
+
+
+@pytest.mark.parametrize(("changes", "says"), BESIDE, ids=[" ".join(c) for c, _ in BESIDE])
+def test_values_that_do_not_go_together_are_one_line(tmp_path, changes, says):
+    (line,) = complaints(written(tmp_path, changes))
+    assert all(part in line for part in says), line
+
+
+@pytest.mark.parametrize("key", ["loss", "audio", "train.epochs", "data.ensemble.seed"])
+def test_a_missing_key_is_one_line(tmp_path, key):
+    (line,) = complaints(written(tmp_path, {}, drop=key))
+    assert f": {key}: missing" in line
+
+
+def test_everything_wrong_is_told_at_once(tmp_path):
+    wrong = {"loss": "triplett", "video.frames": 0, "train.epoch": 3, "engine.workers": -1}
+    lines = complaints(written(tmp_path, wrong, drop="seed"))
+    assert len(lines) == 5
+    for key in (*wrong, "seed"):
+        assert any(re.search(rf": {re.escape(key)}: ", line) for line in lines), key
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "mapping"),
+        (b"- a\n- b\n", "mapping"),
+        (b"just words", "mapping"),
+        (b"loss: [bce\ntask: ]]", "not YAML"),
+        (b"loss: \xff\xfe", "not YAML"),
+        (b"loss: !!python/object/apply:os.getcwd []", "not YAML"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_file_that_is_no_params_file_is_one_line(tmp_path, content, says):
+    path = tmp_path / "params.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    (line,) = complaints(path)
+    assert "params.yaml" in line and says in line
+
+
+# --- what a stage may read ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def view() -> View:
+    keys = ("seed", "train", "audio.hop_length", "data.ensemble.seed")
+    return View(read(ROOT / "params.yaml"), "toy", keys)
+
+
+def test_a_stage_reads_what_is_listed(view):
+    assert (view.seed, view.train.epochs, view.audio.hop_length, view.data.ensemble.seed) == (0, 60, 160, 0)
+
+
+@pytest.mark.parametrize(
+    "key", ["loss", "audio.n_mels", "audio.hop", "data.folder", "data.ensemble.clips", "video"]
+)
+def test_a_stage_reads_nothing_else(view, key):
+    with pytest.raises((KeyError, AttributeError), match=key.rpartition(".")[2]):
+        value = view
+        for part in key.split("."):
+            value = getattr(value, part)
+
+
+def test_what_is_listed_comes_as_plain_data(view):
+    listed = view.listed()
+    assert list(listed) == ["seed", "train", "audio.hop_length", "data.ensemble.seed"]
+    assert listed["train"]["epochs"] == 60 and listed["audio.hop_length"] == 160
+    assert yaml.safe_load(yaml.safe_dump(listed)) == listed
+
+
+def test_a_worker_gets_the_same_view(view):
+    there = pickle.loads(pickle.dumps(view.audio))
+    assert there.hop_length == 160
+    with pytest.raises(KeyError, match="stage toy reads audio.n_mels"):
+        there.n_mels  # noqa: B018
+
+
+def test_a_stage_gets_the_keys_that_dvc_yaml_lists(tmp_path):
+    (tmp_path / "dvc.yaml").write_text("stages: {toy: {params: [seed, video]}}")
+    toy = load("toy", ROOT / "params.yaml", tmp_path)
+    assert toy.listed().keys() == {"seed", "video"}
+    with pytest.raises(KeyError, match="stage toy reads loss, which dvc.yaml does not list"):
+        toy.loss  # noqa: B018
+
+
+def test_a_new_model_is_a_name_at_once(tmp_path, monkeypatch):
+    (tmp_path / "models/losses").mkdir(parents=True)
+    for name in ("mine", "_helper", "__init__"):
+        (tmp_path / f"models/losses/{name}.py").touch()
+    monkeypatch.setattr(params, "ROOT", tmp_path)
+    assert params.registered("losses") == ("mine",)
