@@ -56,7 +56,7 @@ def tracked(made: Project, tmp_path_factory) -> Project:
 def damaged(tmp_path_factory) -> Project:
     """A folder of videos, most of them damaged in some way, through all data stages.
 
-    Two files vanish on the way, and `locked.flv` may not be read. What a stage asked for lies in `trace/<stage>`.
+    Two files vanish on the way, and `locked.flv` may not be read. `trace/<stage>`: what a stage asked for.
     """
     changes = {"data.source": "folder", "data.shard_size": 4}
     project = Project.new(tmp_path_factory.mktemp("damaged") / "project", **changes)

@@ -33,7 +33,7 @@ TINY = {
     "video.width": 32,
     "split.val": 0.2,
     "split.test": 0.25,
-    "train.epochs": 4,
+    "train.epochs": 20,
     "train.batch_size": 8,
     "train.embedding_dim": 16,
     "train.precision": "32-true",

@@ -1,0 +1,180 @@
+"""What goes wrong on the way: one line, nothing half-written, nothing lost, and the next run goes on."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.stages.project import DATA_STAGES, FOLDERS, Project, wait_until
+
+# What becomes of each of the damaged files: in download (which decodes nothing), in wav and in frames.
+FATES = {
+    "good-1": ("ok", "ok", "ok"),
+    "good-2": ("ok", "ok", "ok"),
+    "truncated": ("ok", "ok", "ok"),  # what is left of it is real
+    "header": ("ok", "corrupt", "corrupt"),
+    "empty": ("corrupt", "corrupt", "corrupt"),
+    "random": ("ok", "corrupt", "corrupt"),
+    "folder": ("unavailable", "unavailable", "unavailable"),
+    "locked": ("unavailable", "unavailable", "unavailable"),
+    "vanishes-after-clips": ("unavailable", "unavailable", "unavailable"),
+    "vanishes-after-download": ("ok", "unavailable", "unavailable"),
+    "playlist": ("ok", "refused", "refused"),
+    "concat": ("ok", "refused", "refused"),
+}
+
+
+def test_every_damaged_file_is_a_row_with_its_reason(damaged):
+    tables = [damaged.rows(f"{t}/index.parquet") for t in ("media", "wav", "frames")]
+    statuses = [{r["clip_id"]: r["status"] for r in rows} for rows in tables]
+    assert {clip: tuple(s[clip] for s in statuses) for clip in statuses[0]} == FATES
+
+
+def test_a_truncated_file_is_as_long_as_what_is_left(damaged):
+    seconds = {r["clip_id"]: r["seconds"] for r in damaged.rows("wav/index.parquet")}
+    assert 0.5 < seconds["truncated"] < 1.0 < seconds["good-1"] <= 1.5
+
+
+# --- killed, interrupted --------------------------------------------------------------------------------
+
+
+def hidden(project: Project) -> list[Path]:
+    """Temporary files, and what a run puts aside."""
+    tops = [project / folder for folder in ("data", "checkpoints", "metrics")]
+    return [p for top in tops for p in top.rglob("*") if p.name.startswith(".") or p.suffix == ".tmp"]
+
+
+def start_anew(project: Project, stage: str, shards: int) -> subprocess.Popen:
+    """Start a stage without what it had made, and wait until some of its shards are there."""
+    folder = project / FOLDERS[stage]
+    shutil.rmtree(folder)
+    process = project.stage(stage)
+    wait_until(lambda: len(list(folder.glob("0*.index.parquet"))) >= shards or process.poll() is not None)
+    assert process.poll() is None, "done too soon"
+    return process
+
+
+@pytest.mark.parametrize("stage", DATA_STAGES)
+def test_a_data_stage_goes_on_after_kill_9(made, project, stage):
+    process = start_anew(project, stage, shards=random.randint(0, 2))
+    time.sleep(random.uniform(0, 0.1))
+    process.kill()
+    process.communicate()
+    # Neither the kill nor the number of workers changes a byte.
+    project.set({"engine.workers": 1})
+    project.run(stage)
+    assert project.files(FOLDERS[stage]) == made.files(FOLDERS[stage])
+    assert not hidden(project)
+
+
+def test_a_data_stage_goes_on_after_ctrl_c(made, project):
+    process = start_anew(project, "download", shards=1)
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 10
+    assert process.returncode == 1
+    assert not out and err.splitlines() == [
+        "download: interrupted: what is finished is kept, run again to go on"
+    ]
+    assert not [p for p in hidden(project) if p.name != ".old"]
+    assert 0 < made_now(project.run("download")) < 40
+    assert project.files("data/media") == made.files("data/media")
+
+
+def made_now(line: str) -> int:
+    return int(re.search(r"; (\d+) made", line)[1])
+
+
+def test_training_goes_on_after_ctrl_c_and_after_kill_9(made, project):
+    shutil.rmtree(project / "checkpoints")
+    shutil.rmtree(project / "metrics/train")
+    process = project.stage("train")
+    read_until(process, "epoch 2 of")  # the first is on disk by now
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 10
+    assert process.returncode == 1
+    assert err.splitlines() == ["train: interrupted: what is finished is kept, run again to go on"]
+
+    process = project.stage("train")
+    read_until(process, "going on after epoch")
+    read_until(process, "epoch")
+    process.kill()
+    process.communicate()
+
+    project.run("train")
+    assert project.files("checkpoints") == made.files("checkpoints")
+    assert project.files("metrics/train") == made.files("metrics/train")
+
+
+def read_until(process: subprocess.Popen, text: str) -> None:
+    for line in process.stdout:
+        if text in line:
+            return
+    pytest.fail(f"ended without {text!r}: {process.stderr.read()}")
+
+
+# --- a full disk ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def disk(folder: Path, size: str):
+    """A disk of this size in place of a folder; gives a function that makes it larger."""
+    shutil.rmtree(folder)
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("cannot mount a small disk here")
+    try:
+        yield lambda: subprocess.run(["mount", "-o", "remount,size=512m", str(folder)], check=True)
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_in_a_data_stage(made, project):
+    folder = "data/spectrogram"
+    with disk(project / folder, "160k") as enlarge:
+        assert f"{folder}: No space left on device" in project.fails("spectrogram")
+        assert not hidden(project)
+        whole = made.files(folder)
+        kept = {n: b for n, b in project.files(folder).items() if n != "index.parquet"}
+        assert kept and kept.items() < whole.items()
+        enlarge()
+        assert 0 < made_now(project.run("spectrogram")) < 40
+        assert project.files(folder) == whole
+
+
+def test_a_full_disk_in_training(made, project):
+    with disk(project / "checkpoints", "64k") as enlarge:
+        assert "No space left on device" in project.fails("train")
+        assert not project.files("checkpoints")
+        enlarge()
+        project.run("train")
+        assert project.files("checkpoints") == made.files("checkpoints")
+
+
+# --- two at once ----------------------------------------------------------------------------------------
+
+
+def test_two_runs_at_once_spoil_nothing(made, tracked, tmp_path):
+    project = tracked.copy(tmp_path / "project")
+    shutil.rmtree(project / "data/media")
+    (project / ".dvc/cache").rename(project / ".dvc/gone")  # else DVC brings it back from there
+    first = project.start("dvc", "repro", "--no-run-cache", "--single-item", "download")
+    read_until(first, "> python -m stages.download")
+    second = project.start("dvc", "repro", "--no-run-cache", "--single-item", "download")
+    out, err = second.communicate(timeout=60)
+    assert second.returncode != 0
+    assert "Traceback" not in out + err and re.search(r"is busy|lock", out + err)
+    out, err = first.communicate(timeout=60)
+    assert first.returncode == 0, out + err
+    assert project.files("data/media") == made.files("data/media")

@@ -1,0 +1,148 @@
+"""All stages, one after the other: what comes out, and that only what changed is done again."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+
+from tests.pipeline.recordings import record, sine
+from tests.stages.project import DATA_STAGES, FOLDERS, Project
+
+INDEXES = [f"{folder.removeprefix('data/')}/index.parquet" for folder in FOLDERS.values()]
+RETRIEVAL = {"audio_to_video", "video_to_audio", "audio_to_audio", "video_to_video"}
+
+
+@pytest.mark.parametrize("table", [*INDEXES, "splits.parquet"])
+@pytest.mark.parametrize("where", ["made", "damaged"])
+def test_rows_in_are_rows_out(request, where, table):
+    project = request.getfixturevalue(where)
+    clips = [r["clip_id"] for r in project.rows("clips.parquet")]
+    rows = project.rows(table)
+    assert [r["clip_id"] for r in rows] == clips
+    assert all(r["status"] == "ok" or r["detail"] for r in rows)
+
+
+def test_every_clip_that_can_be_used_has_a_split(made):
+    rows = made.rows("splits.parquet")
+    assert {r["split"] for r in rows if r["status"] == "ok"} == {"train", "val", "test"}
+    assert {r["split"] for r in rows if r["status"] != "ok"} == {None}
+
+
+def test_a_second_run_has_nothing_to_do(made):
+    for stage in DATA_STAGES:
+        before = touched(made, stage)
+        assert made.run(stage).endswith("; 0 made, nothing to do")
+        assert touched(made, stage) == before
+
+
+def touched(project: Project, stage: str) -> dict:
+    found = (project / FOLDERS[stage]).glob("0*")
+    return {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in found}
+
+
+def test_more_clips_cost_only_the_new_ones(project):
+    project.set({"data.ensemble.clips": 42})
+    project.run("clips")
+    for stage in ("download", "frames"):
+        before = touched(project, stage)
+        assert "; 2 made, " in project.run(stage)
+        assert before.items() <= touched(project, stage).items()
+
+
+# --- numbers and pages ----------------------------------------------------------------------------------
+
+
+def test_metrics_have_their_names_intervals_and_chance(made):
+    for path in ("metrics/evaluate.json", "metrics/grid/cnn-frame-bce.json"):
+        metrics = json.loads((made / path).read_text())
+        assert {"correspondence", "retrieval"} <= set(metrics)
+        told(metrics["correspondence"], {"accuracy", "auc"})
+        assert set(metrics["retrieval"]) == RETRIEVAL
+        for direction in RETRIEVAL:
+            told(metrics["retrieval"][direction], {"ndcg_30", "recall_1", "recall_5", "recall_10", "map"})
+
+
+def told(numbers: dict, names: set[str]) -> None:
+    assert names <= set(numbers) and numbers["n"] > 0
+    for name in names:
+        low, high = numbers["ci"][name]
+        assert 0 <= low <= numbers[name] <= high <= 1
+        assert 0 <= numbers["chance"][name] <= 1
+
+
+def test_what_dvc_plots_is_there(made):
+    def header(path: str, separator: str) -> set[str]:
+        return set((made / path).read_text().splitlines()[0].split(separator))
+
+    assert header("metrics/classes.csv", ",") == {"label", "clips"}
+    assert header("metrics/roc.csv", ",") == {"fpr", "tpr"}
+    for name, column in [("train/loss", "loss"), ("val/loss", "loss"), ("val/accuracy", "accuracy")]:
+        assert header(f"metrics/train/plots/metrics/{name}.tsv", "\t") >= {"step", column}
+    assert (made / "metrics/spectrograms.jpg").read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_the_report_is_one_page_that_asks_for_nothing(made):
+    page = (made / "report/index.html").read_text()
+    links = []
+
+    class Links(HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            links.extend(
+                v for k, v in attributes if k in ("src", "href", "srcset", "poster", "data", "action")
+            )
+
+    Links().feed(page)
+    assert links and all(link.startswith(("data:", "#")) for link in links)
+    assert not re.search(r"@import|url\((?!['\"]?(data:|#))|\bfetch\(|XMLHttpRequest", page)
+    assert [p.name for p in (made / "report").iterdir()] == ["index.html"]
+
+
+# --- a folder of videos ---------------------------------------------------------------------------------
+
+
+def test_only_what_changed_in_a_folder_is_done_again(tmp_path):
+    project = Project.new(tmp_path / "project", **{"data.source": "folder", "data.shard_size": 2})
+    videos = project / "videos"
+    for i in range(5):
+        record(videos / f"clip-{i}.flv", frames=45, sound=sine(1.5, 200 + 100 * i))
+    stages = ("download", "wav", "frames")
+    project.run("clips")
+    for stage in stages:
+        assert ": 5 clips in, 5 ok; 5 made, " in project.run(stage)
+
+    record(videos / "clip-00.flv", frames=45, sound=sine(1.5))  # before the others: all move on by one
+    (videos / "clip-1.flv").unlink()
+    record(videos / "clip-2.flv", frames=50, sound=sine(1.5))
+    project.run("clips")
+    names = [r["clip_id"] for r in project.rows("clips.parquet")]
+    assert names == ["clip-0", "clip-00", "clip-2", "clip-3", "clip-4"]
+    for stage in stages:
+        assert ": 5 clips in, 5 ok; 2 made, " in project.run(stage)
+        assert [r["clip_id"] for r in project.rows(f"{FOLDERS[stage][5:]}/index.parquet")] == names
+
+
+def test_too_few_clips_are_counted_in_one_line(damaged):
+    line = damaged.fails("train")
+    assert "too few clips" in line
+    usable = [r["split"] for r in damaged.rows("splits.parquet") if r["status"] == "ok"]
+    for split, purpose in (("train", "train"), ("val", "choose"), ("test", "test")):
+        assert f"{usable.count(split)} to {purpose}" in line
+    assert "at least 2 videos are needed to train and 2 to test" in line
+
+
+def test_no_clip_at_all_is_one_line(damaged, tmp_path):
+    project = damaged.copy(tmp_path / "project")
+    shutil.rmtree(project / "videos")
+    assert "videos" in project.fails("clips")
+    (project / "videos").mkdir()
+    assert "videos" in project.fails("clips")
+
+
+def test_a_stage_before_its_time_names_what_is_missing(damaged, tmp_path):
+    project = damaged.copy(tmp_path / "project")
+    shutil.rmtree(project / "data/media")
+    assert "data/media/index.parquet: no index there" in project.fails("wav")
+    (project / "data/clips.parquet").unlink()
+    assert "data/clips.parquet: no such clip table" in project.fails("download")
