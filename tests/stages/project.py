@@ -12,13 +12,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
+from tests.stages.warm import Warm
+
 ROOT = Path(__file__).resolve().parents[2]
 TRACE = ROOT / "tests/stages/trace.py"
 DATA_STAGES = ("download", "wav", "spectrogram", "frames")  # those that write shards
 FOLDERS = {"download": "data/media"} | {s: f"data/{s}" for s in DATA_STAGES[1:]}
 
 TINY = {
-    "data.clip_seconds": 1.5,
+    "data.clip_seconds": 1.0,
     "data.shard_size": 8,
     "data.ensemble.clips": 40,
     "data.ensemble.broken": 0.15,
@@ -99,13 +101,17 @@ class Project:
             **more,
         )
 
-    def stage(self, name: str) -> subprocess.Popen:
-        return self.start(sys.executable, "-m", f"stages.{name}")
+    def stage(self, name: str, *arguments: str, trace: Path | None = None) -> subprocess.Popen | Warm:
+        """A stage's process. trace: where to note what it asks for, see trace.py."""
+        command = [str(TRACE), str(trace), name] if trace else [f"stages.{name}"]
+        if name in ("train", "evaluate", "grid"):
+            return Warm(self.root, [*command, *arguments])
+        how = [] if trace else ["-m"]
+        return self.start(*self.prefix, sys.executable, *how, *command, *arguments)
 
     def run(self, name: str, *arguments: str, trace: Path | None = None) -> str:
-        """Run a stage that ends well; return the last line that it prints. trace: see trace.py."""
-        how = [str(TRACE), str(trace), name] if trace else ["-m", f"stages.{name}"]
-        process = self.start(*self.prefix, sys.executable, *how, *arguments)
+        """Run a stage that ends well; return the last line that it prints."""
+        process = self.stage(name, *arguments, trace=trace)
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0 and not err, f"{name}: {out}{err}"
         return out.splitlines()[-1]

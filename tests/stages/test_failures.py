@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.stages.project import DATA_STAGES, FOLDERS, Project, wait_until
+from tests.stages.warm import Warm
 
 # What becomes of each of the damaged files: in download (which decodes nothing), in wav and in frames.
 FATES = {
@@ -116,11 +117,11 @@ def test_training_goes_on_after_ctrl_c_and_after_kill_9(made, project):
     assert project.files("metrics/train") == made.files("metrics/train")
 
 
-def read_until(process: subprocess.Popen, text: str) -> None:
+def read_until(process: subprocess.Popen | Warm, text: str) -> None:
     for line in process.stdout:
         if text in line:
             return
-    pytest.fail(f"ended without {text!r}: {process.stderr.read()}")
+    pytest.fail(f"ended without {text!r}: {process.communicate()}")
 
 
 # --- a full disk ----------------------------------------------------------------------------------------
