@@ -20,7 +20,7 @@ DATA_STAGES = ("download", "wav", "spectrogram", "frames")  # those that write s
 FOLDERS = {"download": "data/media"} | {s: f"data/{s}" for s in DATA_STAGES[1:]}
 
 TINY = {
-    "data.clip_seconds": 1.0,
+    "data.clip_seconds": 1.5,
     "data.shard_size": 8,
     "data.ensemble.clips": 40,
     "data.ensemble.broken": 0.15,
