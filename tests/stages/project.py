@@ -134,6 +134,11 @@ class Project:
         top = self / folder
         return {str(p.relative_to(top)): p.read_bytes() for p in sorted(top.rglob("*")) if not p.is_dir()}
 
+    def hidden(self) -> list[Path]:
+        """Temporary files, and what a run puts aside."""
+        tops = [self / folder for folder in ("data", "checkpoints", "metrics")]
+        return [p for top in tops for p in top.rglob("*") if p.name.startswith(".") or p.suffix == ".tmp"]
+
 
 def wait_until(condition: Callable[[], Any], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -46,12 +45,6 @@ def test_a_truncated_file_is_as_long_as_what_is_left(damaged):
 # --- killed, interrupted --------------------------------------------------------------------------------
 
 
-def hidden(project: Project) -> list[Path]:
-    """Temporary files, and what a run puts aside."""
-    tops = [project / folder for folder in ("data", "checkpoints", "metrics")]
-    return [p for top in tops for p in top.rglob("*") if p.name.startswith(".") or p.suffix == ".tmp"]
-
-
 def start_anew(project: Project, stage: str, shards: int) -> subprocess.Popen:
     """Start a stage without what it had made, and wait until some of its shards are there."""
     folder = project / FOLDERS[stage]
@@ -72,7 +65,7 @@ def test_a_data_stage_goes_on_after_kill_9(made, project, stage):
     project.set({"engine.workers": 1})
     project.run(stage)
     assert project.files(FOLDERS[stage]) == made.files(FOLDERS[stage])
-    assert not hidden(project)
+    assert not project.hidden()
 
 
 def test_a_data_stage_goes_on_after_ctrl_c(made, project):
@@ -85,7 +78,7 @@ def test_a_data_stage_goes_on_after_ctrl_c(made, project):
     assert not out and err.splitlines() == [
         "download: interrupted: what is finished is kept, run again to go on"
     ]
-    assert not [p for p in hidden(project) if p.name != ".old"]
+    assert not [p for p in project.hidden() if p.name != ".old"]
     assert 0 < made_now(project.run("download")) < 40
     assert project.files("data/media") == made.files("data/media")
 
@@ -145,7 +138,7 @@ def test_a_full_disk_in_a_data_stage(made, project):
     folder = "data/spectrogram"
     with disk(project / folder, "160k") as enlarge:
         assert f"{folder}: No space left on device" in project.fails("spectrogram")
-        assert not hidden(project)
+        assert not project.hidden()
         whole = made.files(folder)
         kept = {n: b for n, b in project.files(folder).items() if n != "index.parquet"}
         assert kept and kept.items() < whole.items()

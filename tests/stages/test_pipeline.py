@@ -121,6 +121,7 @@ def test_only_what_changed_in_a_folder_is_done_again(tmp_path):
     for stage in stages:
         assert ": 5 clips in, 5 ok; 2 made, " in project.run(stage)
         assert [r["clip_id"] for r in project.rows(f"{FOLDERS[stage][5:]}/index.parquet")] == names
+    assert not project.hidden()
 
 
 def test_too_few_clips_are_counted_in_one_line(damaged):
