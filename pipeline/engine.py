@@ -30,6 +30,7 @@ from pipeline.params import ROOT, stage_entry
 from pipeline.progress import Progress
 from pipeline.shards import Shards, digest, read_index
 
+RENEWED = 8  # shards after which a worker is replaced: decoders lose a little memory with every file
 Step = Callable[[list[dict], list], Iterable[Outcome]]
 
 
@@ -207,7 +208,11 @@ def _run_tasks(job: Job, tasks: list[_Task], engine, total: int, done: int) -> N
     workers = min(engine.workers or os.cpu_count() or 1, len(tasks))
     with Progress(job.name, total, done) as progress, _scratch(job.shards.folder) as scratch:
         pool = ProcessPool(
-            max_workers=workers, context=_context(job.step), initializer=_start_worker, initargs=[scratch]
+            max_workers=workers,
+            max_tasks=RENEWED,
+            context=_context(job.step),
+            initializer=_start_worker,
+            initargs=[scratch],
         )
         try:
             waiting: dict[Future, _Task] = {}

@@ -25,7 +25,7 @@ from pipeline.media import Media, MediaError, begin, opened, pictures, span
 from pipeline.outcome import Outcome, failed
 
 MAX_PIXELS = 1 << 26  # 8192 x 8192: 100 to 400 MB decoded; larger pictures are refused
-SHRINK, GROW = Interpolation.AREA, Interpolation.BICUBIC
+SHRINK, GROW, COARSE = Interpolation.AREA, Interpolation.BICUBIC, Interpolation.POINT
 EXACT = (
     Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 )  # without, all is one or two levels too dark
@@ -244,10 +244,12 @@ class Painter:
 
     def __init__(self, height: int, width: int) -> None:
         self.height, self.width = height, width
-        self.reformatter = VideoReformatter()
+        self.reformatter, self.tiny = VideoReformatter(), VideoReformatter()
 
     def __call__(self, frame: VideoFrame, stream: VideoStream) -> np.ndarray:
-        turn, mirrored = orientation(frame)
+        # A frame whose side data was asked for holds itself in a cycle: ask a tiny copy, which has it too.
+        tiny = self.tiny.reformat(frame, width=16, height=16, format="gray", interpolation=COARSE, threads=1)
+        turn, mirrored = orientation(tiny)
         height, width = (self.width, self.height) if turn % 2 else (self.height, self.width)
         aspect = float(stream.sample_aspect_ratio or 1)  # of one pixel, width to height
         if frame.interlaced_frame and frame.height >= 4:
