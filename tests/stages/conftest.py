@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,10 @@ def made(tmp_path_factory) -> Project:
 
 
 @pytest.fixture
-def project(made: Project, tmp_path: Path) -> Project:
+def project(made: Project, tmp_path: Path) -> Iterator[Project]:
     """A copy of `made` for one test."""
-    return made.copy(tmp_path / "project")
+    yield made.copy(tmp_path / "project")
+    shutil.rmtree(tmp_path / "project")  # pytest would keep them, 30 MB each
 
 
 @pytest.fixture(scope="session")
