@@ -1,0 +1,74 @@
+"""Does memory stay flat? The most that each data stage needs for 200 clips and for ten times as many.
+
+`python -m benchmarks.memory [--clips N]` runs download, wav, spectrogram and frames as a user runs them, two
+workers, and watches their processes. Prints a table, keeps it in benchmarks/results/memory.json. Linux only.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from benchmarks import films, project
+
+RESULT = Path("benchmarks/results/memory.json")
+STAGES = ("download", "wav", "spectrogram", "frames")
+DISTINCT = 40
+GOAL = 1.10  # ten times the clips may take this much more
+
+
+def peaks(folder: Path, paths: list[Path], rows: int) -> dict[str, dict[str, int]]:
+    """stage -> role (parent, worker, ffmpeg) -> the most bytes that one such process held."""
+    work = folder / str(rows)
+    work.mkdir()
+    project.make(work, paths, rows, workers=2)
+    return {name: project.stage(work, name, watch=True).peaks for name in STAGES}
+
+
+def measure(folder: Path, clips: int) -> dict:
+    paths = films.make(folder / "films", DISTINCT)
+    few, many = peaks(folder, paths, clips // 10), peaks(folder, paths, clips)
+    ratios = {name: round(_whole(many[name]) / _whole(few[name]), 3) for name in STAGES}
+    return {
+        "ratios": ratios,
+        "goal_at_most": GOAL,
+        "clips": [clips // 10, clips],
+        "peak_mb": {
+            name: {role: [round(p[name].get(role, 0) / 1e6, 1) for p in (few, many)] for role in many[name]}
+            for name in STAGES
+        },
+        "counted": "the largest resident set of each kind of process over its life, shared pages in each; "
+        "the ratio is of the sum of the parent, one worker and one ffmpeg",
+        "machine": project.machine(),
+    }
+
+
+def _whole(roles: dict[str, int]) -> int:
+    return sum(roles.values())
+
+
+def table(result: dict) -> str:
+    few, many = result["clips"]
+    lines = [f"{'peak MB':12} {'process':8} {f'{few} clips':>12} {f'{many} clips':>12}"]
+    for name, roles in result["peak_mb"].items():
+        for role, (a, b) in sorted(roles.items()):
+            lines.append(f"{name:12} {role:8} {a:12.1f} {b:12.1f}")
+    lines += [
+        f"{name:12} {value:5.3f} times (goal: at most {GOAL})" for name, value in result["ratios"].items()
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=2000, help="the larger number of clips (default 2000)")
+    clips = parser.parse_args().clips
+    with tempfile.TemporaryDirectory(prefix="earsight-memory-") as folder:
+        result = measure(Path(folder), clips)
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""How fast are `wav`, `spectrogram` and `frames`, beside the way people do it now, on the same files?
+
+`python -m benchmarks.speed [--clips N]` makes 120 films shaped like CREMA-D's, takes them in turn until there
+are N clips, and runs both ways over them: the stages as a user runs them, with one worker and with two, on
+all cores and held to one. Then the loader beside the raw decode of the same windows. Prints a table, keeps
+all in benchmarks/results/speed.json.
+
+"Per core" counts processor time: what a clip costs all cores together. An ffmpeg that is started for each
+clip keeps several cores busy, so that the clock flatters it wherever all cores have work to do.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks import bare, films, project
+from benchmarks.usual import STEPS
+from pipeline import dataset
+from pipeline.params import read
+
+RESULT = Path("benchmarks/results/speed.json")
+DISTINCT = 120  # films; more clips than that take them again under other names
+GOALS = {"per_core": 8.0, "two_workers": 1.8, "loader": 20.0}
+
+
+def ours(folder: Path, paths: list[Path], rows: int, workers: int, cores: set[int] | None = None) -> dict:
+    """Seconds of the three stages, everything included; with `rows` of 1 it is what starting up takes."""
+    work = folder / f"ours-{rows}-{workers}-{cores}"
+    work.mkdir()
+    project.make(work, paths, rows, workers, frames=1, window_frames=1)
+    download = project.stage(work, "download", cores)
+    costs = {name: project.stage(work, name, cores) for name in STEPS}
+    for cost in costs.values():
+        if f"{rows} clips in, {rows} ok" not in cost.said:
+            raise RuntimeError(cost.said)
+    total = {"wall": sum(c.wall for c in costs.values()), "cpu": sum(c.cpu for c in costs.values())}
+    return total | {name: c.wall for name, c in costs.items()} | {"download": download.wall}
+
+
+def usual(folder: Path, paths: list[Path], rows: int, cores: set[int] | None = None) -> dict:
+    work = folder / f"usual-{cores}"
+    work.mkdir()
+    words = [sys.executable, "-m", "benchmarks.usual", str(work), str(rows), *map(str, paths)]
+    project.make(work, paths, 1, 1)
+    return json.loads(project.command(work, words, cores).said)
+
+
+def limit(paths: list[Path], rows: int) -> dict:
+    """Seconds of the bare decode in this process, on one core."""
+    params, wall = read(), []
+    with project.on({min(os.sched_getaffinity(0))}):
+        for decode in (
+            lambda p: bare.sound(p, params.audio.sample_rate),
+            lambda p: bare.picture(p, None, params.video.height, params.video.width),
+        ):
+            began = time.perf_counter()
+            for i in range(rows):
+                decode(str(paths[i % len(paths)]))
+            wall.append(time.perf_counter() - began)
+    return {"wall": sum(wall), "sound": wall[0], "picture": wall[1]}
+
+
+class Windows(torch.utils.data.Dataset):
+    """Batches of one window of each clip: a place in each that is drawn anew."""
+
+    def __init__(self, data: dataset.Dataset, size: int) -> None:
+        rng = np.random.default_rng(0)
+        self.data = data
+        self.parts = np.array_split(rng.permutation(len(data)), max(1, len(data) // size))
+        self.at = [rng.random(len(part)) for part in self.parts]
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor]:
+        audio, video = self.data.read(self.parts[i], self.at[i])
+        return torch.from_numpy(audio), torch.from_numpy(video)
+
+
+def loader(work: Path, paths: list[Path]) -> dict:
+    """Seconds for one window (sound and a picture) of each clip: from the shards, and decoded from the films.
+
+    The decode stops at samples and pixels; the shards give the spectrogram as well.
+    """
+    params = read(work / "params.yaml")
+    data = dataset.load(work / "data", params.audio, params.video)
+    windows = Windows(data, params.train.batch_size)
+    best = float("inf")
+    for _ in range(3):
+        began = time.perf_counter()
+        seen = sum(len(a) for a, _ in torch.utils.data.DataLoader(windows, batch_size=None))
+        best = min(best, time.perf_counter() - began)
+    clip = np.concatenate(windows.parts)[:DISTINCT]
+    start, frames = data.place(clip, np.concatenate(windows.at)[:DISTINCT])
+    seconds = start * params.audio.hop_length / params.audio.sample_rate
+    began = time.perf_counter()
+    for c, second, frame in zip(clip, seconds, frames, strict=True):
+        path = str(paths[int(data.clip_id[c].split("-")[1]) % len(paths)])
+        bare.sound(path, params.audio.sample_rate, second, params.audio.window_seconds)
+        bare.picture(path, data.times[c][frame[0]], params.video.height, params.video.width)
+    raw = time.perf_counter() - began
+    return {"loader": seen / best, "raw": len(clip) / raw}
+
+
+def milliseconds(seconds: dict, rows: int) -> dict:
+    """Per clip."""
+    return {name: round(1000 * s / rows, 2) for name, s in seconds.items()}
+
+
+def measure(folder: Path, rows: int) -> dict:
+    paths = films.make(folder / "films", DISTINCT)
+    one = {min(os.sched_getaffinity(0))}
+    theirs, held = usual(folder, paths, rows), usual(folder, paths, rows, one)
+    single, single_held, double = ours(folder, paths, rows, 1), ours(folder, paths, rows, 1, one), None
+    start, start_held = ours(folder, paths, 1, 1), ours(folder, paths, 1, 1, one)
+    if len(os.sched_getaffinity(0)) > 1:
+        double = ours(folder, paths, rows, 2)
+    work = folder / f"ours-{rows}-1-None"
+    project.stage(work, "split")
+    read_again, floor = loader(work, paths), limit(paths, min(rows, 3 * DISTINCT))
+
+    def beyond(of: dict, begin: dict) -> float:
+        return of["wall"] - begin["wall"]
+
+    ratios = {
+        "per_core": theirs["cpu"] / single["cpu"],
+        "per_core_without_start": theirs["cpu"] / (single["cpu"] - start["cpu"]),
+        "by_the_clock": theirs["wall"] / single["wall"],
+        "by_the_clock_without_start": theirs["wall"] / beyond(single, start),
+        "both_held_to_one_core": held["wall"] / single_held["wall"],
+        "both_held_to_one_core_without_start": held["wall"] / beyond(single_held, start_held),
+        "loader": read_again["loader"] / read_again["raw"],
+    }
+    if double:
+        ratios["two_workers"] = single["wall"] / double["wall"]
+        ratios["two_workers_without_start"] = beyond(single, start) / beyond(double, start)
+        ratios["two_workers_on_two_cores_to_one_on_one"] = single_held["wall"] / double["wall"]
+    return {
+        "ratios": {name: round(value, 2) for name, value in ratios.items()},
+        "goals": GOALS,
+        "ms_per_clip": {
+            "usual": milliseconds(theirs, rows),
+            "usual_held_to_one_core": milliseconds(held, rows),
+            "ours_1_worker": milliseconds(single, rows),
+            "ours_1_worker_held_to_one_core": milliseconds(single_held, rows),
+            "ours_2_workers": milliseconds(double, rows) if double else None,
+            "limit_bare_decode_on_one_core": milliseconds(floor, min(rows, 3 * DISTINCT)),
+        },
+        "start_seconds": {name: round(s, 2) for name, s in start.items() if name in (*STEPS, "wall", "cpu")},
+        "windows_per_second": {name: round(value) for name, value in read_again.items()},
+        "clips": {"rows": rows, "distinct_films": len(paths), "films": films.ABOUT},
+        "included": "the whole process of each stage: start of the interpreter and the workers, clip table, "
+        "fingerprints, Parquet and npy shards, sync to disk, accounts; start_seconds is a run with one clip. "
+        "Not included: the stage download (beside ours, for comparison); the imports of the usual way",
+        "machine": project.machine(),
+    }
+
+
+def table(result: dict) -> str:
+    lines = [f"{'ms per clip':32} {'clock':>7} {'cpu':>7} {'wav':>7} {'mel':>7} {'frame':>7}"]
+    for name, ms in result["ms_per_clip"].items():
+        if ms and "cpu" in ms:
+            numbers = (ms[k] for k in ("wall", "cpu", *STEPS))
+            lines.append(f"{name:32} " + " ".join(f"{n:7.2f}" for n in numbers))
+        elif ms:
+            lines.append(f"{name:32} {ms['wall']:7.2f} {'':7} {ms['sound']:7.2f} {'':7} {ms['picture']:7.2f}")
+    for name, value in result["ratios"].items():
+        goal = f"  (goal {GOALS[name]:g})" if name in GOALS else ""
+        lines.append(f"{name:40} {value:7.2f} times{goal}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=1024, help="rows of the clip table (default 1024)")
+    rows = parser.parse_args().clips
+    with tempfile.TemporaryDirectory(prefix="earsight-speed-") as folder:
+        result = measure(Path(folder), rows)
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()
