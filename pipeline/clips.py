@@ -62,7 +62,7 @@ def check(table: pa.Table, where: str) -> pa.Table:
 def read(path: str | Path) -> pa.Table:
     """The clip table at `path`, checked."""
     try:
-        table = pq.read_table(path)
+        table = read_table(Path(path))
     except FileNotFoundError:
         raise UserError(f"{path}: no such clip table: run the stage clips first") from None
     except (pa.ArrowInvalid, OSError) as e:

@@ -1,13 +1,11 @@
-"""The ffmpeg binary, what it may open, and how it is run: bounded, alone, and never by a shell."""
+"""What ffmpeg's libraries may open, and the ffmpeg binary for what they do not do."""
 
 import contextlib
 import functools
 import os
 import re
 import shutil
-import signal
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -66,48 +64,3 @@ def version(path: str) -> tuple[int, ...]:
         return ()
     number = re.match(r"ffmpeg version n?(\d+)\.(\d+)", text)
     return tuple(map(int, number.groups())) if number else (999,)
-
-
-def run(arguments: Sequence[str], timeout: float) -> tuple[int | None, str]:
-    """Run the ffmpeg command line `arguments`; return (exit status, what it said on stderr).
-
-    The status is None where it ran longer than `timeout` seconds and was killed with all that it started.
-    """
-    command = list(arguments)
-    # A worker that is killed must not leave its ffmpeg running: the kernel ends it where setpriv can ask for
-    # that, and its limit of processor time does elsewhere.
-    if setpriv := _setpriv():
-        command = [setpriv, "--pdeathsig", "KILL", "--", *command]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        _, said = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        return None, ""
-    finally:
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-    return process.returncode, said.decode("utf-8", "replace")
-
-
-@functools.cache
-def _setpriv() -> str | None:
-    path = shutil.which("setpriv")
-    if path is None:
-        return None
-    try:
-        subprocess.run(
-            [path, "--pdeathsig", "KILL", "--", path, "--version"],
-            capture_output=True,
-            timeout=20,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None  # busybox has one without this option
-    return path

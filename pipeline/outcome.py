@@ -8,7 +8,7 @@ STATUSES = {
     "ok": "the clip came out as data",
     "no_audio": "the file has no sound track",
     "no_video": "the file has no picture track",
-    "too_short": "less sound or picture than one window needs",
+    "too_short": "the clip holds no sound or no picture, or the two share less than a window",
     "corrupt": "the file cannot be decoded",
     "unavailable": "the file or address cannot be read",
     "refused": "a playlist, or a format that is not read",

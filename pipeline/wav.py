@@ -1,31 +1,30 @@
-"""The step of the stage `wav`: the sound of clips as WAV (mono, 16 bit), many clips to one ffmpeg process.
+"""The step of the stage `wav`: the sound of clips as WAV (mono, 16 bit), decoded in this process.
 
-ffmpeg takes 13 ms to start, as long as it takes to decode three short clips; a process for each clip costs
-three times what a batch of 32 does. A batch on which it fails is done again, each clip alone.
+ffmpeg's own filters cut, place and resample. A process of ffmpeg for each clip takes five times as long, and
+one for many clips twice (docs/decisions.md).
 """
 
-import errno
+import contextlib
 import io
-import itertools
 import os
-import signal
-import tempfile
 import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
-import ffmpeg as ffmpeg_python
+import av
+import av.filter
 import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
 
-from pipeline import ffmpeg
 from pipeline.media import Media, MediaError, begin, opened, span
 from pipeline.outcome import Outcome, failed
 
-BATCH = 32
 PREROLL = 0.5  # s decoded before a clip's start: codecs need some packets to come to speed
-TIMEOUT = 20.0  # s for a batch, and TIMEOUT_CLIP more for each clip
-TIMEOUT_CLIP = 1.0
+HELD = 64  # frames that go into the filters before their output is fetched: asking costs more than filtering
 
 
 def write_wav(samples: np.ndarray, sample_rate: int) -> bytes:
@@ -51,17 +50,6 @@ def read_wav(content: bytes) -> tuple[np.ndarray, int]:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """One clip for ffmpeg. Times in s; `zero` is the clip's start on the container's own clock."""
-
-    path: str
-    start: float
-    zero: float
-    length: float
-    silence: float  # how long after the clip's start its sound begins
-
-
-@dataclass(frozen=True)
 class WavStep:
     """(clips, Media) -> WAV bytes.
 
@@ -74,105 +62,139 @@ class WavStep:
     clip_seconds: float
 
     def __call__(self, clips: list[dict], values: list[Media]) -> Iterator[Outcome]:
-        pairs = zip(clips, values, strict=True)
-        while batch := list(itertools.islice(pairs, BATCH)):
-            planned = [self._plan(clip, media) for clip, media in batch]
-            jobs = [p for p in planned if isinstance(p, _Job)]
-            done = iter(self._decode(jobs))
-            for plan in planned:
-                yield next(done) if isinstance(plan, _Job) else plan
+        for clip, media in zip(clips, values, strict=True):
+            yield self._outcome(clip, media)
 
-    def _plan(self, clip: dict, media: Media) -> _Job | Outcome:
+    def _outcome(self, clip: dict, media: Media) -> Outcome:
         if media.audio is None:
             return failed("no_audio", "the clip has no sound")
+        name = os.path.basename(media.audio)
         start, length = span(clip, self.clip_seconds)
+        rate = self.audio.sample_rate
         try:
-            with opened(media.audio) as container:
-                if not container.streams.audio:
-                    return failed("no_audio", f"{os.path.basename(media.audio)}: no sound track")
-                track = container.streams.audio[0]
-                zero = begin(container) + start
-                first = zero if track.start_time is None else float(track.start_time * track.time_base)
+            for seek in (True, False) if start > 0 else (False,):
+                with opened(media.audio) as container:
+                    if not container.streams.audio:
+                        return failed("no_audio", f"{name}: no sound track")
+                    sound = _Sound(container, container.streams.audio[0])
+                    samples = sound.samples(start, length, rate, seek)
+                if samples is not None:
+                    break
         except MediaError as e:
             return e.outcome
-        return _Job(media.audio, start, zero, length, max(0.0, first - zero))
+        if not len(samples):
+            if sound.problem:
+                return failed("corrupt", f"{name}: {sound.problem}")
+            return failed("too_short", f"{name}: no sound from {start:g} s on")
+        return Outcome(value=write_wav(samples, rate), extra={"seconds": len(samples) / rate})
 
-    def _decode(self, jobs: list[_Job]) -> Iterator[Outcome]:
-        """One Outcome for each job: together, then alone those that the whole batch did not settle."""
-        sounds = self._run(jobs)[0] if len(jobs) > 1 else [None] * len(jobs)
-        for job, sound in zip(jobs, sounds, strict=True):
-            problem = ""
-            if sound is None:
-                (sound,), problem = self._run([job])
-            yield self._judge(job, sound, problem)
 
-    def _judge(self, job: _Job, sound: np.ndarray | None, problem: str) -> Outcome:
-        name = os.path.basename(job.path)
-        if problem == "timeout":
-            return failed("timeout", f"{name}: ffmpeg took longer than {TIMEOUT + TIMEOUT_CLIP:g} s")
-        if problem.startswith("killed"):
-            return failed("crashed", f"{name}: ffmpeg was {problem}")
-        seconds = 0.0 if sound is None else len(sound) / self.audio.sample_rate
-        if seconds <= job.silence:
-            if problem:
-                return failed("corrupt", f"{name}: {problem}")
-            return failed("too_short", f"no sound from {job.start:g} s on")
-        return Outcome(value=write_wav(sound, self.audio.sample_rate), extra={"seconds": seconds})
+class _Sound:
+    """The first sound track of an open file. `problem`: what could not be decoded of it, if anything."""
 
-    def _run(self, jobs: list[_Job]) -> tuple[list[np.ndarray | None], str]:
-        """The sound of each job, None where there is none, and why.
+    def __init__(self, container: InputContainer, track: AudioStream) -> None:
+        self.container, self.track = container, track
+        self.problem = ""
+        track.codec_context.thread_count = 1
 
-        From a batch only what came out well counts; from a job alone, all that could be decoded.
+    def samples(self, start: float, length: float, rate: int, seek: bool) -> np.ndarray | None:
+        """(time,) int16, mono: `length` s at most from `start` (s) on; empty where there is no sound.
+
+        With `seek`, None where seeking may have gone too far: the file must be read from its beginning.
         """
-        with tempfile.TemporaryDirectory(prefix="earsight-") as folder:
-            targets = [os.path.join(folder, f"{i}.raw") for i in range(len(jobs))]
-            status, said = ffmpeg.run(self._command(jobs, targets), TIMEOUT + TIMEOUT_CLIP * len(jobs))
-            if status is None:
-                return [None] * len(jobs), "timeout"
-            if os.strerror(errno.ENOSPC) in said:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)  # no fault of the clips
-            if status != 0 and len(jobs) > 1:
-                return [None] * len(jobs), "failed"
-            if status < 0:
-                return [None], f"killed by {signal.Signals(-status).name}"
-            sounds = []
-            for job, target in zip(jobs, targets, strict=True):
-                sound = np.fromfile(target, dtype="<i2") if os.path.exists(target) else None
-                limit = round(job.length * self.audio.sample_rate)
-                sounds.append(sound[:limit] if sound is not None and len(sound) else None)
-        return sounds, _short(said, jobs) if status or said else ""
+        zero = begin(self.container) + start  # the clip's start on the container's own clock
+        parts: list[np.ndarray] = []
+        kind, graph, held = None, None, 0
+        if seek:
+            self._seek(zero - PREROLL)
+        for frame in self._decoded():
+            begins = frame.pts / frame.sample_rate
+            if seek and graph is None and begins > zero:
+                return None
+            if begins >= zero + length:
+                break
+            if begins + frame.samples / frame.sample_rate <= zero:
+                continue
+            now = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if now != kind:  # at the beginning, and where a broadcast changes to another format
+                if graph:
+                    parts += _fetched(graph, last=True)
+                kind, graph = now, _filters(frame, zero, length, rate, sum(map(len, parts)))
+            try:
+                graph.push(frame)
+            except av.EOFError:
+                break  # all that fits is in: times may waver at the end
+            held += 1
+            if held % HELD == 0:
+                parts += _fetched(graph)
+        if graph:
+            parts += _fetched(graph, last=True)
+        return np.concatenate(parts)[: round(length * rate)] if parts else np.empty(0, np.int16)
 
-    def _command(self, jobs: list[_Job], targets: list[str]) -> list[str]:
-        rate = self.audio.sample_rate
-        outputs = []
-        for job, target in zip(jobs, targets, strict=True):
-            seek = max(0.0, job.start - PREROLL)
-            options = dict(ffmpeg.GUARD, vn=None, sn=None, dn=None, threads=1)
-            if seek:
-                options |= {"ss": seek, "noaccurate_seek": None}
-            # Cut on the container's own clock, kept by -copyts: ffmpeg's would begin with the first sound.
-            cut = (
-                f"atrim=start={job.zero:.6f}:end={job.zero + job.length:.6f},asetpts=PTS-({job.zero:.6f})/TB"
-            )
-            # Silence where sound begins late or is missing; then blocks of half a second, so that ffmpeg's
-            # threads hand over less often.
-            even = f"aresample={rate}:async=1:first_pts=0,aformat=sample_fmts=s16:channel_layouts=mono"
-            even += f",asetnsamples={rate // 2}:p=0"
-            source = ffmpeg_python.input(ffmpeg.url(job.path), **options)["a:0"]
-            outputs.append(
-                ffmpeg_python.output(source, ffmpeg.url(target), af=f"{cut},{even}", f="s16le", threads=1)
-            )
-        merged = ffmpeg_python.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0]
-        limits = ("-timelimit", str(int(TIMEOUT + TIMEOUT_CLIP * len(jobs))), "-max_error_rate", "1")
-        quiet = ("-hide_banner", "-nostdin", "-v", "error", "-y", "-copyts", *limits)
-        # Options for the whole run stand first: -max_error_rate and the like are read before the inputs.
-        return [ffmpeg.binary(), *quiet, *merged.get_args()]
+    def _seek(self, time: float) -> None:
+        """To `time` (s) or before it, by the sound's own index or, as FLV needs it, the picture's."""
+        for track, base in ((self.track, self.track.time_base), (None, Fraction(1, av.time_base))):
+            with contextlib.suppress(av.FFmpegError):
+                self.container.seek(round(time / base), stream=track, backward=True, any_frame=False)
+                return
+
+    def _decoded(self) -> Iterator[AudioFrame]:
+        """Frames whose times (`pts`) count samples; what is damaged is left out.
+
+        Containers round times, FLV to 1 ms, and MPEG streams leave some out: where a frame follows the one
+        before it within a tick of the container's clock, it follows at once.
+        """
+        clock = 0
+        packets = self.container.demux(self.track)
+        while True:
+            try:
+                frames = next(packets).decode()
+            except StopIteration:
+                return
+            except av.FFmpegError as e:
+                self.problem = e.strerror
+                continue
+            for frame in frames:
+                rate = frame.sample_rate
+                tick = float(frame.time_base) * rate
+                if frame.pts is not None and abs(frame.pts * tick - clock) > max(tick, 1.0):
+                    clock = round(frame.pts * tick)
+                frame.pts, frame.time_base = clock, Fraction(1, rate)
+                clock += frame.samples
+                yield frame
 
 
-def _short(said: str, jobs: list[_Job]) -> str:
-    """The last line that ffmpeg said, without the folders that files lie in."""
-    lines = [line for line in said.splitlines() if line.strip()]
-    text = lines[-1] if lines else "ffmpeg failed"
-    for job in jobs:
-        text = text.replace(os.path.abspath(job.path), os.path.basename(job.path))
-    return text
+def _filters(frame: AudioFrame, zero: float, length: float, rate: int, done: int) -> av.filter.Graph:
+    """ffmpeg's filters for frames like `frame`: cut to the clip, mono, 16 bit, `rate` samples per second.
+
+    Silence where sound begins late or is missing; `done` samples have come before.
+    """
+    graph = av.filter.Graph()
+    graph.threads = 1
+    chain = [
+        graph.add_abuffer(
+            sample_rate=frame.sample_rate,
+            format=frame.format.name,
+            layout=frame.layout.name,
+            time_base=frame.time_base,
+        ),
+        graph.add("atrim", f"start={zero:.6f}:end={zero + length:.6f}"),
+        graph.add("asetpts", f"PTS-({zero:.6f})/TB"),
+        graph.add("aresample", f"{rate}:async=1:first_pts={done}"),
+        graph.add("aformat", "sample_fmts=s16:channel_layouts=mono"),
+        graph.add("asetnsamples", f"{rate // 2}:p=0"),  # a few large frames cost less than many small ones
+        graph.add("abuffersink"),
+    ]
+    graph.link_nodes(*chain).configure()
+    return graph
+
+
+def _fetched(graph: av.filter.Graph, last: bool = False) -> list[np.ndarray]:
+    """What has come out of the filters; with `last` all that will."""
+    parts = []
+    if last:
+        graph.push(None)
+    with contextlib.suppress(av.BlockingIOError, av.EOFError):
+        while True:
+            parts.append(graph.pull().to_ndarray()[0])
+    return parts

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import engine, ffmpeg
+from pipeline import engine
 from pipeline.errors import UserError
 from pipeline.shards import read_index
 from tests.pipeline.toy import Engine, clips, job
@@ -166,12 +166,11 @@ def test_kill_9_then_a_second_run_gives_the_same_bytes(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to find processes")
-@pytest.mark.skipif(ffmpeg._setpriv() is None, reason="no setpriv on this system")
-def test_kill_9_leaves_no_worker_and_no_decoder(tmp_path):
-    process = start(tmp_path / "a", *["decoder"] * 8)
-    until(lambda: [*family(process.pid).values()].count("sleep") == 2)
+def test_kill_9_leaves_no_worker(tmp_path):
+    process = start(tmp_path / "a", *["slow"] * 8, *["hang"] * 8)
+    until((tmp_path / "a/00000.index.parquet").exists)
     orphans = family(process.pid)
-    assert len(orphans) >= 4  # two workers, two decoders, and what starts the workers
+    assert len(orphans) >= 3  # two workers, and what starts them
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=30)
     until(lambda: not any(alive(o) for o in orphans), 5)

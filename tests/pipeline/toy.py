@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline import engine, ffmpeg
+from pipeline import engine
 from pipeline.errors import UserError
 from pipeline.outcome import Outcome, failed
 from pipeline.shards import Arrays, Shards
@@ -29,8 +29,6 @@ def step(clips: list[dict], values: list):
             time.sleep(600)
         elif kind == "slow":
             time.sleep(0.1)
-        elif kind == "decoder":
-            ffmpeg.run(["sleep", "600"], 600)
         if kind == "corrupt":
             yield failed("corrupt", "not a clip")
         else:
