@@ -1,9 +1,15 @@
-"""The limit: the same streams decoded in this process and nothing else done, neither checked nor kept."""
+"""The limit: the same streams decoded in this process and nothing else done, neither checked nor kept.
 
+`python -m benchmarks.bare ROWS FILM ...` says when it is ready, waits for a line, and decodes.
+"""
+
+import sys
 from contextlib import suppress
 
 import av
 import numpy as np
+
+from pipeline.params import read
 
 
 def sound(path: str, rate: int, start: float = 0.0, length: float | None = None) -> np.ndarray:
@@ -35,3 +41,17 @@ def picture(path: str, time: float | None, height: int, width: int) -> np.ndarra
 def _seek(file: av.container.InputContainer, stream: av.stream.Stream, time: float) -> None:
     with suppress(av.PermissionError):  # what ffmpeg says where it finds no such place: read from the start
         file.seek(round(time / stream.time_base), stream=stream)
+
+
+def main(rows: int, films: list[str]) -> None:
+    params = read()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for i in range(rows):
+        film = films[i % len(films)]
+        sound(film, params.audio.sample_rate)
+        picture(film, None, params.video.height, params.video.width)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])

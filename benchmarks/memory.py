@@ -18,7 +18,7 @@ GOAL = 1.10  # ten times the clips may take this much more
 
 
 def peaks(folder: Path, paths: list[Path], rows: int) -> dict[str, dict[str, int]]:
-    """stage -> role (parent, worker, ffmpeg) -> the most bytes that one such process held."""
+    """stage -> role (parent, worker) -> the most bytes that one such process held."""
     work = folder / str(rows)
     work.mkdir()
     project.make(work, paths, rows, workers=2)
@@ -38,7 +38,7 @@ def measure(folder: Path, clips: int) -> dict:
             for name in STAGES
         },
         "counted": "the largest resident set of each kind of process over its life, shared pages in each; "
-        "the ratio is of the sum of the parent, one worker and one ffmpeg",
+        "the ratio is of the sum of the parent and one worker",
         "machine": project.machine(),
     }
 

@@ -57,7 +57,8 @@ def stage(folder: Path, name: str, cores: set[int] | None = None, watch: bool = 
 
 def command(folder: Path, words: list[str], cores: set[int] | None = None, watch: bool = False) -> Cost:
     """Run a command in `folder`, on these cores only; with `watch`, look at the memory of its processes."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    # Bytecode that Python may not keep is compiled again by every process, which nobody measures on purpose.
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
     # What loses its parent becomes ours, and is waited for: the processor time of all is counted.
     ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
     before = set(_family(os.getpid()))
@@ -114,18 +115,17 @@ def _watch(root: int, peaks: dict[str, int], over: threading.Event) -> None:
 
 
 def _family(root: int) -> dict[int, str]:
-    """The processes under `root`, with their roles: parent, worker, ffmpeg."""
-    children, names = defaultdict(list), {}
+    """The processes under `root`, with their roles: parent, worker."""
+    children = defaultdict(list)
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with suppress(OSError, IndexError):
-                name, rest = (entry / "stat").read_text().rsplit(")", 1)
+                rest = (entry / "stat").read_text().rsplit(")", 1)[1]
                 children[int(rest.split()[1])].append(int(entry.name))
-                names[int(entry.name)] = name.split("(", 1)[1]
     found, todo = {root: "parent"}, [root]
     while todo:
         for child in children[todo.pop()]:
-            found[child] = "worker" if names[child].startswith("python") else "ffmpeg"
+            found[child] = "worker"
             todo.append(child)
     return found
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
 from pipeline.outcome import OK
-from pipeline.shards import digest, read_index
+from pipeline.shards import digest, read_index, read_table
 
 MIDDLE = 0.5
 
@@ -180,7 +179,7 @@ def _stored(folder: str | Path, rows: list[dict]) -> Stored:
 
 def _read(path: str | Path, columns: list[str]) -> list[dict]:
     try:
-        return pq.read_table(path, columns=columns).to_pylist()
+        return read_table(Path(path), columns).to_pylist()
     except FileNotFoundError:
         raise UserError(f"{path}: not there: run dvc repro") from None
     except (OSError, ValueError) as e:  # pyarrow's own errors are ValueErrors

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from pipeline import clips as table
 from pipeline.outcome import OK
 from pipeline.report import ReportData
-from pipeline.shards import read_index
+from pipeline.shards import read_index, read_table
 
 STAGES = ("media", "wav", "spectrogram", "frames")
 NAMES = {"media": "download"}  # the stage that writes the folder, where it is called otherwise
@@ -24,7 +23,7 @@ def gather(params: dict[str, Any]) -> ReportData:
     labels = {row["clip_id"]: row["labels"] for row in rows}
     accounts = {stage: read_index(f"data/{stage}").to_pylist() for stage in STAGES}
     where = {s: {r["clip_id"]: r for r in accounts[s] if r["status"] == OK} for s in STAGES}
-    splits = pq.read_table("data/splits.parquet").to_pylist()
+    splits = read_table(Path("data/splits.parquet")).to_pylist()
     galleries = _json("metrics/galleries.json")
     wanted = {c for rows in galleries.values() for row in rows for c in _ids(row)}
     images, sounds = _values("frames", where["frames"], wanted), _values("wav", where["wav"], wanted)
@@ -95,9 +94,7 @@ def _values(stage: str, where: dict[str, dict], wanted: set[str]) -> dict[str, A
     for shard, rows in sorted(by_shard.items()):
         path = Path(f"data/{stage}/{shard:05d}")
         if stage == "wav":
-            stored: Any = (
-                pq.read_table(path.with_suffix(".parquet")).take([r["row"] for r in rows]).to_pylist()
-            )
+            stored: Any = read_table(path.with_suffix(".parquet")).take([r["row"] for r in rows]).to_pylist()
             values |= {r["clip_id"]: value for r, value in zip(rows, stored, strict=True)}
         else:
             stored = np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
