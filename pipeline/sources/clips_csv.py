@@ -26,7 +26,7 @@ Problems = list[tuple[int, str]]  # (line, what is wrong there)
 
 
 def read(root: str, name: str) -> tuple[list[dict], Problems]:
-    """The rows of `root`/`name`, in its order, and what is wrong with them: see `fail` and `twice`.
+    """The rows of `root`/`name`, in its order, and what is wrong with them: see `fail`, `twice`, `torn`.
 
     A row is a dict of COLUMNS and `line`; empty fields are None, or [] for labels. Raises UserError where
     there is nothing to read rows from.
@@ -83,6 +83,23 @@ def twice(entries: list[dict]) -> Problems:
         else:
             what = f"clip_id {show(e['clip_id'])} is a duplicate of line {other['line']}: each needs its own"
         problems.append((e["line"], what))
+    return problems
+
+
+def torn(entries: list[dict]) -> Problems:
+    """Every row that puts a file into another split than an earlier row does."""
+    first: dict[str, dict] = {}
+    problems = []
+    for e in entries:
+        if e["split"] is None:
+            continue
+        other = first.setdefault(e["path"], e)
+        if other["split"] != e["split"]:
+            what = (
+                f"split {e['split']}, but line {other['line']} puts {show(e['path'])} into {other['split']}:"
+                " what is cut from one file must be on one side"
+            )
+            problems.append((e["line"], what))
     return problems
 
 

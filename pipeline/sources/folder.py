@@ -57,7 +57,7 @@ def clips(data: DataParams) -> pa.Table:
     if os.path.lexists(where):
         entries, problems = clips_csv.read(root, CSV)
         give_ids(entries)
-        clips_csv.fail(where, problems + clips_csv.twice(entries))
+        clips_csv.fail(where, problems + clips_csv.twice(entries) + clips_csv.torn(entries))
     else:
         found = scan(root)
         if not found.media:

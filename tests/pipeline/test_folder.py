@@ -506,6 +506,10 @@ HEAD = "path,clip_id,start,end,labels,subject,split\n"
         ("path\na.mp4\n".encode("utf-16"), "line 1: UTF-16, not UTF-8"),
         (b"path\na.mp4\n\0\n", "line 3: a NUL byte"),
         (b"path\na\0.mp4\n", "line 2: a NUL byte"),
+        (
+            "path,start,end,split\na.mp4,0,1,train\na.mp4,1,2,\na.mp4,2,3,test\n",
+            "line 4: split test, but line 2 puts 'a.mp4' into train",
+        ),
         (b"", "line 1: empty"),
         (b"\xef\xbb\xbf", "line 1: empty"),
         (b"\n \n", "line 1: empty"),
