@@ -142,11 +142,11 @@ def dealt_anew(data: Dataset, seed: int) -> Dataset:
 def sounds_dealt_anew() -> dict:
     """The test accuracy of the default model when it learnt from pairs that do not belong together."""
     params = read()
-    names = {name: getattr(params, name) for name in Experiment.__dataclass_fields__}
     data = dataset.load("data", params.audio, params.video)
     with tempfile.TemporaryDirectory() as out:
         made = dealt_anew(data, params.seed)
-        train(Experiment(**names), params.train, params.audio, made, out, Path(out) / "live", "honesty")
+        sections = params.train, params.audio, params.augment
+        train(Experiment.of(params), *sections, made, out, Path(out) / "live", "honesty")
         model = checkpoint.load(out)
     found = evaluation.evaluate(
         model, data, params.pairing, params.label, params.evaluate.bootstrap, params.seed

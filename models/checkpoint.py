@@ -21,7 +21,7 @@ BATCH = 64  # windows at a time, always the same: the last bits of a result may 
 
 
 def build(config: dict) -> torch.nn.Module:
-    """A model as `config` says, with fresh weights."""
+    """A model as `config` says, with fresh weights (or published ones, where an encoder is to have them)."""
     train = SimpleNamespace(**config["train"])
     shapes = tuple(config["audio_shape"]), tuple(config["video_shape"])
     module = tasks.get(config["task"])(config, *shapes, train)
@@ -64,7 +64,11 @@ def load(folder: str | Path) -> "Model":
             f"{folder / CONFIG}: not a configuration of this version (format {FORMAT}): train it again"
         )
     try:
-        module = build(config)
+        # Its weights are here: nothing need be fetched.
+        sizes = {
+            k: v | {"pretrained": False} if "pretrained" in v else v for k, v in config["encoders"].items()
+        }
+        module = build(config | {"encoders": sizes})
         module.load_state_dict(weights)
     except (KeyError, TypeError, AttributeError, RuntimeError) as e:
         reason = " ".join(str(e).split())[:200]

@@ -5,9 +5,14 @@ Listing names reads the folder and imports nothing; only the module that is aske
 
 import difflib
 import importlib
+import inspect
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import UserError
+
+HUBS = ("timm/", "torchvision/")
 
 
 class Registry:
@@ -29,8 +34,14 @@ class Registry:
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(p.stem for p in self.folder.glob("*.py") if not p.stem.startswith("_")))
 
-    def get(self, name: str) -> type:
-        """The class called `name`. Raises UserError that names the nearest where there is none."""
+    def get(self, name: str) -> Any:
+        """The class called `name`. Raises UserError that names the nearest where there is none.
+
+        `timm/...` and `torchvision/...` are the class of the module `_hub`, if there is one, with that name.
+        """
+        if name.startswith(HUBS) and (self.folder / "_hub.py").exists():
+            importlib.import_module(f"{self.package}._hub")
+            return partial(self._classes["_hub"], name=name)
         names = self.names()
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
@@ -38,3 +49,15 @@ class Registry:
             raise UserError(f"unknown {self.kind} {name!r}: {hint}there are {', '.join(names)}")
         importlib.import_module(f"{self.package}.{name}")
         return self._classes[name]
+
+    def make(self, name: str, *args: Any, **sizes: Any) -> Any:
+        """An instance of the class called `name`. Raises UserError where it knows no such keyword."""
+        cls = self.get(name)
+        known = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        for size in sizes:
+            if size not in known:
+                near = difflib.get_close_matches(size, known, n=1)
+                hint = f"did you mean {near[0]}? " if near else ""
+                told = f"{self.kind} {name}: unknown size {size!r}: {hint}there are {', '.join(known)}"
+                raise UserError(told)
+        return cls(*args, **sizes)

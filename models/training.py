@@ -14,7 +14,7 @@ import sys
 import time
 import warnings
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from models import checkpoint
 from pipeline import augment, pairing
 from pipeline.dataset import Dataset
 from pipeline.errors import UserError
-from pipeline.params import TrainParams
+from pipeline.params import AugmentParams, TrainParams
 
 LAST = "last.ckpt"
 SAVING = 0.05  # part of the time that saving may take: a large model is not saved after every short epoch
@@ -46,22 +46,36 @@ BF16 = (
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is trained against what: names as in params.yaml."""
+    """What is trained against what: names as in params.yaml.
+
+    encoders: {"audio": {}, "video": {}}, sizes other than the encoders' own. constants: the loss's.
+    """
 
     audio_encoder: str
     video_encoder: str
     loss: str
     matcher: str
     pairing: str
-    label: str = "category"
-    seed: int = 0
-    task: str = "matching"
+    label: str
+    seed: int
+    task: str
+    encoders: dict[str, dict[str, Any]]
+    constants: dict[str, float]
+
+    @classmethod
+    def of(cls, params: Any, **other: str) -> "Experiment":
+        """As the parameters say, but for `other` (audio_encoder, video_encoder, loss)."""
+        names = {f.name for f in fields(cls)} - {"encoders", "constants", *other}
+        values = {name: getattr(params, name) for name in names} | other
+        sizes = {"audio": params.encoders.audio, "video": params.encoders.video}
+        return cls(**values, encoders=sizes, constants=params.losses[values["loss"]])
 
 
 def train(
     experiment: Experiment,
     settings: Any,
     audio: Any,
+    change: Any,
     data: Dataset,
     out: str | Path,
     live: str | Path,
@@ -69,9 +83,9 @@ def train(
 ) -> dict[str, Any]:
     """Train, choose the best epoch by validation, and write the model to `out` and its curves to `live`.
 
-    settings, audio: the sections `train` and `audio` of the parameters (of audio: feature). data: from
-    `pipeline.dataset.load`. fingerprint: what params, data and code this is; an unfinished training with
-    another one is discarded.
+    settings, audio, change: the sections `train`, `audio` (of it: feature) and `augment` of the parameters.
+    data: from `pipeline.dataset.load`. fingerprint: what params, data and code this is; an unfinished training
+    with another one is discarded.
     Returns epochs, best_epoch (from 1) and that epoch's train/loss, and val/loss, val/auc, val/accuracy where
     there is validation.
     Raises UserError where there are too few clips, and KeyboardInterrupt, after which the next call goes on.
@@ -88,8 +102,8 @@ def train(
     torch.manual_seed(experiment.seed)
     module = checkpoint.build(config)
     sampler = pairing.Sampler(clips["train"], related, settings.batch_size, experiment.seed)
-    change = Augment(audio.feature, settings.spec_augment) if settings.augment else None
-    loaders = [_loader(data, sampler, settings.loader_workers, change)]
+    strengths = {name: getattr(change, name) for name in AugmentParams.model_fields}
+    loaders = [_loader(data, sampler, settings.loader_workers, augment.Augment(audio.feature, **strengths))]
     module.steps = settings.epochs * len(sampler)
     if len(clips["val"]):
         val = pairing.Sampler(clips["val"], related, settings.batch_size, experiment.seed)
@@ -194,28 +208,11 @@ def _precision(wanted: str) -> str:
 
 
 @dataclass(frozen=True)
-class Augment:
-    """Training's changes to a batch, the same ones for the same seed."""
-
-    feature: str
-    spec: bool
-
-    def __call__(
-        self, audio: np.ndarray, video: np.ndarray, seed: tuple[int, ...]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        rng = np.random.default_rng(seed)
-        audio = augment.loudness(audio, self.feature, rng)
-        if self.spec:
-            audio = augment.masks(audio, rng)
-        return audio, augment.pictures(video, rng)
-
-
-@dataclass(frozen=True)
 class Batches(torch.utils.data.Dataset):
     """A data set whose items are whole batches: reading one at once spares the copy of a collation."""
 
     data: Dataset
-    change: Augment | None
+    change: augment.Augment | None
 
     def __getitem__(self, batch: pairing.Batch) -> dict[str, Tensor]:
         audio, video = self.data.read(batch.clip, batch.at)
@@ -242,7 +239,7 @@ class Fixed:
         return iter(self.batches)
 
 
-def _loader(data: Dataset, sampler: Any, workers: int, change: Augment | None) -> DataLoader:
+def _loader(data: Dataset, sampler: Any, workers: int, change: augment.Augment | None) -> DataLoader:
     dataset = Batches(data, change)
     return DataLoader(
         dataset, batch_size=None, sampler=sampler, num_workers=workers, persistent_workers=workers > 0

@@ -3,11 +3,14 @@
 Whatever is wrong is told before any work starts: the key, the value, and what is allowed.
 """
 
+import ast
+import builtins
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import pydantic
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -22,22 +25,94 @@ def registered(kind: str) -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in (ROOT / "models" / kind).glob("*.py") if not p.stem.startswith("_")))
 
 
-def one_of(*names: str) -> AfterValidator:
+def one_of(*names: str, hubs: bool = False) -> AfterValidator:
+    """A check that a value is one of `names`, or with `hubs` a model that timm or torchvision has."""
+
     def check(value: str) -> str:
-        if value not in names:
-            near = difflib.get_close_matches(value, names, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ValueError(f"unknown name; {hint}allowed: {', '.join(names)}")
+        hub = value.partition("/")[0] if hubs else ""
+        known = _models_of(hub) if hub in ("timm", "torchvision") and "/" in value else names
+        if value not in known:
+            near = difflib.get_close_matches(value, known, n=3 if hub else 1)
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            others = ", timm/<name>, torchvision/<name>" if hubs else ""
+            raise ValueError(f"unknown name; {hint}allowed: {', '.join(names)}{others}")
         return value
 
     return AfterValidator(check)
 
 
-AudioEncoder = Annotated[str, one_of(*registered("audio"))]
-VideoEncoder = Annotated[str, one_of(*registered("video"))]
+def _models_of(hub: str) -> list[str]:
+    """What timm or torchvision has, as `timm/resnet18`. Imported only where somebody asks for one."""
+    if hub == "timm":
+        import timm
+
+        return [f"timm/{name}" for name in timm.list_models()]
+    import torchvision
+
+    return [f"torchvision/{name}" for name in torchvision.models.list_models(torchvision.models)]
+
+
+class _Pydantic(dict):
+    """The names in an annotation: Python's and pydantic's."""
+
+    def __missing__(self, name: str) -> Any:
+        return getattr(builtins, name, None) or getattr(pydantic, name)
+
+
+def keywords(kind: str, name: str) -> dict[str, tuple[Any, bool]]:
+    """What the class in models/<kind>/<name>.py takes by keyword: name -> (type, must it be given).
+
+    Read from the source, so that a stage that trains nothing need not import torch to check a name.
+    """
+    file = "_hub" if "/" in name else name
+    tree = ast.parse((ROOT / "models" / kind / f"{file}.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.decorator_list:
+            for f in node.body:
+                if isinstance(f, ast.FunctionDef) and f.name == "__init__":
+                    given = zip(f.args.kwonlyargs, f.args.kw_defaults, strict=True)
+                    return {
+                        a.arg: (eval(ast.unparse(a.annotation), {}, _Pydantic()), default is None)
+                        for a, default in given
+                        if a.arg != "name"
+                    }
+    return {}
+
+
+def check_keywords(where: str, kind: str, name: str, values: dict[str, Any]) -> None:
+    """Raise ValueError where `values` are not what the class takes by keyword."""
+    known = keywords(kind, name)
+    for key, value in values.items():
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(
+                f"{where}.{key}: unknown key for {name}; {hint}known: {', '.join(known) or 'none'}"
+            )
+        try:
+            pydantic.TypeAdapter(known[key][0]).validate_python(value, strict=True)
+        except ValidationError as e:
+            raise ValueError(f"{where}.{key}: {value!r}: {e.errors()[0]['msg'].lower()}") from None
+    for key, (_, needed) in known.items():
+        if needed and key not in values:
+            raise ValueError(f"{where}.{key}: missing: {name} needs it")
+
+
+AudioEncoder = Annotated[str, one_of(*registered("audio"), hubs=True)]
+VideoEncoder = Annotated[str, one_of(*registered("video"), hubs=True)]
 Loss = Annotated[str, one_of(*registered("losses"))]
 Matcher = Annotated[str, one_of(*registered("matchers"))]
 Task = Annotated[str, one_of(*registered("tasks"))]
+
+
+def _rising(value: list[float]) -> list[float]:
+    if value[0] > value[1]:
+        raise ValueError(f"the first, {value[0]:g}, is larger than the second, {value[1]:g}")
+    return value
+
+
+Factor = Annotated[float, Field(ge=0, le=10)]
+Range = Annotated[list[Factor], Field(min_length=2, max_length=2), AfterValidator(_rising)]
 
 
 class Section(BaseModel):
@@ -113,6 +188,25 @@ class SplitParams(Section):
         return self
 
 
+class AugmentParams(Section):
+    """What training changes in a window; nothing else does."""
+
+    crop: float = Field(gt=0, le=1)  # a crop's sides are at least this part of the picture's
+    flip: bool
+    brightness: Range
+    saturation: Range
+    loudness: float = Field(ge=0, le=60)  # dB, up or down
+    mask_freq: float = Field(ge=0, lt=1)  # SpecAugment: a mask covers up to this part of the frequencies
+    mask_time: float = Field(ge=0, lt=1)  # and of the time
+
+
+class EncodersParams(Section):
+    """Sizes other than the encoders' own: keywords of the classes in models/audio and models/video."""
+
+    audio: dict[str, Any]
+    video: dict[str, Any]
+
+
 class EvaluateParams(Section):
     bootstrap: int = Field(ge=100, le=100_000)  # resamples behind each 95% interval
 
@@ -140,10 +234,6 @@ class TrainParams(Section):
     weight_decay: float = Field(ge=0)
     precision: Annotated[str, one_of("auto", "bf16-mixed", "16-mixed", "32-true")]
     embedding_dim: int = Field(ge=1, le=8192)
-    temperature: float = Field(gt=0)  # infonce: where the learned one starts
-    margin: float = Field(gt=0)  # triplet: by how much a match must be nearer
-    augment: bool  # crop, flip, colour, loudness
-    spec_augment: bool  # with augment: a band of frequencies and a span of time masked
     loader_workers: int = Field(ge=0, le=1024)  # processes that read batches; 0: the training process itself
 
 
@@ -161,6 +251,9 @@ class Params(Section):
     video: VideoParams
     split: SplitParams
     train: TrainParams
+    augment: AugmentParams
+    encoders: EncodersParams
+    losses: dict[str, dict[str, float]]
     evaluate: EvaluateParams
     engine: EngineParams
     grid: GridParams
@@ -172,6 +265,15 @@ class Params(Section):
                 f"audio.window_seconds {self.audio.window_seconds:g} is longer than "
                 f"data.clip_seconds {self.data.clip_seconds:g}"
             )
+        check_keywords("encoders.audio", "audio", self.audio_encoder, self.encoders.audio)
+        check_keywords("encoders.video", "video", self.video_encoder, self.encoders.video)
+        names = registered("losses")
+        if unknown := sorted(self.losses.keys() - set(names)):
+            raise ValueError(f"losses.{unknown[0]}: unknown loss; known: {', '.join(names)}")
+        for name in names:
+            if name not in self.losses:
+                raise ValueError(f"losses.{name}: missing: every loss must stand there")
+            check_keywords(f"losses.{name}", "losses", name, self.losses[name])
         return self
 
 
@@ -250,7 +352,8 @@ class View:
 
 def load(stage: str, path: str | Path = "params.yaml", root: Path = ROOT) -> Any:
     """The parameters as `stage` may read them (typed as Any: it stands for a Params)."""
-    return View(read(path), stage, tuple(stage_entry(stage, root).get("params", [])))
+    keys = [key.partition(".${")[0] for key in stage_entry(stage, root).get("params", [])]
+    return View(read(path), stage, tuple(keys))
 
 
 def stage_entry(stage: str, root: Path = ROOT) -> dict:

@@ -16,15 +16,15 @@ def grid() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.grid", description=__doc__)
     for name in ("audio-encoder", "video-encoder", "loss"):
         parser.add_argument(f"--{name}", required=True)
-    cell = vars(parser.parse_args())
+    cell = vars(parser.parse_args())  # audio_encoder, video_encoder, loss
     name = "-".join(cell.values())
     params = load("grid")
     data = dataset.load("data", params.audio, params.video)
-    common = {key: getattr(params, key) for key in ("matcher", "pairing", "label", "seed", "task")}
     fingerprint = digest(engine.made_from("grid", params), data.digest, name)
     with tempfile.TemporaryDirectory() as live:
         out = f"grid/checkpoints/{name}"
-        train(Experiment(**cell, **common), params.train, params.audio, data, out, live, fingerprint)
+        sections = params.train, params.audio, params.augment
+        train(Experiment.of(params, **cell), *sections, data, out, live, fingerprint)
     found = evaluation.evaluate(
         checkpoint.load(out), data, params.pairing, params.label, params.evaluate.bootstrap, params.seed
     )

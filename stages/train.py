@@ -10,19 +10,10 @@ from stages import run
 
 def train() -> None:
     params = load("train")
-    experiment = Experiment(
-        task=params.task,
-        audio_encoder=params.audio_encoder,
-        video_encoder=params.video_encoder,
-        loss=params.loss,
-        matcher=params.matcher,
-        pairing=params.pairing,
-        label=params.label,
-        seed=params.seed,
-    )
     data = dataset.load("data", params.audio, params.video)
     fingerprint = digest(engine.made_from("train", params), data.digest)
-    chosen = fit(experiment, params.train, params.audio, data, "checkpoints", "metrics/train", fingerprint)
+    sections = params.train, params.audio, params.augment
+    chosen = fit(Experiment.of(params), *sections, data, "checkpoints", "metrics/train", fingerprint)
     values = ", ".join(
         f"{name.replace('/', ' ')} {value:.3f}" for name, value in chosen.items() if "/" in name
     )

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,16 +17,16 @@ class Infonce(nn.Module):
     """1/2 (mean_i -log softmax_j(cos(a_i, v_j) / t)_i + mean_i -log softmax_j(cos(v_i, a_j) / t)_i).
 
     j runs over i itself and over the rows that are its negatives. t is learned, and starts at
-    `train.temperature`. Source: CPC (arXiv 1807.03748), in both directions as in CLIP (arXiv 2103.00020).
+    the constant. Source: CPC (arXiv 1807.03748), in both directions as in CLIP (arXiv 2103.00020).
     Needs: the whole batch, as large as memory allows; every other row is a negative.
     """
 
     pairs = "batch"
     trains_matcher = False
 
-    def __init__(self, train) -> None:
+    def __init__(self, *, temperature: PositiveFloat) -> None:
         super().__init__()
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(train.temperature)))
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
 
     def forward(self, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
         temperature = self.log_temperature.float().exp().clamp(min=COLDEST)

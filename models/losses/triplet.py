@@ -1,5 +1,6 @@
 """A picture nearer to its own sound than to another, by a margin."""
 
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from models.losses import losses
@@ -10,7 +11,7 @@ from models.matchers.distance import distance
 class Triplet(nn.Module):
     """[d(v, a+) - d(v, a-) + m]+, the mean over triplets.
 
-    d is the Euclidean distance of the L2-normalised embeddings (0 to 2), m is `train.margin`.
+    d is the Euclidean distance of the L2-normalised embeddings (0 to 2), m the margin.
     Source: FaceNet (arXiv 1503.03832, section 3.1), without its square.
     Needs: triplets of a picture, a sound that matches it and one that does not.
     """
@@ -18,9 +19,9 @@ class Triplet(nn.Module):
     pairs = "triplets"
     trains_matcher = False
 
-    def __init__(self, train) -> None:
+    def __init__(self, *, margin: PositiveFloat) -> None:
         super().__init__()
-        self.margin = train.margin
+        self.margin = margin
 
     def forward(self, video: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
         return (distance(video, right) - distance(video, wrong) + self.margin).relu().mean()

@@ -26,17 +26,19 @@ class Matching(lightning.LightningModule):
     embeddings alone), the matcher is fitted beside it, by cross-entropy on embeddings that are cut off from
     the encoders: every loss goes with every matcher, and a score is always the matcher's.
 
-    names: audio_encoder, video_encoder, matcher, loss. audio_shape: (channels, freq, time) of a window;
+    config: audio_encoder, video_encoder, matcher, loss; `encoders` ({"audio": {}, "video": {}}, sizes other
+    than their own) and `constants` (the loss's). audio_shape: (channels, freq, time) of a window;
     video_shape: (frames, height, width, 3). train: the section of the parameters.
     """
 
-    def __init__(self, names: dict[str, str], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
+    def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
         super().__init__()
         self.train_params = train
-        self.audio = audio_encoders.get(names["audio_encoder"])(audio_shape, train.embedding_dim)
-        self.video = video_encoders.get(names["video_encoder"])(video_shape, train.embedding_dim)
-        self.matcher = matchers.get(names["matcher"])(train.embedding_dim)
-        self.loss = losses.get(names["loss"])(train)
+        dim, sizes = train.embedding_dim, config["encoders"]
+        self.audio = audio_encoders.make(config["audio_encoder"], audio_shape, dim, **sizes["audio"])
+        self.video = video_encoders.make(config["video_encoder"], video_shape, dim, **sizes["video"])
+        self.matcher = matchers.make(config["matcher"], dim)
+        self.loss = losses.make(config["loss"], **config["constants"])
         # What validation found: score = scale * logit + offset, see `calibrate`.
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
         self.steps = 1  # of the whole training, for the schedule
@@ -63,13 +65,17 @@ class Matching(lightning.LightningModule):
         a_right, a_wrong, v = right[keep], audio[batch["wrong"][keep]], video[keep]
         if not len(v):  # all clips of this batch belong together: there is nothing to tell apart
             return (audio.sum() + video.sum()) * 0, audio.new_zeros(())
-        a, vv = torch.cat([a_right, a_wrong]), torch.cat([v, v])  # (2P, dim), half of them matching
+        a, vv = torch.cat([a_right, a_wrong]), torch.cat([v, v])  # (2P, dim), the first half matching
         target = torch.cat([a.new_ones(len(v)), a.new_zeros(len(v))])
         logits = self.matcher(*((a, vv) if self.loss.trains_matcher else (a.detach(), vv.detach())))
         if self.loss.pairs == "pairs":
             loss = self.loss(a, vv, target, logits)
         elif self.loss.pairs == "triplets":
             loss = self.loss(v, a_right, a_wrong)
+        elif self.loss.pairs == "quadruples":
+            v_first = torch.cat([video[batch["right"][keep]], video[batch["wrong"][keep]]])
+            second = torch.cat([audio[keep], audio[keep]]), vv
+            loss = self.loss((a, v_first), second, target, logits)
         else:
             loss = self.loss(right, video, batch["same"][batch["right"]])
         if self.loss.trains_matcher:

@@ -8,11 +8,13 @@ import safetensors.torch
 import torch
 from torch.nn import functional as F
 
+from models import checkpoint, evaluation
 from models.audio import encoders as audio_encoders
 from models.losses import losses
 from models.matchers import matchers
 from models.registry import Registry
 from models.tasks import tasks
+from models.training import train
 from models.video import encoders as video_encoders
 from pipeline.errors import UserError
 from tests.models import toy
@@ -112,15 +114,19 @@ def loss_of(loss, audio, video):
         return loss(video, audio, wrong)
     if loss.pairs == "batch":
         return loss(audio, video, torch.eye(n, dtype=torch.bool))
-    assert loss.pairs == "pairs"
     a, v = torch.cat([audio, wrong]), torch.cat([video, video])
     logits = matchers.get("distance")(audio.shape[1])(a, v)
-    return loss(a, v, torch.cat([torch.ones(n), torch.zeros(n)]), logits)
+    target = torch.cat([torch.ones(n), torch.zeros(n)])
+    if loss.pairs == "quadruples":
+        first = torch.cat([video, video.roll(1, 0)])
+        return loss((a, first), (torch.cat([audio, audio]), v), target, logits)
+    assert loss.pairs == "pairs"
+    return loss(a, v, target, logits)
 
 
 @pytest.mark.parametrize("name", losses.names())
 def test_a_right_batch_costs_less_than_a_wrong_one(name):
-    loss = losses.get(name)(toy.settings())
+    loss = losses.make(name, **toy.PARAMS.losses[name])
     assert loss_of(loss, *embeddings(True)) < loss_of(loss, *embeddings(False))
 
 
@@ -132,7 +138,7 @@ def test_loss_and_gradients_are_finite(name, case, dtype):
     if case in ("equal", "opposite"):
         video = audio.clone() if case == "equal" else -audio
     audio, video = audio.to(dtype).requires_grad_(), video.to(dtype).requires_grad_()
-    loss = losses.get(name)(toy.settings())
+    loss = losses.make(name, **toy.PARAMS.losses[name])
     value = loss_of(loss, audio, video)
     value.backward()
     assert value.isfinite()
@@ -141,7 +147,7 @@ def test_loss_and_gradients_are_finite(name, case, dtype):
 
 def test_bce_by_hand():
     logits, target = torch.tensor([2.0, -1.0]), torch.tensor([1.0, 0.0])
-    value = losses.get("bce")(toy.settings())(torch.zeros(2, 3), torch.zeros(2, 3), target, logits)
+    value = losses.make("bce")(torch.zeros(2, 3), torch.zeros(2, 3), target, logits)
     assert value.item() == pytest.approx((math.log(1 + math.exp(-2)) + math.log(1 + math.exp(-1))) / 2)
 
 
@@ -150,7 +156,7 @@ def test_triplet_by_hand():
     video = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     right = torch.tensor([[0.0, 3.0], [2.0, 0.0]])
     wrong = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
-    value = losses.get("triplet")(toy.settings(margin=0.5))(video, right, wrong)
+    value = losses.make("triplet", margin=0.5)(video, right, wrong)
     assert value.item() == pytest.approx((math.sqrt(2) - 0 + 0.5 + 0) / 2, abs=1e-3)
 
 
@@ -158,12 +164,113 @@ def test_infonce_by_hand():
     audio = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
     video = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
     # cosines [[1, .6], [0, .8]], temperature 0.5
-    loss = losses.get("infonce")(toy.settings(temperature=0.5))
+    loss = losses.make("infonce", temperature=0.5)
     rows = math.log(1 + math.exp((0.6 - 1) / 0.5)) + math.log(1 + math.exp((0 - 0.8) / 0.5))
     columns = math.log(1 + math.exp((0 - 1) / 0.5)) + math.log(1 + math.exp((0.6 - 0.8) / 0.5))
     assert loss(audio, video, torch.eye(2, dtype=torch.bool)).item() == pytest.approx((rows + columns) / 4)
     # Two windows of one video are not each other's negatives: nothing is left to tell apart.
     assert loss(audio, video, torch.ones(2, 2, dtype=torch.bool)).item() == pytest.approx(0)
+
+
+def right_angles():
+    """Pairs at 0, 60, 90 and 180 degrees; the first two are matches."""
+    a = torch.tensor([[1.0, 0.0]] * 4)
+    b = torch.tensor([[2.0, 0.0], [0.5, math.sqrt(0.75)], [0.0, 1.0], [-1.0, 0.0]])
+    return a, b, torch.tensor([1.0, 1.0, 0.0, 0.0])
+
+
+def test_contrastive_by_hand():
+    # distances 0, 1, sqrt 2 and 2
+    value = losses.make("contrastive", margin=1.5)(*right_angles(), torch.zeros(4))
+    assert value.item() == pytest.approx((0 + 1 + (1.5 - math.sqrt(2)) ** 2 + 0) / 8, abs=1e-3)
+
+
+def test_cosine_by_hand():
+    a, b, target = right_angles()
+    loss = losses.make("cosine", margin=0.2, bce=0.1)
+    # cosines 1, 1/2, 0 and -1; logits of 0 cost log 2
+    assert loss(a, b, target, torch.zeros(4)).item() == pytest.approx(0.5 / 4 + 0.1 * math.log(2))
+    # as if the second were no match: it is 0.3 too near
+    wrong = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    assert loss(a, b, wrong, torch.zeros(4)).item() == pytest.approx(0.3 / 4 + 0.1 * math.log(2))
+
+
+def test_multi_by_hand():
+    x, y, z = (torch.tensor([v]) for v in ([1.0, 0.0], [0.0, 1.0], [0.6, 0.8]))
+    loss = losses.make("multi", weight=0.03, margin=0.2)
+    logits = torch.tensor([1.0])
+    # Sounds x and z, pictures y and z: cos(a1, a2) 0.6, cos(v1, v2) 0.8, cos(a1, v1) 0, cos(a2, v2) 1.
+    match = loss((x, y), (z, z), torch.ones(1), logits).item()
+    assert match == pytest.approx(math.log(1 + math.exp(-1)) + 0.03 * (0.4 + 0.2 + 1 + 0))
+    other = loss((x, y), (z, z), torch.zeros(1), logits).item()
+    assert other == pytest.approx(math.log(1 + math.exp(1)) + 0.03 * (0.4 + 0.6 + 1 + 0))
+
+
+def log_sigmoid(x):
+    return -math.log(1 + math.exp(-x))
+
+
+def test_siglip_by_hand():
+    audio, video = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    loss = losses.make("siglip", temperature=0.5, bias=-1.0)
+    # cosines [[1, .6], [0, .8]]: logits 2 cos - 1
+    own, others = log_sigmoid(1) + log_sigmoid(0.6), log_sigmoid(-0.2) + log_sigmoid(1)
+    assert loss(audio, video, torch.eye(2, dtype=torch.bool)).item() == pytest.approx(-(own + others) / 2)
+    assert loss(audio, video, torch.ones(2, 2, dtype=torch.bool)).item() == pytest.approx(-own / 2)
+
+
+def three():
+    """Three clips, the first two of one label; cosines of sounds (rows) with pictures (columns)."""
+    audio = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    video = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    same = torch.tensor([[True, True, False], [True, True, False], [False, False, True]])
+    return audio, video, same, [[1, 0.6, 0], [0, 0.8, 1], [1, 0.6, 0]]
+
+
+def test_supcon_by_hand():
+    audio, video, same, cosine = three()
+
+    def one_way(rows, match):
+        costs = []
+        for row, m in zip(rows, match, strict=True):
+            whole = math.log(sum(math.exp(c / 0.5) for c in row))
+            matches = [c / 0.5 - whole for c, is_match in zip(row, m, strict=True) if is_match]
+            costs.append(-sum(matches) / len(matches))
+        return sum(costs) / len(costs)
+
+    columns = list(zip(*cosine, strict=True))
+    wanted = (one_way(cosine, same.tolist()) + one_way(columns, same.T.tolist())) / 2
+    assert losses.make("supcon", temperature=0.5)(audio, video, same).item() == pytest.approx(
+        wanted, abs=1e-4
+    )
+
+
+def test_multi_similarity_by_hand():
+    audio, video, same, cosine = three()
+
+    def one_way(rows, match):
+        costs = []
+        for row, m in zip(rows, match, strict=True):
+            near = sum(math.exp(-2 * (c - 0.5)) for c, is_match in zip(row, m, strict=True) if is_match)
+            far = sum(math.exp(3 * (c - 0.5)) for c, is_match in zip(row, m, strict=True) if not is_match)
+            costs.append(math.log(1 + near) / 2 + math.log(1 + far) / 3)
+        return sum(costs) / len(costs)
+
+    columns = list(zip(*cosine, strict=True))
+    wanted = (one_way(cosine, same.tolist()) + one_way(columns, same.T.tolist())) / 2
+    loss = losses.make("multi_similarity", alpha=2.0, beta=3.0, base=0.5)
+    assert loss(audio, video, same).item() == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize("pairing", ["clip", "category"])
+@pytest.mark.parametrize("name", losses.names())
+def test_every_loss_learns_the_toy(data, tmp_path, name, pairing):
+    experiment = toy.experiment(loss=name, pairing=pairing)
+    settings = toy.settings(epochs=12)
+    train(experiment, settings, toy.AUDIO, toy.NO_AUGMENT, data, tmp_path / "o", tmp_path / "l", "x")
+    model = checkpoint.load(tmp_path / "o")
+    found = evaluation.evaluate(model, data, pairing, "category", 100, 0)
+    assert found.metrics["correspondence"]["auc"] > 0.65
 
 
 # --- matchers -----------------------------------------------------------------------------------------
@@ -201,7 +308,7 @@ def test_every_name_gives_its_class(registry):
 
 def test_an_unknown_name_is_told_with_the_nearest():
     with pytest.raises(
-        UserError, match=r"unknown loss 'triplett': did you mean triplet\? there are bce, infonce"
+        UserError, match=r"unknown loss 'triplett': did you mean triplet\? there are bce, contrastive"
     ):
         losses.get("triplett")
 

@@ -14,7 +14,9 @@ from tests.models import toy
 def model(request, data, tmp_path_factory):
     out = tmp_path_factory.mktemp(request.param)
     experiment = toy.experiment(matcher=request.param)
-    train(experiment, toy.settings(epochs=30), toy.AUDIO, data, out / "out", out / "live", "x")
+    train(
+        experiment, toy.settings(epochs=30), toy.AUDIO, toy.NO_AUGMENT, data, out / "out", out / "live", "x"
+    )
     return checkpoint.load(out / "out")
 
 

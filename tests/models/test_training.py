@@ -18,9 +18,9 @@ from pipeline.errors import UserError
 from tests.models import toy
 
 
-def run(data, out, fingerprint="x", audio=toy.AUDIO, experiment=None, **settings):
-    experiment = experiment or toy.experiment()
-    return train(experiment, toy.settings(**settings), audio, data, out / "out", out / "live", fingerprint)
+def run(data, out, fingerprint="x", audio=toy.AUDIO, experiment=None, change=toy.NO_AUGMENT, **settings):
+    sections = toy.settings(**settings), audio, change
+    return train(experiment or toy.experiment(), *sections, data, out / "out", out / "live", fingerprint)
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +119,7 @@ def test_a_loss_that_is_no_number_is_told(data, tmp_path):
             toy.experiment(loss="bce", matcher="concat"),
             broken,
             toy.AUDIO,
+            toy.NO_AUGMENT,
             data,
             tmp_path / "o",
             tmp_path / "l",
@@ -127,8 +128,8 @@ def test_a_loss_that_is_no_number_is_told(data, tmp_path):
 
 
 def test_worker_processes_change_nothing(data, tmp_path):
-    alone = run(data, tmp_path / "a", epochs=2, augment=True)
-    helped = run(data, tmp_path / "b", epochs=2, augment=True, loader_workers=2)
+    alone = run(data, tmp_path / "a", epochs=2, change=toy.AUGMENT)
+    helped = run(data, tmp_path / "b", epochs=2, change=toy.AUGMENT, loader_workers=2)
     assert alone == helped
     assert same_files(tmp_path / "a", tmp_path / "b", ["out/model.safetensors"])
 

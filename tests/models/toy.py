@@ -1,6 +1,7 @@
 """A tiny data set on disk: a band of the spectrogram and a bar in the picture tell what belongs together."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,11 +11,22 @@ import pyarrow.parquet as pq
 
 from models.training import Experiment
 from pipeline import dataset
-from pipeline.params import TrainParams
+from pipeline.params import ROOT, AugmentParams, TrainParams, read
 
 AUDIO = SimpleNamespace(sample_rate=1000, hop_length=10, window_seconds=0.2, feature="mel")
 VIDEO = SimpleNamespace(window_frames=1)
 KINDS = 8
+PARAMS = read(ROOT / "params.yaml")
+AUGMENT = PARAMS.augment
+NO_AUGMENT = AugmentParams(
+    crop=1.0,
+    flip=False,
+    brightness=[1.0, 1.0],
+    saturation=[1.0, 1.0],
+    loudness=0.0,
+    mask_freq=0.0,
+    mask_time=0.0,
+)
 
 
 def write(folder, counts=(48, 16, 16), frames=3, size=(32, 32), shard_size=16, seed=0, kinds=KINDS):
@@ -68,19 +80,13 @@ def settings(**changes) -> TrainParams:
         "weight_decay": 0.01,
         "precision": "32-true",
     }
-    values |= {
-        "embedding_dim": 16,
-        "temperature": 0.1,
-        "margin": 0.3,
-        "augment": False,
-        "spec_augment": False,
-    }
-    return TrainParams(**values | {"loader_workers": 0} | changes)
+    return TrainParams(**values | {"embedding_dim": 16, "loader_workers": 0} | changes)
 
 
 def experiment(**changes) -> Experiment:
-    names = {"audio_encoder": "cnn", "video_encoder": "frame", "loss": "infonce", "matcher": "distance"}
-    return Experiment(**names | {"pairing": "clip"} | changes)
+    """The default experiment, but for `changes`."""
+    constants = {"constants": PARAMS.losses[changes["loss"]]} if "loss" in changes else {}
+    return replace(Experiment.of(PARAMS), **constants | changes)
 
 
 if __name__ == "__main__":  # trains in a process of its own, so that it can be killed
@@ -90,8 +96,9 @@ if __name__ == "__main__":  # trains in a process of its own, so that it can be 
     try:
         train(
             experiment(),
-            settings(epochs=6, augment=True, spec_augment=True, precision=sys.argv[3]),
+            settings(epochs=6, precision=sys.argv[3]),
             AUDIO,
+            AUGMENT,
             load(where),
             Path(sys.argv[2]) / "out",
             Path(sys.argv[2]) / "live",

@@ -15,6 +15,7 @@ from pipeline.errors import UserError
 from tests.models import toy
 
 N, FREQ, TIME, FRAMES = 7, 4, 41, 5
+DEFAULTS = toy.AUGMENT.model_dump()
 SECONDS = [0.4, 0.3, 0.25, 0.4, 0.4, 0.4, 0.4]
 
 
@@ -132,21 +133,31 @@ def test_reading_is_quick(tmp_path):
 
 def test_augmentation_is_seeded_and_keeps_shapes(folder):
     audio, video = load(folder, frames=2).read(np.arange(5))
+    mel, stft = (augment.Augment(f, **DEFAULTS) for f in ("mel", "stft"))
     for change in (
-        lambda rng: augment.pictures(video, rng),
-        lambda rng: augment.loudness(audio, "mel", rng),
-        lambda rng: augment.loudness(audio, "stft", rng),
-        lambda rng: augment.masks(audio, rng),
+        lambda rng: mel.pictures(video, rng),
+        lambda rng: mel.louder(audio, rng),
+        lambda rng: stft.louder(audio, rng),
+        lambda rng: mel.masked(audio, rng),
     ):
         one, same, other = (change(np.random.default_rng(seed)) for seed in (0, 0, 1))
         assert np.array_equal(one, same) and not np.array_equal(one, other)
         assert one.dtype in (audio.dtype, video.dtype) and np.isfinite(one).all()
-    assert augment.pictures(video, np.random.default_rng(0)).shape == video.shape
-    louder = augment.loudness(audio, "mel", np.random.default_rng(0)).astype(float) - audio
+    assert mel.pictures(video, np.random.default_rng(0)).shape == video.shape
+    louder = mel.louder(audio, np.random.default_rng(0)).astype(float) - audio
     assert (np.abs(louder - louder[:, :1, :1, :1]) < 0.5).all()  # one gain a window, but for float16
 
 
 def test_a_crop_keeps_all_frames_of_a_window_alike():
     picture = np.random.default_rng(0).integers(0, 256, (1, 1, 40, 50, 3)).astype(np.uint8)
-    out = augment.pictures(picture.repeat(3, axis=1), np.random.default_rng(3))
+    change = augment.Augment("mel", **DEFAULTS)
+    out = change.pictures(picture.repeat(3, axis=1), np.random.default_rng(3))
     assert (out == out[:, :1]).all()
+
+
+def test_augmentation_can_be_turned_off(folder):
+    audio, video = load(folder, frames=2).read(np.arange(5))
+    off = DEFAULTS | {"crop": 1.0, "flip": False, "brightness": [1.0, 1.0], "saturation": [1.0, 1.0]}
+    off |= {"loudness": 0.0, "mask_freq": 0.0, "mask_time": 0.0}
+    same = augment.Augment("mel", **off)(audio, video, (0, 1, 2))
+    assert np.array_equal(same[0], audio) and np.array_equal(same[1], video)

@@ -1,0 +1,29 @@
+"""Pairs weighed by how similar they are, and how much more so than others."""
+
+from pydantic import PositiveFloat
+from pytorch_metric_learning.losses import MultiSimilarityLoss
+from torch import Tensor, nn
+
+from models.losses import losses
+from models.losses._across import both_ways
+
+
+@losses.register
+class MultiSimilarity(nn.Module):
+    """mean_i log(1 + sum_P exp(-alpha (s_ij - base))) / alpha + log(1 + sum_N exp(beta (s_ij - base))) / beta.
+
+    s is the cosine; P are the others that match i, N those that do not; sounds against pictures and pictures
+    against sounds, and the mean of both. Source: Wang et al., Multi-Similarity Loss (CVPR 2019, arXiv
+    1904.06627, equation 8), by pytorch-metric-learning, whose constants are 2, 50 and 0.5.
+    Needs: the whole batch; clips of one label (or video) all match each other.
+    """
+
+    pairs = "batch"
+    trains_matcher = False
+
+    def __init__(self, *, alpha: PositiveFloat, beta: PositiveFloat, base: float) -> None:
+        super().__init__()
+        self.loss = MultiSimilarityLoss(alpha=alpha, beta=beta, base=base)
+
+    def forward(self, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
+        return both_ways(self.loss, audio, video, same)

@@ -1,0 +1,28 @@
+"""InfoNCE with as many matches as there are."""
+
+from pydantic import PositiveFloat
+from pytorch_metric_learning.losses import SupConLoss
+from torch import Tensor, nn
+
+from models.losses import losses
+from models.losses._across import both_ways
+
+
+@losses.register
+class Supcon(nn.Module):
+    """mean_i mean_{p in P(i)} -log(exp(cos(a_i, v_p) / t) / sum_j exp(cos(a_i, v_j) / t)), and back.
+
+    P(i) are the others that match i; j runs over all. Source: Supervised Contrastive Learning (arXiv
+    2004.11362, equation 2, L_out), by pytorch-metric-learning, between two modalities.
+    Needs: the whole batch; clips of one label (or video) all match each other.
+    """
+
+    pairs = "batch"
+    trains_matcher = False
+
+    def __init__(self, *, temperature: PositiveFloat) -> None:
+        super().__init__()
+        self.loss = SupConLoss(temperature=temperature)
+
+    def forward(self, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
+        return both_ways(self.loss, audio, video, same)
