@@ -60,4 +60,7 @@ class Registry:
                 hint = f"did you mean {near[0]}? " if near else ""
                 told = f"{self.kind} {name}: unknown size {size!r}: {hint}there are {', '.join(known)}"
                 raise UserError(told)
-        return cls(*args, **sizes)
+        try:
+            return cls(*args, **sizes)
+        except AssertionError as e:  # PyTorch's own word on sizes that do not go together
+            raise UserError(f"{self.kind} {name}: {e}") from None

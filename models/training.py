@@ -67,7 +67,8 @@ class Experiment:
         """As the parameters say, but for `other` (audio_encoder, video_encoder, loss)."""
         names = {f.name for f in fields(cls)} - {"encoders", "constants", *other}
         values = {name: getattr(params, name) for name in names} | other
-        sizes = {"audio": params.encoders.audio, "video": params.encoders.video}
+        kinds = {"audio": params.encoders.audio, "video": params.encoders.video}
+        sizes = {kind: own.get(values[f"{kind}_encoder"], {}) for kind, own in kinds.items()}
         return cls(**values, encoders=sizes, constants=params.losses[values["loss"]])
 
 
@@ -83,9 +84,9 @@ def train(
 ) -> dict[str, Any]:
     """Train, choose the best epoch by validation, and write the model to `out` and its curves to `live`.
 
-    settings, audio, change: the sections `train`, `audio` (of it: feature) and `augment` of the parameters.
-    data: from `pipeline.dataset.load`. fingerprint: what params, data and code this is; an unfinished training
-    with another one is discarded.
+    settings, audio, change: sections of the parameters: `train`, `audio` (of it: feature), `augment`.
+    data: from `pipeline.dataset.load`. fingerprint: what params, data and code this is; an unfinished
+    training with another one is discarded.
     Returns epochs, best_epoch (from 1) and that epoch's train/loss, and val/loss, val/auc, val/accuracy where
     there is validation.
     Raises UserError where there are too few clips, and KeyboardInterrupt, after which the next call goes on.

@@ -4,7 +4,6 @@ Whatever is wrong is told before any work starts: the key, the value, and what i
 """
 
 import ast
-import builtins
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,11 +51,17 @@ def _models_of(hub: str) -> list[str]:
     return [f"torchvision/{name}" for name in torchvision.models.list_models(torchvision.models)]
 
 
-class _Pydantic(dict):
-    """The names in an annotation: Python's and pydantic's."""
-
-    def __missing__(self, name: str) -> Any:
-        return getattr(builtins, name, None) or getattr(pydantic, name)
+# What a keyword of an encoder or a loss may be annotated with.
+TYPES: dict[str, Any] = {
+    "bool": bool,
+    "bool | str": bool | str,
+    "float": float,
+    "str": str,
+    "NonNegativeFloat": pydantic.NonNegativeFloat,
+    "PositiveFloat": pydantic.PositiveFloat,
+    "PositiveInt": pydantic.PositiveInt,
+    "Sequence[PositiveInt]": list[pydantic.PositiveInt],
+}
 
 
 def keywords(kind: str, name: str) -> dict[str, tuple[Any, bool]]:
@@ -72,7 +77,7 @@ def keywords(kind: str, name: str) -> dict[str, tuple[Any, bool]]:
                 if isinstance(f, ast.FunctionDef) and f.name == "__init__":
                     given = zip(f.args.kwonlyargs, f.args.kw_defaults, strict=True)
                     return {
-                        a.arg: (eval(ast.unparse(a.annotation), {}, _Pydantic()), default is None)
+                        a.arg: (TYPES[ast.unparse(a.annotation)], default is None)
                         for a, default in given
                         if a.arg != "name"
                     }
@@ -201,10 +206,10 @@ class AugmentParams(Section):
 
 
 class EncodersParams(Section):
-    """Sizes other than the encoders' own: keywords of the classes in models/audio and models/video."""
+    """Sizes other than the encoders' own, by name: keywords of a class in models/audio or models/video."""
 
-    audio: dict[str, Any]
-    video: dict[str, Any]
+    audio: dict[str, dict[str, Any]]
+    video: dict[str, dict[str, Any]]
 
 
 class EvaluateParams(Section):
@@ -265,8 +270,10 @@ class Params(Section):
                 f"audio.window_seconds {self.audio.window_seconds:g} is longer than "
                 f"data.clip_seconds {self.data.clip_seconds:g}"
             )
-        check_keywords("encoders.audio", "audio", self.audio_encoder, self.encoders.audio)
-        check_keywords("encoders.video", "video", self.video_encoder, self.encoders.video)
+        for kind, own in (("audio", self.encoders.audio), ("video", self.encoders.video)):
+            for name, sizes in own.items():
+                one_of(*registered(kind), hubs=True).func(name)
+                check_keywords(f"encoders.{kind}.{name}", kind, name, sizes)
         names = registered("losses")
         if unknown := sorted(self.losses.keys() - set(names)):
             raise ValueError(f"losses.{unknown[0]}: unknown loss; known: {', '.join(names)}")

@@ -1,49 +1,47 @@
-"""The sound as a picture: 2-D convolutions on the spectrogram."""
+"""The sound as a picture: three blocks of large convolutions (VideoSound-Matching)."""
+
+from collections.abc import Sequence
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from models.audio import encoders
+from models.audio._input import standardised
 
 
 @encoders.register
 class Cnn(nn.Module):
-    """Four stages of 3x3 convolutions, halving freq and time, then mean and maximum over all positions.
+    """Blocks of 5x5 convolution, max-pool 5 stride 3, batch norm, leaky ReLU 0.1; linear on all positions.
 
-    shape: (channels, freq, time) of one input; only channels is built in, so any freq and time may come.
-    Each input is standardised by itself (mean and deviation over freq and time, each channel): loudness and
-    microphone gain, which vary from clip to clip and say nothing of the source, fall out, and it serves all
-    features (decibels, logarithms, real and imaginary parts) without constants of any data.
+    shape: (channels, freq, time) of one input. Source: VideoSound-Matching, whose widths these are.
     """
 
-    def __init__(self, shape: tuple[int, int, int], dim: int, width: int = 32) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        dim: int,
+        *,
+        widths: Sequence[PositiveInt] = (64, 128, 256),
+        kernel: PositiveInt = 5,
+    ) -> None:
         super().__init__()
-        widths = (width, 2 * width, 4 * width, 8 * width)
-        layers: list[nn.Module] = []
-        before = shape[0]
-        for i, after in enumerate(widths):
-            layers += _conv(before, after, stride=2)
-            if i:  # the first is at full resolution, where a second convolution costs most and gives least
-                layers += _conv(after, after, stride=1)
-            before = after
-        self.trunk = nn.Sequential(*layers)
-        self.project = nn.Linear(2 * before, dim)
+        before, freq, time = shape
+        blocks: list[nn.Module] = []
+        for after in widths:
+            blocks += [
+                nn.Conv2d(before, after, kernel, padding="same", bias=False),
+                nn.MaxPool2d(5, stride=3, padding=2),
+                nn.BatchNorm2d(after),
+                nn.LeakyReLU(0.1, inplace=True),
+            ]
+            before, freq, time = after, (freq - 1) // 3 + 1, (time - 1) // 3 + 1
+        self.trunk = nn.Sequential(*blocks)
+        self.project = nn.Linear(before * freq * time, dim)
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """(batch, channels, freq, time) to (batch, 8 width, freq / 16, time / 16), rounded up."""
-        x = x.float()
-        std, mean = torch.std_mean(x, dim=(2, 3), keepdim=True, correction=0)
-        x = (x - mean) / (std + 1e-3)  # silence is constant, and stays near 0
-        return self.trunk(x.contiguous(memory_format=torch.channels_last))
+        """(batch, channels, freq, time) to (batch, widths[-1], freq / 27, time / 27), rounded up."""
+        return self.trunk(standardised(x).contiguous(memory_format=torch.channels_last))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.feature_map(x)  # (B, 8 width, F, T)
-        return self.project(torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1))
-
-
-def _conv(before: int, after: int, stride: int) -> list[nn.Module]:
-    return [
-        nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False),
-        nn.BatchNorm2d(after),
-        nn.ReLU(inplace=True),
-    ]
+        return self.project(self.feature_map(x).flatten(1))

@@ -10,11 +10,11 @@ from models.losses._across import both_ways
 
 @losses.register
 class MultiSimilarity(nn.Module):
-    """mean_i log(1 + sum_P exp(-alpha (s_ij - base))) / alpha + log(1 + sum_N exp(beta (s_ij - base))) / beta.
+    """mean_i log(1 + sum_P exp(-alpha (s - base))) / alpha + log(1 + sum_N exp(beta (s - base))) / beta.
 
-    s is the cosine; P are the others that match i, N those that do not; sounds against pictures and pictures
-    against sounds, and the mean of both. Source: Wang et al., Multi-Similarity Loss (CVPR 2019, arXiv
-    1904.06627, equation 8), by pytorch-metric-learning, whose constants are 2, 50 and 0.5.
+    s is the cosine of i and another; P are those that match i, N those that do not. Sounds against pictures,
+    pictures against sounds, and the mean of both. Source: Wang et al., Multi-Similarity Loss (CVPR 2019,
+    arXiv 1904.06627, equation 8), by pytorch-metric-learning, whose constants are 2, 50 and 0.5.
     Needs: the whole batch; clips of one label (or video) all match each other.
     """
 

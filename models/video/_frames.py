@@ -1,29 +1,77 @@
-"""What the video encoders share: a 2-D CNN on single frames."""
+"""What the video encoders share: a 2-D network on single frames."""
 
 import timm
 import torch
 from torch import Tensor, nn
 
+from models.hub import Trunk, load
+
 # ImageNet's, which published weights expect.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class FrameCnn(nn.Module):
-    """ResNet-18 up to its third stage on each frame (the fourth, 512 wide, costs more than it gives here)."""
+class Normalise(nn.Module):
+    """(batch, ..., 3) uint8 to (batch, 3, ...) float, as published weights expect it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.trunk = timm.create_model("resnet18", pretrained=False, features_only=True, out_indices=(3,))
-        self.channels = self.trunk.feature_info.channels()[-1]
-        # uint8 to float: (x / 255 - mean) / std, as one multiplication and one addition
+        # (x / 255 - mean) / std, as one multiplication and one addition
         scale = 1 / (255 * torch.tensor(STD))
         self.register_buffer("scale", scale, persistent=False)
         self.register_buffer("shift", -torch.tensor(MEAN) / torch.tensor(STD), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        return (x * self.scale + self.shift).movedim(-1, 1)  # NHWC seen as NCHW is channels-last already
+
+
+class FrameCnn(nn.Module):
+    """ResNet-18 up to its third stage on each frame (the fourth, 512 wide, costs more than it gives here).
+
+    pretrained, frozen: as of models.hub.Trunk; the weights are those of timm/resnet18.
+    """
+
+    def __init__(self, pretrained: bool | str = False, frozen: bool = False) -> None:
+        super().__init__()
+        self.frozen = frozen
+        self.trunk = timm.create_model("resnet18", pretrained=False, features_only=True, out_indices=(3,))
+        self.channels = self.trunk.feature_info.channels()[-1]
+        load(self.trunk, "timm/resnet18", pretrained)
+        if frozen:
+            self.requires_grad_(False)
+        self.normalise = Normalise()
+
+    def train(self, mode: bool = True) -> "FrameCnn":
+        return super().train(mode and not self.frozen)
+
+    def forward(self, x: Tensor) -> Tensor:
         """(batch, height, width, 3) uint8 to (batch, channels, height / 16, width / 16), rounded up."""
-        x = x * self.scale + self.shift
-        return self.trunk(x.permute(0, 3, 1, 2))[-1]  # NHWC seen as NCHW is channels-last already
+        return self.trunk(self.normalise(x))[-1]
+
+
+class FrameTrunk(nn.Module):
+    """One vector for each frame: (batch, frames, height, width, 3) uint8 to (batch, frames, features).
+
+    trunk: empty for `FrameCnn`, mean and maximum over positions; else `timm/<name>` or `torchvision/<name>`.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int, int], trunk: str, pretrained: bool | str, frozen: bool
+    ) -> None:
+        super().__init__()
+        if trunk:
+            self.net: nn.Module = nn.Sequential(Normalise(), Trunk(trunk, 3, shape[1:3], pretrained, frozen))
+            self.features = self.net[1].features
+        else:
+            self.net = FrameCnn(pretrained, frozen)
+            self.features = 2 * self.net.channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.net(x.flatten(0, 1))
+        return (pooled(y) if y.ndim == 4 else y).unflatten(0, x.shape[:2])
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        """(batch, frames, height, width, 3) to (batch, channels, height / 16, width / 16), their mean."""
+        return self.net(x.flatten(0, 1)).unflatten(0, x.shape[:2]).mean(1)
 
 
 def pooled(x: Tensor) -> Tensor:

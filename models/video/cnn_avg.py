@@ -1,28 +1,36 @@
-"""Several frames: a 2-D CNN on each, averaged over time."""
+"""Several frames: a 2-D CNN on each, averaged over time (VideoSound-Matching)."""
 
 from torch import Tensor, nn
 
 from models.video import encoders
-from models.video._frames import FrameCnn, pooled
+from models.video._frames import FrameTrunk
 
 
 @encoders.register
 class CnnAvg(nn.Module):
-    """ResNet-18 up to its third stage on every frame, linear, mean over time, linear.
+    """A 2-D CNN on every frame, linear, mean over time, linear.
 
-    shape: (frames, height, width, 3) of one input; none is built in, so any size may come.
+    shape: (frames, height, width, 3) of one input; none is built in, so any size may come. trunk, pretrained,
+    frozen: as of models.video._frames.FrameTrunk. Source: VideoSound-Matching.
     """
 
-    def __init__(self, shape: tuple[int, int, int, int], dim: int) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int, int],
+        dim: int,
+        *,
+        trunk: str = "",
+        pretrained: bool | str = False,
+        frozen: bool = False,
+    ) -> None:
         super().__init__()
-        self.cnn = FrameCnn()
-        self.frame = nn.Linear(2 * self.cnn.channels, dim)
+        self.frames = FrameTrunk(shape, trunk, pretrained, frozen)
+        self.frame = nn.Linear(self.frames.features, dim)
         self.project = nn.Linear(dim, dim)
 
     def feature_map(self, x: Tensor) -> Tensor:
         """(batch, frames, height, width, 3) to (batch, channels, height / 16, width / 16), their mean."""
-        return self.cnn(x.flatten(0, 1)).unflatten(0, x.shape[:2]).mean(1)
+        return self.frames.feature_map(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.frame(pooled(self.cnn(x.flatten(0, 1))))  # (B N, dim)
-        return self.project(y.relu().unflatten(0, x.shape[:2]).mean(1))
+        return self.project(self.frame(self.frames(x)).relu().mean(1))

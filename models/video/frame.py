@@ -13,9 +13,16 @@ class Frame(nn.Module):
     shape: (frames, height, width, 3) of one input; none is built in, so any size may come.
     """
 
-    def __init__(self, shape: tuple[int, int, int, int], dim: int) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int, int],
+        dim: int,
+        *,
+        pretrained: bool | str = False,
+        frozen: bool = False,
+    ) -> None:
         super().__init__()
-        self.cnn = FrameCnn()
+        self.cnn = FrameCnn(pretrained, frozen)
         self.project = nn.Linear(2 * self.cnn.channels, dim)
 
     def feature_map(self, x: Tensor) -> Tensor:

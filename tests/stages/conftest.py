@@ -24,7 +24,9 @@ def made(tmp_path_factory) -> Project:
         (whole / folder).mkdir()
     for stage in STAGES:
         alone, outs = sandbox(whole, stage, tmp_path_factory.mktemp(stage) / "project")
-        arguments = ("--audio-encoder=cnn", "--video-encoder=frame", "--loss=bce") if stage == "grid" else ()
+        arguments = (
+            ("--audio-encoder=cnn_small", "--video-encoder=frame", "--loss=bce") if stage == "grid" else ()
+        )
         (whole / "said" / stage).write_text(alone.run(stage, *arguments, trace=whole / "trace" / stage))
         for out in outs:
             (whole / out).parent.mkdir(parents=True, exist_ok=True)

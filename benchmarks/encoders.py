@@ -1,0 +1,88 @@
+"""What each encoder costs: `python -m benchmarks.encoders` writes the table of docs/encoders.md.
+
+Parameters, multiplications and additions of one input, and milliseconds for a training step (forward and
+backward) of a batch on this machine, for the inputs and sizes of params.yaml.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks import project
+from models.audio import encoders as audio_encoders
+from models.video import encoders as video_encoders
+from pipeline import spectrogram
+from pipeline.params import read
+
+RESULT, PAGE = Path("benchmarks/results/encoders.json"), Path("docs/encoders.md")
+MARK = "<!-- python -m benchmarks.encoders -->"
+BATCH, FRAMES, REPEATS = 8, 8, 3
+HUBS = {"audio": ["timm/resnet18"], "video": ["timm/resnet18", "torchvision/vgg16"]}
+
+
+def measure(name: str, registry, sizes: dict, x: torch.Tensor, dim: int) -> dict:
+    torch.manual_seed(0)
+    model = registry.make(name, tuple(x.shape[1:]), dim, **sizes)
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        model.eval()(x[:1])
+    model.train()
+    seconds = []
+    for _ in range(1 + REPEATS):
+        began = time.perf_counter()
+        model(x).sum().backward()
+        seconds.append(time.perf_counter() - began)
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "multiply_adds": counted.get_total_flops() // 2,
+        "ms_batch": round(1000 * min(seconds[1:]), 1),
+    }
+
+
+def table(found: dict, params) -> str:
+    a, v = params.audio, params.video
+    lines = [
+        MARK,
+        "",
+        f"For sound of {a.window_seconds:g} s ({a.feature}), and for {FRAMES} frames of {v.height} × {v.width}, of"
+        f" which `frame`, `avenet`, `timm/` and `torchvision/` take the middle one; a training step of a batch of"
+        f" {BATCH}, single precision, {found['threads']} threads.",
+        "",
+        "| | parameters | multiply-adds for one input | ms for a training step |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for kind in ("audio", "video"):
+        for name, row in found[kind].items():
+            lines.append(
+                f"| {kind} `{name}` | {row['parameters'] / 1e6:.2f} M | {row['multiply_adds'] / 1e6:,.0f} M "
+                f"| {row['ms_batch']:,.0f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    params = read()
+    step = spectrogram.SpectrogramStep(params.audio, params.audio.window_seconds)
+    sound = torch.randn(BATCH, *step.shape)
+    pictures = torch.randint(
+        0, 256, (BATCH, FRAMES, params.video.height, params.video.width, 3), dtype=torch.uint8
+    )
+    found: dict = {"threads": torch.get_num_threads(), "batch": BATCH, "machine": project.machine()}
+    dim = params.train.embedding_dim
+    for kind, registry, x in (("audio", audio_encoders, sound), ("video", video_encoders, pictures)):
+        sizes = getattr(params.encoders, kind)
+        found[kind] = {
+            name: measure(name, registry, sizes.get(name, {}), x, dim)
+            for name in (*registry.names(), *HUBS[kind])
+        }
+    RESULT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
+    made = table(found, params)
+    PAGE.write_text(text[: text.index(MARK)] + made, encoding="utf-8")
+    print(made)
+
+
+if __name__ == "__main__":
+    main()

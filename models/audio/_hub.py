@@ -1,0 +1,31 @@
+"""Any image network of timm or torchvision, on the spectrogram as a picture."""
+
+from torch import Tensor, nn
+
+from models.audio import encoders
+from models.audio._input import standardised
+from models.hub import Trunk
+
+
+@encoders.register
+class Hub(nn.Module):
+    """`timm/<name>` or `torchvision/<name>`, its first convolution made for so many channels; linear.
+
+    shape: (channels, freq, time) of one input. pretrained, frozen: as of models.hub.Trunk.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        dim: int,
+        *,
+        name: str,
+        pretrained: bool | str = False,
+        frozen: bool = False,
+    ) -> None:
+        super().__init__()
+        self.trunk = Trunk(name, shape[0], shape[1:], pretrained, frozen)
+        self.project = nn.Linear(self.trunk.features, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.project(self.trunk(standardised(x)))

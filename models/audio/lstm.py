@@ -1,0 +1,33 @@
+"""The sound as a sequence, read by an LSTM (VideoSound-Matching)."""
+
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from models.audio import encoders
+from models.audio._input import steps
+from models.sequence import Lstm as Sequence
+
+
+@encoders.register
+class Lstm(nn.Module):
+    """Linear to `inner`, bidirectional LSTM of `layers` and `hidden`, linear over all steps.
+
+    shape: (channels, freq, time) of one input; a step is a column of the spectrogram. Source:
+    VideoSound-Matching, whose sizes these are.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        dim: int,
+        *,
+        inner: PositiveInt = 200,
+        hidden: PositiveInt = 200,
+        layers: PositiveInt = 3,
+    ) -> None:
+        super().__init__()
+        channels, freq, time = shape
+        self.sequence = Sequence(time, channels * freq, dim, inner, hidden, layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.sequence(steps(x))

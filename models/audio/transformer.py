@@ -1,0 +1,35 @@
+"""The sound as a sequence, read by a transformer (VideoSound-Matching)."""
+
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor, nn
+
+from models.audio import encoders
+from models.audio._input import steps
+from models.sequence import Transformer as Sequence
+
+
+@encoders.register
+class Transformer(nn.Module):
+    """Linear to `inner`, sinusoidal positions, `layers` with `heads`, linear over all steps.
+
+    shape: (channels, freq, time) of one input; a step is a column of the spectrogram. Source:
+    VideoSound-Matching, whose sizes these are.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        dim: int,
+        *,
+        inner: PositiveInt = 128,
+        layers: PositiveInt = 2,
+        heads: PositiveInt = 2,
+        forward: PositiveInt = 256,
+        dropout: NonNegativeFloat = 0.5,
+    ) -> None:
+        super().__init__()
+        channels, freq, time = shape
+        self.sequence = Sequence(time, channels * freq, dim, inner, layers, heads, forward, dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.sequence(steps(x))

@@ -1,0 +1,172 @@
+"""Networks that timm and torchvision have, by name, as trunks: a picture to a vector."""
+
+import contextlib
+from pathlib import Path
+
+import safetensors.torch
+import timm
+import torch
+import torchvision
+from timm.models import adapt_input_conv
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.errors import UserError
+
+SIDE = 224  # what most published weights were trained at
+
+
+class Trunk(nn.Module):
+    """`timm/<name>` or `torchvision/<name>` without its classifier.
+
+    (batch, channels, height, width) to (batch, features).
+
+    channels, size: of what will come. The first convolution is made for so many channels; published weights
+    for three are summed for one, and spread evenly for others (timm.models.adapt_input_conv). Networks that
+    take one size only, or that a small picture is too small for, get it scaled to theirs.
+    pretrained: True fetches the published weights, a path reads them from disk (safetensors, or PyTorch's,
+    which is not unpickled). frozen: it is not trained, and its batch norms stay as they are.
+    Raises UserError where the weights cannot be had.
+    """
+
+    def __init__(
+        self, name: str, channels: int, size: tuple[int, int], pretrained: bool | str, frozen: bool
+    ) -> None:
+        super().__init__()
+        self.name, self.frozen = name, frozen
+        self.net, self.side = (
+            _timm(name, channels) if name.startswith("timm/") else _torchvision(name, channels)
+        )
+        load(self.net, name, pretrained, channels)
+        if frozen:
+            self.requires_grad_(False)
+        self.resize = False
+        try:
+            self.features = self._count(channels, size)
+        except (AssertionError, RuntimeError, ValueError):
+            self.resize = True
+            self.features = self._count(channels, size)
+
+    @torch.no_grad()
+    def _count(self, channels: int, size: tuple[int, int]) -> int:
+        training = self.training
+        out = self.eval()(torch.zeros(1, channels, *size))
+        self.train(training)
+        if out.ndim != 2 or not out.shape[1]:
+            raise RuntimeError(f"{self.name} gives {tuple(out.shape)}, not one vector for each picture")
+        return out.shape[1]
+
+    def train(self, mode: bool = True) -> "Trunk":
+        return super().train(mode and not self.frozen)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.resize:
+            x = F.interpolate(x, self.side, mode="bilinear", align_corners=False)
+        return self.net(x)
+
+
+def load(net: nn.Module, name: str, pretrained: bool | str, channels: int = 3) -> None:
+    """Give `net`, the network `name` or its first part, the weights that `pretrained` says, if any."""
+    if pretrained:
+        state = _fetched(name, net) if pretrained is True else _read(pretrained)
+        _fill(net, state, channels, name if pretrained is True else str(pretrained))
+
+
+def _timm(name: str, channels: int) -> tuple[nn.Module, tuple[int, int]]:
+    net = timm.create_model(name.partition("/")[2], pretrained=False, in_chans=channels, num_classes=0)
+    return net, tuple(net.pretrained_cfg.get("input_size", (3, SIDE, SIDE))[1:])
+
+
+def _torchvision(name: str, channels: int) -> tuple[nn.Module, tuple[int, int]]:
+    own_heads = name.endswith(("googlenet", "inception_v3"))
+    options = {"aux_logits": False, "init_weights": False} if own_heads else {}
+    net = torchvision.models.get_model(name.partition("/")[2], weights=None, **options)
+    if channels != 3:
+        where, first = _first(net)
+        _put(net, where, _widened(first, channels))
+    # The classifier is the last linear layer, or in networks without one the last convolution.
+    for kind in (nn.Linear, nn.Conv2d):
+        if found := [n for n, m in net.named_modules() if isinstance(m, kind)]:
+            _put(net, found[-1], nn.Identity())
+            break
+    return net, (299, 299) if name.endswith("inception_v3") else (SIDE, SIDE)
+
+
+def _first(net: nn.Module) -> tuple[str, nn.Conv2d]:
+    return next((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d))
+
+
+def _put(net: nn.Module, where: str, part: nn.Module) -> None:
+    parent, _, child = where.rpartition(".")
+    setattr(net.get_submodule(parent), child, part)
+
+
+def _widened(conv: nn.Conv2d, channels: int) -> nn.Conv2d:
+    new = nn.Conv2d(
+        channels,
+        conv.out_channels,
+        conv.kernel_size,
+        conv.stride,
+        conv.padding,
+        conv.dilation,
+        bias=conv.bias is not None,
+    )
+    with torch.no_grad():
+        new.weight.copy_(adapt_input_conv(channels, conv.weight.detach()))
+        if conv.bias is not None:
+            new.bias.copy_(conv.bias)
+    return new
+
+
+def _fetched(name: str, net: nn.Module) -> dict[str, Tensor]:
+    """Published weights, over the network or from the libraries' own caches."""
+    hub, _, model = name.partition("/")
+    try:
+        if hub == "timm":
+            return timm.create_model(model, pretrained=True).state_dict()
+        weights = torchvision.models.get_model_weights(model).DEFAULT
+        return weights.get_state_dict(check_hash=True)
+    except Exception as e:  # every library has its own errors for a network that is not there
+        raise UserError(
+            f"{name}: its published weights cannot be fetched ({type(e).__name__}): where no network is,"
+            f" bring the file {_file(hub, model, net)} and say where it is: pretrained: PATH"
+        ) from None
+
+
+def _file(hub: str, model: str, net: nn.Module) -> str:
+    """Where the published weights of a model are, as one would look for them."""
+    if hub == "timm":
+        about = net.pretrained_cfg
+        return (
+            f"model.safetensors of {about['hf_hub_id']}" if about.get("hf_hub_id") else str(about.get("url"))
+        )
+    return torchvision.models.get_model_weights(model).DEFAULT.url
+
+
+def _read(path: str) -> dict[str, Tensor]:
+    try:
+        if Path(path).suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file: pretrained names the weights to begin with") from None
+    except Exception as e:  # pickle, zip, safetensors: each has its own
+        raise UserError(f"{path}: not a file of weights ({' '.join(str(e).split())[:120]})") from None
+
+
+def _fill(net: nn.Module, state: dict[str, Tensor], channels: int, source: str) -> None:
+    """Load `state`, which may hold a classifier too, and a first convolution for three channels."""
+    where, first = _first(net)
+    key = f"{where}.weight"
+    if key in state and state[key].shape[1] != first.weight.shape[1]:
+        with contextlib.suppress(NotImplementedError):
+            state = state | {key: adapt_input_conv(channels, state[key])}
+    own = net.state_dict()
+    fits = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
+    missing = [k for k in own if k not in fits and not k.endswith("num_batches_tracked")]
+    if missing:
+        raise UserError(
+            f"{source}: not weights of this network: {len(missing)} of {len(own)} are missing or of another"
+            f" shape, such as {missing[0]}"
+        )
+    net.load_state_dict(fits, strict=False)

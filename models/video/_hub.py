@@ -1,0 +1,32 @@
+"""Any image network of timm or torchvision, on the middle frame."""
+
+from torch import Tensor, nn
+
+from models.hub import Trunk
+from models.video import encoders
+from models.video._frames import Normalise
+
+
+@encoders.register
+class Hub(nn.Module):
+    """`timm/<name>` or `torchvision/<name>` on the middle frame, linear.
+
+    shape: (frames, height, width, 3) of one input. pretrained, frozen: as of models.hub.Trunk.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int, int],
+        dim: int,
+        *,
+        name: str,
+        pretrained: bool | str = False,
+        frozen: bool = False,
+    ) -> None:
+        super().__init__()
+        self.normalise = Normalise()
+        self.trunk = Trunk(name, 3, shape[1:3], pretrained, frozen)
+        self.project = nn.Linear(self.trunk.features, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.project(self.trunk(self.normalise(x[:, x.shape[1] // 2])))

@@ -1,0 +1,30 @@
+"""One picture: AVE-Net's tower on the middle frame."""
+
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from models.avenet import Head, Tower
+from models.video import encoders
+from models.video._frames import Normalise
+
+
+@encoders.register
+class AveNet(nn.Module):
+    """Four blocks of two 3x3 convolutions, max-pool over all positions, linear, ReLU, linear.
+
+    shape: (frames, height, width, 3) of one input; any size may come. Source: Objects that Sound (arXiv 1712.06651),
+    which has width 64, and whose vectors of length 1 are made of 128 numbers.
+    """
+
+    def __init__(self, shape: tuple[int, int, int, int], dim: int, *, width: PositiveInt = 64) -> None:
+        super().__init__()
+        self.tower = Tower(3, width)
+        self.normalise = Normalise()
+        self.head = Head(self.tower.channels, dim)
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        """To (batch, 8 width, height / 16, width / 16), rounded up."""
+        return self.tower(self.normalise(x[:, x.shape[1] // 2]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.feature_map(x))

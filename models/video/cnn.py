@@ -1,0 +1,61 @@
+"""Several frames as one block: 3-D convolutions (VideoSound-Matching)."""
+
+from collections.abc import Sequence
+
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor, nn
+
+from models.video import encoders
+from models.video._frames import Normalise
+
+
+@encoders.register
+class Cnn(nn.Module):
+    """Blocks of 3-D convolution, max-pool, batch norm, leaky ReLU 0.2, dropout 0.2; two linear layers.
+
+    shape: (frames, height, width, 3) of one input. The first half of the blocks pools space alone, by `pool`;
+    the second half time as well, by 2. `factored` makes each convolution one in space and one in time
+    (R(2+1)D, arXiv 1711.11248), which costs a fraction. Source: VideoSound-Matching, whose widths these are.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int, int],
+        dim: int,
+        *,
+        widths: Sequence[PositiveInt] = (64, 128, 256, 48),
+        kernel: PositiveInt = 5,
+        factored: bool = False,
+        pool: PositiveInt = 3,
+        dropout: NonNegativeFloat = 0.2,
+    ) -> None:
+        super().__init__()
+        before, size = 3, list(shape[:3])
+        blocks: list[nn.Module] = []
+        for i, after in enumerate(widths):
+            strides = (1, pool, pool) if i < len(widths) // 2 else (2, pool, pool)
+            blocks += [
+                *_convolution(before, after, kernel, factored),
+                nn.MaxPool3d(strides, ceil_mode=True),
+                nn.BatchNorm3d(after),
+                nn.LeakyReLU(0.2, inplace=True),
+                nn.Dropout3d(dropout),
+            ]
+            before, size = after, [-(-n // s) for n, s in zip(size, strides, strict=True)]
+        self.trunk = nn.Sequential(*blocks)
+        self.project = nn.Sequential(
+            nn.Linear(before * size[0] * size[1] * size[2], dim), nn.LeakyReLU(0.2), nn.Linear(dim, dim)
+        )
+        self.normalise = Normalise()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.project(self.trunk(self.normalise(x)).flatten(1))
+
+
+def _convolution(before: int, after: int, kernel: int, factored: bool) -> list[nn.Module]:
+    if not factored:
+        return [nn.Conv3d(before, after, kernel, padding="same", bias=False)]
+    return [
+        nn.Conv3d(before, after, (1, kernel, kernel), padding="same", bias=False),
+        nn.Conv3d(after, after, (kernel, 1, 1), padding="same", bias=False),
+    ]
