@@ -46,8 +46,8 @@ def table(found: dict, params) -> str:
     lines = [
         MARK,
         "",
-        f"For sound of {a.window_seconds:g} s ({a.feature}), and for {FRAMES} frames of {v.height} × {v.width}, of"
-        f" which `frame`, `avenet`, `timm/` and `torchvision/` take the middle one; a training step of a batch of"
+        f"For sound of {a.window_seconds:g} s ({a.feature}), and for {FRAMES} frames of {v.height} × {v.width}:"
+        " `frame`, `avenet`, `timm/` and `torchvision/` take the middle one. A training step of a batch of"
         f" {BATCH}, single precision, {found['threads']} threads.",
         "",
         "| | parameters | multiply-adds for one input | ms for a training step |",

@@ -1,6 +1,7 @@
 """Which sound goes with which picture: one sampler for every loss.
 
-A batch is B clips, and a window at a random place of each: its sound, and the frames around its middle. All
+A batch is B clips, and a window of each, at one random place for all: its sound, and the frames around its
+middle. Were each at a place of its own, sound and picture of a match would agree on it and others not. All
 pairs are made inside the batch: `right[i]` is the sound that matches picture i, `wrong[i]` one that does
 not. Both are permutations, so that each sound is once right and once wrong, and each picture too: no
 property of a sound or a picture alone (its offset, loudness, class) can tell a match from a mismatch. This
@@ -29,7 +30,7 @@ class Batch:
     """B clips, their windows, and their pairs."""
 
     clip: np.ndarray  # (B,) numbers in the data set
-    at: np.ndarray  # (B,) float, 0 to 1: where the window lies
+    at: np.ndarray  # (B,) float, 0 to 1: where the window lies, the same place in all
     right: np.ndarray  # (B,) place in the batch of a sound that matches picture i
     wrong: np.ndarray  # (B,) place of one that does not; NONE where the batch has too few
     same: np.ndarray  # (B, B) bool: may not count as each other's negatives
@@ -102,7 +103,7 @@ class Sampler:
         rng = np.random.default_rng((self.seed, self.epoch))
         order = self.clips[self._spread(rng)]
         for number, clip in enumerate(np.array_split(order, self.batches)):
-            at = rng.random(len(clip))
+            at = np.full(len(clip), rng.random())
             same = self.relation.same(clip[:, None], clip)
             wrong = assignment(same, rng)
             wrong[same[np.arange(len(clip)), wrong]] = NONE

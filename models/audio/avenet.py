@@ -12,8 +12,8 @@ from models.avenet import Head, Tower
 class AveNet(nn.Module):
     """Four blocks of two 3x3 convolutions, max-pool over all positions, linear, ReLU, linear.
 
-    shape: (channels, freq, time) of one input; any size may come. Source: Objects that Sound (arXiv 1712.06651),
-    which has width 64, and whose vectors of length 1 are made of 128 numbers.
+    shape: (channels, freq, time) of one input; any size may come. Source: Objects that Sound
+    (arXiv 1712.06651), which has width 64, and whose vectors of length 1 are made of 128 numbers.
     """
 
     def __init__(self, shape: tuple[int, int, int], dim: int, *, width: PositiveInt = 64) -> None:

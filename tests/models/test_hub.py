@@ -81,6 +81,7 @@ def test_without_a_network_the_file_is_named(name, monkeypatch, tmp_path):
     for variable in ("HF_HOME", "TORCH_HOME"):
         monkeypatch.setenv(variable, str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)  # between its tries
     with pytest.raises(UserError) as e:
         audio_encoders.make(name, (1, 64, 64), 8, pretrained=True)
     file = "resnet18-f37072fd.pth" if name.startswith("torchvision") else "model.safetensors"

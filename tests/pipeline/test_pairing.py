@@ -1,9 +1,13 @@
 """Pairs: right ones match, wrong ones do not, and nothing but the match tells them apart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import cross_val_score
+from sklearn.tree import DecisionTreeClassifier
 
 from pipeline.errors import UserError
 from pipeline.pairing import NONE, Relation, Sampler, assignment, balanced, cross, relation
@@ -50,6 +54,36 @@ def test_promises_hold_for_any_groups(groups, batch_size, seed):
         if most <= len(b.clip) / 2:
             assert keep.all()  # each sound is once right and once wrong: halves
         assert np.array_equal(b.same, groups[b.clip][:, None] == groups[b.clip])
+
+
+class Apart(Sampler):
+    """As it should not be: each clip's window at a place of its own."""
+
+    def __iter__(self):
+        rng = np.random.default_rng((self.seed, self.epoch))
+        for batch in super().__iter__():
+            yield replace(batch, at=rng.random(len(batch.clip)))
+
+
+def told_by_places(kind) -> float:
+    """How often a decision tree tells matches by where sound and picture were cut, and nothing else."""
+    groups = np.array([f"g{i}" for i in range(64)])
+    sampler = kind(np.arange(64), Relation(groups), 16, 0)
+    places, match = [], []
+    for epoch in range(8):
+        sampler.set_epoch(epoch)
+        for b in sampler:
+            for other, right in ((b.right, True), (b.wrong, False)):
+                places.append(np.stack([b.at[other], b.at, b.at[other] - b.at], axis=1))
+                match.append(np.full(len(b.clip), right))
+    tree = DecisionTreeClassifier(max_depth=6, random_state=0)
+    return cross_val_score(tree, np.concatenate(places), np.concatenate(match), cv=5).mean()
+
+
+def test_places_tell_nothing_of_a_match():
+    """The paper's guard against shortcuts (arXiv 1712.06651, section 2)."""
+    assert told_by_places(Sampler) == pytest.approx(0.5, abs=0.05)
+    assert told_by_places(Apart) > 0.9  # the test can fail
 
 
 def test_large_groups_are_spread_over_the_batches():
