@@ -46,9 +46,9 @@ def table(found: dict, params) -> str:
     lines = [
         MARK,
         "",
-        f"For sound of {a.window_seconds:g} s ({a.feature}), and for {FRAMES} frames of {v.height} × {v.width}:"
-        " `frame`, `avenet`, `timm/` and `torchvision/` take the middle one. A training step of a batch of"
-        f" {BATCH}, single precision, {found['threads']} threads.",
+        f"Sound of {a.window_seconds:g} s ({a.feature}), and {FRAMES} frames of {v.height} × {v.width}, of"
+        " which `frame`, `avenet`, `timm/` and `torchvision/` take the middle one. A training step of a batch"
+        f" of {BATCH}, single precision, {found['threads']} threads.",
         "",
         "| | parameters | multiply-adds for one input | ms for a training step |",
         "| --- | ---: | ---: | ---: |",

@@ -272,7 +272,10 @@ class Params(Section):
             )
         for kind, own in (("audio", self.encoders.audio), ("video", self.encoders.video)):
             for name, sizes in own.items():
-                one_of(*registered(kind), hubs=True).func(name)
+                try:
+                    one_of(*registered(kind), hubs=True).func(name)
+                except ValueError as e:
+                    raise ValueError(f"encoders.{kind}.{name}: {e}") from None
                 check_keywords(f"encoders.{kind}.{name}", kind, name, sizes)
         names = registered("losses")
         if unknown := sorted(self.losses.keys() - set(names)):
