@@ -4,14 +4,14 @@ from torch import Tensor, nn
 
 from models.audio import encoders
 from models.audio._input import standardised
-from models.hub import Trunk
+from models.parts.hub import Trunk
 
 
 @encoders.register
 class Hub(nn.Module):
     """`timm/<name>` or `torchvision/<name>`, its first convolution made for so many channels; linear.
 
-    shape: (channels, freq, time) of one input. pretrained, frozen: as of models.hub.Trunk.
+    shape: (channels, freq, time) of one input. pretrained, frozen: as of models.parts.hub.Trunk.
     """
 
     def __init__(

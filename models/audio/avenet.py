@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from models.audio import encoders
 from models.audio._input import standardised
-from models.avenet import Head, Tower
+from models.parts.avenet import Head, Tower
 
 
 @encoders.register

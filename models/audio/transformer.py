@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from models.audio import encoders
 from models.audio._input import steps
-from models.sequence import Transformer as Sequence
+from models.parts.sequence import Transformer as Sequence
 
 
 @encoders.register

@@ -4,7 +4,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from models.hub import Trunk, load
+from models.parts.hub import Trunk, load
 
 # ImageNet's, which published weights expect.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -27,7 +27,7 @@ class Normalise(nn.Module):
 class FrameCnn(nn.Module):
     """ResNet-18 up to its third stage on each frame (the fourth, 512 wide, costs more than it gives here).
 
-    pretrained, frozen: as of models.hub.Trunk; the weights are those of timm/resnet18.
+    pretrained, frozen: as of models.parts.hub.Trunk; the weights are those of timm/resnet18.
     """
 
     def __init__(self, pretrained: bool | str = False, frozen: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from models.hub import Trunk
+from models.parts.hub import Trunk
 from models.video import encoders
 from models.video._frames import Normalise
 
@@ -11,7 +11,7 @@ from models.video._frames import Normalise
 class Hub(nn.Module):
     """`timm/<name>` or `torchvision/<name>` on the middle frame, linear.
 
-    shape: (frames, height, width, 3) of one input. pretrained, frozen: as of models.hub.Trunk.
+    shape: (frames, height, width, 3) of one input. pretrained, frozen: as of models.parts.hub.Trunk.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from models.avenet import Head, Tower
+from models.parts.avenet import Head, Tower
 from models.video import encoders
 from models.video._frames import Normalise
 

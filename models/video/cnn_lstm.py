@@ -3,7 +3,7 @@
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from models.sequence import Lstm
+from models.parts.sequence import Lstm
 from models.video import encoders
 from models.video._frames import FrameTrunk
 

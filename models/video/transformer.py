@@ -3,7 +3,7 @@
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from models.sequence import Transformer as Sequence
+from models.parts.sequence import Transformer as Sequence
 from models.video import encoders
 from models.video._frames import FrameTrunk
 

@@ -7,7 +7,7 @@ import torch
 import torchvision
 
 from models.audio import encoders as audio_encoders
-from models.hub import Trunk
+from models.parts.hub import Trunk
 from models.video import encoders as video_encoders
 from pipeline.errors import UserError
 

@@ -1,0 +1,1 @@
+"""What encoders of both modalities are made of."""
