@@ -272,3 +272,5 @@ def _scratch(folder: Path) -> Iterator[str]:
         yield str(path.resolve())
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        for part in folder.glob(".*.tmp"):  # of workers that were stopped while they wrote
+            part.unlink(missing_ok=True)

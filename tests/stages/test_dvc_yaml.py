@@ -26,7 +26,9 @@ def test_a_stage_needs_nothing_that_is_not_listed(made, stage):
 # The report shows all that are listed, without asking for each.
 @pytest.mark.parametrize("stage", [s for s in STAGES if s != "report"])
 def test_every_listed_parameter_is_read(made, damaged, stage):
-    assert set(entry(stage)["params"]) == asked(made, stage, "key") | asked(damaged, stage, "key")
+    # Of what belongs to one model by name (`losses.${item.loss}`) a stage asks for the whole.
+    listed = {key.partition(".${")[0] for key in entry(stage)["params"]}
+    assert listed == asked(made, stage, "key") | asked(damaged, stage, "key")
 
 
 @pytest.mark.parametrize("stage", STAGES)
