@@ -111,10 +111,14 @@ class Model:
         """Embeddings (n, dim) twice to logits (n,): higher is likelier, above 0 is a match."""
         return self._run(self.module.score, audio, video, batch=65_536)
 
+    def maps(self, audio: np.ndarray | Tensor, video: np.ndarray | Tensor) -> np.ndarray:
+        """Embeddings (n, dim) and (n, places * dim) to where the sound is: probabilities (n, places)."""
+        return self._run(lambda a, v: self.module.matcher.map(a, v).sigmoid(), audio, video)
+
     def scores(self, audio: np.ndarray, video: np.ndarray) -> np.ndarray:
         """Embeddings (m, dim) and (n, dim) to the logits of all pairs, (m, n)."""
         audio, video = np.asarray(audio), np.asarray(video)
-        rows = [self.score(np.broadcast_to(a, video.shape).copy(), video) for a in audio]
+        rows = [self.score(np.tile(a, (len(video), 1)), video) for a in audio]
         return np.stack(rows) if rows else np.empty((0, len(video)), np.float32)
 
     @torch.inference_mode()

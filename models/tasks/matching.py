@@ -14,6 +14,7 @@ from models.losses import losses
 from models.matchers import matchers
 from models.tasks import tasks
 from models.video import encoders as video_encoders
+from pipeline.errors import UserError
 
 WARM_UP = 0.1  # part of all steps over which the learning rate rises
 
@@ -39,6 +40,12 @@ class Matching(lightning.LightningModule):
         self.video = video_encoders.make(config["video_encoder"], video_shape, dim, **sizes["video"])
         self.matcher = matchers.make(config["matcher"], dim)
         self.loss = losses.make(config["loss"], **config["constants"])
+        self.places = getattr(self.video, "places", False)
+        if self.places and not (getattr(self.matcher, "places", False) and self.loss.name == "bce"):
+            raise UserError(
+                f"video_encoder: {config['video_encoder']} has a vector for each place of the picture: use it with"
+                " matcher: localize and loss: bce"
+            )
         # What validation found: score = scale * logit + offset, see `calibrate`.
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
         self.steps = 1  # of the whole training, for the schedule
@@ -51,8 +58,12 @@ class Matching(lightning.LightningModule):
         return F.normalize(self.audio(x).float(), dim=1)
 
     def embed_video(self, x: Tensor) -> Tensor:
-        """(batch, frames, height, width, 3) uint8 to (batch, dim), each of length 1."""
-        return F.normalize(self.video(x).float(), dim=1)
+        """(batch, frames, height, width, 3) uint8 to (batch, dim), each of length 1.
+
+        Of an encoder with a vector for each place: (batch, places * dim), as they are.
+        """
+        video = self.video(x).float()
+        return video if self.places else F.normalize(video, dim=1)
 
     def score(self, audio: Tensor, video: Tensor) -> Tensor:
         """(batch, dim) twice to calibrated logits (batch,): above 0 is more likely a match than not."""
