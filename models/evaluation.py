@@ -6,27 +6,33 @@ from typing import Any
 import numpy as np
 
 from models.checkpoint import Model
-from pipeline import pairing, retrieval, scores
+from pipeline import localization, pairing, retrieval, scores
 from pipeline.dataset import Dataset
 
 SHOWN = 6  # queries in each direction of the galleries
 NEAREST = 5
+MAPS = 8  # clips on which it is shown where the sound is
 
 
 @dataclass
 class Evaluation:
     """metrics: as in metrics/evaluate.json. roc: rows {"fpr", "tpr"}. galleries: direction -> queries with
-    their nearest, as pipeline.report shows them."""
+    their nearest, as pipeline.report shows them. maps: {"clip_id", "map", "box", "silent_box"} of a few
+    clips, where the model can say where the sound is and the clip table knows it."""
 
     metrics: dict[str, Any]
     roc: list[dict]
     galleries: dict[str, list[dict]]
+    maps: list[dict]
 
 
-def evaluate(model: Model, data: Dataset, pairs: str, label: str, bootstrap: int, seed: int) -> Evaluation:
+def evaluate(
+    model: Model, data: Dataset, pairs: str, label: str, bootstrap: int, seed: int, boxes: dict | None = None
+) -> Evaluation:
     """Correspondence on balanced pairs, and retrieval in four directions, on the test split's middle windows.
 
-    pairs, label: `pairing` and `label` of the parameters. The score's threshold was set on validation.
+    pairs, label: `pairing` and `label` of the parameters. The score's threshold was set on validation. boxes:
+    of pipeline.localization, for models that can say where the sound is.
     """
     test = data.of("test")
     labels = data.kinds(label)
@@ -43,9 +49,26 @@ def evaluate(model: Model, data: Dataset, pairs: str, label: str, bootstrap: int
             embeddings, [labels[i] for i in test], group.tolist(), bootstrap, seed, matcher
         ),
     }
-    return Evaluation(
-        metrics, scores.roc(score, match), _galleries(data, test, labels, embeddings, matcher, seed)
-    )
+    maps: list[dict] = []
+    if boxes and model.module.places:
+        metrics["localization"], maps = _localized(model, data, test, audio, video, boxes, bootstrap, seed)
+    galleries = _galleries(data, test, labels, embeddings, matcher, seed)
+    return Evaluation(metrics, scores.roc(score, match), galleries, maps)
+
+
+def _localized(model, data: Dataset, test, audio, video, boxes: dict, bootstrap: int, seed: int) -> tuple:
+    """Localization of the clips whose box is known, and the maps of a few, two in view first."""
+    rows = [i for i, clip in enumerate(test) if data.clip_id[clip] in boxes]
+    if not rows:
+        return None, []
+    maps = model.maps(audio[rows], video[rows]).reshape(-1, *model.module.video.map)
+    ids = [data.clip_id[test[i]] for i in rows]
+    found = [boxes[i] for i in ids]
+    shown = sorted(range(len(rows)), key=lambda i: found[i][1] is None)[:MAPS]
+    return localization.evaluate(maps, found, bootstrap, seed), [
+        {"clip_id": ids[i], "map": maps[i].round(3).tolist(), "box": found[i][0], "silent_box": found[i][1]}
+        for i in shown
+    ]
 
 
 def _galleries(data: Dataset, test: np.ndarray, labels: list, embeddings: dict, matcher, seed: int) -> dict:

@@ -29,6 +29,19 @@ def jpeg(image: np.ndarray, side: int = 152, quality: int = 72) -> str:
     return data_uri("image/jpeg", content.tobytes())
 
 
+def heat(image: np.ndarray, values: np.ndarray, side: int = 224) -> str:
+    """A map (h, w) in 0..1, its own least to largest value, laid over an RGB picture (H, W, 3) uint8."""
+    from matplotlib import colormaps
+
+    low, high = float(values.min()), float(values.max())
+    level = (np.asarray(values, np.float32) - low) / max(high - low, 1e-9)
+    level = cv2.resize(level, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
+    colour = colormaps["inferno"](level[..., 0])[..., :3] * 255
+    grey = image.mean(2, keepdims=True)
+    mixed = grey + 0.7 * level * (colour - grey)
+    return jpeg(mixed.round().clip(0, 255).astype(np.uint8), side, 80)
+
+
 def spectrogram(values: np.ndarray, height: int = 160, width: int = 400) -> str:
     """A spectrogram (F, T), any scale, low frequencies first, as a JPEG with them at the bottom."""
     from matplotlib import colormaps  # slow to import, and only needed here

@@ -26,6 +26,8 @@ def gather(params: dict[str, Any]) -> ReportData:
     splits = read_table(Path("data/splits.parquet")).to_pylist()
     galleries = _json("metrics/galleries.json")
     wanted = {c for rows in galleries.values() for row in rows for c in _ids(row)}
+    maps = _json("metrics/maps.json")
+    seen = _values("frames", where["frames"], {m["clip_id"] for m in maps})
     images, sounds = _values("frames", where["frames"], wanted), _values("wav", where["wav"], wanted)
     return ReportData(
         params=params,
@@ -37,6 +39,7 @@ def gather(params: dict[str, Any]) -> ReportData:
         spectrograms=_spectrograms(labels, where["spectrogram"], params["audio"]["feature"]),
         clips={c: _clip(labels[c], images.get(c), sounds.get(c)) for c in wanted},
         galleries=galleries,
+        maps=[m | {"image": _middle(seen[m["clip_id"]])} for m in maps],
     )
 
 
@@ -63,9 +66,16 @@ def _ids(row: dict) -> list[str]:
     return [row["query"], *(result["clip_id"] for result in row["results"])]
 
 
+def _middle(frames: np.ndarray) -> np.ndarray:
+    return np.array(frames[len(frames) // 2])
+
+
 def _clip(labels: list[str], image: np.ndarray | None, wav: dict | None) -> dict[str, Any]:
-    middle = None if image is None else np.array(image[len(image) // 2])
-    return {"labels": labels, "image": middle, "wav": wav and wav["audio"]["bytes"]}
+    return {
+        "labels": labels,
+        "image": None if image is None else _middle(image),
+        "wav": wav and wav["audio"]["bytes"],
+    }
 
 
 def _spectrograms(

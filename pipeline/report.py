@@ -60,7 +60,8 @@ class ReportData:
     accounts: in order {"stage", "total", "ok", "reasons": {status: clips}}. spectrograms: label -> (F, T).
     clips: clip_id -> {"labels": list, "image": (H, W, 3) uint8 or None, "wav": bytes or None}; only
     those that a gallery shows are put on the page. galleries: direction -> [{"query": clip_id, "results":
-    [{"clip_id", "score", "relevant": bool or None}]}], nearest first.
+    [{"clip_id", "score", "relevant": bool or None}]}], nearest first. maps: as in metrics/maps.json, each
+    with its "image".
     """
 
     params: dict = field(default_factory=dict)
@@ -72,6 +73,7 @@ class ReportData:
     spectrograms: dict[str, np.ndarray] = field(default_factory=dict)
     clips: dict[str, dict] = field(default_factory=dict)
     galleries: dict[str, list[dict]] = field(default_factory=dict)
+    maps: list[dict] = field(default_factory=list)
 
 
 def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
@@ -107,6 +109,7 @@ def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
         sounds={c["key"]: c["sound"] for c in clips.values() if c["sound"]},
         aspect=next((c["aspect"] for c in clips.values() if c["aspect"]), 1.0),
         galleries=_galleries(data, clips),
+        places=_places(data),
         params=_flat(data.params),
     )
     path = Path(path)
@@ -402,6 +405,29 @@ def _galleries(data: ReportData, clips: dict[str, dict]) -> list[dict]:
                 }
             )
     return result
+
+
+def _places(data: ReportData) -> dict | None:
+    """Where the sound is: numbers of both parts, and pictures with their maps and boxes (in %)."""
+    parts = _get(data.metrics, "localization") or {}
+    rows = []
+    for key, text in (("two_in_view", "two instruments in view"), ("all", "all clips")):
+        part = parts.get(key)
+        if part:
+            ways = [("the model", part), ("the centre of the frame", part.get("centre"))]
+            ways += [("the silent instrument", part.get("silent"))]
+            for name, way in ways:
+                if way:
+                    told = {k: (f"{way[k]:.3f}", way["ci"][k]) for k in ("pointing", "iou")}
+                    rows.append({"clips": text, "n": part["n"], "name": name, **told})
+    shown = []
+    for m in data.maps:
+        kinds = (("box", "sounds"), ("silent_box", "silent"))
+        frames = [(kind, [round(100 * x, 1) for x in m[name]]) for name, kind in kinds if m.get(name)]
+        shown.append(
+            {"image": embed.heat(m["image"], np.array(m["map"])), "boxes": frames, "id": m["clip_id"]}
+        )
+    return {"rows": rows, "shown": shown} if rows or shown else None
 
 
 def _flat(tree: dict, prefix: str = "") -> list[tuple[str, str]]:

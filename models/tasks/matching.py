@@ -43,8 +43,8 @@ class Matching(lightning.LightningModule):
         self.places = getattr(self.video, "places", False)
         if self.places and not (getattr(self.matcher, "places", False) and self.loss.name == "bce"):
             raise UserError(
-                f"video_encoder: {config['video_encoder']} has a vector for each place of the picture: use it with"
-                " matcher: localize and loss: bce"
+                f"video_encoder: {config['video_encoder']} has a vector for each place of the picture: use it"
+                " with matcher: localize and loss: bce"
             )
         # What validation found: score = scale * logit + offset, see `calibrate`.
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))

@@ -3,7 +3,7 @@
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from models.avenet import Tower
+from models.parts.avenet import Tower
 from models.video import encoders
 from models.video._frames import Normalise
 
@@ -12,8 +12,8 @@ from models.video._frames import Normalise
 class AvolNet(nn.Module):
     """AVE-Net's tower on the middle frame, then two 1x1 convolutions: `dim` numbers for each place.
 
-    shape: (frames, height, width, 3) of one input; any size may come. Its output is (batch, places * dim), not
-    of length 1, row by row of the map. Use it with `matcher: localize` and `loss: bce`. Source: Objects that
+    shape: (frames, height, width, 3) of one input. Its output is (batch, places * dim), not of length 1, row
+    by row of the map. Use it with `matcher: localize` and `loss: bce`. Source: Objects that
     Sound (arXiv 1712.06651, section 5), which has width 64.
     """
 
@@ -22,6 +22,7 @@ class AvolNet(nn.Module):
     def __init__(self, shape: tuple[int, int, int, int], dim: int, *, width: PositiveInt = 64) -> None:
         super().__init__()
         self.tower = Tower(3, width)
+        self.map = -(-shape[1] // 16), -(-shape[2] // 16)  # height and width of its map
         self.normalise = Normalise()
         self.head = nn.Sequential(nn.Conv2d(self.tower.channels, dim, 1), nn.ReLU(), nn.Conv2d(dim, dim, 1))
 

@@ -27,9 +27,9 @@ KINDS = ("no_audio", "still", "short", "duet", "no_video", "truncated")  # what 
 EXTRA = pa.schema(
     [
         pa.field("kind", pa.string()),  # whole, or one of KINDS
-        pa.field(
-            "box", pa.list_(pa.float64())
-        ),  # of the instrument that sounds: left, top, right, bottom in 0..1
+        pa.field("aspect", pa.float64()),  # of the picture, width to height
+        # Of the instrument that sounds: left, top, right, bottom in 0..1.
+        pa.field("box", pa.list_(pa.float64())),
         pa.field("second_box", pa.list_(pa.float64())),  # of the second one that sounds, in a duet
         pa.field("silent_box", pa.list_(pa.float64())),  # of one that is seen but not heard
     ]
@@ -63,6 +63,7 @@ def clips(data) -> pa.Table:
                 "video": f"ensemble://{clip_id}",
                 "labels": [p.name for p in plan.sounding],
                 "kind": plan.kind,
+                "aspect": picture.WIDTH / picture.HEIGHT,
                 "box": boxes[0] if boxes else None,
                 "second_box": boxes[1] if len(boxes) > 1 else None,
                 "silent_box": list(plan.silent[0].box) if boxes and plan.silent else None,

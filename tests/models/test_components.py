@@ -53,7 +53,9 @@ def test_encoder_takes_any_size_and_batch_1(kind, name):
         with torch.no_grad():
             for n in (1, 3):
                 out = model(batch(kind, n, shape))
-                assert out.shape == (n, DIM)
+                # One vector, or one for each place of the map.
+                places = math.prod(model.map) if getattr(model, "places", False) else 1
+                assert out.shape == (n, places * DIM)
                 assert out.isfinite().all()
                 assert torch.equal(out, model(batch(kind, n, shape)))
 
