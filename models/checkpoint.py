@@ -25,7 +25,10 @@ def build(config: dict) -> torch.nn.Module:
     train = SimpleNamespace(**config["train"])
     shapes = tuple(config["audio_shape"]), tuple(config["video_shape"])
     module = tasks.get(config["task"])(config, *shapes, train)
-    return module.to(memory_format=torch.channels_last)
+    for weights in module.parameters():  # convolutions of pictures; Module.to fails over those of videos
+        if weights.ndim == 4:
+            weights.data = weights.data.contiguous(memory_format=torch.channels_last)
+    return module
 
 
 def save(folder: str | Path, module: torch.nn.Module, config: dict) -> None:
@@ -78,6 +81,14 @@ def load(folder: str | Path) -> "Model":
     return Model(module, config)
 
 
+def made_from(folder: str | Path) -> str | None:
+    """The fingerprint of what the model in `folder` was made from; None where there is none."""
+    try:
+        return json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 class Model:
     """A trained model to ask: arrays in, arrays out, in batches, in single precision.
 
@@ -98,14 +109,19 @@ class Model:
     def embed(
         self, data: Dataset, clips: np.ndarray, at: float | np.ndarray = MIDDLE
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Sound and picture of windows of a data set: (n, dim) twice. `at`: one place for all, or (n,)."""
+        """Sound and picture of windows of a data set: (n, dim) twice; siamese: one modality's twice.
+
+        `at`: one place for all, or (n,).
+        """
         places = np.broadcast_to(at, len(clips))
-        audio, video = [], []
+        found = []
         for i in range(0, len(clips), BATCH):
-            a, v = data.read(clips[i : i + BATCH], places[i : i + BATCH])
-            audio.append(self.embed_audio(a))
-            video.append(self.embed_video(v))
-        return np.concatenate(audio), np.concatenate(video)
+            with torch.inference_mode():
+                windows = data.read(clips[i : i + BATCH], places[i : i + BATCH])
+                sides = self.module.sides(*(torch.as_tensor(x).to(self.device) for x in windows))
+            found.append([x.float().cpu().numpy() for x in sides])
+        audio, video = (np.concatenate(x) for x in zip(*found, strict=True))
+        return audio, video
 
     def score(self, audio: np.ndarray | Tensor, video: np.ndarray | Tensor) -> np.ndarray:
         """Embeddings (n, dim) twice to logits (n,): higher is likelier, above 0 is a match."""

@@ -37,22 +37,24 @@ def evaluate(
     test = data.of("test")
     labels = data.kinds(label)
     audio, video = model.embed(data, test)
-    sound, picture, match = pairing.balanced(test, pairing.relation(pairs, data.group, labels), seed)
+    related = pairing.relation(pairs, data.group, labels, model.config["modality"] != "both")
+    sound, picture, match = pairing.balanced(test, related, seed)
     score = model.score(audio[sound], video[picture])
     group = data.group[test]
     ends = np.stack([group[sound], group[picture]], axis=1)
     embeddings = {"audio": audio, "video": video}
     matcher = None if model.module.matcher.by_distance else model.scores
+    directions = retrieval.directions(model.config["modality"])
     metrics = {
         "correspondence": scores.correspondence(score, match, 0.0, ends, bootstrap, seed),
         "retrieval": retrieval.evaluate(
-            embeddings, [labels[i] for i in test], group.tolist(), bootstrap, seed, matcher
+            embeddings, [labels[i] for i in test], group.tolist(), bootstrap, seed, matcher, directions
         ),
     }
     maps: list[dict] = []
     if boxes and model.module.places:
         metrics["localization"], maps = _localized(model, data, test, audio, video, boxes, bootstrap, seed)
-    galleries = _galleries(data, test, labels, embeddings, matcher, seed)
+    galleries = _galleries(data, test, labels, embeddings, matcher, seed, directions)
     return Evaluation(metrics, scores.roc(score, match), galleries, maps)
 
 
@@ -71,7 +73,9 @@ def _localized(model, data: Dataset, test, audio, video, boxes: dict, bootstrap:
     ]
 
 
-def _galleries(data: Dataset, test: np.ndarray, labels: list, embeddings: dict, matcher, seed: int) -> dict:
+def _galleries(
+    data: Dataset, test: np.ndarray, labels: list, embeddings: dict, matcher, seed: int, directions
+) -> dict:
     """A few queries of as many kinds as there are, the same ones in every direction."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(test))
@@ -91,7 +95,8 @@ def _galleries(data: Dataset, test: np.ndarray, labels: list, embeddings: dict, 
         return {"clip_id": ids[row], "score": round(score, 4), "relevant": relevant}
 
     galleries = {}
-    for direction, (source, target) in retrieval.DIRECTIONS.items():
+    for direction in directions:
+        source, target = retrieval.DIRECTIONS[direction]
         near = retrieval.nearest(embeddings, direction, rows, NEAREST, matcher)
         galleries[direction] = [
             {"query": ids[q], "results": [found(q, r, s, source != target) for r, s in results]}

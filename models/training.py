@@ -51,6 +51,7 @@ class Experiment:
     encoders: {"audio": {}, "video": {}}, sizes other than the encoders' own. constants: the loss's.
     """
 
+    modality: str
     audio_encoder: str
     video_encoder: str
     loss: str
@@ -72,11 +73,17 @@ class Experiment:
         return cls(**values, encoders=sizes, constants=params.losses[values["loss"]])
 
 
+def inputs(params: Any) -> dict[str, Any]:
+    """How files become what a model is given: the parameters of the stages that make features of them."""
+    sections = {"audio": params.audio.model_dump(), "video": params.video.model_dump()}
+    return sections | {"clip_seconds": params.data.clip_seconds}
+
+
 def train(
     experiment: Experiment,
     settings: Any,
-    audio: Any,
     change: Any,
+    inputs: dict[str, Any],
     data: Dataset,
     out: str | Path,
     live: str | Path,
@@ -84,9 +91,9 @@ def train(
 ) -> dict[str, Any]:
     """Train, choose the best epoch by validation, and write the model to `out` and its curves to `live`.
 
-    settings, audio, change: sections of the parameters: `train`, `audio` (of it: feature), `augment`.
-    data: from `pipeline.dataset.load`. fingerprint: what params, data and code this is; an unfinished
-    training with another one is discarded.
+    settings, change: sections of the parameters: `train`, `augment`. inputs: of the function `inputs`. data:
+    from `pipeline.dataset.load`. fingerprint: what params, data and code this is; an unfinished training with
+    another one is discarded.
     Returns epochs, best_epoch (from 1) and that epoch's train/loss, and val/loss, val/auc, val/accuracy where
     there is validation.
     Raises UserError where there are too few clips, and KeyboardInterrupt, after which the next call goes on.
@@ -94,7 +101,7 @@ def train(
     out, live = Path(out), Path(live)
     related = _relation(experiment, data)
     clips = {split: _enough(data, related)[split] for split in ("train", "val")}
-    config = _config(experiment, settings, audio, data)
+    config = _config(experiment, settings, inputs, data)
     out.mkdir(parents=True, exist_ok=True)
     last = out / LAST
     resumed = _resumable(last, fingerprint)
@@ -102,9 +109,12 @@ def train(
 
     torch.manual_seed(experiment.seed)
     module = checkpoint.build(config)
-    sampler = pairing.Sampler(clips["train"], related, settings.batch_size, experiment.seed)
+    sampler = pairing.Sampler(
+        clips["train"], related, settings.batch_size, experiment.seed, settings.balanced
+    )
     strengths = {name: getattr(change, name) for name in AugmentParams.model_fields}
-    loaders = [_loader(data, sampler, settings.loader_workers, augment.Augment(audio.feature, **strengths))]
+    augmentation = augment.Augment(inputs["audio"]["feature"], **strengths)
+    loaders = [_loader(data, sampler, settings.loader_workers, augmentation)]
     module.steps = settings.epochs * len(sampler)
     if len(clips["val"]):
         val = pairing.Sampler(clips["val"], related, settings.batch_size, experiment.seed)
@@ -135,7 +145,7 @@ def train(
             trainer.fit(module, *loaders, ckpt_path=last if resumed else None, weights_only=True)
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
-    return _finish(module, record, data, clips["val"], config, out)
+    return _finish(module, record, data, clips["val"], config | {"fingerprint": fingerprint}, out)
 
 
 def _finish(
@@ -148,13 +158,14 @@ def _finish(
         module.calibrate(audio, video, module.val_pairs)
     chosen = record.history[record.best["epoch"]]
     summary = {"epochs": len(record.history), "best_epoch": record.best["epoch"] + 1, **chosen}
-    checkpoint.save(out, module, config | {"chosen": summary})
+    checkpoint.save(out, module, config | {"chosen": summary, "history": record.history})
     (out / LAST).unlink(missing_ok=True)
     return summary
 
 
 def _relation(experiment: Experiment, data: Dataset) -> pairing.Relation:
-    return pairing.relation(experiment.pairing, data.group, data.kinds(experiment.label))
+    kinds = data.kinds(experiment.label)
+    return pairing.relation(experiment.pairing, data.group, kinds, experiment.modality != "both")
 
 
 def _enough(data: Dataset, related: pairing.Relation) -> dict[str, np.ndarray]:
@@ -164,6 +175,7 @@ def _enough(data: Dataset, related: pairing.Relation) -> dict[str, np.ndarray]:
         if not _differ(clips[split], related):
             counts = ", ".join(f"{len(c)} to {_PURPOSE[s]}" for s, c in clips.items())
             what = "labels, each in clips of another video," if related.by_label else "videos"
+            what += " and 2 clips of one label" if related.siamese else ""
             raise UserError(
                 f"too few clips: {counts}; at least 2 {what} are needed to train and 2 to test: "
                 "add clips, or change split.val and split.test"
@@ -177,16 +189,16 @@ _PURPOSE = {"train": "train", "val": "choose (val)", "test": "test"}
 
 
 def _differ(clips: np.ndarray, related: pairing.Relation) -> bool:
-    """Whether there is a pair that does not match."""
+    """Whether there is a pair that does not match; siamese: and one that does."""
+    if related.siamese and not any(related.match(clip, clips).any() for clip in clips):
+        return False
     return any(not related.same(clip, clips).all() for clip in clips)
 
 
-def _config(experiment: Experiment, settings: Any, audio: Any, data: Dataset) -> dict[str, Any]:
+def _config(experiment: Experiment, settings: Any, inputs: dict, data: Dataset) -> dict[str, Any]:
     return asdict(experiment) | {
         "train": {name: getattr(settings, name) for name in TrainParams.model_fields},
-        "feature": audio.feature,
-        "sample_rate": data.sample_rate,
-        "hop_length": data.hop_length,
+        "inputs": inputs,
         "audio_shape": list(data.audio_shape),
         "video_shape": list(data.video_shape),
         "labels": sorted({name for names in data.labels for name in names}),

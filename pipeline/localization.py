@@ -1,8 +1,8 @@
 """Where in the picture is the sound: how well maps find the box of what sounds.
 
 - `pointing`: the share of clips whose map is largest inside the box of what sounds.
-- `iou`: intersection over union of that box with the region in which the map is more than half of the way
-  from its least to its largest value; the mean over clips.
+- `iou`: intersection over union of that box with the region in which the map is largest, which is as large
+  as the mean of all boxes; the mean over clips.
 - Baselines, the same for both: `centre` points at the middle of the frame, with a box of the mean size of all
   boxes; `silent` points at the instrument that is seen but not heard, with its box.
 - `two_in_view` is over the clips in which there is such a silent one, `all` over all clips with a box.
@@ -51,7 +51,8 @@ def evaluate(maps: np.ndarray, found: list[tuple[Box, Box | None]], bootstrap: i
     """What stands at the top of this module. maps: (n, h, w); found: n pairs of boxes, as `boxes` gives them.
 
     Returns {"all": part, "two_in_view": part}, a part {"pointing", "iou", "n", "ci": {name: [low, high]},
-    "centre": {"pointing", "iou", "ci"}} and in `two_in_view` "silent" too; None where there is no such clip.
+    "centre": {"pointing", "iou", "n", "ci"}} and in `two_in_view` "silent" too; None where there is no such
+    clip.
     """
     two = np.array([silent is not None for _, silent in found], bool)
     return {
@@ -67,8 +68,9 @@ def _part(maps: np.ndarray, found: list, bootstrap: int, seed: int, silent: bool
     size = np.mean(truth[:, 2:] - truth[:, :2], axis=0)
     middle = np.concatenate([0.5 - size / 2, 0.5 + size / 2])
     points = np.array([peak(m) for m in maps])
+    area = float(np.mean((truth[:, 2:] - truth[:, :2]).prod(1)))
     ways = {
-        "": (points, [region(m) for m in maps]),
+        "": (points, [region(m, area) for m in maps]),
         "centre": (np.full((len(found), 2), 0.5), [mask(middle)] * len(found)),
     }
     if silent:
@@ -81,9 +83,9 @@ def _part(maps: np.ndarray, found: list, bootstrap: int, seed: int, silent: bool
             "pointing": ((where >= truth[:, :2]) & (where <= truth[:, 2:])).all(1).astype(float),
             "iou": np.array([overlap(r, mask(b)) for r, b in zip(regions, truth, strict=True)]),
         }
-        told: dict = {key: number(value.mean()) for key, value in values.items()}
+        told: dict = {key: number(value.mean()) for key, value in values.items()} | {"n": len(found)}
         told["ci"] = {k: interval([d @ v / d.sum(1) for d in drawn]) for k, v in values.items()}
-        part |= {name: told} if name else told | {"n": len(found)}
+        part |= {name: told} if name else told
     return part
 
 
@@ -93,10 +95,12 @@ def peak(values: np.ndarray) -> tuple[float, float]:
     return (x + 0.5) / values.shape[1], (y + 0.5) / values.shape[0]
 
 
-def region(values: np.ndarray) -> np.ndarray:
-    """(FINE, FINE) bool: where a map (h, w) is above the middle of its least and its largest value."""
+def region(values: np.ndarray, area: float) -> np.ndarray:
+    """(FINE, FINE) bool: where a map (h, w) is largest, that part (0 to 1) of all places."""
     fine = cv2.resize(values.astype(np.float32), (FINE, FINE), interpolation=cv2.INTER_LINEAR)
-    return fine > (values.min() + values.max()) / 2
+    chosen = np.zeros(fine.size, bool)
+    chosen[np.argsort(-fine, axis=None, kind="stable")[: round(area * fine.size)]] = True
+    return chosen.reshape(fine.shape)
 
 
 def mask(box: np.ndarray | Box) -> np.ndarray:

@@ -10,6 +10,9 @@ is AVE-Net's guard against shortcuts (arXiv 1712.06651, section 2: negatives are
 - `clip`: the matching sound is the window's own; clips of other groups (videos, people) do not match.
 - `category`: matching clips share a label; clips that share none do not match.
 
+Both sides may be of one modality (siamese: sound with sound, picture with picture); no clip is then its
+own match.
+
 Epoch e of a sampler with seed s is always the same, whoever asks and however many workers read it.
 """
 
@@ -31,7 +34,7 @@ class Batch:
 
     clip: np.ndarray  # (B,) numbers in the data set
     at: np.ndarray  # (B,) float, 0 to 1: where the window lies, the same place in all
-    right: np.ndarray  # (B,) place in the batch of a sound that matches picture i
+    right: np.ndarray  # (B,) place in the batch of a sound that matches picture i; or NONE
     wrong: np.ndarray  # (B,) place of one that does not; NONE where the batch has too few
     same: np.ndarray  # (B, B) bool: may not count as each other's negatives
     seed: tuple[int, ...]  # for augmentation
@@ -40,9 +43,12 @@ class Batch:
 class Relation:
     """Which clips match by their kind: the same group, or a label in common."""
 
-    def __init__(self, groups: np.ndarray, labels: list[list[str]] | None = None) -> None:
-        """groups: (n,) any hashable. labels: of each clip, for `category`; None for `clip`."""
-        self.by_label = labels is not None
+    def __init__(
+        self, groups: np.ndarray, labels: list[list[str]] | None = None, siamese: bool = False
+    ) -> None:
+        """groups: (n,) any hashable. labels: of each clip, for `category`; None for `clip`. siamese: both
+        sides are of one modality, so that a clip is no match of its own."""
+        self.by_label, self.siamese = labels is not None, siamese
         kinds = [[g] for g in groups] if labels is None else labels
         number: dict = {}
         width = max((len(k) for k in kinds), default=1)
@@ -57,6 +63,10 @@ class Relation:
         x, y = self.kinds[a][..., :, None], self.kinds[b][..., None, :]
         return ((x == y) & (x != NONE)).any((-2, -1))
 
+    def match(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Clip numbers, broadcast against each other, to bool: they may be shown as a match."""
+        return self.alike(a, b) & (a != b) if self.siamese else self.alike(a, b)
+
     def same(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Clip numbers, broadcast against each other, to bool: they cannot be each other's negatives.
 
@@ -65,7 +75,7 @@ class Relation:
         return self.alike(a, b) | (self.groups[a] == self.groups[b])
 
 
-def relation(pairing: str, groups: np.ndarray, labels: list[list[str]]) -> Relation:
+def relation(pairing: str, groups: np.ndarray, labels: list[list[str]], siamese: bool = False) -> Relation:
     """The relation that `pairing` names. Raises UserError where it needs labels that are not there."""
     if pairing == "clip":
         return Relation(groups)
@@ -76,7 +86,7 @@ def relation(pairing: str, groups: np.ndarray, labels: list[list[str]]) -> Relat
             f"pairing: category needs labels on all clips, and two different ones; {without} of {len(labels)}"
             f" clips have none, and there are {len(kinds)} labels: use pairing: clip, or name the labels"
         )
-    return Relation(groups, labels)
+    return Relation(groups, labels, siamese)
 
 
 class Sampler:
@@ -84,11 +94,14 @@ class Sampler:
 
     clips: (n,) the data set's numbers of the clips to draw from, at least 2. relation: over the data set.
     Batches of an epoch differ by at most one clip in size and none is larger than `batch_size`; each clip
-    comes once.
+    comes once. With `even` each kind comes equally often instead (of a clip's kinds, its rarest counts):
+    clips of rare kinds come several times, and of frequent ones some not at all in an epoch.
     """
 
-    def __init__(self, clips: np.ndarray, relation: Relation, batch_size: int, seed: int) -> None:
-        self.clips, self.relation, self.seed = np.asarray(clips), relation, seed
+    def __init__(
+        self, clips: np.ndarray, relation: Relation, batch_size: int, seed: int, even: bool = False
+    ) -> None:
+        self.clips, self.relation, self.seed, self.even = np.asarray(clips), relation, seed, even
         # Even batches: a small last one would train batch norm and a loss over the batch on next to nothing.
         self.batches = max(min(math.ceil(len(clips) / batch_size), len(clips) // 2), 1)
         self.epoch = 0
@@ -101,7 +114,8 @@ class Sampler:
 
     def __iter__(self) -> Iterator[Batch]:
         rng = np.random.default_rng((self.seed, self.epoch))
-        order = self.clips[self._spread(rng)]
+        clips = self._drawn(rng) if self.even else self.clips
+        order = clips[self._spread(clips, rng)]
         for number, clip in enumerate(np.array_split(order, self.batches)):
             at = np.full(len(clip), rng.random())
             same = self.relation.same(clip[:, None], clip)
@@ -109,12 +123,26 @@ class Sampler:
             wrong[same[np.arange(len(clip)), wrong]] = NONE
             right = np.arange(len(clip))
             if self.relation.by_label:
-                right = assignment(~self.relation.alike(clip[:, None], clip), rng)
+                others = ~self.relation.match(clip[:, None], clip)
+                right = assignment(others, rng)
+                right[others[np.arange(len(clip)), right]] = NONE
             yield Batch(clip, at, right, wrong, same, (self.seed, self.epoch, number))
 
-    def _spread(self, rng: np.random.Generator) -> np.ndarray:
+    def _drawn(self, rng: np.random.Generator) -> np.ndarray:
+        """As many clips as there are, each as often as 1 / (clips of its rarest kind), but for rounding."""
+        kinds = self.relation.kinds[self.clips]
+        names, counts = np.unique(kinds[kinds != NONE], return_counts=True)
+        rarity = np.where(
+            kinds == NONE, 0, 1 / counts[np.searchsorted(names, kinds).clip(max=len(names) - 1)]
+        )
+        order = rng.permutation(len(kinds))
+        share = rarity.max(1)[order].cumsum()
+        ends = np.floor(share / share[-1] * len(kinds) + rng.random())  # systematic sampling
+        return np.repeat(self.clips[order], np.diff(ends, prepend=0).astype(int))
+
+    def _spread(self, clips: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A random order in which the clips of one kind are spread evenly: every batch has negatives."""
-        kind = self.relation.kinds[self.clips, 0]
+        kind = self.relation.kinds[clips, 0]
         shuffled = rng.permutation(len(kind))
         counts = np.bincount(kind - kind.min())
         seen = np.zeros_like(counts)
@@ -145,7 +173,7 @@ def balanced(
     sound, picture, match = [], [], []
     for batch in Sampler(clips, relation, block, seed):
         own = np.array([place[int(c)] for c in batch.clip])
-        keep = batch.wrong != NONE
+        keep = (batch.wrong != NONE) & (batch.right != NONE)
         for chosen, matches in ((batch.right, True), (batch.wrong, False)):
             sound.append(own[chosen[keep]])
             picture.append(own[keep])
@@ -154,7 +182,8 @@ def balanced(
 
 
 def cross(clips: np.ndarray, relation: Relation, most: int = 32) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs for measuring while training: every clip with itself, and with up to `most` that do not match it.
+    """Pairs for measuring while training: every clip with itself, and with up to `most` that do not match it;
+    siamese: with those of `most` that match it and those that do not.
 
     Returns sound, picture (places in `clips`) and target (1 or 0), always the same ones. Shifts are spread
     evenly over the clips, so that each sound and each picture comes equally often but for those left out.
@@ -164,6 +193,9 @@ def cross(clips: np.ndarray, relation: Relation, most: int = 32) -> tuple[np.nda
     picture = np.tile(np.arange(n), len(shifts))
     sound = (picture + np.repeat(shifts, n)) % n
     differ = ~relation.same(clips[sound], clips[picture])
-    own = np.arange(n)
-    target = np.concatenate([np.ones(n), np.zeros(int(differ.sum()))])
-    return np.concatenate([own, sound[differ]]), np.concatenate([own, picture[differ]]), target
+    right = [np.arange(n)] * 2
+    if relation.siamese:
+        match = relation.match(clips[sound], clips[picture])
+        right = [sound[match], picture[match]]
+    target = np.concatenate([np.ones(len(right[0])), np.zeros(int(differ.sum()))])
+    return np.concatenate([right[0], sound[differ]]), np.concatenate([right[1], picture[differ]]), target

@@ -224,10 +224,54 @@ class EngineParams(Section):
     timeout: float = Field(gt=0)  # seconds that one clip may take
 
 
+# What a table's experiments may have otherwise than the default one: nothing that data are made from.
+SETTABLE = (
+    "augment",
+    "audio_encoder",
+    "encoders",
+    "evaluate",
+    "label",
+    "loss",
+    "losses",
+    "matcher",
+    "modality",
+    "pairing",
+    "train",
+    "video.window_frames",
+    "video_encoder",
+)
+
+
+def _settable(values: dict[str, Any]) -> dict[str, Any]:
+    for key in values:
+        if not any(key == name or key.startswith(f"{name}.") for name in SETTABLE):
+            raise ValueError(
+                f"{key}: cannot be set here; what can: {', '.join(SETTABLE)} and what is under them"
+            )
+    return values
+
+
+Settings = Annotated[
+    dict[str, Any], AfterValidator(_settable)
+]  # keys of params.yaml, as `dvc exp run -S` has them
+
+
 class GridParams(Section):
+    """Each of these encoders with each under each loss; the best `leaders` once more with each of `seeds`."""
+
     audio_encoder: list[AudioEncoder] = Field(min_length=1)
     video_encoder: list[VideoEncoder] = Field(min_length=1)
     loss: list[Loss] = Field(min_length=1)
+    set: Settings
+    leaders: int = Field(ge=0)
+    seeds: list[int]
+
+
+class RetrievalParams(Section):
+    """The retrieval table of Objects that Sound: what is trained, with each of `seeds`."""
+
+    set: Settings
+    seeds: list[int] = Field(min_length=1)
 
 
 class TrainParams(Section):
@@ -239,11 +283,13 @@ class TrainParams(Section):
     weight_decay: float = Field(ge=0)
     precision: Annotated[str, one_of("auto", "bf16-mixed", "16-mixed", "32-true")]
     embedding_dim: int = Field(ge=1, le=8192)
+    balanced: bool  # each label as often as any other
     loader_workers: int = Field(ge=0, le=1024)  # processes that read batches; 0: the training process itself
 
 
 class Params(Section):
     task: Task
+    modality: Annotated[str, one_of("audio", "video", "both")]
     audio_encoder: AudioEncoder
     video_encoder: VideoEncoder
     loss: Loss
@@ -262,6 +308,7 @@ class Params(Section):
     evaluate: EvaluateParams
     engine: EngineParams
     grid: GridParams
+    retrieval: RetrievalParams
 
     @model_validator(mode="after")
     def _fits(self) -> "Params":
@@ -270,6 +317,16 @@ class Params(Section):
                 f"audio.window_seconds {self.audio.window_seconds:g} is longer than "
                 f"data.clip_seconds {self.data.clip_seconds:g}"
             )
+        if self.pairing == "clip":
+            if self.modality != "both":
+                raise ValueError(
+                    f"modality: {self.modality} needs pairing: category: with pairing: clip, what matches a"
+                    " clip is the clip itself"
+                )
+            if self.train.balanced:
+                raise ValueError(
+                    "train.balanced: true needs pairing: category: clips have no labels otherwise"
+                )
         for kind, own in (("audio", self.encoders.audio), ("video", self.encoders.video)):
             for name, sizes in own.items():
                 try:
@@ -286,6 +343,19 @@ class Params(Section):
             check_keywords(f"losses.{name}", "losses", name, self.losses[name])
         return self
 
+    def changed(self, settings: dict[str, Any]) -> "Params":
+        """These parameters, but for `settings`: {"train.epochs": 20}. Raises ValueError."""
+        values = self.model_dump()
+        for key, value in settings.items():
+            *sections, last = key.split(".")
+            place = values
+            for section in sections:
+                place = place.setdefault(section, {})
+                if not isinstance(place, dict):
+                    raise ValueError(f"{key}: {section} has nothing under it")
+            place[last] = value
+        return Params.model_validate(values)
+
 
 def read(path: str | Path = "params.yaml") -> Params:
     """All parameters, checked. Raises UserError with one line for each thing that is wrong."""
@@ -301,10 +371,10 @@ def read(path: str | Path = "params.yaml") -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as e:
-        raise UserError("\n".join(f"{path}: {line}" for line in _explain(e, values))) from None
+        raise UserError("\n".join(f"{path}: {line}" for line in _explain(e))) from None
 
 
-def _explain(error: ValidationError, values: dict) -> Iterator[str]:
+def _explain(error: ValidationError) -> Iterator[str]:
     for e in error.errors():
         key = ".".join(str(part) for part in e["loc"])
         if e["type"] == "extra_forbidden":
@@ -360,14 +430,29 @@ class View:
         return plain
 
 
-def load(stage: str, path: str | Path = "params.yaml", root: Path = ROOT) -> Any:
-    """The parameters as `stage` may read them (typed as Any: it stands for a Params)."""
-    keys = [key.partition(".${")[0] for key in stage_entry(stage, root).get("params", [])]
-    return View(read(path), stage, tuple(keys))
+def load(stage: str, path: str | Path = "params.yaml", root: Path = ROOT, table: str = "") -> Any:
+    """The parameters as `stage` may read them (typed as Any: it stands for a Params).
+
+    table: the section (grid, retrieval) whose `set` changes them. What is wrong there is told here: it may be
+    wrong only beside what stands elsewhere, which matters to nobody who asks for no table.
+    """
+    keys = tuple(key.partition(".${")[0] for key in stage_entry(stage, root).get("params", []))
+    params = read(path)
+    if table:
+        try:
+            params = params.changed(getattr(View(params, stage, keys), table).set)
+        except ValidationError as e:
+            raise UserError("\n".join(f"{path}: {table}.set: {line}" for line in _explain(e))) from None
+        except ValueError as e:
+            raise UserError(f"{path}: {table}.set: {e}") from None
+    return View(params, stage, keys)
 
 
 def stage_entry(stage: str, root: Path = ROOT) -> dict:
-    """What dvc.yaml (of the grid: grid/dvc.yaml) says of a stage, as written (templates not filled in)."""
-    path = root / "grid/dvc.yaml" if stage == "grid" else root / "dvc.yaml"
-    with open(path, encoding="utf-8") as f:
-        return yaml.safe_load(f)["stages"][stage]
+    """What dvc.yaml (or grid/dvc.yaml) says of a stage, as written (templates not filled in)."""
+    for name in ("dvc.yaml", "grid/dvc.yaml"):
+        with open(root / name, encoding="utf-8") as f:
+            stages = yaml.safe_load(f)["stages"]
+        if stage in stages:
+            return stages[stage]
+    raise KeyError(stage)

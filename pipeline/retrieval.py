@@ -44,16 +44,18 @@ _CELLS = 2_000_000  # query-candidate cells held at once, about 100 MB with ever
 
 
 def evaluate(
-    embeddings: dict[str, np.ndarray],
+    embeddings: dict[str, np.ndarray] | Sequence[dict[str, np.ndarray]],
     labels: Sequence[Sequence[str]] | None = None,
     groups: Sequence | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
     score: Score | None = None,
+    among: Sequence[str] = tuple(DIRECTIONS),
 ) -> dict[str, dict]:
-    """All metrics in all four directions; what they mean stands at the top of this module.
+    """All metrics in all four directions (or `among`); what they mean stands at the top of this module.
 
-    embeddings: "audio" and "video", each (n, d) float, row i of both from clip i. labels: a list a clip,
+    embeddings: "audio" and "video", each (n, d) float, row i of both from clip i; or several of these, of one
+    model trained with several seeds: a query's metric is then its mean over them. labels: a list a clip,
     maybe empty. groups: one a clip, those that are not independent of each other (cuts of one video, clips of
     one person). score: replaces the distance across modalities, for a matcher that is not one.
 
@@ -62,29 +64,32 @@ def evaluate(
     clips, on lengths that differ and on embeddings or scores that are not finite. Works in blocks of queries:
     10,000 clips need well under 1 GiB.
     """
-    n = _checked(embeddings, labels, groups)
+    models = [embeddings] if isinstance(embeddings, dict) else list(embeddings)
+    n = [_checked(model, labels, groups) for model in models][0]
     shuffle = np.random.default_rng(seed).permutation(n)  # a tie goes to whoever comes first after this
-    vectors = {name: _unit(embeddings[name])[shuffle] for name in ("audio", "video")}
-    raw = {name: np.asarray(embeddings[name], np.float32)[shuffle] for name in ("audio", "video")}
     tags = _label_matrix(labels, n)[shuffle]
 
-    found = {name: np.full((n, len(METRICS)), np.nan) for name in DIRECTIONS}
-    chance = {name: np.full((n, len(METRICS)), np.nan) for name in DIRECTIONS}
+    found = {name: np.zeros((n, len(METRICS))) for name in among}
+    chance = {name: np.full((n, len(METRICS)), np.nan) for name in among}
     relevant = np.zeros(n, np.int64)
     step = max(1, _CELLS // n)
-    for start in range(0, n, step):
-        rows = np.arange(start, min(n, start + step))
-        gains = (tags[rows] @ tags.T).toarray()  # (b, n) labels shared
-        gains[np.arange(len(rows)), rows] = 0  # the query's own clip is not among its results
-        ideal = _ideal(gains)
-        relevant[rows] = (gains > 0).sum(1)
-        for name, (source, target) in DIRECTIONS.items():
-            if score is None or source == target:
-                near = _nearness(vectors[source][rows], vectors[target])
-            else:
-                near = _matched(score, raw, source, rows)
-            found[name][rows] = _metrics(near, gains, ideal, rows, own=source != target)
-            chance[name][rows] = _chance(gains, ideal, n, own=source != target)
+    for model in models:
+        vectors = {name: _unit(model[name])[shuffle] for name in ("audio", "video")}
+        raw = {name: np.asarray(model[name], np.float32)[shuffle] for name in ("audio", "video")}
+        for start in range(0, n, step):
+            rows = np.arange(start, min(n, start + step))
+            gains = (tags[rows] @ tags.T).toarray()  # (b, n) labels shared
+            gains[np.arange(len(rows)), rows] = 0  # the query's own clip is not among its results
+            ideal = _ideal(gains)
+            relevant[rows] = (gains > 0).sum(1)
+            for name in among:
+                source, target = DIRECTIONS[name]
+                if score is None or source == target:
+                    near = _nearness(vectors[source][rows], vectors[target])
+                else:
+                    near = _matched(score, raw, source, rows)
+                found[name][rows] += _metrics(near, gains, ideal, rows, own=source != target) / len(models)
+                chance[name][rows] = _chance(gains, ideal, n, own=source != target)
 
     code, count = codes(np.arange(n) if groups is None else groups)
     code = code[shuffle]
@@ -96,8 +101,13 @@ def evaluate(
             "ci": _intervals(found[name], code, count, bootstrap, seed),
             "chance": dict(zip(METRICS, map(number, _mean(chance[name])), strict=True)),
         }
-        for name in DIRECTIONS
+        for name in among
     }
+
+
+def directions(modality: str) -> list[str]:
+    """Those in which a model of `modality` (audio, video, both) can be asked."""
+    return [name for name, ends in DIRECTIONS.items() if modality == "both" or set(ends) == {modality}]
 
 
 def nearest(

@@ -32,6 +32,11 @@ def write_json(values: Any, path: str | Path) -> None:
     Path(path).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def write_table(rows: Sequence[dict], path: str | Path) -> None:
+    """Rows of named values, all with the first one's names."""
+    write_csv([tuple(rows[0]), *(tuple(row.values()) for row in rows)], path)
+
+
 def write_csv(rows: Iterable[Sequence], path: str | Path) -> None:
     """`rows`, the header first, as DVC plots read them."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)

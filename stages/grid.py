@@ -3,12 +3,10 @@
 import argparse
 import tempfile
 
-from models import checkpoint, evaluation
-from models.training import Experiment, train
-from pipeline import dataset, engine
+from models import cell
+from pipeline import dataset
 from pipeline.params import load
-from pipeline.shards import digest
-from pipeline.summary import write_json
+from pipeline.summary import write_json, write_table
 from stages import run
 
 
@@ -16,19 +14,15 @@ def grid() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.grid", description=__doc__)
     for name in ("audio-encoder", "video-encoder", "loss"):
         parser.add_argument(f"--{name}", required=True)
-    cell = vars(parser.parse_args())  # audio_encoder, video_encoder, loss
-    name = "-".join(cell.values())
-    params = load("grid")
+    names = vars(parser.parse_args())  # audio_encoder, video_encoder, loss
+    name = "-".join(names.values())
+    params = load("grid", table="grid")
     data = dataset.load("data", params.audio, params.video)
-    fingerprint = digest(engine.made_from("grid", params), data.digest, name)
     with tempfile.TemporaryDirectory() as live:
-        out = f"grid/checkpoints/{name}"
-        sections = params.train, params.audio, params.augment
-        train(Experiment.of(params, **cell), *sections, data, out, live, fingerprint)
-    found = evaluation.evaluate(
-        checkpoint.load(out), data, params.pairing, params.label, params.evaluate.bootstrap, params.seed
-    )
-    write_json(found.metrics, f"metrics/grid/{name}.json")
+        model, found = cell.run("grid", params, data, f"grid/checkpoints/{name}", live, **names)
+    write_json(found.metrics | {"chosen": model.config["chosen"]}, f"metrics/grid/{name}.json")
+    history = [{"epoch": i, **row} for i, row in enumerate(model.config["history"], 1)]
+    write_table(history, f"metrics/grid/{name}.csv")
     pairs = found.metrics["correspondence"]
     print(f"grid: {name}: accuracy {pairs['accuracy']:.3f}, AUC {pairs['auc']:.3f}")
 

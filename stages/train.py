@@ -1,6 +1,6 @@
 """Two encoders, trained against each other under a loss; the epoch that validation likes best is kept."""
 
-from models.training import Experiment
+from models.training import Experiment, inputs
 from models.training import train as fit
 from pipeline import dataset, engine
 from pipeline.params import load
@@ -12,7 +12,7 @@ def train() -> None:
     params = load("train")
     data = dataset.load("data", params.audio, params.video)
     fingerprint = digest(engine.made_from("train", params), data.digest)
-    sections = params.train, params.audio, params.augment
+    sections = params.train, params.augment, inputs(params)
     chosen = fit(Experiment.of(params), *sections, data, "checkpoints", "metrics/train", fingerprint)
     values = ", ".join(
         f"{name.replace('/', ' ')} {value:.3f}" for name, value in chosen.items() if "/" in name

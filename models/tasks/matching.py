@@ -5,7 +5,7 @@ from typing import Any
 
 import lightning
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.functional.classification import binary_auroc
 
@@ -27,8 +27,10 @@ class Matching(lightning.LightningModule):
     embeddings alone), the matcher is fitted beside it, by cross-entropy on embeddings that are cut off from
     the encoders: every loss goes with every matcher, and a score is always the matcher's.
 
-    config: audio_encoder, video_encoder, matcher, loss; `encoders` ({"audio": {}, "video": {}}, sizes other
-    than their own) and `constants` (the loss's). audio_shape: (channels, freq, time) of a window;
+    `modality` audio or video leaves one encoder, and both sides of a pair are of that modality (siamese).
+
+    config: modality, audio_encoder, video_encoder, matcher, loss; `encoders` ({"audio": {}, "video": {}},
+    sizes other than their own) and `constants` (the loss's). audio_shape: (channels, freq, time) of a window;
     video_shape: (frames, height, width, 3). train: the section of the parameters.
     """
 
@@ -36,15 +38,19 @@ class Matching(lightning.LightningModule):
         super().__init__()
         self.train_params = train
         dim, sizes = train.embedding_dim, config["encoders"]
-        self.audio = audio_encoders.make(config["audio_encoder"], audio_shape, dim, **sizes["audio"])
-        self.video = video_encoders.make(config["video_encoder"], video_shape, dim, **sizes["video"])
+        self.modality = config["modality"]
+        if self.modality != "video":
+            self.audio = audio_encoders.make(config["audio_encoder"], audio_shape, dim, **sizes["audio"])
+        if self.modality != "audio":
+            self.video = video_encoders.make(config["video_encoder"], video_shape, dim, **sizes["video"])
         self.matcher = matchers.make(config["matcher"], dim)
         self.loss = losses.make(config["loss"], **config["constants"])
-        self.places = getattr(self.video, "places", False)
-        if self.places and not (getattr(self.matcher, "places", False) and self.loss.name == "bce"):
+        self.places = self.modality != "audio" and getattr(self.video, "places", False)
+        fits = getattr(self.matcher, "places", False) and self.loss.name == "bce" and self.modality == "both"
+        if self.places and not fits:
             raise UserError(
                 f"video_encoder: {config['video_encoder']} has a vector for each place of the picture: use it"
-                " with matcher: localize and loss: bce"
+                " with matcher: localize, loss: bce and modality: both"
             )
         # What validation found: score = scale * logit + offset, see `calibrate`.
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
@@ -65,16 +71,23 @@ class Matching(lightning.LightningModule):
         video = self.video(x).float()
         return video if self.places else F.normalize(video, dim=1)
 
+    def sides(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Windows of sound and picture to the embeddings of both sides; siamese: one modality's twice."""
+        if self.modality == "both":
+            return self.embed_audio(audio), self.embed_video(video)
+        one = self.embed_audio(audio) if self.modality == "audio" else self.embed_video(video)
+        return one, one
+
     def score(self, audio: Tensor, video: Tensor) -> Tensor:
         """(batch, dim) twice to calibrated logits (batch,): above 0 is more likely a match than not."""
         return self.calibration[0] * self.matcher(audio, video).float() + self.calibration[1]
 
     def losses_of(self, audio: Tensor, video: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The loss, and what fits the matcher beside it (0 where the loss does that)."""
-        keep = batch["wrong"] >= 0
-        right = audio[batch["right"]]
-        a_right, a_wrong, v = right[keep], audio[batch["wrong"][keep]], video[keep]
-        if not len(v):  # all clips of this batch belong together: there is nothing to tell apart
+        some = batch["right"] >= 0
+        keep = some & (batch["wrong"] >= 0)
+        a_right, a_wrong, v = audio[batch["right"][keep]], audio[batch["wrong"][keep]], video[keep]
+        if not len(v):  # all clips of this batch belong together, or none: there is nothing to tell apart
             return (audio.sum() + video.sum()) * 0, audio.new_zeros(())
         a, vv = torch.cat([a_right, a_wrong]), torch.cat([v, v])  # (2P, dim), the first half matching
         target = torch.cat([a.new_ones(len(v)), a.new_zeros(len(v))])
@@ -88,18 +101,19 @@ class Matching(lightning.LightningModule):
             second = torch.cat([audio[keep], audio[keep]]), vv
             loss = self.loss((a, v_first), second, target, logits)
         else:
-            loss = self.loss(right, video, batch["same"][batch["right"]])
+            right = batch["right"][some]
+            loss = self.loss(audio[right], video[some], batch["same"][right][:, some])
         if self.loss.trains_matcher:
             return loss, loss.new_zeros(())
         return loss, F.binary_cross_entropy_with_logits(logits.float(), target)
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> dict[str, Tensor]:
-        loss, fit = self.losses_of(self.embed_audio(batch["audio"]), self.embed_video(batch["video"]), batch)
+        loss, fit = self.losses_of(*self.sides(batch["audio"], batch["video"]), batch)
         self.log("loss", loss, prog_bar=True, batch_size=len(batch["clip"]))
         return {"loss": loss + fit, "own": loss.detach()}
 
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
-        audio, video = self.embed_audio(batch["audio"]), self.embed_video(batch["video"])
+        audio, video = self.sides(batch["audio"], batch["video"])
         loss, _ = self.losses_of(audio, video, batch)
         self._seen.append((batch["clip"], audio, video, loss.expand(len(audio))))
 
@@ -160,8 +174,3 @@ class Matching(lightning.LightningModule):
             w = w - torch.linalg.solve(hessian, gradient)
         if w[0] > 0 and w.isfinite().all():
             self.calibration.copy_(torch.stack([w[0] / spread, w[1]]))
-
-
-def parts(module: Matching) -> list[nn.Module]:
-    """What embeds and scores: all but the loss."""
-    return [module.audio, module.video, module.matcher]

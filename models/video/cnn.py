@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
@@ -54,8 +55,18 @@ class Cnn(nn.Module):
 
 def _convolution(before: int, after: int, kernel: int, factored: bool) -> list[nn.Module]:
     if not factored:
-        return [nn.Conv3d(before, after, kernel, padding="same", bias=False)]
+        return [Conv3d(before, after, kernel, padding="same", bias=False)]
     return [
-        nn.Conv3d(before, after, (1, kernel, kernel), padding="same", bias=False),
-        nn.Conv3d(after, after, (kernel, 1, 1), padding="same", bias=False),
+        Conv3d(before, after, (1, kernel, kernel), padding="same", bias=False),
+        Conv3d(after, after, (kernel, 1, 1), padding="same", bias=False),
     ]
+
+
+class Conv3d(nn.Conv3d):
+    """In single precision on CPUs: gradients of 5x5x5 kernels in bfloat16 come out wrong there, or as NaN."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not x.is_cpu:
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float())

@@ -15,7 +15,7 @@ def model(request, data, tmp_path_factory):
     out = tmp_path_factory.mktemp(request.param)
     experiment = toy.experiment(matcher=request.param)
     train(
-        experiment, toy.settings(epochs=30), toy.AUDIO, toy.NO_AUGMENT, data, out / "out", out / "live", "x"
+        experiment, toy.settings(epochs=30), toy.NO_AUGMENT, toy.INPUTS, data, out / "out", out / "live", "x"
     )
     return checkpoint.load(out / "out")
 

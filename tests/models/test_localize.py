@@ -31,15 +31,15 @@ def test_the_score_is_the_best_place_s():
 @pytest.mark.parametrize("other", [{"matcher": "distance"}, {"matcher": "concat"}, {"loss": "infonce"}])
 def test_what_does_not_go_with_places_is_one_line(data, tmp_path, other):
     experiment = toy.experiment(**AVOL | other, encoders=sizes())
-    with pytest.raises(UserError, match="avolnet.*use it with matcher: localize and loss: bce"):
+    with pytest.raises(UserError, match="avolnet.*matcher: localize, loss: bce and modality: both"):
         train(
-            experiment, toy.settings(), toy.AUDIO, toy.NO_AUGMENT, data, tmp_path / "o", tmp_path / "l", "x"
+            experiment, toy.settings(), toy.NO_AUGMENT, toy.INPUTS, data, tmp_path / "o", tmp_path / "l", "x"
         )
 
 
 def test_it_is_trained_and_evaluated_like_any_other(data, tmp_path):
     experiment, settings = toy.experiment(**AVOL, encoders=sizes()), toy.settings(epochs=40)
-    train(experiment, settings, toy.AUDIO, toy.NO_AUGMENT, data, tmp_path / "o", tmp_path / "l", "x")
+    train(experiment, settings, toy.NO_AUGMENT, toy.INPUTS, data, tmp_path / "o", tmp_path / "l", "x")
     model = checkpoint.load(tmp_path / "o")
     test = data.of("test")
     boxes = {data.clip_id[i]: ([0.0, 0.0, 0.5, 0.5], None) for i in test[:12]}

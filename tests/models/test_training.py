@@ -7,19 +7,23 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from models import checkpoint
+from models import cell, checkpoint, evaluation
+from models.audio import encoders as audio_encoders
 from models.training import LAST, _precision, train
+from models.video import encoders as video_encoders
+from pipeline import engine
 from pipeline.errors import UserError
 from tests.models import toy
 
 
-def run(data, out, fingerprint="x", audio=toy.AUDIO, experiment=None, change=toy.NO_AUGMENT, **settings):
-    sections = toy.settings(**settings), audio, change
+def run(data, out, fingerprint="x", experiment=None, change=toy.NO_AUGMENT, **settings):
+    sections = toy.settings(**settings), change, toy.INPUTS
     return train(experiment or toy.experiment(), *sections, data, out / "out", out / "live", fingerprint)
 
 
@@ -83,6 +87,51 @@ def test_every_combination_runs(data, tmp_path, loss, matcher, pairing):
     assert np.isfinite(model.score(*model.embed(data, data.of("test")))).all()
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("audio", n) for n in audio_encoders.names()] + [("video", n) for n in video_encoders.names()],
+)
+def test_every_encoder_trains(data, tmp_path, kind, name):
+    names = toy.experiment(**{f"{kind}_encoder": name})
+    if name == "avolnet":
+        names = toy.experiment(video_encoder=name, matcher="localize", loss="bce")
+    two = toy.load(data.audio.folder.parent, SimpleNamespace(window_frames=2))
+    assert np.isfinite(list(run(two, tmp_path, experiment=names, epochs=1).values())).all()
+    model = checkpoint.load(tmp_path / "out")
+    assert np.isfinite(model.score(*model.embed(two, two.of("test")))).all()
+
+
+@pytest.mark.parametrize("modality", ["audio", "video"])
+@pytest.mark.parametrize("loss", ["bce", "cosine", "multi", "triplet", "supcon"])
+def test_one_modality_alone(data, tmp_path, modality, loss):
+    names = toy.experiment(loss=loss, modality=modality, pairing="category")
+    run(data, tmp_path, experiment=names, epochs=6)
+    model = checkpoint.load(tmp_path / "out")
+    other = "video" if modality == "audio" else "audio"
+    assert not any(name.startswith(f"{other}.") for name in model.module.state_dict())
+    found = evaluation.evaluate(model, data, "category", "category", 100, 0)
+    assert set(found.metrics["retrieval"]) == set(found.galleries) == {f"{modality}_to_{modality}"}
+    assert found.metrics["correspondence"]["auc"] > 0.65
+
+
+def test_one_modality_needs_two_clips_of_a_label(tmp_path):
+    data = toy.load(toy.write(tmp_path / "d", counts=(8, 0, 8)))  # 8 kinds, each once
+    with pytest.raises(UserError, match="2 clips of one label"):
+        run(data, tmp_path, experiment=toy.experiment(modality="audio", pairing="category"))
+
+
+def test_a_finished_model_is_not_trained_again(data, tmp_path, monkeypatch):
+    params = toy.PARAMS.changed({"train.epochs": 1, "train.embedding_dim": 8})
+    monkeypatch.setattr(engine, "made_from", lambda stage, params: repr(params.train))
+    before = cell.run("grid", params, data, tmp_path / "out", tmp_path / "live", seed=3)
+    assert before[0].config["seed"] == 3 and len(before[0].config["history"]) == 1
+    with monkeypatch.context() as m:
+        m.setattr(cell, "train", lambda *_: pytest.fail("trained again"))
+        assert cell.run("grid", params, data, tmp_path / "out", tmp_path / "live", seed=3)[1] == before[1]
+    after = cell.run("grid", params, data, tmp_path / "out", tmp_path / "live", seed=4)
+    assert after[0].config["seed"] == 4
+
+
 def test_small_sets_train(tmp_path):
     data = toy.load(toy.write(tmp_path / "d", counts=(3, 0, 2)))
     assert run(data, tmp_path, epochs=2, batch_size=2)["best_epoch"] == 2  # nothing to choose by: the last
@@ -118,8 +167,8 @@ def test_a_loss_that_is_no_number_is_told(data, tmp_path):
         train(
             toy.experiment(loss="bce", matcher="concat"),
             broken,
-            toy.AUDIO,
             toy.NO_AUGMENT,
+            toy.INPUTS,
             data,
             tmp_path / "o",
             tmp_path / "l",

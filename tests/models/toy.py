@@ -15,6 +15,7 @@ from pipeline.params import ROOT, AugmentParams, TrainParams, read
 
 AUDIO = SimpleNamespace(sample_rate=1000, hop_length=10, window_seconds=0.2, feature="mel")
 VIDEO = SimpleNamespace(window_frames=1)
+INPUTS = {"audio": {"feature": "mel"}, "video": {}, "clip_seconds": 0.4}
 KINDS = 8
 PARAMS = read(ROOT / "params.yaml")
 AUGMENT = PARAMS.augment
@@ -80,7 +81,7 @@ def settings(**changes) -> TrainParams:
         "weight_decay": 0.01,
         "precision": "32-true",
     }
-    return TrainParams(**values | {"embedding_dim": 16, "loader_workers": 0} | changes)
+    return TrainParams(**values | {"embedding_dim": 16, "balanced": False, "loader_workers": 0} | changes)
 
 
 def experiment(**changes) -> Experiment:
@@ -97,8 +98,8 @@ if __name__ == "__main__":  # trains in a process of its own, so that it can be 
         train(
             experiment(),
             settings(epochs=6, precision=sys.argv[3]),
-            AUDIO,
             AUGMENT,
+            INPUTS,
             load(where),
             Path(sys.argv[2]) / "out",
             Path(sys.argv[2]) / "live",

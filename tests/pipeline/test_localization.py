@@ -50,9 +50,10 @@ def test_overlap_by_hand():
     assert mask([0, 0, 0.5, 0.25]).mean() == pytest.approx(0.125)
 
 
-def test_the_region_is_what_is_above_the_middle():
+def test_the_region_is_where_the_map_is_largest():
     half = np.array([[0.2, 0.8]])
-    assert region(half)[:, 40:].all() and not region(half)[:, :24].any()
+    assert region(half, 0.5).mean() == pytest.approx(0.5) and region(half, 0.5)[:, 34:].all()
+    assert not region(half, 0.25)[:, :40].any() and region(half, 0.25).mean() == pytest.approx(0.25)
 
 
 def test_a_model_that_is_right_and_one_that_points_at_the_silent():

@@ -133,6 +133,41 @@ def test_category_pairs_share_a_label_or_none():
     assert moved > 0  # the sound of another clip of the label, and not only its own
 
 
+def test_one_modality_pairs_no_clip_with_itself():
+    labels = [["a"], ["a"], ["b"], ["b"], ["c"]]  # c has no other
+    related = Relation(np.arange(5), labels, siamese=True)
+    for batch in Sampler(np.arange(5), related, 5, 0):
+        assert batch.clip[batch.right][batch.clip < 4].tolist() == [c ^ 1 for c in batch.clip if c < 4]
+        assert batch.right[batch.clip == 4] == [NONE]
+    sound, picture, match = balanced(np.arange(5), related, 0)
+    assert len(match) == 8 and match.sum() == 4 and (sound != picture).all()
+    sound, picture, target = cross(np.arange(5), related)
+    assert {(a, b) for a, b, t in zip(sound, picture, target, strict=True) if t} == {
+        (0, 1),
+        (1, 0),
+        (2, 3),
+        (3, 2),
+    }
+
+
+def test_labels_come_equally_often_where_that_is_asked_for():
+    labels = [["often"]] * 30 + [["seldom"]] * 6 + [["rare", "often"]] * 4
+    related = Relation(np.arange(40), labels)
+    even = Sampler(np.arange(40), related, 10, 0, even=True)
+    drawn = np.zeros(40)
+    for epoch in range(60):
+        even.set_epoch(epoch)
+        clips = np.concatenate([b.clip for b in even])
+        assert len(clips) == 40
+        drawn += np.bincount(clips, minlength=40)
+    shares = [drawn[a:b].sum() / drawn.sum() for a, b in ((0, 30), (30, 36), (36, 40))]
+    # `often` is on 34 clips, of which the 4 of `rare` count as rare: 30/34, 1 and 1 of three equal shares
+    assert shares == pytest.approx(np.array([30 / 34, 1, 1]) / (30 / 34 + 2), abs=0.01)
+    assert (drawn > 0).all()
+    again = [b.clip for b in even]
+    assert all((a == b).all() for a, b in zip(again, [b.clip for b in even], strict=True))
+
+
 def test_clips_of_one_video_are_no_negatives_whatever_their_labels():
     both = Relation(np.array(["v", "v", "w"]), [["a"], ["b"], ["b"]])
     every = np.arange(3)

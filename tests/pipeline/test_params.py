@@ -72,6 +72,10 @@ WRONG = [
     ("encoders.video", {"cnn": {"widths": "64"}}, ["cnn.widths", "'64'", "list"]),
     ("audio_encoder", "timm/resnet19", ["'timm/resnet19'", "did you mean timm/resnet18"]),
     ("video_encoder", "torchvision/vgg17", ["did you mean torchvision/vgg1"]),
+    ("modality", "sound", ["'sound'", "allowed: audio, video, both"]),
+    ("modality", "audio", ["modality: audio needs pairing: category"]),
+    ("train.balanced", True, ["train.balanced", "pairing: category"]),
+    ("grid.set", {"data.source": "folder"}, ["grid.set", "data.source: cannot be set here", "train"]),
     ("train", 3, ["3"]),
     ("data.folder", 5, ["5", "string"]),
     ("grid.loss", "bce", ["'bce'", "list"]),
@@ -197,3 +201,28 @@ def test_a_new_model_is_a_name_at_once(tmp_path, monkeypatch):
         (tmp_path / f"models/losses/{name}.py").touch()
     monkeypatch.setattr(params, "ROOT", tmp_path)
     assert params.registered("losses") == ("mine",)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"train.epocs": 3}, ["train.epocs: unknown key", "did you mean epochs?"]),
+        ({"train.epochs": 0}, ["train.epochs: 0", "greater than or equal to 1"]),
+        ({"train.epochs.x": 3}, ["train.epochs.x", "nothing under it"]),
+        ({"loss": "triplett"}, ["did you mean triplet?"]),
+        ({"video.window_frames": 99}, ["window_frames 99 is more than frames"]),
+    ],
+)
+def test_what_is_wrong_for_a_table_is_told_when_it_is_made(tmp_path, settings, said):
+    path = written(tmp_path, {"grid.set": settings})
+    assert read(path)
+    with pytest.raises(UserError) as e:
+        load("grid", path, table="grid")
+    assert all(part in str(e.value) for part in ["grid.set", *said]) and len(str(e.value).splitlines()) == 1
+
+
+def test_a_table_has_what_it_sets(tmp_path):
+    path = written(tmp_path, {"grid.set": {"train.epochs": 7, "encoders.audio.lstm": {"layers": 1}}})
+    assert load("grid", path).train.epochs != 7
+    changed = load("grid", path, table="grid")
+    assert changed.train.epochs == 7 and changed.encoders.audio["lstm"] == {"layers": 1}

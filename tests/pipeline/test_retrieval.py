@@ -235,3 +235,20 @@ def test_bad_input_is_told():
         retrieval.evaluate({**embeddings, "audio": embeddings["audio"][:3]}, labels)
     with pytest.raises(ValueError, match="score gave"):
         retrieval.evaluate(embeddings, labels, score=lambda a, v: np.zeros(3))
+
+
+def test_several_seeds_are_averaged_query_by_query():
+    rng = np.random.default_rng(3)
+    models = [{m: rng.normal(size=(12, 4)) for m in ("audio", "video")} for _ in range(3)]
+    labels = [[f"l{i % 3}"] for i in range(12)]
+    alone = [retrieval.evaluate(m, labels, bootstrap=100) for m in models]
+    mean = retrieval.evaluate(models, labels, bootstrap=100)
+    for direction, found in mean.items():
+        for name in METRICS:
+            assert found[name] == pytest.approx(np.mean([a[direction][name] for a in alone]), abs=1e-6)
+    assert retrieval.evaluate(models[:1], labels, bootstrap=100) == alone[0]
+
+
+def test_directions_of_a_modality():
+    assert retrieval.directions("both") == list(DIRECTIONS)
+    assert retrieval.directions("video") == ["video_to_video"]

@@ -41,7 +41,9 @@ TINY = {
     "train.precision": "32-true",
     "evaluate.bootstrap": 100,
     "engine.workers": 2,
+    "grid.audio_encoder": ["cnn_small"],
     "grid.video_encoder": ["frame"],
+    "grid.set": {},
     "grid.loss": ["bce"],
 }
 

@@ -62,8 +62,8 @@ def stale(project: Project) -> set[str]:
         ("seed", 1, {"train", "evaluate", "grid", "report"}),
         ("loss", "triplet", {"train", "report"}),
         ("evaluate.bootstrap", 200, {"evaluate", "grid", "report"}),
-        ("audio.n_mels", 20, {"spectrogram", "report"}),
-        ("video.height", 40, {"frames", "report"}),
+        ("audio.n_mels", 20, {"spectrogram", "train", "grid", "report"}),
+        ("video.height", 40, {"frames", "train", "grid", "report"}),
         ("split.seed", 1, {"split", "report"}),
         ("data.ensemble.clips", 41, {"clips", "report"}),
         ("engine.workers", 1, {"download", "wav", "spectrogram", "frames"}),  # which then find nothing to do
