@@ -1,5 +1,7 @@
 """One experiment of a table: trained and evaluated, unless its model is there already."""
 
+import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +13,19 @@ from pipeline.shards import digest
 
 
 def run(
-    stage: str, params: Any, data: Dataset, out: str | Path, live: str | Path, **cell: Any
+    params: Any, data: Dataset, out: str | Path, **other: Any
 ) -> tuple[checkpoint.Model, evaluation.Evaluation]:
-    """Train what `params` say, but for `cell` (audio_encoder, loss, seed, ...), and evaluate it.
+    """Train what `params` say, but for `other` (audio_encoder, loss, seed, ...), and evaluate it.
 
-    stage: whose parameters and code the model depends on. out: where the model goes; one that is there and
-    was made from just the same is not trained again. live: a folder for DVCLive's curves.
+    out: where the model goes; one that is there and was made from just the same is not trained again.
     """
-    fingerprint = digest(engine.made_from(stage, params), data.digest, cell)
+    experiment, given = Experiment.of(params, **other), inputs(params)
+    sections = params.train, params.augment
+    settings = [asdict(experiment), *(s.model_dump() for s in sections), given]
+    fingerprint = digest(settings, engine.code_of("train"), data.digest)
     if checkpoint.made_from(out) != fingerprint:
-        experiment = Experiment.of(params, **cell)
-        train(experiment, params.train, params.augment, inputs(params), data, out, live, fingerprint)
+        with tempfile.TemporaryDirectory() as live:
+            train(experiment, *sections, given, data, out, live, fingerprint)
     model = checkpoint.load(out)
-    sections = params.pairing, params.label, params.evaluate.bootstrap, params.seed
-    return model, evaluation.evaluate(model, data, *sections)
+    wanted = params.pairing, params.label, params.evaluate.bootstrap, params.seed
+    return model, evaluation.evaluate(model, data, *wanted)

@@ -141,8 +141,13 @@ def made_from(stage: str, params) -> str:
     Where and how it runs (`engine`) and how the table is cut change nothing in a clip's value.
     """
     values = {k: v for k, v in params.listed().items() if k != "engine" and k != "data.shard_size"}
+    return digest(values, code_of(stage))
+
+
+def code_of(stage: str) -> str:
+    """A hash of the code that dvc.yaml says `stage` depends on."""
     code = [path for dep in stage_entry(stage)["deps"] for path in _code(ROOT / dep)]
-    return digest(values, *(path.read_bytes() for path in sorted(code)))
+    return digest(*(path.read_bytes() for path in sorted(code)))
 
 
 def _code(path: Path) -> list[Path]:

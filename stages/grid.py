@@ -1,7 +1,6 @@
 """One cell of the grid: a pair of encoders under a loss, trained and evaluated."""
 
 import argparse
-import tempfile
 
 from models import cell
 from pipeline import dataset
@@ -18,8 +17,7 @@ def grid() -> None:
     name = "-".join(names.values())
     params = load("grid", table="grid")
     data = dataset.load("data", params.audio, params.video)
-    with tempfile.TemporaryDirectory() as live:
-        model, found = cell.run("grid", params, data, f"grid/checkpoints/{name}", live, **names)
+    model, found = cell.run(params, data, f"grid/checkpoints/{name}", **names)
     write_json(found.metrics | {"chosen": model.config["chosen"]}, f"metrics/grid/{name}.json")
     history = [{"epoch": i, **row} for i, row in enumerate(model.config["history"], 1)]
     write_table(history, f"metrics/grid/{name}.csv")

@@ -122,13 +122,16 @@ def test_one_modality_needs_two_clips_of_a_label(tmp_path):
 
 def test_a_finished_model_is_not_trained_again(data, tmp_path, monkeypatch):
     params = toy.PARAMS.changed({"train.epochs": 1, "train.embedding_dim": 8})
-    monkeypatch.setattr(engine, "made_from", lambda stage, params: repr(params.train))
-    before = cell.run("grid", params, data, tmp_path / "out", tmp_path / "live", seed=3)
+    before = cell.run(params, data, tmp_path / "out", seed=3)
     assert before[0].config["seed"] == 3 and len(before[0].config["history"]) == 1
     with monkeypatch.context() as m:
         m.setattr(cell, "train", lambda *_: pytest.fail("trained again"))
-        assert cell.run("grid", params, data, tmp_path / "out", tmp_path / "live", seed=3)[1] == before[1]
-    after = cell.run("grid", params, data, tmp_path / "out", tmp_path / "live", seed=4)
+        assert cell.run(params, data, tmp_path / "out", seed=3)[1] == before[1]
+    monkeypatch.setattr(engine, "code_of", lambda stage: "other code")
+    with monkeypatch.context() as m, pytest.raises(RuntimeError, match="trained again"):
+        m.setattr(cell, "train", lambda *_: (_ for _ in ()).throw(RuntimeError("trained again")))
+        cell.run(params, data, tmp_path / "out", seed=3)
+    after = cell.run(params, data, tmp_path / "out", seed=4)
     assert after[0].config["seed"] == 4
 
 
