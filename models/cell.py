@@ -22,7 +22,7 @@ def run(
     experiment, given = Experiment.of(params, **other), inputs(params)
     sections = params.train, params.augment
     settings = [asdict(experiment), *(s.model_dump() for s in sections), given]
-    fingerprint = digest(settings, engine.code_of("train"), data.digest)
+    fingerprint = digest(settings, engine.code_of("train", script=False), data.digest)
     if checkpoint.made_from(out) != fingerprint:
         with tempfile.TemporaryDirectory() as live:
             train(experiment, *sections, given, data, out, live, fingerprint)

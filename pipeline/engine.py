@@ -144,9 +144,10 @@ def made_from(stage: str, params) -> str:
     return digest(values, code_of(stage))
 
 
-def code_of(stage: str) -> str:
-    """A hash of the code that dvc.yaml says `stage` depends on."""
-    code = [path for dep in stage_entry(stage)["deps"] for path in _code(ROOT / dep)]
+def code_of(stage: str, script: bool = True) -> str:
+    """A hash of the code that dvc.yaml says `stage` depends on, with its script or without."""
+    deps = [d for d in stage_entry(stage)["deps"] if script or not d.startswith("stages/")]
+    code = [path for dep in deps for path in _code(ROOT / dep)]
     return digest(*(path.read_bytes() for path in sorted(code)))
 
 

@@ -127,7 +127,7 @@ def test_a_finished_model_is_not_trained_again(data, tmp_path, monkeypatch):
     with monkeypatch.context() as m:
         m.setattr(cell, "train", lambda *_: pytest.fail("trained again"))
         assert cell.run(params, data, tmp_path / "out", seed=3)[1] == before[1]
-    monkeypatch.setattr(engine, "code_of", lambda stage: "other code")
+    monkeypatch.setattr(engine, "code_of", lambda *_, **__: "other code")
     with monkeypatch.context() as m, pytest.raises(RuntimeError, match="trained again"):
         m.setattr(cell, "train", lambda *_: (_ for _ in ()).throw(RuntimeError("trained again")))
         cell.run(params, data, tmp_path / "out", seed=3)
