@@ -216,6 +216,10 @@ class EvaluateParams(Section):
     bootstrap: int = Field(ge=100, le=100_000)  # resamples behind each 95% interval
 
 
+class IndexParams(Section):
+    kind: Annotated[str, one_of("auto", "flat", "hnsw", "ivf_pq")]
+
+
 class EngineParams(Section):
     """Where the data stages run. Nothing here changes what comes out."""
 
@@ -306,6 +310,7 @@ class Params(Section):
     encoders: EncodersParams
     losses: dict[str, dict[str, float]]
     evaluate: EvaluateParams
+    index: IndexParams
     engine: EngineParams
     grid: GridParams
     retrieval: RetrievalParams

@@ -7,7 +7,20 @@ import yaml
 
 from tests.stages.project import ROOT, Project
 
-STAGES = ("clips", "download", "wav", "spectrogram", "frames", "split", "train", "evaluate", "report", "grid")
+DEFAULT = (
+    "clips",
+    "download",
+    "wav",
+    "spectrogram",
+    "frames",
+    "split",
+    "train",
+    "evaluate",
+    "index",
+    "report",
+)
+GRID = ("grid", "leaderboard", "retrieval")
+STAGES = DEFAULT + GRID
 
 # Code that a stage imports, though it cannot change what the stage writes, so that dvc.yaml need not list it.
 ALWAYS = {
@@ -41,13 +54,14 @@ NEUTRAL = {
     "split": TABLES,
     "train": RUNS | TABLES,
     "evaluate": TABLES,
+    "index": TABLES,
     "report": TABLES,
-    "grid": RUNS | TABLES,
+    **{stage: RUNS | TABLES for stage in GRID},
 }
 
 
 def entry(stage: str, root: Path = ROOT) -> dict:
-    path = root / ("grid/dvc.yaml" if stage == "grid" else "dvc.yaml")
+    path = root / ("grid/dvc.yaml" if stage in GRID else "dvc.yaml")
     return yaml.safe_load(path.read_text())["stages"][stage]
 
 
