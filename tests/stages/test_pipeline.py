@@ -99,6 +99,18 @@ def test_the_report_is_one_page_that_asks_for_nothing(made):
     assert [p.name for p in (made / "report").iterdir()] == ["index.html"]
 
 
+@pytest.mark.parametrize("modality", ["audio", "video"])
+def test_one_modality_goes_all_the_way(project, modality):
+    project.set({"modality": modality, "pairing": "category", "train.epochs": 2, "train.balanced": True})
+    for stage in ("train", "evaluate", "index", "report"):
+        project.run(stage)
+    only = {f"{modality}_to_{modality}"}
+    metrics = json.loads((project / "metrics/evaluate.json").read_text())
+    assert set(metrics["retrieval"]) == set(json.loads((project / "metrics/index.json").read_text())) == only
+    page = (project / "report/index.html").read_text()
+    assert "What lies near what" in page and "Sound to picture" not in page
+
+
 # --- a folder of videos ---------------------------------------------------------------------------------
 
 
