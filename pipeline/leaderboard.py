@@ -2,8 +2,9 @@
 
 - A pair's numbers are those of the test split; its rank is by AUC there.
 - `leaders` are the pairs that validation likes best, trained once more with each of the other seeds.
-- `near`: within noise of the best, that is, the 95% interval reaches the best one's AUC. For leaders, whose
-  number is the mean over seeds, the interval's half-width is the mean over seeds too.
+- `behind`: by how much the best one's AUC is larger, with the 95% interval of that difference: all judge the
+  same pairs, so both are taken from the same resamples. `near`, within noise of the best: it reaches 0. Of
+  leaders it is the difference of means over seeds.
 - `above_chance`: the whole interval of the AUC lies above 0.5.
 - Losses are compared over the same pairs of encoders: the mean of the differences in AUC, with a 95%
   percentile bootstrap over pairs.
@@ -24,7 +25,8 @@ TEMPLATE = "leaderboard_template.html"
 
 @dataclass
 class Cell:
-    """A pair under a loss: metrics of the test split, a row for each epoch, and metrics with other seeds."""
+    """A pair under a loss: metrics of the test split, a row for each epoch, metrics with other seeds, and of
+    each training (bootstrap,) AUCs of the same resamples."""
 
     audio: str
     video: str
@@ -32,6 +34,7 @@ class Cell:
     metrics: dict[str, Any]
     history: list[dict] = field(default_factory=list)
     seeds: list[dict] = field(default_factory=list)
+    areas: list[np.ndarray] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -54,15 +57,8 @@ def leading(cells: list[Cell], count: int) -> list[Cell]:
 
 def summary(cells: list[Cell], leaders: list[Cell], bootstrap: int, seed: int) -> dict[str, Any]:
     """{"rows": by rank, "leaders": by rank, "losses": [...], "against": {loss: {other: {...}}}}."""
-    ranked = sorted(cells, key=lambda c: (-c.auc, c.name))
-    best = ranked[0].auc
-    rows = [_row(c, [c.metrics]) for c in ranked]
-    for row in rows:
-        row["near"] = row["auc_ci"][1] >= best
-    several = [_row(c, [c.metrics, *c.seeds]) for c in leaders]
-    several.sort(key=lambda r: (-r["auc"], r["name"]))
-    for row in several:
-        row["near"] = row["auc_ci"][1] >= several[0]["auc"]
+    rows = _ranked([(_row(c, [c.metrics]), c.areas[0]) for c in cells])
+    several = _ranked([(_row(c, [c.metrics, *c.seeds]), np.mean(c.areas, axis=0)) for c in leaders])
     losses = list(dict.fromkeys(c.loss for c in cells))
     return {
         "rows": rows,
@@ -70,6 +66,17 @@ def summary(cells: list[Cell], leaders: list[Cell], bootstrap: int, seed: int) -
         "losses": [_loss(loss, [c for c in cells if c.loss == loss]) for loss in losses],
         "against": {a: {b: _against(cells, a, b, bootstrap, seed) for b in losses if b != a} for a in losses},
     }
+
+
+def _ranked(found: list[tuple[dict, np.ndarray]]) -> list[dict]:
+    """By AUC, best first, with what each is behind the best."""
+    found = sorted(found, key=lambda f: (-f[0]["auc"], f[0]["name"]))
+    for row, areas in found:
+        best, most = found[0]
+        row["behind"] = best["auc"] - row["auc"]
+        row["behind_ci"] = interval([most - areas])
+        row["near"] = row["behind_ci"][0] <= 0
+    return [row for row, _ in found]
 
 
 def _row(cell: Cell, runs: list[dict]) -> dict[str, Any]:
@@ -141,12 +148,12 @@ def markdown(found: dict[str, Any], about: str) -> str:
             f"Chosen by validation, each trained with {len(leaders[0]['auc_seeds'])} seeds; means over seeds,"
             " and each seed's AUC. ≈ is within noise of the first.",
             "",
-            "| sound | picture | loss | accuracy | AUC | seeds | |",
-            "| --- | --- | --- | ---: | ---: | --- | --- |",
+            "| sound | picture | loss | accuracy | AUC | seeds | behind the first | |",
+            "| --- | --- | --- | ---: | ---: | --- | ---: | --- |",
         ]
         lines += [
             f"| {_pair(r)} | {_told(r, 'accuracy')} | {_told(r, 'auc')} |"
-            f" {', '.join(f'{x:.3f}' for x in r['auc_seeds'])} | {_mark(r, i)} |"
+            f" {', '.join(f'{x:.3f}' for x in r['auc_seeds'])} | {_behind(r, i)} | {_mark(r, i)} |"
             for i, r in enumerate(leaders)
         ]
     lines += [
@@ -175,15 +182,16 @@ def markdown(found: dict[str, Any], about: str) -> str:
         "",
         "## All",
         "",
-        "≈ is within noise of the first: its interval reaches the first one's AUC. nDCG@30 is of sound to"
-        " picture and picture to sound.",
+        "≈ is within noise of the first: the interval of what it is behind reaches 0 (all judge the same"
+        " pairs, and both AUCs are of the same resamples). nDCG@30 is of sound to picture and back.",
         "",
-        "| sound | picture | loss | accuracy | AUC | nDCG@30 | |",
-        "| --- | --- | --- | ---: | ---: | ---: | --- |",
+        "| sound | picture | loss | accuracy | AUC | nDCG@30 | behind the first | |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |",
     ]
     lines += [
         f"| {_pair(r)} | {_told(r, 'accuracy')} | {_told(r, 'auc')} |"
-        f" {r.get('audio_to_video', np.nan):.3f}, {r.get('video_to_audio', np.nan):.3f} | {_mark(r, i)} |"
+        f" {r.get('audio_to_video', np.nan):.3f}, {r.get('video_to_audio', np.nan):.3f} |"
+        f" {_behind(r, i)} | {_mark(r, i)} |"
         for i, r in enumerate(rows)
     ]
     return "\n".join(lines) + "\n"
@@ -196,6 +204,11 @@ def _pair(row: dict) -> str:
 def _told(row: dict, key: str) -> str:
     low, high = row[f"{key}_ci"]
     return f"{row[key]:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _behind(row: dict, place: int) -> str:
+    low, high = row["behind_ci"]
+    return f"{row['behind']:.3f} [{low:.3f}, {high:.3f}]" if place else ""
 
 
 def _mark(row: dict, place: int) -> str:

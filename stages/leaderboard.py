@@ -4,10 +4,11 @@ import json
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from models import cell
-from pipeline import dataset
+from models import cell, checkpoint, evaluation
+from pipeline import dataset, scores
 from pipeline import leaderboard as board
 from pipeline.params import load
 from pipeline.summary import write_json
@@ -21,17 +22,27 @@ def read(audio: str, video: str, loss: str) -> board.Cell:
     return board.Cell(audio, video, loss, json.loads(path.read_text(encoding="utf-8")), history)
 
 
+def areas(model: checkpoint.Model, data: dataset.Dataset, params) -> np.ndarray:
+    """The AUC of the model in each resample of the test pairs."""
+    sides = model.embed(data, data.of("test"))
+    found = evaluation.judged(model, data, *sides, params.pairing, params.label, params.seed)
+    return scores.areas(*found, params.evaluate.bootstrap, params.seed)
+
+
 def leaderboard() -> None:
     params = load("leaderboard", table="grid")
     grid = params.grid
     data = dataset.load("data", params.audio, params.video)
     cells = [read(*names) for names in product(grid.audio_encoder, grid.video_encoder, grid.loss)]
+    for each in cells:
+        each.areas.append(areas(checkpoint.load(f"grid/checkpoints/{each.name}"), data, params))
     leaders = board.leading(cells, grid.leaders)
     for leader, seed in product(leaders, grid.seeds):
         print(f"leaderboard: {leader.name} with seed {seed}", flush=True)
         names = {"audio_encoder": leader.audio, "video_encoder": leader.video, "loss": leader.loss}
-        _, found = cell.run(params, data, f"grid/leaders/{leader.name}-{seed}", **names, seed=seed)
+        model, found = cell.run(params, data, f"grid/leaders/{leader.name}-{seed}", **names, seed=seed)
         leader.seeds.append(found.metrics)
+        leader.areas.append(areas(model, data, params))
     found = board.summary(cells, leaders, params.evaluate.bootstrap, params.seed)
     write_json(found, "metrics/leaderboard.json")
     about = (

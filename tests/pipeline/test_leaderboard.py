@@ -2,11 +2,13 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from pipeline import leaderboard
 from pipeline.leaderboard import Cell
 
+noise = 0.03 * np.random.default_rng(0).normal(size=200)  # what all have in common: luck with the test clips
 EVIL = "<script>alert(1)</script>"
 
 
@@ -23,7 +25,7 @@ def metrics(auc, val=0.5, half=0.05):
 
 def cell(audio, video, loss, auc, val=0.5, **more):
     history = [{"epoch": e, "train/loss": 1.0, "val/auc": auc, "val/accuracy": auc} for e in (1, 2, 3)]
-    return Cell(audio, video, loss, metrics(auc, val, **more), history)
+    return Cell(audio, video, loss, metrics(auc, val, **more), history, areas=[auc + noise])
 
 
 @pytest.fixture
@@ -41,14 +43,31 @@ def cells():
 def test_rank_noise_and_chance(cells):
     found = leaderboard.summary(cells, [], 200, 0)
     assert [r["auc"] for r in found["rows"]] == [0.90, 0.86, 0.80, 0.64, 0.60, 0.54]
-    assert [r["near"] for r in found["rows"]] == [True, True, False, False, False, False]
+    assert [r["near"] for r in found["rows"]] == [
+        True,
+        False,
+        False,
+        False,
+        False,
+        False,
+    ]  # as sure as can be: the luck is shared
+    assert found["rows"][1]["behind"] == pytest.approx(0.04)
+    assert found["rows"][1]["behind_ci"] == pytest.approx([0.04, 0.04])
     assert [r["above_chance"] for r in found["rows"]] == [True] * 5 + [False]
     text = leaderboard.markdown(found, "About.")
     assert "1 of the 6 is not above it" in text and text.count("not above chance") == 1
-    assert (
-        "| `a` | `v` | `multi` | 0.850 [0.800, 0.900] | 0.900 [0.850, 0.950] | 0.450, 0.450 | best |" in text
-    )
+    first, second = text.split("## All")[1].splitlines()[6:8]
+    assert first.startswith("| `a` | `v` | `multi` | 0.850 [0.800, 0.900] | 0.900 [0.850, 0.950] |")
+    assert first.endswith("| 0.450, 0.450 |  | best |")
+    assert second.endswith("| 0.430, 0.430 | 0.040 [0.040, 0.040] |  |")
     assert "## The leading" not in text
+
+
+def test_luck_of_its_own_is_noise(cells):
+    cells[-1].areas = [0.86 + 0.05 * np.random.default_rng(1).normal(size=200)]
+    found = leaderboard.summary(cells, [], 200, 0)["rows"][1]
+    assert found["near"] and found["behind_ci"][0] < 0 < found["behind_ci"][1]
+    assert "| ≈ |" in leaderboard.markdown(leaderboard.summary(cells, [], 200, 0), "")
 
 
 def test_losses_are_compared_on_the_same_encoders(cells):
@@ -68,11 +87,13 @@ def test_leaders_are_those_validation_likes_and_stand_by_their_mean(cells):
     assert [c.name for c in leaders] == ["a-w-bce", "a-w-multi"]
     leaders[0].seeds = [metrics(0.70), metrics(0.80)]  # with 0.60: 0.70
     leaders[1].seeds = [metrics(0.66), metrics(0.68)]  # with 0.64: 0.66
+    leaders[0].areas += [0.70 + noise, 0.80 + noise]
+    leaders[1].areas += [0.66 - 2 * noise, 0.68 - 2 * noise]
     rows = leaderboard.summary(cells, leaders, 100, 0)["leaders"]
     assert [r["auc"] for r in rows] == [pytest.approx(0.70), pytest.approx(0.66)]
     assert rows[0]["auc_seeds"] == [0.60, 0.70, 0.80]
     assert rows[0]["auc_ci"] == [pytest.approx(0.65), pytest.approx(0.75)]
-    assert rows[1]["near"]  # 0.71 reaches 0.70
+    assert rows[1]["behind"] == pytest.approx(0.04) and rows[1]["near"]
     assert "each trained with 3 seeds" in leaderboard.markdown(
         leaderboard.summary(cells, leaders, 100, 0), ""
     )

@@ -90,7 +90,7 @@ def sandbox(whole: Project, stage: str, root: Path) -> tuple[Project, list[str]]
         if not place.exists():
             place.write_text('raise ImportError("dvc.yaml does not list it")\n' + path.read_text())
     for name in about["deps"]:
-        if name.startswith(("data/", "metrics/", "checkpoints")):
+        if name.startswith(("data/", "metrics/", "checkpoints", "grid/")):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             copy = shutil.copytree if (whole / name).is_dir() else shutil.copy
             copy(whole / name, root / name)
