@@ -99,10 +99,14 @@ def search() -> None:
     if given.html and len(given.files) > 1:
         raise UserError("--html: give one file at a time")
     library = Library.open()
-    printed = []
+    printed, failed = [], []
     for file in given.files:
-        query = library.query(file, given.start)
-        found = answers(library, query, given.by, given.find, given.k)
+        try:
+            query = library.query(file, given.start)
+            found = answers(library, query, given.by, given.find, given.k)
+        except UserError as e:  # costs this file, and no other
+            failed.append(str(e))
+            continue
         if given.html:
             write_page(library, query, found, given.html)
             print(f"search: {given.html}")
@@ -114,6 +118,8 @@ def search() -> None:
     if given.json:
         json.dump(printed, sys.stdout, indent=2, ensure_ascii=False)
         print()
+    if failed:
+        raise UserError("\n".join(failed))
 
 
 if __name__ == "__main__":

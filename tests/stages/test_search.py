@@ -80,6 +80,8 @@ def test_sounds_alone_pictures_alone_and_neither(made, tmp_path):
     ):
         code, out, err = ask(made, path)
         assert code == 1 and said in err and len(err.splitlines()) == 1 and not out
+    code, out, err = ask(made, tmp_path / "gone.mp4", still, "--json")
+    assert code == 1 and "gone.mp4" in err and json.loads(out)[0]["file"] == str(still)
     code, _, err = ask(made, still, "--by", "audio")
     assert code == 1 and "cannot be asked so: it has no sound" in err
 
