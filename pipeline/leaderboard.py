@@ -178,6 +178,8 @@ def markdown(found: dict[str, Any], about: str) -> str:
     for a, others in found["against"].items():
         cells = [_difference(others[r["loss"]]) if r["loss"] != a else "" for r in found["losses"]]
         lines.append(f"| `{a}` | " + " | ".join(cells) + " |")
+    if "multi" in found["against"]:
+        lines += ["", _verdict(found["against"]["multi"])]
     lines += [
         "",
         "## All",
@@ -195,6 +197,17 @@ def markdown(found: dict[str, Any], about: str) -> str:
         for i, r in enumerate(rows)
     ]
     return "\n".join(lines) + "\n"
+
+
+def _verdict(against: dict[str, dict]) -> str:
+    """What VideoSound-Matching's authors found for one pair of encoders, here over all: its own loss is best."""
+    told = []
+    for other in ("bce", "cosine", *sorted(against.keys() - {"bce", "cosine"})):
+        if d := against.get(other):
+            low, high = d["ci"]
+            how = "better than" if low > 0 else "worse than" if high < 0 else "not told apart from"
+            told.append(f"{how} `{other}` ({d['difference']:+.3f}, {d['better_in']} of {d['pairs']} pairs)")
+    return f"`multi`, which VideoSound-Matching proposes, is {', '.join(told)}."
 
 
 def _pair(row: dict) -> str:

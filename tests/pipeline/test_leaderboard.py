@@ -79,7 +79,9 @@ def test_losses_are_compared_on_the_same_encoders(cells):
     back = found["against"]["bce"]["multi"]
     assert back["difference"] == pytest.approx(-against["difference"]) and back["better_in"] == 0
     assert {r["loss"]: r["auc"] for r in found["losses"]}["bce"] == pytest.approx((0.8 + 0.6 + 0.54) / 3)
-    assert "**+0.153 [" in leaderboard.markdown(found, "")
+    text = leaderboard.markdown(found, "")
+    assert "**+0.153 [" in text
+    assert "`multi`, which VideoSound-Matching proposes, is better than `bce` (+0.153, 3 of 3 pairs)." in text
 
 
 def test_leaders_are_those_validation_likes_and_stand_by_their_mean(cells):
