@@ -200,7 +200,7 @@ def markdown(found: dict[str, Any], about: str) -> str:
 
 
 def _verdict(against: dict[str, dict]) -> str:
-    """What VideoSound-Matching's authors found for one pair of encoders, here over all: its own loss is best."""
+    """Whether VideoSound-Matching's own loss is the best, as its authors found for one pair of encoders."""
     told = []
     for other in ("bce", "cosine", *sorted(against.keys() - {"bce", "cosine"})):
         if d := against.get(other):
