@@ -37,7 +37,7 @@ lint: setup ## ruff: rules and format
 	@ruff format --check .
 
 bench: setup ## measure speed, memory and honesty into benchmarks/results
-	@for b in speed memory honesty; do python -m benchmarks.$$b; done
+	@for b in speed memory search honesty; do python -m benchmarks.$$b; done
 
 grid: setup ## train and evaluate each encoder with each under each loss (params.yaml: grid)
 	@dvc repro --recursive grid
@@ -47,5 +47,5 @@ lock: setup ## compile requirements.txt from pyproject.toml anew
 		pyproject.toml --output-file requirements.txt
 
 clean: ## delete what the pipeline made (DVC's cache and .venv stay)
-	rm -rf data checkpoints grid/checkpoints report .pytest_cache .ruff_cache .hypothesis
+	rm -rf data checkpoints grid/checkpoints grid/leaders grid/report grid/retrieval report .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -37,11 +37,8 @@ def evaluate(
     test = data.of("test")
     labels = data.kinds(label)
     audio, video = model.embed(data, test)
-    related = pairing.relation(pairs, data.group, labels, model.config["modality"] != "both")
-    sound, picture, match = pairing.balanced(test, related, seed)
-    score = model.score(audio[sound], video[picture])
+    score, match, ends = judged(model, data, audio, video, pairs, label, seed)
     group = data.group[test]
-    ends = np.stack([group[sound], group[picture]], axis=1)
     embeddings = {"audio": audio, "video": video}
     matcher = None if model.module.matcher.by_distance else model.scores
     directions = retrieval.directions(model.config["modality"])
@@ -56,6 +53,18 @@ def evaluate(
         metrics["localization"], maps = _localized(model, data, test, audio, video, boxes, bootstrap, seed)
     galleries = _galleries(data, test, labels, embeddings, matcher, seed, directions)
     return Evaluation(metrics, scores.roc(score, match), galleries, maps)
+
+
+def judged(
+    model: Model, data: Dataset, audio: np.ndarray, video: np.ndarray, pairs: str, label: str, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Balanced pairs of the test split, whose embeddings are given: (n,) score, (n,) whether they match, and
+    (n, 2) the groups of both. The same pairs for every model."""
+    test = data.of("test")
+    related = pairing.relation(pairs, data.group, data.kinds(label), model.config["modality"] != "both")
+    sound, picture, match = pairing.balanced(test, related, seed)
+    group = data.group[test]
+    return model.score(audio[sound], video[picture]), match, np.stack([group[sound], group[picture]], axis=1)
 
 
 def _localized(model, data: Dataset, test, audio, video, boxes: dict, bootstrap: int, seed: int) -> tuple:

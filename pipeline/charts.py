@@ -6,6 +6,7 @@ from markupsafe import Markup, escape
 
 _WIDTH, _HEIGHT = 440, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 14, 12, 42
+HUES = 12  # colours of a scatter; further groups begin with the first one again
 _POINTS = 300  # more than one a pixel is only weight
 
 Points = list[tuple[float, float]]
@@ -87,6 +88,35 @@ def lines(
             parts += [
                 f'<circle class="spot spot-{number % 6}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in spots
             ]
+    return Markup("".join(parts) + "</svg>")
+
+
+def scatter(groups: dict[str, list[tuple[float, float, str, str]]], label: str) -> Markup:
+    """Points of several groups, each in a colour of its own: (x, y, shape, what it is), shape "dot" or "box".
+
+    Axes have no meaning and are not drawn. `label` tells the chart in words to those who do not see it.
+    """
+    points = [p for group in groups.values() for p in group]
+    if not points:
+        return Markup("")
+    (left, right), (low, high) = (
+        (min(v), max(v)) for v in zip(*((x, y) for x, y, *_ in points), strict=True)
+    )
+    side, size = 560, 9
+    parts = [f'<svg class="chart map" viewBox="0 0 {side} {side}" role="img" aria-label="{escape(label)}">']
+    for number, group in enumerate(groups.values()):
+        for x, y, shape, text in group:
+            across = 12 + (x - left) / ((right - left) or 1) * (side - 24)
+            down = 12 + (high - y) / ((high - low) or 1) * (side - 24)
+            mark = f'class="hue hue-{number % HUES}"'
+            title = f"<title>{escape(text)}</title>"
+            if shape == "box":
+                corner = f'x="{across - size / 2:.1f}" y="{down - size / 2:.1f}"'
+                parts.append(f'<rect {mark} {corner} width="{size}" height="{size}">{title}</rect>')
+            else:
+                parts.append(
+                    f'<circle {mark} cx="{across:.1f}" cy="{down:.1f}" r="{size / 2}">{title}</circle>'
+                )
     return Markup("".join(parts) + "</svg>")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import clips as table
+from pipeline.neighbourhoods import flat
 from pipeline.outcome import OK
 from pipeline.report import ReportData
 from pipeline.shards import read_index, read_table
@@ -28,7 +29,6 @@ def gather(params: dict[str, Any]) -> ReportData:
     wanted = {c for rows in galleries.values() for row in rows for c in _ids(row)}
     maps = _json("metrics/maps.json")
     seen = _values("frames", where["frames"], {m["clip_id"] for m in maps})
-    images, sounds = _values("frames", where["frames"], wanted), _values("wav", where["wav"], wanted)
     return ReportData(
         params=params,
         metrics=_json("metrics/evaluate.json"),
@@ -37,10 +37,21 @@ def gather(params: dict[str, Any]) -> ReportData:
         classes={row["label"]: int(row["clips"]) for row in _csv("metrics/classes.csv")},
         accounts=[*(account(NAMES.get(s, s), accounts[s]) for s in STAGES), account("split", splits)],
         spectrograms=_spectrograms(labels, where["spectrogram"], params["audio"]["feature"]),
-        clips={c: _clip(labels[c], images.get(c), sounds.get(c)) for c in wanted},
+        clips=media({c: labels[c] for c in wanted}),
         galleries=galleries,
+        neighbours=_neighbours(Path("data/embeddings")),
         maps=[m | {"image": _middle(seen[m["clip_id"]])} for m in maps],
     )
+
+
+def media(labels: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
+    """What a page shows of some clips: clip_id -> {"labels", "image", "wav"}. labels: of each of them."""
+    wanted = set(labels)
+    where = {s: {r["clip_id"]: r for r in read_index(f"data/{s}").to_pylist()} for s in ("frames", "wav")}
+    images, sounds = (
+        _values(s, {c: r for c, r in where[s].items() if r["status"] == OK}, wanted) for s in where
+    )
+    return {c: _clip(labels[c], images.get(c), sounds.get(c)) for c in labels}
 
 
 def account(stage: str, rows: list[dict]) -> dict[str, Any]:
@@ -60,6 +71,15 @@ def history(folder: str | Path) -> list[dict[str, Any]]:
                     row[path.stem]
                 )
     return [epochs[step] for step in sorted(epochs)]
+
+
+def _neighbours(folder: Path) -> list[dict[str, Any]]:
+    """Where the clips of the test split lie, from what the stage index wrote."""
+    clips = read_table(folder / "clips.parquet").to_pylist()
+    rows = [i for i, clip in enumerate(clips) if clip["split"] == "test"]
+    stored = {side: folder / f"{side}.npy" for side in ("audio", "video")}
+    found = {s: np.load(p, mmap_mode="r", allow_pickle=False)[rows] for s, p in stored.items() if p.exists()}
+    return flat(found, [clips[i] for i in rows])
 
 
 def _ids(row: dict) -> list[str]:

@@ -82,6 +82,8 @@ def opened(path: str) -> Iterator[InputContainer]:
     """The file at `path`, opened; raises MediaError where it cannot be, and where decoding it fails."""
     name = os.path.basename(path)
     start = head(path)
+    if start.startswith(b"version https://git-lfs"):
+        raise MediaError("unavailable", f"{name}: a pointer of Git LFS and not the file itself: git lfs pull")
     if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(PLAYLISTS):
         raise MediaError("refused", f"{name}: a playlist, which names other files")
     form = next((f for magic, f in PICTURES.items() if start.startswith(magic)), None)

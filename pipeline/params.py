@@ -132,12 +132,32 @@ class EnsembleParams(Section):
     broken: float = Field(ge=0, le=0.5)
 
 
+class CremaDParams(Section):
+    """Which clips of CREMA-D, and whether a label is what was acted or what most raters saw and heard."""
+
+    emotions: list[Annotated[str, one_of("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")]] = Field(min_length=1)
+    labels: Annotated[str, one_of("acted", "rated")]
+
+
+class VoxCelebParams(Section):
+    """Where faces and voices are, under data.folder, and how many clips of each person there are at most."""
+
+    faces: str = Field(min_length=1)
+    voices: str = Field(min_length=1)
+    per_person: int = Field(ge=1)
+    pair: Annotated[
+        str, one_of("person", "video")
+    ]  # video: a face and a voice of one recording, and no others
+
+
 class DataParams(Section):
     source: Annotated[str, one_of(*SOURCES)]
     folder: str = Field(min_length=1)
     clip_seconds: float = Field(gt=0, le=3600)  # what a clip's features cover, from its start
     shard_size: int = Field(ge=1, le=100_000)
     ensemble: EnsembleParams
+    crema_d: CremaDParams
+    voxceleb: VoxCelebParams
 
 
 class AudioParams(Section):
@@ -214,6 +234,10 @@ class EncodersParams(Section):
 
 class EvaluateParams(Section):
     bootstrap: int = Field(ge=100, le=100_000)  # resamples behind each 95% interval
+
+
+class IndexParams(Section):
+    kind: Annotated[str, one_of("auto", "flat", "hnsw", "ivf_pq")]
 
 
 class EngineParams(Section):
@@ -306,6 +330,7 @@ class Params(Section):
     encoders: EncodersParams
     losses: dict[str, dict[str, float]]
     evaluate: EvaluateParams
+    index: IndexParams
     engine: EngineParams
     grid: GridParams
     retrieval: RetrievalParams

@@ -1,7 +1,5 @@
 """One self-contained page that shows an experiment: its numbers, its curves, its clips to see and hear."""
 
-import base64
-import hashlib
 import math
 import re
 from collections import Counter
@@ -10,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipeline import charts, embed
+from pipeline import charts, embed, page
 from pipeline.outcome import STATUSES
 
 SOUND_BYTES = 1_500_000  # all MP3s together; with base64 and pictures the page stays under 3 MB
@@ -61,7 +58,7 @@ class ReportData:
     clips: clip_id -> {"labels": list, "image": (H, W, 3) uint8 or None, "wav": bytes or None}; only
     those that a gallery shows are put on the page. galleries: direction -> [{"query": clip_id, "results":
     [{"clip_id", "score", "relevant": bool or None}]}], nearest first. maps: as in metrics/maps.json, each
-    with its "image".
+    with its "image". neighbours: as of pipeline.neighbourhoods.flat.
     """
 
     params: dict = field(default_factory=dict)
@@ -74,6 +71,7 @@ class ReportData:
     clips: dict[str, dict] = field(default_factory=dict)
     galleries: dict[str, list[dict]] = field(default_factory=dict)
     maps: list[dict] = field(default_factory=list)
+    neighbours: list[dict] = field(default_factory=list)
 
 
 def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
@@ -82,20 +80,11 @@ def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
     Raises ValueError where a picture, sound or spectrogram is not what ReportData says, or a gallery names a
     clip that is not in `clips`.
     """
-    folder = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    script = (folder / "report_template.js").read_text(encoding="utf-8")
-    clips = _clips(data)
-    page = environment.get_template("report_template.html").render(
-        style=(folder / "report_template.css").read_text(encoding="utf-8"),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+    clips = shown_clips(data.galleries, data.clips)
+    return page.write(
+        path,
+        "report_template.html",
+        clips,
         summary=_summary(data),
         facts=_facts(data),
         tiles=_tiles(data.metrics),
@@ -105,17 +94,11 @@ def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
         classes=_classes(data.classes),
         accounts=_accounts(data.accounts),
         spectrograms=_spectrograms(data),
-        clips=clips,
-        sounds={c["key"]: c["sound"] for c in clips.values() if c["sound"]},
-        aspect=next((c["aspect"] for c in clips.values() if c["aspect"]), 1.0),
-        galleries=_galleries(data, clips),
+        galleries=shown_galleries(data.galleries, clips),
         places=_places(data),
+        neighbours=_neighbours(data.neighbours),
         params=_flat(data.params),
     )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
-    return path
 
 
 def _get(tree: dict, *keys: str) -> Any:
@@ -196,16 +179,18 @@ def _measure(section: dict, key: str) -> dict | None:
 
 def _tiles(metrics: dict) -> list[dict]:
     """The four numbers to read first, each with a plain sentence."""
-    across = "retrieval", "audio_to_video"
+    # one modality alone has one direction
+    across = "retrieval", next(iter(metrics.get("retrieval") or {"audio_to_video": None}))
     # among few clips the ten nearest are nearly all of them, and finding the right one there says nothing
     guess = {k: _number(_get(metrics, *across, "chance", f"recall_{k}")) or 0.0 for k in (10, 5, 1)}
     k = next((k for k, chance in guess.items() if chance <= 0.5), 1)
-    found = f"A sound's own picture is {'the nearest' if k == 1 else f'among the {k} nearest'}."
+    what = "A sound's own picture is" if across[1] == "audio_to_video" else "One of the same kind is"
+    found = f"{what} {'the nearest' if k == 1 else f'among the {k} nearest'}."
     wanted = [
         (("correspondence",), "accuracy", "Pairs judged right", "Does this sound belong to this picture?"),
         (("correspondence",), "auc", "AUC", "How often a true pair scores above a false one."),
         (across, f"recall_{k}", f"Recall at {k}", found),
-        (across, "ndcg_30", "nDCG at 30", "Pictures of the same kind come first when asked with a sound."),
+        (across, "ndcg_30", "nDCG at 30", "Those of the same kind come first."),
     ]
     tiles = []
     for path, key, name, text in wanted:
@@ -331,20 +316,20 @@ def _spectrograms(data: ReportData) -> dict:
     return {"shown": shown, "total": len(labels)}
 
 
-def _clips(data: ReportData) -> dict[str, dict]:
+def shown_clips(galleries: dict[str, list[dict]], known: dict[str, dict]) -> dict[str, dict]:
     """The clips that the galleries show, each encoded once, under a short key of its own."""
     wanted: dict[str, None] = {}
-    for rows in data.galleries.values():
+    for rows in galleries.values():
         for row in rows:
             for clip_id in (row["query"], *(r["clip_id"] for r in row["results"])):
-                if clip_id not in data.clips:
+                if clip_id not in known:
                     raise ValueError(f"a gallery shows clip {clip_id!r}, which is not among the clips")
                 wanted[clip_id] = None
-    heard = sum(data.clips[c].get("wav") is not None for c in wanted)
+    heard = sum(known[c].get("wav") is not None for c in wanted)
     seconds = min(LONGEST, max(1.0, SOUND_BYTES / max(1, heard) / (embed.MP3_BITS / 8)))
     result = {}
     for number, clip_id in enumerate(wanted):
-        clip = data.clips[clip_id]
+        clip = known[clip_id]
         image, wav = clip.get("image"), clip.get("wav")
         row = {
             "key": f"c{number}",
@@ -370,11 +355,12 @@ def _clips(data: ReportData) -> dict[str, dict]:
     return result
 
 
-def _galleries(data: ReportData, clips: dict[str, dict]) -> list[dict]:
+def shown_galleries(galleries: dict[str, list[dict]], clips: dict[str, dict]) -> list[dict]:
+    """What gallery_template.html shows. galleries: as of ReportData; clips: as of `shown_clips`."""
     result = []
     for direction, (source, target, name, text) in DIRECTIONS.items():
         rows, marks = [], Counter()
-        for gallery in data.galleries.get(direction) or []:
+        for gallery in galleries.get(direction) or []:
             cards = []
             for item in gallery["results"]:
                 own, relevant = item["clip_id"] == gallery["query"], item.get("relevant")
@@ -428,6 +414,22 @@ def _places(data: ReportData) -> dict | None:
             {"image": embed.heat(m["image"], np.array(m["map"])), "boxes": frames, "id": m["clip_id"]}
         )
     return {"rows": rows, "shown": shown} if rows or shown else None
+
+
+def _neighbours(points: list[dict]) -> dict | None:
+    """The map of embeddings, and its legend: the commonest classes in colours of their own."""
+    if not points:
+        return None
+    common = [name for name, _ in Counter(p["label"] for p in points).most_common() if name]
+    groups: dict[str, list] = {name: [] for name in common[: charts.HUES]}
+    rest: list = []
+    for p in points:
+        text = f"{p['kind']}: {p['label'] or p['clip_id']} ({p['clip_id']})"
+        group = groups.get(p["label"], rest)
+        group.append((p["x"], p["y"], "dot" if p["kind"] == "sound" else "box", text))
+    legend = list(groups)
+    svg = charts.scatter(groups, f"Map of {len(points)} embeddings, {len(common)} classes")
+    return {"svg": svg, "legend": legend, "left_out": len(rest)}
 
 
 def _flat(tree: dict, prefix: str = "") -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@
 import importlib
 from types import ModuleType
 
-SOURCES = ("ensemble", "folder")
+SOURCES = ("crema_d", "ensemble", "folder", "voxceleb")
 
 
 def get(name: str) -> ModuleType:

@@ -52,7 +52,7 @@ def clips(data: DataParams) -> pa.Table:
     the table is the same on every machine.
     Raises UserError where there is no folder, no media in it, or anything wrong in its clips.csv.
     """
-    root = _root(data.folder)
+    root = located(data.folder)
     where = os.path.join(root, CSV)
     if os.path.lexists(where):
         entries, problems = clips_csv.read(root, CSV)
@@ -73,10 +73,10 @@ def clips(data: DataParams) -> pa.Table:
 
 def notes(data: DataParams, table: pa.Table) -> list[str]:
     """One line for each kind of thing in the folder that became no clip of `table`; empty if all did."""
-    root = _root(data.folder)
+    root = located(data.folder)
     found = scan(root)
     listed = {p for c in ("audio", "video") for p in table[c].to_pylist()}
-    unlisted = [p for p in found.media if _join(root, p) not in listed]
+    unlisted = [p for p in found.media if join(root, p) not in listed]
     lines = []
     if found.others:
         kinds = ", ".join(f"{n} {k or 'without extension'}" for k, n in found.kinds.most_common(5))
@@ -269,7 +269,7 @@ def scan(root: str) -> Scan:
     return found
 
 
-def _root(folder: str) -> str:
+def located(folder: str) -> str:
     """`folder` as paths in the table begin: `~` expanded, never made absolute, nothing else expanded."""
     if not folder.strip():
         raise UserError("data.folder is empty: give it the path of a folder with videos")
@@ -288,7 +288,7 @@ def _root(folder: str) -> str:
 
 
 def _row(root: str, entry: dict) -> dict:
-    path = _join(root, entry["path"])
+    path = join(root, entry["path"])
     ext = _split_ext(entry["path"])[1]
     row = {name: entry.get(name) for name in clip_table.SCHEMA.names}
     row["labels"] = entry.get("labels") or []
@@ -298,7 +298,7 @@ def _row(root: str, entry: dict) -> dict:
     return row
 
 
-def _join(root: str, path: str) -> str:
+def join(root: str, path: str) -> str:
     return os.path.join(root, path).replace(os.sep, "/")
 
 

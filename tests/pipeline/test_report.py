@@ -338,3 +338,19 @@ def test_spectrogram_plot(tmp_path, count):
     assert path.read_bytes().startswith(b"\xff\xd8")
     again = plots.save_spectrograms(tmp_path / "again.jpg", many, seconds=4.0)
     assert again.read_bytes() == path.read_bytes()
+
+
+def test_the_map_shows_sounds_and_pictures_by_class(tmp_path):
+    points = [
+        {"clip_id": f"c{i}", "kind": kind, "label": label, "x": float(i), "y": float(-i)}
+        for i, (kind, label) in enumerate(
+            [("sound", "Bell"), ("picture", "Bell"), ("sound", EVIL), ("picture", "")]
+        )
+    ]
+    text = report.build(ReportData(neighbours=points), tmp_path / "r.html").read_text()
+    assert text.count('<circle class="hue') == 2 and text.count('<rect class="hue') == 1
+    assert "<title>sound: Bell (c0)</title>" in text and "1 of rarer classes" in text and EVIL not in text
+
+
+def test_nothing_to_map_is_no_map(tmp_path):
+    assert "What lies near what" not in report.build(ReportData(), tmp_path / "r.html").read_text()

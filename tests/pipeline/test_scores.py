@@ -157,3 +157,16 @@ def test_bad_input_is_told(values, matches, words):
 def test_groups_of_another_length_are_told():
     with pytest.raises(ValueError, match="groups"):
         scores.correspondence([0.1, 0.2], [True, False], 0.5, groups=[1, 2, 3])
+
+
+def test_areas_are_what_the_interval_is_made_of():
+    rng = np.random.default_rng(0)
+    matches = np.arange(60) % 2 == 0
+    values, groups = rng.normal(size=60) + matches, rng.integers(0, 12, (60, 2))
+    found = scores.areas(values, matches, groups, 300, 5)
+    assert found.shape == (300,)
+    assert (
+        scores.interval([found]) == scores.correspondence(values, matches, 0.0, groups, 300, 5)["ci"]["auc"]
+    )
+    # Of the same resamples: a model that differs in nothing differs in none.
+    assert np.array_equal(scores.areas(values * 2 + 1, matches, groups, 300, 5), found, equal_nan=True)

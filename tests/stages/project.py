@@ -44,6 +44,10 @@ TINY = {
     "grid.audio_encoder": ["cnn_small"],
     "grid.video_encoder": ["frame"],
     "grid.set": {},
+    "grid.leaders": 1,
+    "grid.seeds": [1],
+    "retrieval.set": {},
+    "retrieval.seeds": [0],
     "grid.loss": ["bce"],
 }
 
@@ -56,8 +60,10 @@ class Project:
     @classmethod
     def new(cls, root: Path, **changes: Any) -> "Project":
         """The code and the tiny parameters, without data."""
-        for name in ("models", "pipeline", "stages", "grid"):
-            skip = shutil.ignore_patterns("__pycache__", "checkpoints", ".gitignore")
+        for name in ("app", "models", "pipeline", "stages", "grid"):
+            skip = shutil.ignore_patterns(
+                "__pycache__", "checkpoints", "leaders", "report", "retrieval", ".gitignore"
+            )
             shutil.copytree(ROOT / name, root / name, ignore=skip)
         for name in ("dvc.yaml", "params.yaml"):
             shutil.copy(ROOT / name, root / name)
@@ -106,7 +112,7 @@ class Project:
     def stage(self, name: str, *arguments: str, trace: Path | None = None) -> subprocess.Popen | Warm:
         """A stage's process. trace: where to note what it asks for, see trace.py."""
         command = [str(TRACE), str(trace), name] if trace else [f"stages.{name}"]
-        if name in ("train", "evaluate", "grid"):
+        if name in ("train", "evaluate", "index", "grid", "leaderboard", "retrieval"):
             return Warm(self.root, [*command, *arguments])
         how = [] if trace else ["-m"]
         return self.start(*self.prefix, sys.executable, *how, *command, *arguments)

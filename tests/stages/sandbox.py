@@ -7,7 +7,20 @@ import yaml
 
 from tests.stages.project import ROOT, Project
 
-STAGES = ("clips", "download", "wav", "spectrogram", "frames", "split", "train", "evaluate", "report", "grid")
+DEFAULT = (
+    "clips",
+    "download",
+    "wav",
+    "spectrogram",
+    "frames",
+    "split",
+    "train",
+    "evaluate",
+    "index",
+    "report",
+)
+GRID = ("grid", "leaderboard", "retrieval")
+STAGES = DEFAULT + GRID
 
 # Code that a stage imports, though it cannot change what the stage writes, so that dvc.yaml need not list it.
 ALWAYS = {
@@ -41,13 +54,14 @@ NEUTRAL = {
     "split": TABLES,
     "train": RUNS | TABLES,
     "evaluate": TABLES,
+    "index": TABLES,
     "report": TABLES,
-    "grid": RUNS | TABLES,
+    **{stage: RUNS | TABLES for stage in GRID},
 }
 
 
 def entry(stage: str, root: Path = ROOT) -> dict:
-    path = root / ("grid/dvc.yaml" if stage == "grid" else "dvc.yaml")
+    path = root / ("grid/dvc.yaml" if stage in GRID else "dvc.yaml")
     return yaml.safe_load(path.read_text())["stages"][stage]
 
 
@@ -76,7 +90,7 @@ def sandbox(whole: Project, stage: str, root: Path) -> tuple[Project, list[str]]
         if not place.exists():
             place.write_text('raise ImportError("dvc.yaml does not list it")\n' + path.read_text())
     for name in about["deps"]:
-        if name.startswith(("data/", "metrics/", "checkpoints")):
+        if name.startswith(("data/", "metrics/", "checkpoints", "grid/")):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             copy = shutil.copytree if (whole / name).is_dir() else shutil.copy
             copy(whole / name, root / name)

@@ -4,7 +4,7 @@ import pytest
 from dvc.repo import Repo
 
 from tests.stages.project import ROOT, Project
-from tests.stages.sandbox import STAGES, code, entry
+from tests.stages.sandbox import GRID, STAGES, code, entry
 
 DATA = {"clips", "download", "wav", "spectrogram", "frames", "split"}
 
@@ -58,12 +58,14 @@ def stale(project: Project) -> set[str]:
 @pytest.mark.parametrize(
     ("knob", "value", "changed"),
     [
-        ("train.epochs", 21, {"train", "grid", "report"}),
-        ("seed", 1, {"train", "evaluate", "grid", "report"}),
-        ("loss", "triplet", {"train", "report"}),
-        ("evaluate.bootstrap", 200, {"evaluate", "grid", "report"}),
-        ("audio.n_mels", 20, {"spectrogram", "train", "grid", "report"}),
-        ("video.height", 40, {"frames", "train", "grid", "report"}),
+        ("train.epochs", 21, {"train", "report", *GRID}),
+        ("seed", 1, {"train", "evaluate", "index", "report", *GRID}),
+        ("loss", "triplet", {"train", "report", "retrieval"}),
+        ("index.kind", "hnsw", {"index"}),
+        ("grid.seeds", [2], {"leaderboard"}),
+        ("evaluate.bootstrap", 200, {"evaluate", "report", *GRID}),
+        ("audio.n_mels", 20, {"spectrogram", "train", "report", *GRID}),
+        ("video.height", 40, {"frames", "train", "report", *GRID}),
         ("split.seed", 1, {"split", "report"}),
         ("data.ensemble.clips", 41, {"clips", "report"}),
         ("engine.workers", 1, {"download", "wav", "spectrogram", "frames"}),  # which then find nothing to do

@@ -3,8 +3,11 @@
 import json
 import re
 import shutil
+import wave
 from html.parser import HTMLParser
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.pipeline.recordings import record, sine
@@ -99,6 +102,18 @@ def test_the_report_is_one_page_that_asks_for_nothing(made):
     assert [p.name for p in (made / "report").iterdir()] == ["index.html"]
 
 
+@pytest.mark.parametrize("modality", ["audio", "video"])
+def test_one_modality_goes_all_the_way(project, modality):
+    project.set({"modality": modality, "pairing": "category", "train.epochs": 2, "train.balanced": True})
+    for stage in ("train", "evaluate", "index", "report"):
+        project.run(stage)
+    only = {f"{modality}_to_{modality}"}
+    metrics = json.loads((project / "metrics/evaluate.json").read_text())
+    assert set(metrics["retrieval"]) == set(json.loads((project / "metrics/index.json").read_text())) == only
+    page = (project / "report/index.html").read_text()
+    assert "What lies near what" in page and "Sound to picture" not in page
+
+
 # --- a folder of videos ---------------------------------------------------------------------------------
 
 
@@ -147,3 +162,44 @@ def test_a_stage_before_its_time_names_what_is_missing(damaged, tmp_path):
     assert "data/media/index.parquet: no index there" in project.fails("wav")
     (project / "data/clips.parquet").unlink()
     assert "data/clips.parquet: no such clip table" in project.fails("download")
+
+
+# --- published data sets --------------------------------------------------------------------------------
+
+
+def test_crema_d_goes_all_the_way(tmp_path):
+    project = Project.new(
+        tmp_path / "project", **{"data.source": "crema_d", "label": "category", "train.epochs": 1}
+    )
+    for actor in range(1001, 1009):
+        for k, emotion in enumerate(("ANG", "HAP")):
+            record(
+                project / f"videos/{actor}_IEO_{emotion}_XX.flv", frames=45, sound=sine(1.5, 200 + 200 * k)
+            )
+    (project / "videos/1064_TIE_SAD_XX.flv").write_bytes(b"FLV")
+    (project / "videos/1009_DFA_SAD_XX.flv").write_text("version https://git-lfs.github.com/spec/v1\noid")
+    for stage in ("clips", "download", "wav", "spectrogram", "frames", "split", "train", "evaluate"):
+        project.run(stage)
+    reasons = {r["clip_id"]: r["detail"] for r in project.rows("splits.parquet") if r["status"] != "ok"}
+    assert "broken as published" in reasons.pop("1064_TIE_SAD_XX")
+    assert "git lfs pull" in reasons.pop("1009_DFA_SAD_XX") and not reasons
+
+
+def test_a_face_and_a_voice_in_files_of_their_own_go_all_the_way(tmp_path):
+    project = Project.new(tmp_path / "project", **{"data.source": "voxceleb", "train.epochs": 1})
+    rng = np.random.default_rng(0)
+    for person in ("Ann", "Bob", "Cid"):
+        for recording in range(4):
+            face = project / f"videos/faces/{person}/r{recording}/0.jpg"
+            voice = project / f"videos/voices/{person}/r{recording}/0.wav"
+            for path in (face, voice):
+                path.parent.mkdir(parents=True)
+            cv2.imwrite(str(face), rng.integers(0, 255, (60, 50, 3), dtype=np.uint8))
+            with wave.open(str(voice), "wb") as file:
+                file.setparams((1, 2, 8000, 0, "NONE", ""))
+                file.writeframes((rng.normal(size=12_000) * 3000).astype("<i2").tobytes())
+    project.set({"split.test": 0.4})
+    for stage in ("clips", "download", "wav", "spectrogram", "frames", "split", "train", "evaluate", "index"):
+        project.run(stage)
+    assert {r["status"] for r in project.rows("splits.parquet")} == {"ok"}
+    assert all(r["audio"].endswith(".wav") for r in project.rows("clips.parquet"))

@@ -1,0 +1,117 @@
+"""How fast search and retrieval's evaluation are: `python -m benchmarks.search`.
+
+1,000,000 clustered vectors of 128 numbers, each kind of index: milliseconds a query on one core, recall@10,
+time to build on all cores, memory, size. The usual way beside it: all scalar products by NumPy, and a sort.
+Then the evaluation of 10,000 clips against 10,000 in four directions, every metric.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from benchmarks import project
+from pipeline import retrieval, vectors
+from pipeline.summary import write_json
+
+RESULT = Path("benchmarks/results/search.json")
+QUERIES, CLUSTERS, DIM = 1000, 5000, 128
+
+
+def clustered(count: int, queries: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors around centres, (count, 128) float32, and `queries` of the same kind."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(CLUSTERS, DIM)).astype(np.float32)
+    found = centres[rng.integers(0, CLUSTERS, count + queries)]
+    found += rng.normal(scale=0.6, size=found.shape).astype(np.float32)
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    return found[:count], found[count:]
+
+
+def memory(key: str) -> float:
+    """GiB of memory that this process holds (VmRSS) or held at most (VmHWM)."""
+    text = Path("/proc/self/status").read_text()
+    return int(next(line for line in text.splitlines() if line.startswith(key)).split()[1]) / 2**20
+
+
+def index(kind: str, count: int) -> dict:
+    known, queries = clustered(count, QUERIES)
+    before, began = memory("VmRSS"), time.perf_counter()
+    searcher = vectors.Searcher(vectors.build(known, kind), known)
+    built = time.perf_counter() - began
+    held = memory("VmRSS") - before
+    faiss.omp_set_num_threads(1)
+    began = time.perf_counter()
+    for query in queries:
+        searcher.search(query[None], 10)
+    each = (time.perf_counter() - began) / len(queries) * 1000
+    faiss.omp_set_num_threads(os.cpu_count() or 1)
+    share = vectors.recall(searcher, queries)
+    with tempfile.NamedTemporaryFile() as file:
+        vectors.save(searcher.index, file.name)
+        size = os.path.getsize(file.name) / 2**20
+    return {
+        "kind": kind,
+        "vectors": count,
+        "ms_a_query": round(each, 3),
+        "recall_10": round(share, 4),
+        "build_s": round(built, 1),
+        "memory_gib": round(held, 2),
+        "file_mib": round(size),
+    }
+
+
+def usual(count: int) -> dict:
+    known, queries = clustered(count, 20)
+    began = time.perf_counter()
+    for query in queries:
+        np.argsort(-(known @ query))[:10]
+    return {
+        "kind": "NumPy",
+        "vectors": count,
+        "ms_a_query": round((time.perf_counter() - began) / 20 * 1000, 1),
+    }
+
+
+def evaluation(count: int) -> dict:
+    rng = np.random.default_rng(0)
+    audio = rng.normal(size=(count, DIM)).astype(np.float32)
+    video = audio + 2 * rng.normal(size=(count, DIM)).astype(np.float32)
+    labels = [[f"class {i}"] for i in rng.integers(0, 50, count)]
+    began = time.perf_counter()
+    retrieval.evaluate({"audio": audio, "video": video}, labels, None, 1000, 0)
+    return {"clips": count, "s": round(time.perf_counter() - began, 1), "peak_gib": round(memory("VmHWM"), 2)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.search", description=__doc__)
+    parser.add_argument("--vectors", type=int, default=1_000_000)
+    parser.add_argument("--clips", type=int, default=10_000)
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # one measurement, in a process of its own
+    given = parser.parse_args()
+    if given.one:
+        what = {"usual": lambda: usual(given.vectors), "evaluation": lambda: evaluation(given.clips)}
+        print(json.dumps(what.get(given.one, lambda: index(given.one, given.vectors))()))
+        return
+    found = {}
+    for name in ("usual", "flat", "hnsw", "ivf_pq", "evaluation"):
+        command = [sys.executable, "-m", "benchmarks.search", f"--one={name}"]
+        command += [f"--vectors={given.vectors}", f"--clips={given.clips}"]
+        env = os.environ | {"OMP_NUM_THREADS": "1"} if name == "usual" else None
+        line = subprocess.run(
+            command, check=True, capture_output=True, text=True, env=env
+        ).stdout.splitlines()[-1]
+        found[name] = json.loads(line)
+        print(", ".join(f"{k} {v}" for k, v in found[name].items()), flush=True)
+    write_json({"machine": project.machine(), **found}, RESULT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Embeddings of every clip, and an index of them: what the stage `index` writes and `models.search` asks."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.checkpoint import Model
+from pipeline import vectors
+from pipeline.dataset import Dataset
+
+BLOCK = 4096  # clips embedded at a time
+QUERIES = 1000  # at most so many clips ask, for the recall
+
+
+def write(
+    model: Model, data: Dataset, kind: str, embeddings: str | Path, folder: str | Path, seed: int
+) -> dict:
+    """Embed every clip's middle window and index both modalities.
+
+    embeddings: gets audio.npy and video.npy, (n, dim) float32, and clips.parquet, row i of each of clip i.
+    folder: gets audio.faiss and video.faiss. A model with a vector for each place gives no index of pictures.
+    Returns {direction: {"kind", "n", "recall_10", "queries"}}: recall against exact search, asked with clips.
+    """
+    embeddings, folder = Path(embeddings), Path(folder)
+    for place in (embeddings, folder):
+        shutil.rmtree(place, ignore_errors=True)  # its files may be links into a cache
+        place.mkdir(parents=True)
+    table = {"clip_id": data.clip_id, "labels": data.labels, "subject": data.subject, "split": data.split}
+    schema = pa.schema(
+        [
+            ("clip_id", pa.string()),
+            ("labels", pa.list_(pa.string())),
+            ("subject", pa.string()),
+            ("split", pa.string()),
+        ]
+    )
+    pq.write_table(pa.table(table, schema=schema), embeddings / "clips.parquet")
+    stored: dict[str, np.ndarray] = {}
+    for start in range(0, len(data), BLOCK):
+        clips = np.arange(start, min(start + BLOCK, len(data)))
+        for name, found in zip(("audio", "video"), model.embed(data, clips), strict=True):
+            if name not in sides(model):
+                continue
+            if name not in stored:
+                shape = (len(data), found.shape[1])
+                stored[name] = np.lib.format.open_memmap(embeddings / f"{name}.npy", "w+", np.float32, shape)
+            stored[name][clips] = found
+    kind = vectors.chosen(kind, len(data))
+    rows = np.sort(np.random.default_rng(seed).permutation(len(data))[:QUERIES])
+    told = {}
+    for target in indexed(model):
+        stored[target].flush()
+        searcher = vectors.Searcher(vectors.build(stored[target], kind), stored[target])
+        vectors.save(searcher.index, folder / f"{target}.faiss")
+        for source in indexed(model):
+            share = vectors.recall(searcher, stored[source][rows])
+            told[f"{source}_to_{target}"] = {
+                "kind": kind,
+                "n": len(data),
+                "recall_10": share,
+                "queries": len(rows),
+            }
+    return told
+
+
+def sides(model: Model) -> list[str]:
+    """What the model embeds."""
+    return ["audio", "video"] if model.config["modality"] == "both" else [model.config["modality"]]
+
+
+def indexed(model: Model) -> list[str]:
+    """Of which there is an index: one vector a clip."""
+    return [side for side in sides(model) if not (side == "video" and model.module.places)]
