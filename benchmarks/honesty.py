@@ -31,7 +31,7 @@ from models import checkpoint, evaluation
 from models.training import Experiment, train
 from pipeline import dataset
 from pipeline.dataset import Dataset, Stored
-from pipeline.params import DataParams, EnsembleParams, read
+from pipeline.params import ROOT, DataParams, EnsembleParams, read
 from pipeline.sources import ensemble
 
 RESULT = Path("benchmarks/results/honesty.json")
@@ -105,13 +105,8 @@ def matching(picture: np.ndarray, sound: np.ndarray, labels: np.ndarray) -> dict
 
 def colour_and_loudness(clips: int, seed: int = 0) -> dict:
     """The part about mean colour and loudness, and the same with the spread of both added."""
-    data = DataParams(
-        source="ensemble",
-        folder="videos",
-        clip_seconds=4.0,
-        shard_size=64,
-        ensemble=EnsembleParams(clips=clips, seed=seed, broken=0.0),
-    )
+    about = {"ensemble": EnsembleParams(clips=clips, seed=seed, broken=0.0)}
+    data = read(ROOT / "params.yaml").data.model_copy(update=about)
     labels = np.array([row["labels"][0] for row in ensemble.clips(data).to_pylist()])
     begin = time.perf_counter()
     with ProcessPoolExecutor() as pool:

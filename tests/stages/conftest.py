@@ -88,3 +88,29 @@ def damaged(tmp_path_factory) -> Project:
     for stage in ("wav", "spectrogram", "frames", "split"):
         project.run(stage)
     return project
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory) -> list[Project]:
+    """A folder as of each published data set, through the stages that know of sources; traced like `made`."""
+    files = {
+        "crema_d": ["1001_IEO_HAP_LO.flv", "1002_DFA_SAD_XX.flv"],
+        "voxceleb": ["faces/Ann/r/0.jpg", "voices/Ann/r/0.wav"],
+    }
+    projects = []
+    for source, names in files.items():
+        project = Project.new(tmp_path_factory.mktemp(source) / "project", **{"data.source": source})
+        (project / "trace").mkdir()
+        for name in names:
+            (project / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
+            (project / "videos" / name).write_bytes(b"as good as any")
+        for stage in ("clips", "download"):
+            project.run(stage, trace=project / "trace" / stage)
+        projects.append(project)
+    return projects
+
+
+@pytest.fixture(scope="session")
+def traced(made: Project, damaged: Project, published: list[Project]) -> list[Project]:
+    """Every project whose stages noted what they asked for."""
+    return [made, damaged, *published]

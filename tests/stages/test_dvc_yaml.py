@@ -25,16 +25,16 @@ def test_a_stage_needs_nothing_that_is_not_listed(made, stage):
 
 # The report shows all that are listed, without asking for each.
 @pytest.mark.parametrize("stage", [s for s in STAGES if s != "report"])
-def test_every_listed_parameter_is_read(made, damaged, stage):
+def test_every_listed_parameter_is_read(traced, stage):
     # Of what belongs to one model by name (`losses.${item.loss}`) a stage asks for the whole.
     listed = {key.partition(".${")[0] for key in entry(stage)["params"]}
-    assert listed == asked(made, stage, "key") | asked(damaged, stage, "key")
+    assert listed == {key for project in traced for key in asked(project, stage, "key")}
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_listed_file_of_code_is_used(made, damaged, stage):
+def test_every_listed_file_of_code_is_used(traced, stage):
     used = set()
-    for project in (made, damaged):
+    for project in traced:
         modules = {m.replace(".", "/") for m in asked(project, stage, "module")}
         used |= {f"{m}.py" for m in modules} | asked(project, stage, "file")
     listed = [d for d in entry(stage)["deps"] if d.startswith(("models/", "pipeline/", "stages/"))]

@@ -1,5 +1,7 @@
 """`python -m app.search` in a project that has run: a file finds its own clip, by sound and by picture."""
 
+import contextlib
+import io
 import json
 import re
 import shutil
@@ -8,7 +10,9 @@ import sys
 import numpy as np
 import pytest
 
+from app import search as command
 from models.search import Library
+from stages import run
 from tests.pipeline.recordings import record, sine
 
 
@@ -38,10 +42,22 @@ def test_a_file_gives_the_vectors_of_its_clip(made, clips):
             assert library.nearest(embedding, f"{side}_to_{side}", 1)[0].clip_id == clip_id
 
 
-def ask(made, *arguments):
-    process = made.start(sys.executable, "-m", "app.search", *map(str, arguments))
+def ask(project, *arguments):
+    """(status, standard output, error line) of the command, run in the project."""
+    out = io.StringIO()
+    with contextlib.chdir(project.root), contextlib.redirect_stdout(out), pytest.MonkeyPatch.context() as m:
+        m.setattr(sys, "argv", ["search", *map(str, arguments)])
+        try:
+            run(command.search)
+        except SystemExit as e:
+            return 1, out.getvalue(), str(e.code)
+    return 0, out.getvalue(), ""
+
+
+def test_the_command_itself(made, clips):
+    process = made.start(sys.executable, "-m", "app.search", str(next(iter(clips.values()))), "-k", "2")
     out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+    assert process.returncode == 0 and not err and "audio to video" in out
 
 
 def test_the_command_in_all_its_forms(made, clips, tmp_path):
