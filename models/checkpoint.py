@@ -123,6 +123,20 @@ class Model:
         audio, video = (np.concatenate(x) for x in zip(*found, strict=True))
         return audio, video
 
+    def logits(
+        self, data: Dataset, clips: np.ndarray, blank: str | None = None, swapped: bool = False
+    ) -> np.ndarray:
+        """Of a classifier: the middle windows of clips to (n, classes). blank: audio or video, all zeros.
+        swapped: as of Classification.swapped."""
+        ask = self.module.swapped if swapped else self.module
+        found = [np.empty((0, len(self.config["classes"])), np.float32)]
+        for i in range(0, len(clips), BATCH):
+            with torch.inference_mode():
+                windows = dict(zip(("audio", "video"), data.read(clips[i : i + BATCH]), strict=True))
+                inputs = [torch.as_tensor(x * (side != blank)).to(self.device) for side, x in windows.items()]
+                found.append(ask(*inputs).float().cpu().numpy())
+        return np.concatenate(found)
+
     def score(self, audio: np.ndarray | Tensor, video: np.ndarray | Tensor) -> np.ndarray:
         """Embeddings (n, dim) twice to logits (n,): higher is likelier, above 0 is a match."""
         return self._run(self.module.score, audio, video, batch=65_536)

@@ -1,10 +1,11 @@
 """What a trained model is worth, on clips that neither training nor its choices ever saw."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from models import classified
 from models.checkpoint import Model
 from pipeline import localization, pairing, retrieval, scores
 from pipeline.dataset import Dataset
@@ -18,29 +19,38 @@ MAPS = 8  # clips on which it is shown where the sound is
 class Evaluation:
     """metrics: as in metrics/evaluate.json. roc: rows {"fpr", "tpr"}. galleries: direction -> queries with
     their nearest, as pipeline.report shows them. maps: {"clip_id", "map", "box", "silent_box"} of a few
-    clips, where the model can say where the sound is and the clip table knows it."""
+    clips, where the model can say where the sound is and the clip table knows it. per_class, confusion,
+    calibration: of a classifier, rows as of models.classified."""
 
     metrics: dict[str, Any]
-    roc: list[dict]
-    galleries: dict[str, list[dict]]
-    maps: list[dict]
+    roc: list[dict] = field(default_factory=list)
+    galleries: dict[str, list[dict]] = field(default_factory=dict)
+    maps: list[dict] = field(default_factory=list)
+    per_class: list[dict] = field(default_factory=list)
+    confusion: list[dict] = field(default_factory=list)
+    calibration: list[dict] = field(default_factory=list)
 
 
 def evaluate(
     model: Model, data: Dataset, pairs: str, label: str, bootstrap: int, seed: int, boxes: dict | None = None
 ) -> Evaluation:
-    """Correspondence on balanced pairs, and retrieval in four directions, on the test split's middle windows.
+    """What the test split's clips say of a model, by its task.
+
+    Matching: correspondence on balanced pairs, and retrieval in four directions, on middle windows.
+    Classification: see models.classified.
 
     pairs, label: `pairing` and `label` of the parameters. The score's threshold was set on validation. boxes:
     of pipeline.localization, for models that can say where the sound is.
     """
+    if model.config["task"] == "classification":
+        return Evaluation(**classified.evaluate(model, data, bootstrap, seed))
     test = data.of("test")
     labels = data.kinds(label)
     audio, video = model.embed(data, test)
     score, match, ends = judged(model, data, audio, video, pairs, label, seed)
     group = data.group[test]
     embeddings = {"audio": audio, "video": video}
-    matcher = None if model.module.matcher.by_distance else model.scores
+    matcher = None if model.module.by_distance else model.scores
     directions = retrieval.directions(model.config["modality"])
     metrics = {
         "correspondence": scores.correspondence(score, match, 0.0, ends, bootstrap, seed),

@@ -21,14 +21,20 @@ def write(
     """Embed every clip's middle window and index both modalities.
 
     embeddings: gets audio.npy and video.npy, (n, dim) float32, and clips.parquet, row i of each of clip i.
-    folder: gets audio.faiss and video.faiss. A model with a vector for each place gives no index of pictures.
+    folder: gets audio.faiss and video.faiss. A model with a vector for each place gives no index of pictures;
+    a classifier that stacks sound and picture gives one vector for both, and both.npy, both.faiss.
     Returns {direction: {"kind", "n", "recall_10", "queries"}}: recall against exact search, asked with clips.
     """
     embeddings, folder = Path(embeddings), Path(folder)
     for place in (embeddings, folder):
         shutil.rmtree(place, ignore_errors=True)  # its files may be links into a cache
         place.mkdir(parents=True)
-    table = {"clip_id": data.clip_id, "labels": data.labels, "subject": data.subject, "split": data.split}
+    table = {
+        "clip_id": data.clip_id,
+        "labels": data.kinds(model.config["label"]),
+        "subject": data.subject,
+        "split": data.split,
+    }
     schema = pa.schema(
         [
             ("clip_id", pa.string()),
@@ -41,9 +47,7 @@ def write(
     stored: dict[str, np.ndarray] = {}
     for start in range(0, len(data), BLOCK):
         clips = np.arange(start, min(start + BLOCK, len(data)))
-        for name, found in zip(("audio", "video"), model.embed(data, clips), strict=True):
-            if name not in sides(model):
-                continue
+        for name, found in zip(sides(model), model.embed(data, clips), strict=False):
             if name not in stored:
                 shape = (len(data), found.shape[1])
                 stored[name] = np.lib.format.open_memmap(embeddings / f"{name}.npy", "w+", np.float32, shape)
@@ -55,7 +59,7 @@ def write(
         stored[target].flush()
         searcher = vectors.Searcher(vectors.build(stored[target], kind), stored[target])
         vectors.save(searcher.index, folder / f"{target}.faiss")
-        for source in indexed(model):
+        for source in indexed(model) if model.module.across else [target]:
             share = vectors.recall(searcher, stored[source][rows])
             told[f"{source}_to_{target}"] = {
                 "kind": kind,
@@ -68,7 +72,7 @@ def write(
 
 def sides(model: Model) -> list[str]:
     """What the model embeds."""
-    return ["audio", "video"] if model.config["modality"] == "both" else [model.config["modality"]]
+    return list(model.module.embeds)
 
 
 def indexed(model: Model) -> list[str]:

@@ -106,13 +106,18 @@ class Library:
 
     def directions(self, query: Query) -> list[str]:
         """In which `query` can be asked, as `audio_to_video`."""
-        return [f"{source}_to_{target}" for source in query.embeddings for target in self.searchers]
+        return [
+            f"{source}_to_{target}"
+            for source in query.embeddings
+            for target in self.searchers
+            if source == target or self.model.module.across
+        ]
 
     def nearest(self, embedding: np.ndarray, direction: str, k: int = 10) -> list[Hit]:
         """The k clips nearest to an embedding (dim,), best first. direction: as `audio_to_video`."""
         source, target = direction.split("_to_")
         searcher, module = self.searchers[target], self.model.module
-        if source == target or module.matcher.by_distance:
+        if source == target or module.by_distance:
             rows, scores = (x[0] for x in searcher.search(embedding[None], k))
         else:  # a matcher that is no distance is asked about every clip
             ends = (embedding[None], searcher.vectors)
@@ -134,8 +139,7 @@ def _one(made: dict[str, Outcome], heard: tuple, seen: tuple, audio: Any, video:
         clip_id=["query"],
         split=np.array(["test"]),
         group=np.array(["query"]),
-        labels=[[]],
-        subject=[None],
+        columns={"labels": [[]], "subject": [None]},
         seconds=np.array([min(seconds.values()) if seconds["video"] >= window else seconds["audio"]]),
         times=np.array([times]),
         audio=_Held(held["audio"]),
@@ -160,3 +164,7 @@ class _Held:
     @property
     def shape(self) -> tuple[int, ...]:
         return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.array.dtype

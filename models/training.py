@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from models import checkpoint
+from models.tasks import tasks
 from pipeline import augment, pairing
 from pipeline.dataset import Dataset
 from pipeline.errors import UserError
@@ -49,6 +50,7 @@ class Experiment:
     """What is trained against what: names as in params.yaml.
 
     encoders: {"audio": {}, "video": {}}, sizes other than the encoders' own. constants: the loss's.
+    classification: the section of the parameters.
     """
 
     modality: str
@@ -60,14 +62,17 @@ class Experiment:
     label: str
     seed: int
     task: str
+    input: str
     encoders: dict[str, dict[str, Any]]
     constants: dict[str, float]
+    classification: dict[str, Any]
 
     @classmethod
-    def of(cls, params: Any, **other: str) -> "Experiment":
+    def of(cls, params: Any, **other: Any) -> "Experiment":
         """As the parameters say, but for `other` (audio_encoder, video_encoder, loss)."""
-        names = {f.name for f in fields(cls)} - {"encoders", "constants", *other}
+        names = {f.name for f in fields(cls)} - {"encoders", "constants", "classification", *other}
         values = {name: getattr(params, name) for name in names} | other
+        values["classification"] = params.classification.model_dump() | other.get("classification", {})
         kinds = {"audio": params.encoders.audio, "video": params.encoders.video}
         sizes = {kind: own.get(values[f"{kind}_encoder"], {}) for kind, own in kinds.items()}
         return cls(**values, encoders=sizes, constants=params.losses[values["loss"]])
@@ -99,9 +104,9 @@ def train(
     Raises UserError where there are too few clips, and KeyboardInterrupt, after which the next call goes on.
     """
     out, live = Path(out), Path(live)
-    related = _relation(experiment, data)
-    clips = {split: _enough(data, related)[split] for split in ("train", "val")}
-    config = _config(experiment, settings, inputs, data)
+    plan = tasks.get(experiment.task).plan(experiment, data)
+    train_clips, val_clips = plan.clips["train"], plan.clips["val"]
+    config = _config(experiment, settings, inputs, data) | plan.about
     out.mkdir(parents=True, exist_ok=True)
     last = out / LAST
     resumed = _resumable(last, fingerprint)
@@ -109,17 +114,15 @@ def train(
 
     torch.manual_seed(experiment.seed)
     module = checkpoint.build(config)
-    sampler = pairing.Sampler(
-        clips["train"], related, settings.batch_size, experiment.seed, settings.balanced
-    )
+    sampler = plan.sampler(train_clips, settings.batch_size, experiment.seed, settings.balanced)
     strengths = {name: getattr(change, name) for name in AugmentParams.model_fields}
     augmentation = augment.Augment(inputs["audio"]["feature"], **strengths)
-    loaders = [_loader(data, sampler, settings.loader_workers, augmentation)]
+    loaders = [_loader(Batches(data, augmentation, plan.targets), sampler, settings.loader_workers)]
     module.steps = settings.epochs * len(sampler)
-    if len(clips["val"]):
-        val = pairing.Sampler(clips["val"], related, settings.batch_size, experiment.seed)
-        module.val_pairs = tuple(map(torch.from_numpy, pairing.cross(clips["val"], related)))
-        loaders.append(_loader(data, Fixed(val), settings.loader_workers, None))
+    if len(val_clips):
+        val = plan.sampler(val_clips, settings.batch_size, experiment.seed)
+        module.watch(plan, val_clips)
+        loaders.append(_loader(Batches(data, None, plan.targets), Fixed(val), settings.loader_workers))
     else:
         print(
             "train: no clips for validation: the last epoch is taken, and the score's threshold is training's"
@@ -145,7 +148,7 @@ def train(
             trainer.fit(module, *loaders, ckpt_path=last if resumed else None, weights_only=True)
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
-    return _finish(module, record, data, clips["val"], config | {"fingerprint": fingerprint}, out)
+    return _finish(module, record, data, val_clips, config | {"fingerprint": fingerprint}, out)
 
 
 def _finish(
@@ -153,46 +156,12 @@ def _finish(
 ) -> dict[str, Any]:
     module.load_state_dict(record.best["weights"])
     model = checkpoint.Model(module, config)
-    if len(val):
-        audio, video = map(torch.from_numpy, model.embed(data, val))
-        module.calibrate(audio, video, module.val_pairs)
+    module.settle(model, data, val)
     chosen = record.history[record.best["epoch"]]
     summary = {"epochs": len(record.history), "best_epoch": record.best["epoch"] + 1, **chosen}
     checkpoint.save(out, module, config | {"chosen": summary, "history": record.history})
     (out / LAST).unlink(missing_ok=True)
     return summary
-
-
-def _relation(experiment: Experiment, data: Dataset) -> pairing.Relation:
-    kinds = data.kinds(experiment.label)
-    return pairing.relation(experiment.pairing, data.group, kinds, experiment.modality != "both")
-
-
-def _enough(data: Dataset, related: pairing.Relation) -> dict[str, np.ndarray]:
-    """The clips of each split; UserError where there are too few to learn and to report from."""
-    clips = {split: data.of(split) for split in ("train", "val", "test")}
-    for split in ("train", "test"):
-        if not _differ(clips[split], related):
-            counts = ", ".join(f"{len(c)} to {_PURPOSE[s]}" for s, c in clips.items())
-            what = "labels, each in clips of another video," if related.by_label else "videos"
-            what += " and 2 clips of one label" if related.siamese else ""
-            raise UserError(
-                f"too few clips: {counts}; at least 2 {what} are needed to train and 2 to test: "
-                "add clips, or change split.val and split.test"
-            )
-    if not _differ(clips["val"], related):
-        clips["val"] = clips["val"][:0]
-    return clips
-
-
-_PURPOSE = {"train": "train", "val": "choose (val)", "test": "test"}
-
-
-def _differ(clips: np.ndarray, related: pairing.Relation) -> bool:
-    """Whether there is a pair that does not match; siamese: and one that does."""
-    if related.siamese and not any(related.match(clip, clips).any() for clip in clips):
-        return False
-    return any(not related.same(clip, clips).all() for clip in clips)
 
 
 def _config(experiment: Experiment, settings: Any, inputs: dict, data: Dataset) -> dict[str, Any]:
@@ -201,7 +170,6 @@ def _config(experiment: Experiment, settings: Any, inputs: dict, data: Dataset) 
         "inputs": inputs,
         "audio_shape": list(data.audio_shape),
         "video_shape": list(data.video_shape),
-        "labels": sorted({name for names in data.labels for name in names}),
     }
 
 
@@ -226,13 +194,17 @@ class Batches(torch.utils.data.Dataset):
 
     data: Dataset
     change: augment.Augment | None
+    targets: np.ndarray | None = None
 
     def __getitem__(self, batch: pairing.Batch) -> dict[str, Tensor]:
         audio, video = self.data.read(batch.clip, batch.at)
         if self.change:
             audio, video = self.change(audio, video, batch.seed)
         arrays = {"audio": audio, "video": video, "clip": batch.clip}
-        arrays |= {"right": batch.right, "wrong": batch.wrong, "same": batch.same}
+        if self.targets is None:
+            arrays |= {"right": batch.right, "wrong": batch.wrong, "same": batch.same}
+        else:
+            arrays["target"] = self.targets[batch.clip].astype(np.float32)
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
@@ -252,8 +224,7 @@ class Fixed:
         return iter(self.batches)
 
 
-def _loader(data: Dataset, sampler: Any, workers: int, change: augment.Augment | None) -> DataLoader:
-    dataset = Batches(data, change)
+def _loader(dataset: Batches, sampler: Any, workers: int) -> DataLoader:
     return DataLoader(
         dataset, batch_size=None, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
     )
@@ -326,8 +297,8 @@ class Record(Callback):
         epoch = trainer.current_epoch
         metrics = {"train/loss": loss, **module.measured, "learning_rate": float(rate)}
         self.history.append(metrics)
-        # Without validation each epoch is better than the one before. Ties in AUC go to the loss.
-        rank = [metrics["val/auc"], -metrics["val/loss"]] if module.measured else [float(epoch)]
+        # Without validation each epoch is better than the one before.
+        rank = module.rank() if module.measured else [float(epoch)]
         if not self.best or rank >= self.best["rank"]:
             weights = {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}
             self.best = {"epoch": epoch, "rank": rank, "weights": weights}

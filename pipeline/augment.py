@@ -3,21 +3,14 @@
 After AVE-Net (arXiv 1712.06651, section 3.2) and, for the masks, SpecAugment (arXiv 1904.08779).
 """
 
-import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+from pipeline.features import BYTES, DECIBEL
 
-# What one decibel adds to a feature; features that are not logarithms are multiplied instead.
-DECIBEL = {
-    "mel": 1.0,
-    "log_frequency": 1.0,
-    "log_spectrogram": math.log(10) / 20,  # of a magnitude
-    "fbank": math.log(10) / 10,  # of a power
-}
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
@@ -65,10 +58,14 @@ class Augment:
 
     def louder(self, audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Louder or softer by up to `loudness` dB."""
-        gain = rng.uniform(-self.loudness, self.loudness, (len(audio), 1, 1, 1)).astype(audio.dtype)
+        gain = rng.uniform(-self.loudness, self.loudness, (len(audio), 1, 1, 1))
+        if audio.dtype == np.uint8:
+            low, high = BYTES[self.feature]
+            steps = gain.astype(np.float32) * (DECIBEL[self.feature] * 255 / (high - low))
+            return (audio + steps).round().clip(0, 255).astype(np.uint8)
         if self.feature in DECIBEL:
-            return audio + gain * audio.dtype.type(DECIBEL[self.feature])
-        return audio * 10 ** (gain / 20)
+            return audio + gain.astype(audio.dtype) * audio.dtype.type(DECIBEL[self.feature])
+        return audio * 10 ** (gain.astype(audio.dtype) / 20)
 
     def masked(self, audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A band of freq and a span of time set to the mean."""

@@ -4,6 +4,7 @@ Nothing is loaded whole. A window is named by a clip and a place in it, `at`, fr
 fits into the clip's real part) to 1 (the last); evaluation takes the middle, 0.5.
 """
 
+import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,8 +27,7 @@ class Dataset:
     clip_id: list[str]
     split: np.ndarray  # (n,) str: train, val, test
     group: np.ndarray  # (n,) str: clips of one group are never each other's negatives
-    labels: list[list[str]]
-    subject: list[str | None]
+    columns: dict[str, list]  # of the clip table: labels, subject, and those of the source
     seconds: np.ndarray  # (n,) float: how much is real
     times: np.ndarray  # (n, stored frames) float: s from the clip's start
     audio: "Stored"
@@ -51,8 +51,27 @@ class Dataset:
         return self.window_frames, *self.video.shape[1:]
 
     def kinds(self, label: str) -> list[list[str]]:
-        """What each clip is, by `label` of the parameters: its labels (category), or who it is (subject)."""
-        return [[s] if s else [] for s in self.subject] if label == "subject" else self.labels
+        """What each clip is, by `label` of the parameters: its labels (category), or a column's value.
+
+        Raises UserError where there is no such column.
+        """
+        name = "labels" if label == "category" else label
+        if name not in self.columns:
+            known = ["category", *sorted(set(self.columns) - {"labels"})]
+            near = difflib.get_close_matches(label, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UserError(
+                f"label: {label}: the clip table has no such column; {hint}there are {', '.join(known)}"
+            )
+        return [_several(value) for value in self.columns[name]]
+
+    @property
+    def labels(self) -> list[list[str]]:
+        return self.kinds("category")
+
+    @property
+    def subject(self) -> list[str | None]:
+        return self.columns["subject"]
 
     def of(self, split: str) -> np.ndarray:
         """The numbers of the clips of a split."""
@@ -75,10 +94,10 @@ class Dataset:
         return start, np.sort(near, axis=1)
 
     def read(self, clip: np.ndarray, at: np.ndarray | float = MIDDLE) -> tuple[np.ndarray, np.ndarray]:
-        """Windows of clips: (n, channels, freq, time) float16 and (n, frames, height, width, 3) uint8."""
+        """Windows of clips: (n, channels, freq, time) and (n, frames, height, width, 3) uint8."""
         start, frames = self.place(clip, at)
         width = self.audio_shape[2]
-        audio = np.empty((len(clip), *self.audio_shape), np.float16)
+        audio = np.empty((len(clip), *self.audio_shape), self.audio.dtype)
         video = np.empty((len(clip), *self.video_shape), np.uint8)
         for i, c in enumerate(clip):
             audio[i] = self.audio.value(c)[:, :, start[i] : start[i] + width]
@@ -106,6 +125,10 @@ class Stored:
     def shape(self) -> tuple[int, ...]:
         return self._mapped(int(self.shard[0])).shape[1:]
 
+    @property
+    def dtype(self) -> np.dtype:
+        return self._mapped(int(self.shard[0])).dtype
+
     def _mapped(self, shard: int) -> np.ndarray:
         array = self._open.get(shard)
         if array is None:
@@ -123,18 +146,26 @@ class Stored:
         return self.__dict__ | {"_open": {}}  # a worker process maps for itself
 
 
-def load(folder: str | Path, audio, video) -> Dataset:
+NOT_LABELS = {"clip_id", "audio", "video", "start", "end", "split"}
+
+
+def load(folder: str | Path, audio, video, picture: str = "frame") -> Dataset:
     """The clips that have a split, and sound and picture that are ok.
 
-    folder: where the stages wrote: clips.parquet, splits.parquet, spectrogram/, frames/. audio, video: the
-    sections of the parameters (sample_rate, hop_length, window_seconds; window_frames).
+    folder: where the stages wrote: clips.parquet, splits.parquet, spectrogram/, frames/ or faces/. audio,
+    video: the sections of the parameters (sample_rate, hop_length, window_seconds; window_frames). picture:
+    `input` of the parameters.
     Raises UserError where a table or index is missing, or where no clip is usable.
     """
     folder = Path(folder)
-    spectrogram, frames, splits = folder / "spectrogram", folder / "frames", folder / "splits.parquet"
+    spectrogram, frames = folder / "spectrogram", folder / ("faces" if picture == "face" else "frames")
+    splits = folder / "splits.parquet"
     sounds = {r["clip_id"]: r for r in read_index(spectrogram).to_pylist() if r["status"] == OK}
     pictures = {r["clip_id"]: r for r in read_index(frames).to_pylist() if r["status"] == OK}
-    about = {r["clip_id"]: r for r in _read(folder / "clips.parquet", ["clip_id", "labels", "subject"])}
+    about = {
+        clip.pop("clip_id"): {k: v for k, v in clip.items() if k not in NOT_LABELS}
+        for clip in _read(folder / "clips.parquet")
+    }
     rows = [
         row
         for row in _read(splits, ["clip_id", "split", "group"])
@@ -159,8 +190,7 @@ def load(folder: str | Path, audio, video) -> Dataset:
         clip_id=ids,
         split=np.array([r["split"] for r in rows]),
         group=np.array([r["group"] for r in rows]),
-        labels=[about[i]["labels"] or [] for i in ids],
-        subject=[about[i]["subject"] for i in ids],
+        columns={name: [about[i][name] for i in ids] for name in next(iter(about.values()))},
         seconds=np.array(seconds, float),
         times=np.array([s["times"] for s in seen], float),
         audio=_stored(spectrogram, heard),
@@ -177,7 +207,13 @@ def _stored(folder: str | Path, rows: list[dict]) -> Stored:
     return Stored(Path(folder), np.array([r["shard"] for r in rows]), np.array([r["row"] for r in rows]))
 
 
-def _read(path: str | Path, columns: list[str]) -> list[dict]:
+def _several(value) -> list[str]:
+    if value is None or value == "":
+        return []
+    return [str(v) for v in value] if isinstance(value, list) else [str(value)]
+
+
+def _read(path: str | Path, columns: list[str] | None = None) -> list[dict]:
     try:
         return read_table(Path(path), columns).to_pylist()
     except FileNotFoundError:

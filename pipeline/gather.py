@@ -34,6 +34,7 @@ def gather(params: dict[str, Any]) -> ReportData:
         metrics=_json("metrics/evaluate.json"),
         history=history("metrics/train/plots/metrics"),
         roc=_csv("metrics/roc.csv"),
+        **{name: _csv(f"metrics/{name}.csv") for name in ("per_class", "confusion", "calibration")},
         classes={row["label"]: int(row["clips"]) for row in _csv("metrics/classes.csv")},
         accounts=[*(account(NAMES.get(s, s), accounts[s]) for s in STAGES), account("split", splits)],
         spectrograms=_spectrograms(labels, where["spectrogram"], params["audio"]["feature"]),
@@ -77,7 +78,7 @@ def _neighbours(folder: Path) -> list[dict[str, Any]]:
     """Where the clips of the test split lie, from what the stage index wrote."""
     clips = read_table(folder / "clips.parquet").to_pylist()
     rows = [i for i, clip in enumerate(clips) if clip["split"] == "test"]
-    stored = {side: folder / f"{side}.npy" for side in ("audio", "video")}
+    stored = {side: folder / f"{side}.npy" for side in ("audio", "video", "both")}
     found = {s: np.load(p, mmap_mode="r", allow_pickle=False)[rows] for s, p in stored.items() if p.exists()}
     return flat(found, [clips[i] for i in rows])
 

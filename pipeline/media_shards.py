@@ -20,8 +20,8 @@ MEDIA = Shards(
 WAV = Shards(Path("data/wav"), Files(("audio",)), (SECONDS,))
 
 
-def spectrogram(shape: tuple[int, ...]) -> Shards:
-    return Shards(Path("data/spectrogram"), Arrays(shape, "float16"), (SECONDS,))
+def spectrogram(shape: tuple[int, ...], dtype: str) -> Shards:
+    return Shards(Path("data/spectrogram"), Arrays(shape, dtype), (SECONDS,))
 
 
 def frames(shape: tuple[int, ...]) -> Shards:

@@ -117,16 +117,19 @@ class Sampler:
         clips = self._drawn(rng) if self.even else self.clips
         order = clips[self._spread(clips, rng)]
         for number, clip in enumerate(np.array_split(order, self.batches)):
-            at = np.full(len(clip), rng.random())
-            same = self.relation.same(clip[:, None], clip)
-            wrong = assignment(same, rng)
-            wrong[same[np.arange(len(clip)), wrong]] = NONE
-            right = np.arange(len(clip))
-            if self.relation.by_label:
-                others = ~self.relation.match(clip[:, None], clip)
-                right = assignment(others, rng)
-                right[others[np.arange(len(clip)), right]] = NONE
-            yield Batch(clip, at, right, wrong, same, (self.seed, self.epoch, number))
+            yield self._batch(clip, rng, (self.seed, self.epoch, number))
+
+    def _batch(self, clip: np.ndarray, rng: np.random.Generator, seed: tuple[int, ...]) -> Batch:
+        at = np.full(len(clip), rng.random())
+        same = self.relation.same(clip[:, None], clip)
+        wrong = assignment(same, rng)
+        wrong[same[np.arange(len(clip)), wrong]] = NONE
+        right = np.arange(len(clip))
+        if self.relation.by_label:
+            others = ~self.relation.match(clip[:, None], clip)
+            right = assignment(others, rng)
+            right[others[np.arange(len(clip)), right]] = NONE
+        return Batch(clip, at, right, wrong, same, seed)
 
     def _drawn(self, rng: np.random.Generator) -> np.ndarray:
         """As many clips as there are, each as often as 1 / (clips of its rarest kind), but for rounding."""
@@ -153,6 +156,14 @@ class Sampler:
             key[i] = (seen[k] + offset[k]) / counts[k]
             seen[k] += 1
         return np.argsort(key, kind="stable")
+
+
+class Singles(Sampler):
+    """Batches of clips without pairs, for what is learnt of each clip alone; each window at its own place."""
+
+    def _batch(self, clip: np.ndarray, rng: np.random.Generator, seed: tuple[int, ...]) -> Batch:
+        none = np.full(len(clip), NONE)
+        return Batch(clip, rng.random(len(clip)), none, none, np.empty((0, 0), bool), seed)
 
 
 def assignment(forbidden: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -139,6 +139,14 @@ class CremaDParams(Section):
     labels: Annotated[str, one_of("acted", "rated")]
 
 
+class PeopleParams(Section):
+    """The embedded talking heads: how many people, and how many clips of all of them."""
+
+    people: int = Field(ge=2, le=1000)
+    clips: int = Field(ge=16, le=72_000)
+    seed: int = Field(ge=0, lt=2**32)
+
+
 class VoxCelebParams(Section):
     """Where faces and voices are, under data.folder, and how many clips of each person there are at most."""
 
@@ -157,6 +165,7 @@ class DataParams(Section):
     shard_size: int = Field(ge=1, le=100_000)
     ensemble: EnsembleParams
     crema_d: CremaDParams
+    people: PeopleParams
     voxceleb: VoxCelebParams
 
 
@@ -171,6 +180,7 @@ class AudioParams(Section):
     n_mels: int = Field(ge=1, le=1024)
     fmin: float = Field(ge=0)
     fmax: float | None = Field(gt=0)  # null: half the sample rate
+    dtype: Annotated[str, one_of("float16", "uint8")]  # as features are stored
     window_seconds: float = Field(gt=0)  # what a model hears at once
 
     @model_validator(mode="after")
@@ -184,6 +194,8 @@ class AudioParams(Section):
             raise ValueError(f"fmax {self.fmax:g} is above half of sample_rate {self.sample_rate}")
         if self.fmin >= (self.fmax or nyquist):
             raise ValueError(f"fmin {self.fmin:g} is not below fmax {self.fmax or nyquist:g}")
+        if self.dtype == "uint8" and self.feature == "stft":
+            raise ValueError("dtype uint8 holds logarithms, and stft is none: use float16")
         return self
 
 
@@ -232,6 +244,17 @@ class EncodersParams(Section):
     video: dict[str, dict[str, Any]]
 
 
+class ClassificationParams(Section):
+    """What `task: classification` does beside the encoders."""
+
+    fusion: Annotated[str, one_of("concat", "stack")]
+    multilabel: bool
+    class_weights: bool
+    label_smoothing: float = Field(ge=0, lt=1)
+    mixup: float = Field(ge=0, le=100)
+    dropout: float = Field(ge=0, lt=1)
+
+
 class EvaluateParams(Section):
     bootstrap: int = Field(ge=100, le=100_000)  # resamples behind each 95% interval
 
@@ -252,6 +275,7 @@ class EngineParams(Section):
 SETTABLE = (
     "augment",
     "audio_encoder",
+    "classification",
     "encoders",
     "evaluate",
     "label",
@@ -319,13 +343,15 @@ class Params(Section):
     loss: Loss
     matcher: Matcher
     pairing: Annotated[str, one_of("clip", "category")]
-    label: Annotated[str, one_of("category", "subject")]
+    input: Annotated[str, one_of("frame", "face")]
+    label: str = Field(min_length=1)  # category, or a column of the clip table, known when that is there
     seed: int = Field(ge=0, lt=2**32)
     data: DataParams
     audio: AudioParams
     video: VideoParams
     split: SplitParams
     train: TrainParams
+    classification: ClassificationParams
     augment: AugmentParams
     encoders: EncodersParams
     losses: dict[str, dict[str, float]]
@@ -342,7 +368,7 @@ class Params(Section):
                 f"audio.window_seconds {self.audio.window_seconds:g} is longer than "
                 f"data.clip_seconds {self.data.clip_seconds:g}"
             )
-        if self.pairing == "clip":
+        if self.pairing == "clip" and self.task == "matching":
             if self.modality != "both":
                 raise ValueError(
                     f"modality: {self.modality} needs pairing: category: with pairing: clip, what matches a"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import charts, embed, page
+from pipeline import charts, embed, page, report_classes
 from pipeline.outcome import STATUSES
 
 SOUND_BYTES = 1_500_000  # all MP3s together; with base64 and pictures the page stays under 3 MB
@@ -45,7 +45,12 @@ NAMES = {
     "ndcg_30": ("nDCG@30", "the same kind stands high among the first 30"),
     "map": ("mAP", "the same kind, over the whole ranking"),
     "f1_macro": ("F1, macro", "mean over classes"),
+    "top_5": ("Top 5", "the label is among the five likeliest"),
+    "ece": ("ECE", "how far confidence is from accuracy; low is good"),
+    "eer": ("EER", "errors where both kinds are equal; low is good"),
+    "min_dcf": ("minDCF", "the detection cost at its best threshold, P = 0.05; low is good"),
 }
+LOW_IS_GOOD = {"ece", "eer", "min_dcf"}
 
 
 @dataclass
@@ -58,7 +63,8 @@ class ReportData:
     clips: clip_id -> {"labels": list, "image": (H, W, 3) uint8 or None, "wav": bytes or None}; only
     those that a gallery shows are put on the page. galleries: direction -> [{"query": clip_id, "results":
     [{"clip_id", "score", "relevant": bool or None}]}], nearest first. maps: as in metrics/maps.json, each
-    with its "image". neighbours: as of pipeline.neighbourhoods.flat.
+    with its "image". neighbours: as of pipeline.neighbourhoods.flat. per_class, confusion, calibration:
+    rows of these tables under metrics/.
     """
 
     params: dict = field(default_factory=dict)
@@ -72,6 +78,9 @@ class ReportData:
     galleries: dict[str, list[dict]] = field(default_factory=dict)
     maps: list[dict] = field(default_factory=list)
     neighbours: list[dict] = field(default_factory=list)
+    per_class: list[dict] = field(default_factory=list)
+    confusion: list[dict] = field(default_factory=list)
+    calibration: list[dict] = field(default_factory=list)
 
 
 def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
@@ -85,6 +94,7 @@ def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
         path,
         "report_template.html",
         clips,
+        question=report_classes.question(data.params),
         summary=_summary(data),
         facts=_facts(data),
         tiles=_tiles(data.metrics),
@@ -95,6 +105,7 @@ def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
         accounts=_accounts(data.accounts),
         spectrograms=_spectrograms(data),
         galleries=shown_galleries(data.galleries, clips),
+        classified=_classified(data),
         places=_places(data),
         neighbours=_neighbours(data.neighbours),
         params=_flat(data.params),
@@ -125,9 +136,19 @@ def _summary(data: ReportData) -> str:
     where = {"ensemble": " of the embedded ensemble", "folder": " of your own videos"}.get(source or "")
     if where is None:
         where = f" of {source}" if source else ""
-    names = [("audio_encoder", "sounds"), ("video_encoder", "pictures")]
-    encoders = [f"{p[key]} for {what}" for key, what in names if p.get(key)]
+    names = [("audio_encoder", "sounds", "audio"), ("video_encoder", "pictures", "video")]
+    stacked = p.get("task") == "classification" and _get(p, "classification", "fusion") == "stack"
+    encoders = [
+        f"{p[key]} for {what}"
+        for key, what, side in names
+        if p.get(key) and p.get("modality", "both") in ("both", side) and not stacked
+    ]
+    if stacked:
+        what = {"both": "sounds and pictures on top of each other", "audio": "pictures of sounds"}
+        encoders = [f"{p.get('video_encoder')} for {what.get(p.get('modality'), 'pictures')}"]
     text = f"{total:,} clips{where}" if total else f"Clips{where}"
+    if p.get("task") == "classification":
+        return f"{text}: an encoder {' and '.join(encoders)}, trained to tell the {p.get('label')}."
     if encoders:
         text += f": an encoder {' and '.join(encoders)}"
     if p.get("loss"):
@@ -139,15 +160,17 @@ def _summary(data: ReportData) -> str:
 
 
 def _facts(data: ReportData) -> list[tuple[str, str]]:
+    own = [(key.capitalize(), data.params.get(key)) for key in ("loss", "matcher", "pairing")]
+    own += [("Test clips", _get(data.metrics, "retrieval", "audio_to_video", "n"))]
+    classified = [(key.capitalize(), data.params.get(key)) for key in ("label", "modality", "input")]
+    classified += [("Fusion", _get(data.params, "classification", "fusion"))]
+    classified += [("Test clips", _get(data.metrics, "classification", "n"))]
     wanted = [
         ("Source", _get(data.params, "data", "source")),
         ("Audio encoder", data.params.get("audio_encoder")),
         ("Video encoder", data.params.get("video_encoder")),
-        ("Loss", data.params.get("loss")),
-        ("Matcher", data.params.get("matcher")),
-        ("Pairing", data.params.get("pairing")),
+        *(own if data.params.get("task") != "classification" else classified),
         ("Seed", data.params.get("seed")),
-        ("Test clips", _get(data.metrics, "retrieval", "audio_to_video", "n")),
     ]
     return [(name, str(value)) for name, value in wanted if value is not None]
 
@@ -161,6 +184,11 @@ def _measure(section: dict, key: str) -> dict | None:
     ci = ci if len(ci) == 2 and None not in ci else None
     chance = _number(_get(section, "chance", key))
 
+    if key in LOW_IS_GOOD:
+        better = chance is None or (ci[1] if ci else value) < chance
+    else:
+        better = chance is None or (ci[0] if ci else value) > chance
+
     def place(v: float) -> str:
         return f"{100 * min(1.0, max(0.0, v)):.2f}"
 
@@ -172,13 +200,20 @@ def _measure(section: dict, key: str) -> dict | None:
         "from": place(ci[0]) if ci else None,
         "width": f"{max(0.0, float(place(ci[1])) - float(place(ci[0]))):.2f}" if ci else None,
         "chance_at": place(chance) if chance is not None else None,
-        "no_better": chance is not None and (ci[0] if ci else value) <= chance,
+        "no_better": chance is not None and not better,
         "n": section.get("n"),
     }
 
 
 def _tiles(metrics: dict) -> list[dict]:
     """The four numbers to read first, each with a plain sentence."""
+    found = [
+        {**measure, "name": name, "text": text}
+        for path, key, name, text in report_classes.TILES
+        if (measure := _measure(_get(metrics, *path) or {}, key))
+    ]
+    if found:
+        return found[:4]
     # one modality alone has one direction
     across = "retrieval", next(iter(metrics.get("retrieval") or {"audio_to_video": None}))
     # among few clips the ten nearest are nearly all of them, and finding the right one there says nothing
@@ -203,13 +238,22 @@ def _tiles(metrics: dict) -> list[dict]:
 def _tables(metrics: dict) -> list[dict]:
     """Every number in `metrics`, by section: correspondence, the retrieval directions, then any other."""
     sections = [
-        ("Correspondence", "Balanced pairs of a sound and a picture.", "", metrics.get("correspondence"))
+        (*told, "", section)
+        for path, told in report_classes.SECTIONS.items()
+        if (section := _get(metrics, *path))
     ]
+    if not sections:
+        pairs = metrics.get("correspondence")
+        sections = [("Correspondence", "Balanced pairs of a sound and a picture.", "", pairs)]
     for key, section in (metrics.get("retrieval") or {}).items():
         name, text = DIRECTIONS[key][2:] if key in DIRECTIONS else (key, "")
         sections.append((name, text, key, section))
     for key, section in metrics.items():
-        if key not in ("correspondence", "retrieval") and isinstance(section, dict):
+        if key not in (
+            "correspondence",
+            "retrieval",
+            *(path[0] for path in report_classes.SECTIONS),
+        ) and isinstance(section, dict):
             sections.append((key.replace("_", " ").capitalize(), "", "", section))
     tables = []
     for name, text, direction, section in sections:
@@ -391,6 +435,15 @@ def shown_galleries(galleries: dict[str, list[dict]], clips: dict[str, dict]) ->
                 }
             )
     return result
+
+
+def _classified(data: ReportData) -> dict | None:
+    found = {
+        "confusion": report_classes.confusion(data.confusion),
+        "calibration": report_classes.calibration(data.calibration),
+        "classes": report_classes.classes(data.per_class),
+    }
+    return found if any(found.values()) else None
 
 
 def _places(data: ReportData) -> dict | None:

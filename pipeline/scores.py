@@ -56,7 +56,7 @@ def correspondence(
     right = (scores >= threshold) == matches
     area = _Area(scores, matches)
     accuracies, areas = [], []
-    for weights in _pair_weights(groups, len(scores), bootstrap, seed):
+    for weights in pair_weights(groups, len(scores), bootstrap, seed):
         total = weights.sum(1)
         with np.errstate(invalid="ignore"):
             accuracies.append(weights @ right / np.where(total > 0, total, np.nan))
@@ -80,7 +80,7 @@ def areas(
     """
     scores, matches = _checked(scores, matches)
     area = _Area(scores, matches)
-    return np.concatenate([area(w) for w in _pair_weights(groups, len(scores), bootstrap, seed)])
+    return np.concatenate([area(w) for w in pair_weights(groups, len(scores), bootstrap, seed)])
 
 
 def roc(scores: np.ndarray, matches: np.ndarray, points: int = 200) -> list[dict[str, float]]:
@@ -149,7 +149,7 @@ def _checked(scores: np.ndarray, matches: np.ndarray) -> tuple[np.ndarray, np.nd
     return scores, matches
 
 
-def _pair_weights(
+def pair_weights(
     groups: Sequence | np.ndarray | None, n: int, bootstrap: int, seed: int
 ) -> Iterator[np.ndarray]:
     """Blocks (b, n): how often each pair counts in each resample."""

@@ -17,6 +17,7 @@ import numpy as np
 import scipy.fft
 import scipy.sparse
 
+from pipeline.features import BYTES
 from pipeline.outcome import Outcome, failed
 from pipeline.wav import read_wav
 
@@ -30,9 +31,10 @@ KALDI_LOW = 20.0  # Hz; the highest is half of the sample rate
 
 @dataclass(frozen=True)
 class SpectrogramStep:
-    """(clips, WAV bytes) -> float16 array of `shape`.
+    """(clips, WAV bytes) -> array of `shape` and `audio.dtype`.
 
-    audio: the section of params.yaml. extra["seconds"]: how much of it is sound and not padding.
+    audio: the section of params.yaml. As uint8, a feature's range of BYTES is 0 to 255. extra["seconds"]: how
+    much of it is sound and not padding.
     """
 
     audio: Any
@@ -66,8 +68,14 @@ class SpectrogramStep:
                 )
                 continue
             sound = sound[: self._length].astype(np.float32) / 32768
-            value = np.ascontiguousarray(self.feature(sound), dtype=np.float16)
-            yield Outcome(value=value, extra={"seconds": len(sound) / rate})
+            yield Outcome(value=self.stored(self.feature(sound)), extra={"seconds": len(sound) / rate})
+
+    def stored(self, feature: np.ndarray) -> np.ndarray:
+        """As it is kept: float16, or uint8 within BYTES."""
+        if self.audio.dtype == "float16":
+            return np.ascontiguousarray(feature, dtype=np.float16)
+        low, high = BYTES[self.audio.feature]
+        return np.ascontiguousarray(((feature - low) * (255 / (high - low))).round().clip(0, 255), np.uint8)
 
     def feature(self, sound: np.ndarray) -> np.ndarray:
         """`sound` (time,) float32 in -1..1, as long as it is real -> float32 array of `shape`."""

@@ -6,10 +6,17 @@ from pipeline.params import load
 from pipeline.summary import write_csv, write_json
 from stages import run
 
+TABLES = {  # of Evaluation: metrics/<name>.csv, for DVC's plots and the report
+    "roc": ("fpr", "tpr"),
+    "per_class": ("class", "n", "precision", "recall", "f1", "f1_low", "f1_high", "ap"),
+    "confusion": ("clip_id", "actual", "predicted", "probability"),
+    "calibration": ("confidence", "accuracy", "n"),
+}
+
 
 def evaluate() -> None:
     params = load("evaluate")
-    data = dataset.load("data", params.audio, params.video)
+    data = dataset.load("data", params.audio, params.video, params.input)
     model = checkpoint.load("checkpoints")
     boxes = localization.boxes(clips.read("data/clips.parquet").to_pylist(), *data.video_shape[1:3])
     found = evaluation.evaluate(
@@ -18,9 +25,19 @@ def evaluate() -> None:
     write_json(found.metrics, "metrics/evaluate.json")
     write_json(found.galleries, "metrics/galleries.json")
     write_json(found.maps, "metrics/maps.json")
-    write_csv([("fpr", "tpr"), *((p["fpr"], p["tpr"]) for p in found.roc)], "metrics/roc.csv")
-    pairs = found.metrics["correspondence"]
-    print(f"evaluate: {pairs['n']} test pairs, accuracy {pairs['accuracy']:.3f}, AUC {pairs['auc']:.3f}")
+    for name, keys in TABLES.items():
+        rows = getattr(found, name)
+        write_csv([keys, *([row[key] for key in keys] for row in rows)], f"metrics/{name}.csv")
+    print(f"evaluate: {headline(found.metrics)}")
+
+
+def headline(metrics: dict) -> str:
+    """The first section, in one line."""
+    name, section = next(iter(metrics.items()))
+    if name == "verification":  # by modality
+        section = section["both"] if "both" in section else next(iter(section.values()))
+    values = ", ".join(f"{key} {section[key]:.3f}" for key in section["ci"] if section[key] is not None)
+    return f"{section['n']} test clips or pairs: {name} {values}"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def grid() -> None:
     names = vars(parser.parse_args())  # audio_encoder, video_encoder, loss
     name = "-".join(names.values())
     params = load("grid", table="grid")
-    data = dataset.load("data", params.audio, params.video)
+    data = dataset.load("data", params.audio, params.video, params.input)
     model, found = cell.run(params, data, f"grid/checkpoints/{name}", **names)
     write_json(found.metrics | {"chosen": model.config["chosen"]}, f"metrics/grid/{name}.json")
     history = [{"epoch": i, **row} for i, row in enumerate(model.config["history"], 1)]

@@ -10,7 +10,7 @@ from stages import run
 
 def index() -> None:
     params = load("index")
-    data = dataset.load("data", params.audio, params.video)
+    data = dataset.load("data", params.audio, params.video, params.input)
     model = checkpoint.load("checkpoints")
     found = clips.write(model, data, params.index.kind, "data/embeddings", "data/index", params.seed)
     write_json(found, "metrics/index.json")

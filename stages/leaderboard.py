@@ -32,7 +32,7 @@ def areas(model: checkpoint.Model, data: dataset.Dataset, params) -> np.ndarray:
 def leaderboard() -> None:
     params = load("leaderboard", table="grid")
     grid = params.grid
-    data = dataset.load("data", params.audio, params.video)
+    data = dataset.load("data", params.audio, params.video, params.input)
     cells = [read(*names) for names in product(grid.audio_encoder, grid.video_encoder, grid.loss)]
     for each in cells:
         each.areas.append(areas(checkpoint.load(f"grid/checkpoints/{each.name}"), data, params))

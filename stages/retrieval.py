@@ -14,7 +14,7 @@ MATCHERS = {"concat": "L3-Net", "distance": "AVE-Net"}
 
 def retrieval() -> None:
     params = load("retrieval", table="retrieval")
-    data = dataset.load("data", params.audio, params.video)
+    data = dataset.load("data", params.audio, params.video, params.input)
     train, test = data.of("train"), data.of("test")
     models: dict[str, list] = {row: [] for row in table.ROWS}
     for seed in params.retrieval.seeds:

@@ -12,7 +12,7 @@ def spectrogram() -> None:
     job = engine.Job(
         name="spectrogram",
         step=step,
-        shards=media_shards.spectrogram(step.shape),
+        shards=media_shards.spectrogram(step.shape, params.audio.dtype),
         made_from=engine.made_from("spectrogram", params),
         upstream=media_shards.WAV,
     )

@@ -15,7 +15,7 @@ def split() -> None:
     table = assign(
         clips.read("data/clips.parquet"),
         read_index("data/spectrogram"),
-        read_index("data/frames"),
+        read_index("data/faces" if params.input == "face" else "data/frames"),
         params.split,
         params.audio.window_seconds,
     )

@@ -10,7 +10,7 @@ from stages import run
 
 def train() -> None:
     params = load("train")
-    data = dataset.load("data", params.audio, params.video)
+    data = dataset.load("data", params.audio, params.video, params.input)
     fingerprint = digest(engine.made_from("train", params), data.digest)
     sections = params.train, params.augment, inputs(params)
     chosen = fit(Experiment.of(params), *sections, data, "checkpoints", "metrics/train", fingerprint)

@@ -18,3 +18,8 @@ def standardised(x: Tensor) -> Tensor:
 def steps(x: Tensor) -> Tensor:
     """(batch, channels, freq, time), standardised, as a sequence: (batch, time, channels * freq)."""
     return standardised(x).permute(0, 3, 1, 2).flatten(2)
+
+
+def scaled(x: Tensor) -> Tensor:
+    """(batch, channels, freq, time): bytes (audio.dtype: uint8) to 0 to 1, anything else `standardised`."""
+    return standardised(x) if x.is_floating_point() else x.float() / 255

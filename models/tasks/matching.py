@@ -1,9 +1,9 @@
 """Do this sound and this picture belong together?"""
 
-import math
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,10 +13,12 @@ from models.audio import encoders as audio_encoders
 from models.losses import losses
 from models.matchers import matchers
 from models.tasks import tasks
+from models.tasks._plan import Plan, counted
+from models.tasks._schedule import adamw
 from models.video import encoders as video_encoders
+from pipeline import pairing
+from pipeline.dataset import Dataset
 from pipeline.errors import UserError
-
-WARM_UP = 0.1  # part of all steps over which the learning rate rises
 
 
 @tasks.register
@@ -58,6 +60,25 @@ class Matching(lightning.LightningModule):
         self.val_pairs: tuple[Tensor, Tensor, Tensor] | None = None  # sound, picture, target
         self.measured: dict[str, float] = {}  # of the last validation
         self._seen: list[tuple[Tensor, ...]] = []
+        self.embeds = ("audio", "video") if self.modality == "both" else (self.modality,)
+        self.by_distance = self.matcher.by_distance  # whether sounds and pictures lie near each other
+        self.across = True  # whether a sound can be asked about pictures
+
+    @staticmethod
+    def plan(experiment: Any, data: Dataset) -> Plan:
+        """Which clips are used, and how they are paired. Raises UserError where there are too few clips."""
+        kinds, siamese = data.kinds(experiment.label), experiment.modality != "both"
+        related = pairing.relation(experiment.pairing, data.group, kinds, siamese)
+
+        def sampler(clips: np.ndarray, batch_size: int, seed: int, even: bool = False) -> pairing.Sampler:
+            return pairing.Sampler(clips, related, batch_size, seed, even)
+
+        names = sorted({name for names in kinds for name in names})
+        return Plan(_enough(data, related), sampler, about={"labels": names})
+
+    def watch(self, plan: Plan, val: np.ndarray) -> None:
+        """Choose what validation measures: pairs of these clips."""
+        self.val_pairs = tuple(map(torch.from_numpy, pairing.cross(val, plan.sampler(val, 2, 0).relation)))
 
     def embed_audio(self, x: Tensor) -> Tensor:
         """(batch, channels, freq, time) to (batch, dim), each of length 1."""
@@ -132,26 +153,16 @@ class Matching(lightning.LightningModule):
         }
 
     def configure_optimizers(self) -> dict:
-        """AdamW, weight decay on matrices only; the rate rises, then falls along a cosine to 0."""
-        decay = [p for p in self.parameters() if p.ndim > 1]
-        plain = [p for p in self.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": decay, "weight_decay": self.train_params.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=self.train_params.learning_rate)
-        warm = max(round(WARM_UP * self.steps), 1)
+        return adamw(self, self.train_params.learning_rate, self.train_params.weight_decay, self.steps)
 
-        def rate(step: int) -> float:
-            rise = (step + 1) / warm
-            return (
-                rise
-                if rise < 1
-                else (1 + math.cos(math.pi * (step - warm + 1) / (self.steps - warm + 1))) / 2
-            )
+    def rank(self) -> list[float]:
+        """How good the last validation was; ties in AUC go to the loss."""
+        return [self.measured["val/auc"], -self.measured["val/loss"]]
 
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+    def settle(self, model: Any, data: Dataset, val: np.ndarray) -> None:
+        """After training: what the clips of validation still decide. model: this module, to be asked."""
+        if len(val):
+            self.calibrate(*map(torch.from_numpy, model.embed(data, val)), self.val_pairs)
 
     @torch.no_grad()
     def calibrate(self, audio: Tensor, video: Tensor, pairs: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -174,3 +185,26 @@ class Matching(lightning.LightningModule):
             w = w - torch.linalg.solve(hessian, gradient)
         if w[0] > 0 and w.isfinite().all():
             self.calibration.copy_(torch.stack([w[0] / spread, w[1]]))
+
+
+def _enough(data: Dataset, related: pairing.Relation) -> dict[str, np.ndarray]:
+    """The clips of each split; UserError where there are too few to learn and to report from."""
+    clips = {split: data.of(split) for split in ("train", "val", "test")}
+    for split in ("train", "test"):
+        if not _differ(clips[split], related):
+            what = "labels, each in clips of another video," if related.by_label else "videos"
+            what += " and 2 clips of one label" if related.siamese else ""
+            raise UserError(
+                f"too few clips: {counted(clips)}; at least 2 {what} are needed to train and 2 to test: "
+                "add clips, or change split.val and split.test"
+            )
+    if not _differ(clips["val"], related):
+        clips["val"] = clips["val"][:0]
+    return clips
+
+
+def _differ(clips: np.ndarray, related: pairing.Relation) -> bool:
+    """Whether there is a pair that does not match; siamese: and one that does."""
+    if related.siamese and not any(related.match(clip, clips).any() for clip in clips):
+        return False
+    return any(not related.same(clip, clips).all() for clip in clips)

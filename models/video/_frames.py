@@ -11,14 +11,17 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Normalise(nn.Module):
-    """(batch, ..., 3) uint8 to (batch, 3, ...) float, as published weights expect it."""
+    """(batch, ..., channels) of 0 to 255 to (batch, channels, ...) float, as published weights expect it.
 
-    def __init__(self) -> None:
+    channels: 3, or a multiple: several pictures on top of each other.
+    """
+
+    def __init__(self, channels: int = 3) -> None:
         super().__init__()
         # (x / 255 - mean) / std, as one multiplication and one addition
-        scale = 1 / (255 * torch.tensor(STD))
-        self.register_buffer("scale", scale, persistent=False)
-        self.register_buffer("shift", -torch.tensor(MEAN) / torch.tensor(STD), persistent=False)
+        mean, std = (torch.tensor(x).repeat(channels // 3) for x in (MEAN, STD))
+        self.register_buffer("scale", 1 / (255 * std), persistent=False)
+        self.register_buffer("shift", -mean / std, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return (x * self.scale + self.shift).movedim(-1, 1)  # NHWC seen as NCHW is channels-last already
@@ -30,15 +33,16 @@ class FrameCnn(nn.Module):
     pretrained, frozen: as of models.parts.hub.Trunk; the weights are those of timm/resnet18.
     """
 
-    def __init__(self, pretrained: bool | str = False, frozen: bool = False) -> None:
+    def __init__(self, channels: int = 3, pretrained: bool | str = False, frozen: bool = False) -> None:
         super().__init__()
         self.frozen = frozen
-        self.trunk = timm.create_model("resnet18", pretrained=False, features_only=True, out_indices=(3,))
+        about = {"pretrained": False, "features_only": True, "out_indices": (3,)}
+        self.trunk = timm.create_model("resnet18", in_chans=channels, **about)
         self.channels = self.trunk.feature_info.channels()[-1]
-        load(self.trunk, "timm/resnet18", pretrained)
+        load(self.trunk, "timm/resnet18", pretrained, channels)
         if frozen:
             self.requires_grad_(False)
-        self.normalise = Normalise()
+        self.normalise = Normalise(channels)
 
     def train(self, mode: bool = True) -> "FrameCnn":
         return super().train(mode and not self.frozen)
@@ -59,10 +63,11 @@ class FrameTrunk(nn.Module):
     ) -> None:
         super().__init__()
         if trunk:
-            self.net: nn.Module = nn.Sequential(Normalise(), Trunk(trunk, 3, shape[1:3], pretrained, frozen))
+            net = Trunk(trunk, shape[3], shape[1:3], pretrained, frozen)
+            self.net: nn.Module = nn.Sequential(Normalise(shape[3]), net)
             self.features = self.net[1].features
         else:
-            self.net = FrameCnn(pretrained, frozen)
+            self.net = FrameCnn(shape[3], pretrained, frozen)
             self.features = 2 * self.net.channels
 
     def forward(self, x: Tensor) -> Tensor:

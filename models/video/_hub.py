@@ -11,7 +11,7 @@ from models.video._frames import Normalise
 class Hub(nn.Module):
     """`timm/<name>` or `torchvision/<name>` on the middle frame, linear.
 
-    shape: (frames, height, width, 3) of one input. pretrained, frozen: as of models.parts.hub.Trunk.
+    shape: (frames, height, width, channels) of one input. pretrained, frozen: as of models.parts.hub.Trunk.
     """
 
     def __init__(
@@ -24,8 +24,8 @@ class Hub(nn.Module):
         frozen: bool = False,
     ) -> None:
         super().__init__()
-        self.normalise = Normalise()
-        self.trunk = Trunk(name, 3, shape[1:3], pretrained, frozen)
+        self.normalise = Normalise(shape[3])
+        self.trunk = Trunk(name, shape[3], shape[1:3], pretrained, frozen)
         self.project = nn.Linear(self.trunk.features, dim)
 
     def forward(self, x: Tensor) -> Tensor:

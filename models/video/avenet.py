@@ -12,14 +12,14 @@ from models.video._frames import Normalise
 class AveNet(nn.Module):
     """Four blocks of two 3x3 convolutions, max-pool over all positions, linear, ReLU, linear.
 
-    shape: (frames, height, width, 3) of one input; any size may come. Source: Objects that Sound
+    shape: (frames, height, width, channels) of one input; any size may come. Source: Objects that Sound
     (arXiv 1712.06651), which has width 64, and whose vectors of length 1 are made of 128 numbers.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], dim: int, *, width: PositiveInt = 64) -> None:
         super().__init__()
-        self.tower = Tower(3, width)
-        self.normalise = Normalise()
+        self.tower = Tower(shape[3], width)
+        self.normalise = Normalise(shape[3])
         self.head = Head(self.tower.channels, dim)
 
     def feature_map(self, x: Tensor) -> Tensor:

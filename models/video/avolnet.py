@@ -12,8 +12,8 @@ from models.video._frames import Normalise
 class AvolNet(nn.Module):
     """AVE-Net's tower on the middle frame, then two 1x1 convolutions: `dim` numbers for each place.
 
-    shape: (frames, height, width, 3) of one input. Its output is (batch, places * dim), not of length 1, row
-    by row of the map. Use it with `matcher: localize` and `loss: bce`. Source: Objects that
+    shape: (frames, height, width, channels) of one input. Its output is (batch, places * dim), not
+    of length 1, row by row of the map. Use it with `matcher: localize` and `loss: bce`. Source: Objects that
     Sound (arXiv 1712.06651, section 5), which has width 64.
     """
 
@@ -21,9 +21,9 @@ class AvolNet(nn.Module):
 
     def __init__(self, shape: tuple[int, int, int, int], dim: int, *, width: PositiveInt = 64) -> None:
         super().__init__()
-        self.tower = Tower(3, width)
+        self.tower = Tower(shape[3], width)
         self.map = -(-shape[1] // 16), -(-shape[2] // 16)  # height and width of its map
-        self.normalise = Normalise()
+        self.normalise = Normalise(shape[3])
         self.head = nn.Sequential(nn.Conv2d(self.tower.channels, dim, 1), nn.ReLU(), nn.Conv2d(dim, dim, 1))
 
     def feature_map(self, x: Tensor) -> Tensor:

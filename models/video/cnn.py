@@ -14,8 +14,8 @@ from models.video._frames import Normalise
 class Cnn(nn.Module):
     """Blocks of 3-D convolution, max-pool, batch norm, leaky ReLU 0.2, dropout 0.2; two linear layers.
 
-    shape: (frames, height, width, 3) of one input. The first half of the blocks pools space alone, by `pool`;
-    the second half time as well, by 2. `factored` makes each convolution one in space and one in time
+    shape: (frames, height, width, channels) of one input. The first half of the blocks pools space alone, by
+    `pool`; the second half time as well, by 2. `factored` makes each convolution one in space and one in time
     (R(2+1)D, arXiv 1711.11248), which costs a fraction. Source: VideoSound-Matching, whose widths these are.
     """
 
@@ -31,7 +31,7 @@ class Cnn(nn.Module):
         dropout: NonNegativeFloat = 0.2,
     ) -> None:
         super().__init__()
-        before, size = 3, list(shape[:3])
+        before, size = shape[3], list(shape[:3])
         blocks: list[nn.Module] = []
         for i, after in enumerate(widths):
             strides = (1, pool, pool) if i < len(widths) // 2 else (2, pool, pool)
@@ -47,7 +47,7 @@ class Cnn(nn.Module):
         self.project = nn.Sequential(
             nn.Linear(before * size[0] * size[1] * size[2], dim), nn.LeakyReLU(0.2), nn.Linear(dim, dim)
         )
-        self.normalise = Normalise()
+        self.normalise = Normalise(shape[3])
 
     def forward(self, x: Tensor) -> Tensor:
         return self.project(self.trunk(self.normalise(x)).flatten(1))

@@ -10,8 +10,8 @@ from models.video._frames import FrameTrunk
 class CnnAvg(nn.Module):
     """A 2-D CNN on every frame, linear, mean over time, linear.
 
-    shape: (frames, height, width, 3) of one input; none is built in, so any size may come. trunk, pretrained,
-    frozen: as of models.video._frames.FrameTrunk. Source: VideoSound-Matching.
+    shape: (frames, height, width, channels) of one input; none is built in, so any size may come. trunk,
+    pretrained, frozen: as of models.video._frames.FrameTrunk. Source: VideoSound-Matching.
     """
 
     def __init__(

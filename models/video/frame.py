@@ -10,7 +10,7 @@ from models.video._frames import FrameCnn, pooled
 class Frame(nn.Module):
     """ResNet-18 up to its third stage on the middle frame, mean and maximum over positions, linear.
 
-    shape: (frames, height, width, 3) of one input; none is built in, so any size may come.
+    shape: (frames, height, width, channels) of one input; none is built in, so any size may come.
     """
 
     def __init__(
@@ -22,7 +22,7 @@ class Frame(nn.Module):
         frozen: bool = False,
     ) -> None:
         super().__init__()
-        self.cnn = FrameCnn(pretrained, frozen)
+        self.cnn = FrameCnn(shape[3], pretrained, frozen)
         self.project = nn.Linear(2 * self.cnn.channels, dim)
 
     def feature_map(self, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from models.video._frames import FrameTrunk
 class Transformer(nn.Module):
     """A 2-D CNN on every frame, linear to `inner`, sinusoidal positions, `layers` with `heads`, linear.
 
-    shape: (frames, height, width, 3) of one input. trunk, pretrained, frozen: as of
+    shape: (frames, height, width, channels) of one input. trunk, pretrained, frozen: as of
     models.video._frames.FrameTrunk. Source: VideoSound-Matching, whose sizes these are.
     """
 

@@ -9,7 +9,7 @@
 import importlib
 from types import ModuleType
 
-SOURCES = ("crema_d", "ensemble", "folder", "voxceleb")
+SOURCES = ("crema_d", "ensemble", "folder", "people", "voxceleb")
 
 
 def get(name: str) -> ModuleType:

@@ -5,11 +5,9 @@ A share of them is broken in the ways in which real files are.
 """
 
 import hashlib
-import io
 import re
 from dataclasses import dataclass
 
-import av
 import numpy as np
 import pyarrow as pa
 
@@ -19,6 +17,7 @@ from pipeline.errors import UserError
 from pipeline.outcome import Outcome
 from pipeline.sources import ensemble_picture as picture
 from pipeline.sources.ensemble_sound import INSTRUMENTS, RATE, phrase, sound
+from pipeline.sources.flv import encode
 
 LABELS = tuple(INSTRUMENTS)  # AudioSet's display names, the most frequent first
 SKEW = 5.0  # the first label is this many times as frequent as the last
@@ -95,10 +94,11 @@ def render(number: int, data) -> bytes:
     # The phrases last longer than any clip is asked for: a file that is cut short stops amid its music.
     music = [phrase(rng, data.clip_seconds + 0.5) for _ in plan.sounding]
     played = [(p.name, notes) for p, notes in zip(plan.sounding, music, strict=True)]
-    seen = [*zip(plan.sounding, music, strict=True), *((p, []) for p in plan.silent)]
+    parts = [*zip(plan.sounding, music, strict=True), *((p, []) for p in plan.silent)]
     waves = sound(played, rng, plan.seconds)
-    frames = list(picture.frames(seen, rng, plan.seconds, still=plan.kind == "still"))
-    content = _encode(frames if plan.kind != "no_video" else None, waves if plan.kind != "no_audio" else None)
+    frames = list(picture.frames(parts, rng, plan.seconds, still=plan.kind == "still"))
+    seen = frames if plan.kind != "no_video" else None
+    content = encode(seen, picture.FPS, waves if plan.kind != "no_audio" else None, RATE)
     return content[: round(plan.cut * len(content))]
 
 
@@ -138,36 +138,3 @@ def _kind(number: int, data) -> str:
     begin = _rng(data.ensemble.seed, 0, "kinds").random()
     before, after = (int(begin + k * data.ensemble.broken) for k in (number, number + 1))
     return KINDS[before % len(KINDS)] if after > before else "whole"
-
-
-def _encode(frames: list[np.ndarray] | None, waves: np.ndarray | None) -> bytes:
-    """An FLV file of the frames (uint8 RGB) and the sound (float32 in -1..1), either of which may be missing.
-
-    One thread and FFmpeg's exact mode, without version strings: the same bytes every time.
-    """
-    file = io.BytesIO()
-    exact = {"flags": "+bitexact", "threads": "1"}
-    with av.open(file, "w", format="flv", options={"fflags": "+bitexact"}) as out:
-        video = audio = None
-        if frames is not None:
-            video = out.add_stream("flv", rate=picture.FPS, options=exact)
-            video.width, video.height, video.pix_fmt = picture.WIDTH, picture.HEIGHT, "yuv420p"
-            video.bit_rate = 500_000
-            video.gop_size = picture.FPS
-        if waves is not None:
-            audio = out.add_stream("libmp3lame", rate=RATE, layout="mono", format="fltp", options=exact)
-            audio.bit_rate = 64_000
-        packets = []
-        if video:
-            for k, image in enumerate(frames):
-                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-                frame.pts = k
-                packets += video.encode(frame)
-            packets += video.encode()
-        if audio:
-            frame = av.AudioFrame.from_ndarray(waves[None], format="fltp", layout="mono")
-            frame.sample_rate, frame.pts = RATE, 0
-            packets += [*audio.encode(frame), *audio.encode()]
-        for packet in sorted((p for p in packets if p.dts is not None), key=lambda p: p.dts * p.time_base):
-            out.mux(packet)
-    return file.getvalue()

@@ -38,13 +38,14 @@ def test_numbers_of_the_test_split(model, data):
 
 def test_clips_outside_the_test_split_change_nothing(model, data):
     found = evaluation.evaluate(model, data, "clip", "category", 100, 0)
-    labels, group = data.labels, data.group
+    columns, group = data.columns, data.group
     try:
-        data.labels = [names if s == "test" else ["?"] for names, s in zip(labels, data.split, strict=True)]
+        known = zip(data.labels, data.split, strict=True)
+        data.columns = columns | {"labels": [names if s == "test" else ["?"] for names, s in known]}
         data.group = np.where(data.split == "test", group, "?")
         assert evaluation.evaluate(model, data, "clip", "category", 100, 0).metrics == found.metrics
     finally:
-        data.labels, data.group = labels, group
+        data.columns, data.group = columns, group
 
 
 def test_galleries_show_test_clips_nearest_first(model, data):

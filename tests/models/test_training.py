@@ -142,7 +142,7 @@ def test_small_sets_train(tmp_path):
 
 
 def test_labels_may_be_subjects(data, tmp_path):
-    people = replace(data, subject=[f"p{i % 5}" for i in range(len(data))])
+    people = replace(data, columns=data.columns | {"subject": [f"p{i % 5}" for i in range(len(data))]})
     assert run(people, tmp_path, experiment=toy.experiment(pairing="category", label="subject"), epochs=1)
     with pytest.raises(UserError, match="there are 1 labels"):
         run(data, tmp_path, experiment=toy.experiment(pairing="category", label="subject"))

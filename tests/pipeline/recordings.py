@@ -11,6 +11,7 @@ REAL = Path(__file__).resolve().parents[3] / "shared" / "real_clips"
 STEP = 3  # levels of luma from one frame to the next
 
 AUDIO = SimpleNamespace(
+    dtype="float16",
     sample_rate=16000,
     feature="mel",
     n_fft=512,

@@ -44,7 +44,7 @@ def test_the_projects_own_are_right():
 # key, value, what the line must say beside the key
 WRONG = [
     ("loss", "triplett", ["'triplett'", "did you mean triplet?", "allowed: bce, contrastive, "]),
-    ("audio_encoder", "cn", ["'cn'", "did you mean cnn?"]),
+    ("audio_encoder", "cnn_smal", ["'cnn_smal'", "did you mean cnn_small?"]),
     ("video_encoder", "frames", ["'frames'", "did you mean frame?", "cnn_avg"]),
     ("matcher", "nothing-like-it", ["'nothing-like-it'", "allowed: concat, distance"]),
     ("pairing", "clips", ["'clips'", "did you mean clip?", "category"]),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline import spectrogram
+from pipeline.features import BYTES
 from pipeline.spectrogram import FEATURES, SpectrogramStep
 from pipeline.wav import write_wav
 from tests.pipeline.recordings import AUDIO, clip, sine
@@ -133,6 +134,18 @@ def test_shapes_and_half_precision(feature, settings):
         )
         assert np.isfinite(outcome.value).all()
         assert outcome.extra["seconds"] == min(1.5, len(y) / 16000)
+
+
+@pytest.mark.parametrize("feature", sorted(BYTES))
+def test_bytes_hold_every_feature_to_half_a_step(feature):
+    fine, coarse = (SpectrogramStep(params(feature, dtype=d), 1.5) for d in ("float16", "uint8"))
+    low, high = BYTES[feature]
+    for y in SOUNDS.values():
+        content = write_wav((y.clip(-1, 32767 / 32768) * 32768).astype(np.int16), 16000)
+        (wanted,), (got,) = fine([clip()], [content]), coarse([clip()], [content])
+        assert got.value.dtype == np.uint8
+        back = got.value * ((high - low) / 255) + low
+        assert np.abs(back - wanted.value.astype(np.float32)).max() <= (high - low) / 510 + 0.05
 
 
 def test_the_loudest_sound_fits_float16():

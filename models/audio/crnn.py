@@ -1,0 +1,42 @@
+"""Convolutions over time, then an LSTM: the audio CRNN of identification by voice."""
+
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from models.audio import encoders
+from models.audio._input import scaled
+
+
+@encoders.register
+class Crnn(nn.Module):
+    """Two 1-D convolutions over time with max-pool after each, an LSTM whose last step counts; two linear.
+
+    shape: (channels, freq, time) of one input; a step is a column of the spectrogram. Source: SYSTEMS.md,
+    system 5. Its L2 penalty on the convolutions is `train.weight_decay` here.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        dim: int,
+        *,
+        width: PositiveInt = 64,
+        kernel: PositiveInt = 5,
+        hidden: PositiveInt = 128,
+    ) -> None:
+        super().__init__()
+        channels, freq, _ = shape
+        self.convolutions = nn.Sequential(
+            nn.Conv1d(channels * freq, width, kernel, padding="same"),
+            nn.ReLU(inplace=True),
+            nn.MaxPool1d(2, ceil_mode=True),
+            nn.Conv1d(width, 2 * width, kernel, padding="same"),
+            nn.ReLU(inplace=True),
+            nn.MaxPool1d(2, ceil_mode=True),
+        )
+        self.lstm = nn.LSTM(2 * width, hidden, batch_first=True)
+        self.project = nn.Sequential(nn.Linear(hidden, dim), nn.ReLU(), nn.Linear(dim, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = self.convolutions(scaled(x).flatten(1, 2)).transpose(1, 2)
+        return self.project(self.lstm(steps)[0][:, -1])

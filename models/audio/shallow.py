@@ -1,0 +1,30 @@
+"""Two convolutions on the spectrogram as a picture: the audio CNN of identification by voice."""
+
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor, nn
+
+from models.audio import encoders
+from models.audio._input import scaled
+from models.parts.shallow import Shallow as Net
+
+
+@encoders.register
+class Shallow(nn.Module):
+    """Two convolutions with max-pool 2 after each, flattened, linear, ReLU, dropout, linear.
+
+    shape: (channels, freq, time) of one input. Source: SYSTEMS.md, system 5, which has no dropout for sounds.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        dim: int,
+        *,
+        width: PositiveInt = 32,
+        dropout: NonNegativeFloat = 0.0,
+    ) -> None:
+        super().__init__()
+        self.net = Net(shape[0], shape[1:], dim, width, dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(scaled(x))

@@ -1,0 +1,90 @@
+"""What a classifier is worth, on clips that neither training nor its choices ever saw."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from models.checkpoint import Model
+from models.tasks import tasks
+from pipeline import classification, verification
+from pipeline.dataset import Dataset
+from pipeline.errors import UserError
+
+
+def evaluate(model: Model, data: Dataset, bootstrap: int, seed: int) -> dict[str, Any]:
+    """Classification on the test split's middle windows; beside it, where it applies,
+
+    - `without`: of both modalities, with one blanked (silence, or a black picture);
+    - `swapped`: of a stacked network of one modality, on the other, which it never saw;
+    - `verification`, where the label is the subject: by `audio`, `video`, or the mean of both.
+
+    Returns "metrics" as in metrics/evaluate.json, and "per_class", "confusion", "calibration", rows of
+    tables.
+    Raises UserError where the model knows other classes than the data, and where there is nothing to test.
+    """
+    config = model.config
+    wanted = SimpleNamespace(classification=config["classification"], label=config["label"])
+    plan = tasks.get("classification").plan(wanted, data)
+    names, many = config["classes"], config["classification"]["multilabel"]
+    if plan.about["classes"] != names:
+        raise UserError("the model was trained for other classes than the data have: dvc repro train")
+    test = plan.clips["test"]
+    found: dict[str, Any] = {"per_class": [], "confusion": [], "calibration": []}
+    metrics: dict[str, Any] = {}
+    if len(test):
+        targets, groups = plan.targets[test] > 0, data.group[test].tolist()
+        settings = many, groups, bootstrap, seed
+
+        def judged(**how: Any) -> dict[str, Any]:
+            return classification.evaluate(probabilities(model, data, test, **how), targets, *settings)
+
+        p = probabilities(model, data, test)
+        metrics["classification"] = classification.evaluate(p, targets, *settings)
+        if config["modality"] == "both":
+            metrics["without"] = {side: judged(blank=side) for side in ("audio", "video")}
+        elif config["classification"]["fusion"] == "stack":
+            metrics["swapped"] = judged(swapped=True)
+        found["per_class"] = classification.per_class(p, targets, names, *settings)
+        if not many:
+            told = [names[i] for i in p.argmax(1)]
+            actual = [names[i] for i in targets.argmax(1)]
+            ids = [data.clip_id[i] for i in test]
+            rows = zip(ids, actual, told, p.max(1).round(4).tolist(), strict=True)
+            keys = ("clip_id", "actual", "predicted", "probability")
+            found["confusion"] = [dict(zip(keys, row, strict=True)) for row in rows]
+            found["calibration"] = classification.calibration(p, targets)
+    if config["label"] == "subject" and (verified := _verified(model, data, bootstrap, seed)):
+        metrics["verification"] = verified
+    if not metrics:
+        raise UserError("no test clip is of a class that training has: see split.by, or choose another label")
+    return found | {"metrics": metrics}
+
+
+def probabilities(
+    model: Model, data: Dataset, clips: np.ndarray, blank: str | None = None, swapped: bool = False
+) -> np.ndarray:
+    """(n, classes) float64. blank: the modality that is taken away. swapped: as of Classification.swapped."""
+    logits = model.logits(data, clips, blank, swapped).astype(float)
+    if model.config["classification"]["multilabel"]:
+        return 1 / (1 + np.exp(-logits.clip(-500, 500)))
+    e = np.exp(logits - logits.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def _verified(model: Model, data: Dataset, bootstrap: int, seed: int) -> dict[str, Any]:
+    """By each modality alone and both; nothing where test clips give no trials of both kinds."""
+    test = np.array([i for i in data.of("test") if data.subject[i]], int)
+    people = np.array([data.subject[i] for i in test], object)
+    if len(test) < 2:
+        return {}
+    a, b, same = verification.trials(people.tolist(), data.group[test], seed)
+    if same.all() or not same.any():
+        return {}
+    sides = model.embed(data, test)
+    known = dict(zip(model.module.embeds, sides, strict=False))
+    scores = {side: (x[a].astype(float) * x[b]).sum(1) for side, x in known.items()}
+    if len(scores) == 2:
+        scores["both"] = (scores["audio"] + scores["video"]) / 2
+    ends = np.stack([people[a], people[b]], axis=1)
+    return {side: verification.evaluate(s, same, ends, bootstrap, seed) for side, s in scores.items()}

@@ -1,0 +1,28 @@
+"""What a task makes of a data set before it is trained on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pipeline.pairing import Sampler
+
+PURPOSE = {"train": "train", "val": "choose (val)", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """clips: of each split, those that are used. sampler: (clips, batch_size, seed, even) to a sampler.
+    targets: of every clip of the data set, (n, classes); None where pairs are what is learnt. about: what
+    config.json says beside the experiment.
+    """
+
+    clips: dict[str, np.ndarray]
+    sampler: Callable[..., Sampler]
+    targets: np.ndarray | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def counted(clips: dict[str, np.ndarray]) -> str:
+    return ", ".join(f"{len(c)} to {PURPOSE[s]}" for s, c in clips.items())

@@ -1,0 +1,30 @@
+"""One picture: two convolutions, the image CNN of identification by face."""
+
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor, nn
+
+from models.parts.shallow import Shallow as Net
+from models.video import encoders
+
+
+@encoders.register
+class Shallow(nn.Module):
+    """Two convolutions with max-pool 2 after each, flattened, linear, ReLU, dropout, linear; middle frame.
+
+    shape: (frames, height, width, channels) of one input, 0 to 255, scaled to 0 to 1 here. Source:
+    SYSTEMS.md, system 5.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int, int],
+        dim: int,
+        *,
+        width: PositiveInt = 32,
+        dropout: NonNegativeFloat = 0.5,
+    ) -> None:
+        super().__init__()
+        self.net = Net(shape[3], shape[1:3], dim, width, dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x[:, x.shape[1] // 2].movedim(-1, 1) / 255)

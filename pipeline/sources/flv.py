@@ -1,0 +1,40 @@
+"""FLV files of what the embedded sources draw and play: FLV1 video, MP3 sound."""
+
+import io
+
+import av
+import numpy as np
+
+
+def encode(frames: list[np.ndarray] | None, fps: int, waves: np.ndarray | None, rate: int) -> bytes:
+    """An FLV file of the frames (uint8 RGB) and the sound (float32 in -1..1), either of which may be missing.
+
+    One thread and FFmpeg's exact mode, without version strings: the same bytes every time.
+    """
+    file = io.BytesIO()
+    exact = {"flags": "+bitexact", "threads": "1"}
+    with av.open(file, "w", format="flv", options={"fflags": "+bitexact"}) as out:
+        video = audio = None
+        if frames is not None:
+            video = out.add_stream("flv", rate=fps, options=exact)
+            video.height, video.width = frames[0].shape[:2]
+            video.pix_fmt = "yuv420p"
+            video.bit_rate = 500_000
+            video.gop_size = fps
+        if waves is not None:
+            audio = out.add_stream("libmp3lame", rate=rate, layout="mono", format="fltp", options=exact)
+            audio.bit_rate = 64_000
+        packets = []
+        if video:
+            for k, image in enumerate(frames):
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                frame.pts = k
+                packets += video.encode(frame)
+            packets += video.encode()
+        if audio:
+            frame = av.AudioFrame.from_ndarray(waves[None], format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = rate, 0
+            packets += [*audio.encode(frame), *audio.encode()]
+        for packet in sorted((p for p in packets if p.dts is not None), key=lambda p: p.dts * p.time_base):
+            out.mux(packet)
+    return file.getvalue()
