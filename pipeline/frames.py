@@ -22,7 +22,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from av.video.stream import VideoStream
 
 from pipeline.media import Media, MediaError, begin, opened, pictures, span
-from pipeline.outcome import Outcome, failed
+from pipeline.outcome import OK, Outcome, failed
 
 MAX_PIXELS = 1 << 26  # 8192 x 8192: 100 to 400 MB decoded; larger pictures are refused
 SHRINK, GROW, COARSE = Interpolation.AREA, Interpolation.BICUBIC, Interpolation.POINT
@@ -32,6 +32,7 @@ EXACT = (
 TICK = 1e-3  # s: what the times of FLV, Matroska and WebM are rounded to
 UNSTEADY = 2.0  # s before a clip, by which times are right (`steady`)
 BACK_OFF = (0.0, 1.0, 4.0, 16.0)  # s before the time sought, where a container's own seeking lands too late
+LONGEST = 4  # a picture that is shown whole is at most so many times as wide as high
 SLACK = 1.0  # s read past a clip's end where packets have no decoding times: frames may be out of order
 
 
@@ -57,66 +58,69 @@ class FramesStep:
         return self.video.frames, self.video.height, self.video.width, 3
 
     def __call__(self, clips: list[dict], values: list[Media]) -> Iterator[Outcome]:
-        for clip, media in zip(clips, values, strict=True):
-            yield self._outcome(clip, media)
-
-    def _outcome(self, clip: dict, media: Media) -> Outcome:
-        if media.video is None:
-            return failed("no_video", "the clip has no picture")
-        name = os.path.basename(media.video)
-        try:
-            with opened(media.video) as container:
-                return self._frames(clip, container, name)
-        except MediaError as e:
-            return e.outcome
-
-    def _frames(self, clip: dict, container: InputContainer, name: str) -> Outcome:
-        streams = pictures(container)
-        if not streams:
-            return failed("no_video", f"{name}: no picture track")
-        stream = streams[0]
-        context = stream.codec_context
-        if context.width * context.height > MAX_PIXELS:
-            return failed("refused", f"{name}: {context.width} x {context.height} pixels are too many")
-        context.thread_type = "NONE"
-        context.thread_count = 1
-        context.options = {"max_pixels": str(MAX_PIXELS)}
-        start, length = span(clip, self.clip_seconds)
         painter = Painter(self.video.height, self.video.width)
-        if container.format.name.endswith("_pipe"):
-            return self._still(container, stream, painter, length, name)
-        zero = begin(container) + start
-        shown = scan(container, stream, zero, zero + length)
-        if not shown.times:
-            return failed("too_short", f"{name}: no picture from {start:g} s on")
-        seconds = min(length, shown.end - zero)
-        if seconds <= 0:
-            return failed("too_short", f"{name}: the picture ends {-seconds:.2f} s before the clip's start")
-        n = self.video.frames
-        targets = [zero + seconds * (i + 0.5) / n for i in range(n)]
-        wanted = [max(0, bisect.bisect_right(shown.times, t + TICK) - 1) for t in targets]
-        found = decode(container, stream, shown, wanted, painter)
-        if not found:
-            return failed("corrupt", f"{name}: no picture can be decoded")
-        known = sorted(found)
-        value, times = np.empty(self.shape, np.uint8), []
-        for i, w in enumerate(wanted):
-            # Where a frame is damaged, the one before it stays on show; at the very start, the next.
-            use = known[max(0, bisect.bisect_right(known, w) - 1)]
-            value[i] = found[use]
-            times.append(shown.times[use] - zero)
-        return Outcome(value=value, extra={"seconds": seconds, "times": times})
+        for clip, media in zip(clips, values, strict=True):
+            outcome = evenly(clip, media, self.clip_seconds, self.video.frames, painter)
+            if outcome.status == OK:
+                outcome.value = np.stack(outcome.value)
+            yield outcome
 
-    def _still(
-        self, container: InputContainer, stream: VideoStream, painter: "Painter", length: float, name: str
-    ) -> Outcome:
-        frame = next(container.decode(stream), None)
-        if frame is None:
-            return failed("corrupt", f"{name}: no picture can be decoded")
-        picture = painter(frame, stream)
-        n = self.video.frames
-        times = [length * (i + 0.5) / n for i in range(n)]
-        return Outcome(value=np.repeat(picture[None], n, axis=0), extra={"seconds": length, "times": times})
+
+def evenly(clip: dict, media: Media, clip_seconds: float, n: int, painter: "Painter") -> Outcome:
+    """`n` evenly spaced pictures of a clip, as FramesStep says: an Outcome whose value is a list of them."""
+    if media.video is None:
+        return failed("no_video", "the clip has no picture")
+    name = os.path.basename(media.video)
+    try:
+        with opened(media.video) as container:
+            return _evenly(clip, container, name, clip_seconds, n, painter)
+    except MediaError as e:
+        return e.outcome
+
+
+def _evenly(
+    clip: dict, container: InputContainer, name: str, clip_seconds: float, n: int, painter: "Painter"
+) -> Outcome:
+    streams = pictures(container)
+    if not streams:
+        return failed("no_video", f"{name}: no picture track")
+    stream = streams[0]
+    context = stream.codec_context
+    if context.width * context.height > MAX_PIXELS:
+        return failed("refused", f"{name}: {context.width} x {context.height} pixels are too many")
+    context.thread_type = "NONE"
+    context.thread_count = 1
+    context.options = {"max_pixels": str(MAX_PIXELS)}
+    start, length = span(clip, clip_seconds)
+    if container.format.name.endswith("_pipe"):
+        return _still(container, stream, painter, length, n, name)
+    zero = begin(container) + start
+    shown = scan(container, stream, zero, zero + length)
+    if not shown.times:
+        return failed("too_short", f"{name}: no picture from {start:g} s on")
+    seconds = min(length, shown.end - zero)
+    if seconds <= 0:
+        return failed("too_short", f"{name}: the picture ends {-seconds:.2f} s before the clip's start")
+    targets = [zero + seconds * (i + 0.5) / n for i in range(n)]
+    wanted = [max(0, bisect.bisect_right(shown.times, t + TICK) - 1) for t in targets]
+    found = decode(container, stream, shown, wanted, painter)
+    if not found:
+        return failed("corrupt", f"{name}: no picture can be decoded")
+    known = sorted(found)
+    # Where a frame is damaged, the one before it stays on show; at the very start, the next.
+    used = [known[max(0, bisect.bisect_right(known, w) - 1)] for w in wanted]
+    times = [shown.times[use] - zero for use in used]
+    return Outcome(value=[found[use] for use in used], extra={"seconds": seconds, "times": times})
+
+
+def _still(
+    container: InputContainer, stream: VideoStream, painter: "Painter", length: float, n: int, name: str
+) -> Outcome:
+    frame = next(container.decode(stream), None)
+    if frame is None:
+        return failed("corrupt", f"{name}: no picture can be decoded")
+    times = [length * (i + 0.5) / n for i in range(n)]
+    return Outcome(value=[painter(frame, stream)] * n, extra={"seconds": length, "times": times})
 
 
 @dataclass
@@ -240,9 +244,10 @@ def _run(
 
 
 class Painter:
-    """Turns decoded frames into pictures (height, width, 3) uint8 RGB."""
+    """Turns decoded frames into pictures (height, width, 3) uint8 RGB; without a width they are shown whole,
+    `height` high at most."""
 
-    def __init__(self, height: int, width: int) -> None:
+    def __init__(self, height: int, width: int | None = None) -> None:
         self.height, self.width = height, width
         self.reformatter, self.tiny = VideoReformatter(), VideoReformatter()
 
@@ -250,11 +255,17 @@ class Painter:
         # A frame whose side data was asked for holds itself in a cycle: ask a tiny copy, which has it too.
         tiny = self.tiny.reformat(frame, width=16, height=16, format="gray", interpolation=COARSE, threads=1)
         turn, mirrored = orientation(tiny)
-        height, width = (self.width, self.height) if turn % 2 else (self.height, self.width)
         aspect = float(stream.sample_aspect_ratio or 1)  # of one pixel, width to height
         if frame.interlaced_frame and frame.height >= 4:
             # One field of the two: they show different moments.
             frame, aspect = filtered(frame, ("field", "top")), aspect / 2
+        height, width = self.height, self.width
+        if width is None:  # as large as it is, up to that height
+            lines, columns = frame.height, frame.width * aspect
+            upright, across = (columns, lines) if turn % 2 else (lines, columns)
+            scale = min(1.0, height / upright, LONGEST * height / across)
+            height, width = max(round(upright * scale), 1), max(round(across * scale), 1)
+        height, width = (width, height) if turn % 2 else (height, width)
         ratio = frame.width * aspect * height / (frame.height * width)
         if not 0.25 < ratio < 4:
             # Most of it will be cut off: do so before scaling, which could take any amount of memory.

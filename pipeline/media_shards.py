@@ -28,6 +28,13 @@ def frames(shape: tuple[int, ...]) -> Shards:
     return Shards(Path("data/frames"), Arrays(shape, "uint8"), (SECONDS, ("times", pa.list_(pa.float64()))))
 
 
+def faces(shape: tuple[int, ...]) -> Shards:
+    """boxes: left, top, width, height in parts of the picture. found, angles: see pipeline.faces."""
+    each = ("boxes", pa.list_(pa.list_(pa.float64()))), ("found", pa.list_(pa.bool_()))
+    more = ("times", pa.list_(pa.float64())), *each, ("angles", pa.list_(pa.float64()))
+    return Shards(Path("data/faces"), Arrays(shape, "uint8"), (SECONDS, *more))
+
+
 @contextmanager
 def opened(values: list[Any]) -> Iterator[list[Media]]:
     """Media shard values as local files: written to a temporary folder where the shard holds their bytes."""

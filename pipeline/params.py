@@ -212,6 +212,17 @@ class VideoParams(Section):
         return self
 
 
+class FacesParams(Section):
+    """Faces cut out of frames."""
+
+    enabled: bool
+    model: str | None = Field(min_length=1)  # YuNet's file; null: OpenCV's Haar cascade
+    frames: Annotated[str, one_of("middle", "every")]
+    size: int = Field(ge=16, le=4320)
+    margin: float = Field(ge=0, le=2)  # on each side, in parts of the box
+    align: bool  # turned until the eyes are level
+
+
 class SplitParams(Section):
     by: Annotated[str, one_of("video", "subject")]
     val: float = Field(gt=0, lt=1)
@@ -349,6 +360,7 @@ class Params(Section):
     data: DataParams
     audio: AudioParams
     video: VideoParams
+    faces: FacesParams
     split: SplitParams
     train: TrainParams
     classification: ClassificationParams
@@ -368,6 +380,14 @@ class Params(Section):
                 f"audio.window_seconds {self.audio.window_seconds:g} is longer than "
                 f"data.clip_seconds {self.data.clip_seconds:g}"
             )
+        if self.input == "face":
+            if not self.faces.enabled:
+                raise ValueError("input: face needs faces.enabled: true")
+            if self.faces.frames == "middle" and self.video.window_frames > 1:
+                raise ValueError(
+                    f"input: face with faces.frames: middle has one picture, video.window_frames is"
+                    f" {self.video.window_frames}: use faces.frames: every"
+                )
         if self.pairing == "clip" and self.task == "matching":
             if self.modality != "both":
                 raise ValueError(

@@ -272,16 +272,16 @@ def _features(picture: np.ndarray, look: Look, mien: Mien, gaze: np.ndarray) -> 
         for way in (-1, 1):
             x, r = CX + way * look.eyes, look.eye * 1.55
             if look.glasses == "round":
-                cv2.circle(picture, _point((x, eye_y)), int(r * 8), (52, 46, 44), 3, cv2.LINE_AA, FINE)
+                cv2.circle(picture, _point((x, eye_y)), int(r * 8), (70, 62, 58), 2, cv2.LINE_AA, FINE)
             else:
                 a, b = _point((x - r, eye_y - r * 0.75)), _point((x + r, eye_y + r * 0.75))
-                cv2.rectangle(picture, a, b, (52, 46, 44), 3, cv2.LINE_AA, FINE)
+                cv2.rectangle(picture, a, b, (70, 62, 58), 2, cv2.LINE_AA, FINE)
             rim = x + way * r
             ends = _point((rim, eye_y - 4)), _point((CX + way * look.wide * 0.99, eye_y - 6))
-            cv2.line(picture, *ends, (52, 46, 44), 3, cv2.LINE_AA, FINE)
+            cv2.line(picture, *ends, (70, 62, 58), 2, cv2.LINE_AA, FINE)
         gap = look.eyes - look.eye * 1.55
         cv2.line(
-            picture, _point((CX - gap, eye_y)), _point((CX + gap, eye_y)), (52, 46, 44), 3, cv2.LINE_AA, FINE
+            picture, _point((CX - gap, eye_y)), _point((CX + gap, eye_y)), (70, 62, 58), 2, cv2.LINE_AA, FINE
         )
     return picture
 

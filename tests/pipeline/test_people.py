@@ -1,4 +1,4 @@
-"""The embedded people: the same bytes for the same name, faces that are found, mouths that go with the sound."""
+"""The embedded people: the same bytes for a name, faces that are found, mouths that go with the sound."""
 
 import hashlib
 import io

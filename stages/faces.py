@@ -1,0 +1,34 @@
+"""The largest face of each clip's middle frame, or of every frame; nothing where faces.enabled is false."""
+
+from pipeline import clips, engine, media_shards
+from pipeline.params import load
+from stages import run
+
+
+def faces() -> None:
+    params = load("faces")
+    if not params.faces.enabled:
+        shards = media_shards.faces((1, params.faces.size, params.faces.size, 3))
+        shards.prepare([])
+        shards.finish(0)
+        print("faces: nothing to do (faces.enabled is false)")
+        return
+    from pipeline.faces import FacesStep, detector_of
+
+    detector_of(params.faces.model)  # a file that is no model is told before any work
+    frames = params.video.frames if params.faces.frames == "every" else 1
+    step = FacesStep(params.faces, params.data.clip_seconds, frames)
+    job = engine.Job(
+        name="faces",
+        step=step,
+        shards=media_shards.faces(step.shape),
+        made_from=engine.made_from("faces", params),
+        upstream=media_shards.MEDIA,
+        opener=media_shards.opened,
+    )
+    rows = clips.read("data/clips.parquet").to_pylist()
+    engine.run(job, rows, params.data.shard_size, params.engine)
+
+
+if __name__ == "__main__":
+    run(faces)
