@@ -138,9 +138,10 @@ def _context(step: Step):
 def made_from(stage: str, params) -> str:
     """A hash of what dvc.yaml says that `stage` depends on, beside the data: its parameters and its code.
 
-    Where and how it runs (`engine`) and how the table is cut change nothing in a clip's value.
+    Where and how it runs (`engine`, `download`) and how the table is cut change nothing in a clip's value.
     """
-    values = {k: v for k, v in params.listed().items() if k != "engine" and k != "data.shard_size"}
+    how = ("engine", "download", "data.shard_size")
+    values = {k: v for k, v in params.listed().items() if k not in how}
     return digest(values, code_of(stage))
 
 
@@ -179,6 +180,13 @@ def run(job: Job, clips: list[dict], shard_size: int, engine) -> pa.Table:
         ) from None
     print(summary(job.name, index["status"].to_pylist(), made, time.monotonic() - began), flush=True)
     return index
+
+
+def missing(job: Job, clips: list[dict]) -> list[dict]:
+    """Those of `clips` that `run` would have to make."""
+    known = job.shards.known()
+    keys = [key for task in _plan(job, clips, max(len(clips), 1)) for key in task.keys]
+    return [clip for clip, key in zip(clips, keys, strict=True) if key not in known]
 
 
 def summary(name: str, statuses: list[str], made: int, seconds: float) -> str:

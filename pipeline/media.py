@@ -61,15 +61,15 @@ def head(path: str, size: int = 64) -> bytes:
         # Not blocking, so that a named pipe without a writer is an answer and not a wait.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0))
     except (OSError, ValueError) as e:
-        raise MediaError("unavailable", f"{name}: {getattr(e, 'strerror', None) or e}") from None
+        raise MediaError("unreadable", f"{name}: {getattr(e, 'strerror', None) or e}") from None
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             what = "a directory" if stat.S_ISDIR(mode) else "no plain file"
-            raise MediaError("unavailable", f"{name}: is {what}")
+            raise MediaError("unreadable", f"{name}: is {what}")
         start = os.read(descriptor, size)
     except OSError as e:
-        raise MediaError("unavailable", f"{name}: {e.strerror}") from None
+        raise MediaError("unreadable", f"{name}: {e.strerror}") from None
     finally:
         os.close(descriptor)
     if not start:
@@ -83,7 +83,7 @@ def opened(path: str) -> Iterator[InputContainer]:
     name = os.path.basename(path)
     start = head(path)
     if start.startswith(b"version https://git-lfs"):
-        raise MediaError("unavailable", f"{name}: a pointer of Git LFS and not the file itself: git lfs pull")
+        raise MediaError("unreadable", f"{name}: a pointer of Git LFS and not the file itself: git lfs pull")
     if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(PLAYLISTS):
         raise MediaError("refused", f"{name}: a playlist, which names other files")
     form = next((f for magic, f in PICTURES.items() if start.startswith(magic)), None)

@@ -139,6 +139,29 @@ class CremaDParams(Section):
     labels: Annotated[str, one_of("acted", "rated")]
 
 
+PRESETS = ("all", "five", "musical")
+
+
+def _classes(value: str | list[str]) -> str | list[str]:
+    if isinstance(value, str) and value not in PRESETS:
+        raise ValueError(f"use {', '.join(PRESETS)}, or a list of AudioSet's names or ids")
+    return value
+
+
+class AudioSetParams(Section):
+    """Which of AudioSet's published lists, and which of their clips."""
+
+    train: list[str]  # segments: paths or URLs
+    eval: list[str]
+    labels: str = Field(min_length=1)  # class_labels_indices.csv
+    ontology: str = Field(min_length=1)  # ontology.json
+    classes: Annotated[str | Annotated[list[str], Field(min_length=1)], AfterValidator(_classes)]
+    descendants: bool
+    per_class: int | None = Field(ge=1)
+    clips: int | None = Field(ge=1)
+    seed: int = Field(ge=0, lt=2**32)
+
+
 class PeopleParams(Section):
     """The embedded talking heads: how many people, and how many clips of all of them."""
 
@@ -164,9 +187,34 @@ class DataParams(Section):
     clip_seconds: float = Field(gt=0, le=3600)  # what a clip's features cover, from its start
     shard_size: int = Field(ge=1, le=100_000)
     ensemble: EnsembleParams
+    audioset: AudioSetParams
     crema_d: CremaDParams
     people: PeopleParams
     voxceleb: VoxCelebParams
+
+
+class DownloadParams(Section):
+    """How clips are fetched. Only url and height change what comes."""
+
+    url: str
+    height: int = Field(ge=64, le=4320)
+    concurrent: int = Field(ge=1, le=256)
+    per_minute: float = Field(gt=0)
+    rate_limit: int | None = Field(ge=1000)  # bytes a second, of each
+    cookies: str | None = Field(min_length=1)
+    proxy: str | None = Field(min_length=1)
+    stall: float = Field(gt=0)
+    timeout: float = Field(gt=0)
+    retries: int = Field(ge=0, le=20)
+    wait: float = Field(ge=0)
+    max_missing: float = Field(ge=0, le=1)
+    give_up: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "DownloadParams":
+        if not self.url.startswith(("http://", "https://")) or self.url.count("{id}") != 1:
+            raise ValueError(f"url: {self.url!r}: use a http or https address with {{id}} in it")
+        return self
 
 
 class AudioParams(Section):
@@ -358,6 +406,7 @@ class Params(Section):
     label: str = Field(min_length=1)  # category, or a column of the clip table, known when that is there
     seed: int = Field(ge=0, lt=2**32)
     data: DataParams
+    download: DownloadParams
     audio: AudioParams
     video: VideoParams
     faces: FacesParams

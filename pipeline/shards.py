@@ -28,7 +28,13 @@ from pipeline.outcome import OK, Outcome
 
 INDEX = "index.parquet"
 OLD = ".old"  # stale shards wait here until the new ones have taken from them what is still right
-RETRIED = ("crashed", "timeout", "unavailable")  # may come out otherwise next time: never kept
+RETRIED = (
+    "crashed",
+    "timeout",
+    "unreadable",
+    "network",
+    "cut_short",
+)  # may come out otherwise next time: never kept
 
 ACCOUNT = pa.schema(
     [
@@ -201,6 +207,12 @@ class Shards:
             self.store.write(part, ids, values)
         write_table(pa.Table.from_pylist(rows, schema=self.schema), self.account(shard))
         return rows
+
+    def known(self) -> set[str]:
+        """The keys of all rows that an earlier run left here and that need not be made again."""
+        paths = [*self.folder.glob(f"*.{INDEX}"), *(self.folder / OLD).glob(f"*.{INDEX}")]
+        rows = [row for path in paths for row in self.read_account(path) or []]
+        return {row["key"] for row in rows if row["status"] not in RETRIED}
 
     def values(self, shard: int) -> dict[str, Any]:
         """clip_id -> value of the clips of a finished shard that are ok."""

@@ -31,19 +31,22 @@ def assign(
     clips: the clip table. spectrogram, frames: the two indexes. split: the section of params.yaml.
     A clip is usable where both its sound and its picture are there and last for one window. A split that the
     source gives is kept; a group with a clip in it follows that split, so that no group is on two sides.
+    Where a source says which clips are for testing, no others are.
     """
     sound = {r["clip_id"]: r for r in spectrogram.to_pylist()}
     picture = {r["clip_id"]: r for r in frames.to_pylist()}
     rows = clips.to_pylist()
     groups = [_group(row, split.by) for row in rows]
     given: dict[str, str] = {}
+    # A source that names clips for testing has named them all: no other becomes one.
+    test = 0.0 if "test" in clips["split"].to_pylist() else split.test
     for row, group in zip(rows, groups, strict=True):
         if row["split"]:
             given.setdefault(group, row["split"])
     table = []
     for row, group in zip(rows, groups, strict=True):
         status, detail = _usable(sound.get(row["clip_id"]), picture.get(row["clip_id"]), window_seconds)
-        name = row["split"] or given.get(group) or side(group, split.val, split.test, split.seed)
+        name = row["split"] or given.get(group) or side(group, split.val, test, split.seed)
         table.append((row["clip_id"], name if status == OK else None, group, status, detail))
     columns = zip(*table, strict=True) if table else [[]] * len(SCHEMA)
     return pa.table([list(c) for c in columns], schema=SCHEMA)
@@ -62,7 +65,7 @@ def _group(row: dict, by: str) -> str:
 def _usable(sound: dict | None, picture: dict | None, window_seconds: float) -> tuple[str, str]:
     for account in (sound, picture):
         if account is None:
-            return "unavailable", "not in the index: run dvc repro"
+            return "unreadable", "not in the index: run dvc repro"
         if account["status"] != OK:
             return account["status"], account["detail"]
     if sound["seconds"] < window_seconds:

@@ -10,14 +10,19 @@ def download() -> None:
     params = load("download")
     rows = clips.read("data/clips.parquet").to_pylist()
     source = sources.get(params.data.source)
+    online = hasattr(source, "collect")
     job = engine.Job(
         name="download",
         step=DownloadStep(params.data),
         shards=media_shards.MEDIA,
-        made_from=engine.made_from("download", params),
+        made_from=source.made_from(params) if online else engine.made_from("download", params),
         facts=[source.stamp(row) for row in rows],
     )
-    engine.run(job, rows, params.data.shard_size, params.engine)
+    if online:
+        source.collect(engine.missing(job, rows), params)
+    table = engine.run(job, rows, params.data.shard_size, params.engine)
+    if online:
+        source.settle(table, params)
 
 
 if __name__ == "__main__":

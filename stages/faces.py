@@ -16,7 +16,7 @@ def faces() -> None:
     from pipeline.faces import FacesStep, detector_of
 
     detector_of(params.faces.model)  # a file that is no model is told before any work
-    frames = params.video.frames if params.faces.frames == "every" else 1
+    frames = {"middle": 1, "every": params.video.frames}[params.faces.frames]
     step = FacesStep(params.faces, params.data.clip_seconds, frames)
     job = engine.Job(
         name="faces",

@@ -96,19 +96,19 @@ def notes(data: DataParams, table: pa.Table) -> list[str]:
 def check(path: str) -> tuple[str, str, int | None, int | None]:
     """(status, detail, size in bytes, time of change in ns) of one file, without decoding any of it.
 
-    `unavailable`: no file, no regular file, or not readable (size and time are then None); `corrupt`: empty.
+    `unreadable`: no file, no regular file, or not readable (size and time are then None); `corrupt`: empty.
     """
     try:
         info = os.stat(path)
         if not stat.S_ISREG(info.st_mode):  # asked before opening: opening a pipe would wait forever
             what = "a folder" if stat.S_ISDIR(info.st_mode) else "a pipe or device"
-            return "unavailable", f"{what} where a file should be", None, None
+            return "unreadable", f"{what} where a file should be", None, None
         os.close(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)))
     except FileNotFoundError:
         gone = "a link to a file that is not there" if os.path.islink(path) else "no such file"
-        return "unavailable", gone, None, None
+        return "unreadable", gone, None, None
     except (OSError, ValueError) as e:  # ValueError: a NUL in the path
-        return "unavailable", (getattr(e, "strerror", None) or str(e)).lower(), None, None
+        return "unreadable", (getattr(e, "strerror", None) or str(e)).lower(), None, None
     if not info.st_size:
         return "corrupt", "the file is empty", info.st_size, info.st_mtime_ns
     return "ok", "", info.st_size, info.st_mtime_ns

@@ -122,8 +122,8 @@ def test_a_turned_head_is_turned_back(head, angle):
 
 
 def test_a_square_is_cut_with_its_margin():
-    # Columns count in red, lines in green; 200 x 100. The box is 40 x 20 at (60, 30): the square around it has
-    # side 40 * 1.5 = 60 and middle (80, 40), so it goes from (50, 10) to (110, 70).
+    # Columns count in red, lines in green; 200 x 100. The box is 40 x 20 at (60, 30): the square around it
+    # has side 40 * 1.5 = 60 and middle (80, 40), so it goes from (50, 10) to (110, 70).
     picture = np.zeros((100, 200, 3), np.uint8)
     picture[..., 0], picture[..., 1] = np.arange(200)[None], np.arange(100)[:, None]
     got = cut(picture, (0.3, 0.3, 0.2, 0.2), 60, 0.25).astype(int)

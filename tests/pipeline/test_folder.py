@@ -228,8 +228,8 @@ def test_a_broken_link_is_a_row(here):
     (here / "gone.mp4").symlink_to("nowhere.mp4")
     (here / "self.mp4").symlink_to("self.mp4")
     assert paths() == ["videos/gone.mp4", "videos/self.mp4"]
-    assert folder.check("videos/gone.mp4")[:2] == ("unavailable", "a link to a file that is not there")
-    assert folder.check("videos/self.mp4")[0] == "unavailable"
+    assert folder.check("videos/gone.mp4")[:2] == ("unreadable", "a link to a file that is not there")
+    assert folder.check("videos/self.mp4")[0] == "unreadable"
 
 
 def test_links_to_files_are_followed(here, tmp_path):
@@ -264,7 +264,7 @@ def test_a_folder_called_like_a_video(here):
     (here / "empty.flv").mkdir()
     put(here, "text.avi/readme.txt")
     assert paths() == ["videos/a.mp4", "videos/clip.mp4/1.jpg", "videos/empty.flv", "videos/text.avi"]
-    assert folder.check("videos/empty.flv")[:2] == ("unavailable", "a folder where a file should be")
+    assert folder.check("videos/empty.flv")[:2] == ("unreadable", "a folder where a file should be")
 
 
 @pytest.mark.parametrize(
@@ -572,7 +572,7 @@ def test_a_folder_or_a_playlist_in_a_csv_is_a_row(here):
     (here / "dir.mp4").mkdir()
     csv(here, "path\nlist.m3u8\nnoext\ndir.mp4\n")
     assert all(r["audio"] == r["video"] for r in rows())
-    assert [folder.check(p)[0] for p in paths()] == ["ok", "ok", "unavailable"]
+    assert [folder.check(p)[0] for p in paths()] == ["ok", "ok", "unreadable"]
 
 
 def test_ids_of_a_csv_are_those_of_a_scan(here):
@@ -595,15 +595,15 @@ def test_check_tells_what_is_wrong(here, monkeypatch):
     (here / "empty.mp4").touch()
     put(here, "locked.mp4")
     assert folder.check("videos/empty.mp4")[:3] == ("corrupt", "the file is empty", 0)
-    assert folder.check("videos/gone.mp4") == ("unavailable", "no such file", None, None)
-    assert folder.check("videos/a\0b.mp4")[0] == "unavailable"
-    assert folder.check("videos/" + "x" * 300)[0] == "unavailable"
+    assert folder.check("videos/gone.mp4") == ("unreadable", "no such file", None, None)
+    assert folder.check("videos/a\0b.mp4")[0] == "unreadable"
+    assert folder.check("videos/" + "x" * 300)[0] == "unreadable"
 
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)
-    assert folder.check("videos/locked.mp4") == ("unavailable", "permission denied", None, None)
+    assert folder.check("videos/locked.mp4") == ("unreadable", "permission denied", None, None)
 
 
 @linux
@@ -613,7 +613,7 @@ def test_check_never_waits_for_a_pipe_or_a_socket(here):
         s.bind("videos/socket.mp4")
     assert paths() == ["videos/pipe.mp4", "videos/socket.mp4"]
     for path in [*paths(), "/dev/zero"]:
-        assert folder.check(path)[:2] == ("unavailable", "a pipe or device where a file should be")
+        assert folder.check(path)[:2] == ("unreadable", "a pipe or device where a file should be")
 
 
 def test_fetch_leaves_files_where_they_lie(here):

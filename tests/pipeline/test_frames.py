@@ -288,7 +288,7 @@ def test_a_bad_file_is_a_row_among_others(tmp_path):
     (tmp_path / "b.flv").write_bytes(bytes(np.random.default_rng(0).integers(0, 255, 5000, np.uint8)))
     media = [Media(None, str(p)) for p in (good, tmp_path / "b.flv", tmp_path / "gone.flv", good)]
     run = pickle.loads(pickle.dumps(step(2)))
-    assert [o.status for o in run([clip()] * 4, media)] == ["ok", "corrupt", "unavailable", "ok"]
+    assert [o.status for o in run([clip()] * 4, media)] == ["ok", "corrupt", "unreadable", "ok"]
     assert run.shape == (2, 32, 32, 3)
 
 

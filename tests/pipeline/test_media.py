@@ -59,10 +59,10 @@ def test_formats_off_the_list_are_refused(tmp_path):
     [
         (lambda p: p.touch(), "corrupt"),
         (lambda p: p.write_bytes(np.random.default_rng(0).bytes(9000)), "corrupt"),
-        (lambda p: p.mkdir(), "unavailable"),
-        (lambda p: None, "unavailable"),
-        (lambda p: os.mkfifo(p), "unavailable"),
-        (lambda p: p.symlink_to(p), "unavailable"),
+        (lambda p: p.mkdir(), "unreadable"),
+        (lambda p: None, "unreadable"),
+        (lambda p: os.mkfifo(p), "unreadable"),
+        (lambda p: p.symlink_to(p), "unreadable"),
     ],
 )
 def test_what_is_no_media_is_a_row(tmp_path, make, status):
@@ -79,7 +79,7 @@ def test_an_unreadable_file(tmp_path):
     path.chmod(0)
     with pytest.raises(MediaError) as e:
         head(str(path))
-    assert e.value.outcome.status == "unavailable"
+    assert e.value.outcome.status == "unreadable"
 
 
 def test_a_name_with_a_null_byte():

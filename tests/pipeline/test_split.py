@@ -109,7 +109,7 @@ def test_less_sound_than_a_window_is_too_short():
 def test_a_clip_that_is_in_no_index_is_a_row_too():
     rows = [clip("a"), clip("b")]
     table = assign(from_rows(rows), index(rows[:1]), index(rows), settings(), 1.0).to_pylist()
-    assert (table[1]["status"], table[1]["split"]) == ("unavailable", None)
+    assert (table[1]["status"], table[1]["split"]) == ("unreadable", None)
 
 
 def test_no_clips_are_an_empty_table():

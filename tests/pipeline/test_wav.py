@@ -172,7 +172,7 @@ def test_a_bad_file_costs_its_neighbours_nothing(tmp_path):
     names = ["a.flv", "noise.flv", "a.flv", "empty.flv", "gone.flv", ".", "a.flv"]
     step = pickle.loads(pickle.dumps(WavStep(AUDIO, 4.0)))
     outcomes = list(step([clip()] * 7, [Media(str(tmp_path / name), None) for name in names]))
-    expected = ["ok", "corrupt", "ok", "corrupt", "unavailable", "unavailable", "ok"]
+    expected = ["ok", "corrupt", "ok", "corrupt", "unreadable", "unreadable", "ok"]
     assert [o.status for o in outcomes] == expected
     assert outcomes[0].value == outcomes[2].value == take(good).value
     assert not any(str(tmp_path) in o.detail for o in outcomes)

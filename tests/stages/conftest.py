@@ -10,7 +10,7 @@ import pytest
 
 from tests.pipeline.recordings import record, sine
 from tests.stages.project import Project
-from tests.stages.sandbox import STAGES, sandbox
+from tests.stages.sandbox import DEFAULT, STAGES, sandbox
 
 
 @pytest.fixture(scope="session")
@@ -19,10 +19,33 @@ def made(tmp_path_factory) -> Project:
 
     What a stage asked for lies in `trace/<stage>`, what it ended with in `said/<stage>`.
     """
-    whole = Project.new(tmp_path_factory.mktemp("made") / "project")
+    return _alone(Project.new(tmp_path_factory.mktemp("made") / "project"), STAGES, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def told(tmp_path_factory) -> Project:
+    """Embedded people, whose faces and voices say what they feel: as `made`, but for the grid."""
+    changes = {
+        "task": "classification",
+        "label": "emotion",
+        "input": "face",
+        "data.source": "people",
+        "data.people.people": 4,
+        "data.people.clips": 48,
+        "data.clip_seconds": 2.0,
+        "audio.dtype": "uint8",
+        "faces.enabled": True,
+        "faces.size": 32,
+        "faces.align": True,
+    }
+    whole = Project.new(tmp_path_factory.mktemp("told") / "project", **changes)
+    return _alone(whole, DEFAULT, tmp_path_factory)
+
+
+def _alone(whole: Project, stages: tuple[str, ...], tmp_path_factory) -> Project:
     for folder in ("trace", "said"):
         (whole / folder).mkdir()
-    for stage in STAGES:
+    for stage in stages:
         alone, outs = sandbox(whole, stage, tmp_path_factory.mktemp(stage) / "project")
         arguments = (
             ("--audio-encoder=cnn_small", "--video-encoder=frame", "--loss=bce") if stage == "grid" else ()
@@ -111,6 +134,6 @@ def published(tmp_path_factory) -> list[Project]:
 
 
 @pytest.fixture(scope="session")
-def traced(made: Project, damaged: Project, published: list[Project]) -> list[Project]:
+def traced(made: Project, told: Project, damaged: Project, published: list[Project]) -> list[Project]:
     """Every project whose stages noted what they asked for."""
-    return [made, damaged, *published]
+    return [made, told, damaged, *published]

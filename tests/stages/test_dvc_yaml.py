@@ -4,7 +4,7 @@ import pytest
 from dvc.repo import Repo
 
 from tests.stages.project import ROOT, Project
-from tests.stages.sandbox import GRID, STAGES, code, entry
+from tests.stages.sandbox import DEFAULT, GRID, STAGES, code, entry
 
 DATA = {"clips", "download", "wav", "spectrogram", "frames", "split"}
 
@@ -17,10 +17,12 @@ def asked(project: Project, stage: str, kind: str) -> set[str]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_needs_nothing_that_is_not_listed(made, stage):
+def test_a_stage_needs_nothing_that_is_not_listed(made, told, stage):
     # The fixture ran each stage where only those files are that dvc.yaml lists (and those that
     # tests/stages/sandbox.py calls neutral); reading a key that is not listed is an error.
     assert (made / "said" / stage).read_text().startswith(f"{stage}: ")
+    if stage in DEFAULT:
+        assert (told / "said" / stage).read_text().startswith(f"{stage}: ")
 
 
 # The report shows all that are listed, without asking for each.
@@ -68,7 +70,12 @@ def stale(project: Project) -> set[str]:
         ("video.height", 40, {"frames", "train", "report", *GRID}),
         ("split.seed", 1, {"split", "report"}),
         ("data.ensemble.clips", 41, {"clips", "report"}),
-        ("engine.workers", 1, {"download", "wav", "spectrogram", "frames"}),  # which then find nothing to do
+        ("faces.size", 40, {"faces", "report"}),
+        (
+            "engine.workers",
+            1,
+            {"download", "wav", "spectrogram", "frames", "faces"},
+        ),  # which then find nothing to do
     ],
 )
 def test_a_knob_makes_stale_what_reads_it(tracked, knob, value, changed, monkeypatch):
