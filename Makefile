@@ -30,7 +30,7 @@ repro: setup ## run the pipeline: data, training, evaluation, report; only what 
 	@python -m pipeline.headline
 
 test: setup ## run the tests
-	@python -m pytest
+	@python -m pytest -n auto --dist loadfile
 
 lint: setup ## ruff: rules and format
 	@ruff check .

@@ -6,6 +6,7 @@ it, `log.sqlite`. A killed run loses the clips that were on their way, and the n
 
 import heapq
 import itertools
+import multiprocessing
 import os
 import random
 import shutil
@@ -17,7 +18,6 @@ from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as OutOfTime
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -153,10 +153,11 @@ def _run(todo: list[dict], settings: Any, log: Log) -> None:
     told = Line(len(todo))
     row = 0  # tries that failed one after the other, for passing reasons
     begin = 0.0  # when the next may begin
+    multiprocessing.set_forkserver_preload(["pipeline.youtube", "yt_dlp"])  # which takes a second to import
     pool = ProcessPool(
         max_workers=min(settings.concurrent, len(todo)),
         max_tasks=100,
-        context=get_context("forkserver"),
+        context=multiprocessing.get_context("forkserver"),
         initializer=youtube.start_worker,
     )
     waiting: dict[Future, tuple[dict, int]] = {}
