@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint bench grid lock clean
+.PHONY: help setup repro test lint bench grid shared-encoder identification lock clean
 
 # The newest Python that is supported and there; name another with `make PYTHON=python3.11`.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 setup: .venv/ready ## make .venv with the exact versions of requirements.txt
 
@@ -42,10 +42,16 @@ bench: setup ## measure speed, memory and honesty into benchmarks/results
 grid: setup ## train and evaluate each encoder with each under each loss (params.yaml: grid)
 	@dvc repro --recursive grid
 
+shared-encoder: setup ## one image network for sounds and faces (params.yaml: shared_encoder; docs/shared_encoder.md)
+	@dvc repro tables/dvc.yaml:shared_encoder
+
+identification: setup ## who it is, by face and voice (params.yaml: identification; docs/identification.md)
+	@dvc repro tables/dvc.yaml:identification
+
 lock: setup ## compile requirements.txt from pyproject.toml anew
 	@uv pip compile --quiet --universal --python-version 3.11 --group dev --no-annotate --no-header --upgrade \
 		pyproject.toml --output-file requirements.txt
 
 clean: ## delete what the pipeline made (DVC's cache and .venv stay)
-	rm -rf data checkpoints grid/checkpoints grid/leaders grid/report grid/retrieval report .pytest_cache .ruff_cache .hypothesis
+	rm -rf data checkpoints grid/checkpoints grid/leaders grid/report grid/retrieval report tables/shared_encoder tables/identification .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -12,6 +12,11 @@ from pipeline.dataset import Dataset
 from pipeline.shards import digest
 
 
+def experiment(params: Any, **other: Any) -> Experiment:
+    """What `params` say, but for `other`."""
+    return Experiment.of(params, **other)
+
+
 def run(
     params: Any, data: Dataset, out: str | Path, **other: Any
 ) -> tuple[checkpoint.Model, evaluation.Evaluation]:
@@ -19,13 +24,13 @@ def run(
 
     out: where the model goes; one that is there and was made from just the same is not trained again.
     """
-    experiment, given = Experiment.of(params, **other), inputs(params)
+    tried, given = experiment(params, **other), inputs(params)
     sections = params.train, params.augment
-    settings = [asdict(experiment), *(s.model_dump() for s in sections), given]
+    settings = [asdict(tried), *(s.model_dump() for s in sections), given]
     fingerprint = digest(settings, engine.code_of("train", script=False), data.digest)
     if checkpoint.made_from(out) != fingerprint:
         with tempfile.TemporaryDirectory() as live:
-            train(experiment, *sections, given, data, out, live, fingerprint)
+            train(tried, *sections, given, data, out, live, fingerprint)
     model = checkpoint.load(out)
     wanted = params.pairing, params.label, params.evaluate.bootstrap, params.seed
     return model, evaluation.evaluate(model, data, *wanted)

@@ -381,6 +381,20 @@ class RetrievalParams(Section):
     seeds: list[int] = Field(min_length=1)
 
 
+class TableSet(Section):
+    """What is otherwise than above for a table of docs/ on data of its own."""
+
+    set: dict[str, Any]
+
+
+class TableParams(TableSet):
+    seeds: list[int] = Field(min_length=1)
+
+
+class SharedEncoderParams(TableParams):
+    networks: list[VideoEncoder] = Field(min_length=1)
+
+
 class TrainParams(Section):
     """How the model is trained. One epoch takes one window of every training clip."""
 
@@ -421,6 +435,9 @@ class Params(Section):
     engine: EngineParams
     grid: GridParams
     retrieval: RetrievalParams
+    people_tables: TableSet
+    shared_encoder: SharedEncoderParams
+    identification: TableParams
 
     @model_validator(mode="after")
     def _fits(self) -> "Params":
