@@ -29,9 +29,11 @@ def markdown(found: dict[str, Any], params: Any) -> str:
         "# Who is it?",
         "",
         f"Written by `make identification`: {people.clips} clips of {people.people} embedded people, split by"
-        f" recording. Faces are {params.faces.size} × {params.faces.size} bytes, sounds log-frequency spectrograms"
+        f" recording. Faces are {params.faces.size} × {params.faces.size} bytes, sounds"
+        " log-frequency spectrograms"
         f" of {params.audio.window_seconds:g} s stored as bytes; both are scaled to 0 to 1 in the model."
-        f" {params.train.epochs} epochs. The mean over {len(seeds)} seeds, with its 95% interval (bootstrap over"
+        f" {params.train.epochs} epochs. The mean over {len(seeds)} seeds, with its 95% interval"
+        " (bootstrap over"
         f" recordings) and each seed's value. Chance is about {1 / people.people:.3f}. Sizes stand in"
         " `params.yaml`, sections `people_tables` and `identification`.",
         "",
@@ -47,8 +49,10 @@ def markdown(found: dict[str, Any], params: Any) -> str:
         "## Is it one person?",
         "",
         "Verification with the same networks: all pairs of test recordings, scored by the cosine of what the"
-        " encoders give, of both by the mean of both cosines. EER, and minDCF with P = 0.05; intervals (the mean"
-        " of the seeds') are over people. Everybody here is in training too: for strangers, `split.by: subject`.",
+        " encoders give, of both by the mean of both cosines. EER, and minDCF with P = 0.05;"
+        " intervals (the mean"
+        " of the seeds') are over people. Everybody here is in training too: for strangers,"
+        " `split.by: subject`.",
         "",
         "| | EER by voice | by face | by both | minDCF by voice | by face | by both |",
         "| --- | --- | --- | --- | --- | --- | --- |",

@@ -17,9 +17,11 @@ TESTED: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 COLUMNS = ("spectrograms", "faces", "both stacked", "spectrograms alone", "faces alone")
-PUBLISHED = """The published table (CREMA-D, VGG-16 with ImageNet weights, three emotions, 191 and 82 clips, test
+PUBLISHED = """The published table (CREMA-D, VGG-16 with ImageNet weights, three emotions, 191 and 82 clips,
+test
 accuracy): nothing tuned .354 spectrograms, .390 faces, .268 both; tuned on spectrograms .768, tested on faces
-.305; tuned on faces .707, tested on spectrograms .342; both stacked .622. With six emotions, sound / picture /
+.305; tuned on faces .707, tested on spectrograms .342; both stacked .622. With six emotions, sound /
+picture /
 both: ResNet-18 .618 / .682 / .733, VGG-16 .596 / .677 / .661, a small 3-D CNN .514 / .462 / .573, I3D .605 /
 .831 / .806.
 
@@ -34,11 +36,16 @@ def markdown(found: dict[str, Any], params: Any) -> str:
     lines = [
         "# One encoder for sounds and faces",
         "",
-        f"Written by `make shared-encoder`: {people.clips} clips of {people.people} embedded people, six emotions."
-        " One network (`classification.fusion: stack`) reads spectrograms as pictures, faces, or both on top of"
-        f" each other, {params.video.height} × {params.video.width}; no pretrained weights; {params.train.epochs}"
-        f" epochs. Test accuracy, the mean over {len(params.shared_encoder.seeds)} seeds, with its 95% interval"
-        " (bootstrap over clips, or over actors where those were split) and each seed's value. Chance is about"
+        f"Written by `make shared-encoder`: {people.clips} clips of {people.people} embedded"
+        " people, six emotions."
+        " One network (`classification.fusion: stack`) reads spectrograms as pictures, faces, or"
+        " both on top of"
+        f" each other, {params.video.height} × {params.video.width}; no pretrained weights;"
+        f" {params.train.epochs}"
+        f" epochs. Test accuracy, the mean over {len(params.shared_encoder.seeds)} seeds, with"
+        " its 95% interval"
+        " (bootstrap over clips, or over actors where those were split) and each seed's value."
+        " Chance is about"
         " .167. Sizes stand in `params.yaml`, sections `people_tables` and `shared_encoder`.",
     ]
     for network, splits in found.items():
@@ -53,9 +60,11 @@ def markdown(found: dict[str, Any], params: Any) -> str:
                 lines.append(f"| {row} | " + " | ".join(cell(cells.get(c)) for c in COLUMNS) + " |")
     lines += [
         "",
-        "Faces alone and spectrograms alone: the network of both, with silence, or a black picture, in place of"
+        "Faces alone and spectrograms alone: the network of both, with silence, or a black"
+        " picture, in place of"
         " the other. The row of nothing tuned needs pretrained weights, which were not at hand: with"
-        " `encoders.video.<network>: {pretrained: PATH, frozen: true}` in `shared_encoder.set` the same command"
+        " `encoders.video.<network>: {pretrained: PATH, frozen: true}` in `shared_encoder.set`"
+        " the same command"
         " gives it.",
         "",
         PUBLISHED,
