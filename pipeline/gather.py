@@ -11,10 +11,10 @@ import numpy as np
 from pipeline import clips as table
 from pipeline.neighbourhoods import flat
 from pipeline.outcome import OK
-from pipeline.report import ReportData
+from pipeline.report import FACELESS, ReportData
 from pipeline.shards import read_index, read_table
 
-STAGES = ("media", "wav", "spectrogram", "frames")
+STAGES = ("media", "wav", "spectrogram", "frames", "faces")
 NAMES = {"media": "download"}  # the stage that writes the folder, where it is called otherwise
 
 
@@ -36,7 +36,11 @@ def gather(params: dict[str, Any]) -> ReportData:
         roc=_csv("metrics/roc.csv"),
         **{name: _csv(f"metrics/{name}.csv") for name in ("per_class", "confusion", "calibration")},
         classes={row["label"]: int(row["clips"]) for row in _csv("metrics/classes.csv")},
-        accounts=[*(account(NAMES.get(s, s), accounts[s]) for s in STAGES), account("split", splits)],
+        accounts=[
+            *(account(NAMES.get(s, s), accounts[s]) for s in STAGES if accounts[s] or s != "faces"),
+            account("split", splits),
+        ],
+        faceless=_faceless(accounts["faces"], where["frames"]),
         spectrograms=_spectrograms(labels, where["spectrogram"], params["audio"]["feature"]),
         clips=media({c: labels[c] for c in wanted}),
         galleries=galleries,
@@ -81,6 +85,13 @@ def _neighbours(folder: Path) -> list[dict[str, Any]]:
     stored = {side: folder / f"{side}.npy" for side in ("audio", "video", "both")}
     found = {s: np.load(p, mmap_mode="r", allow_pickle=False)[rows] for s, p in stored.items() if p.exists()}
     return flat(found, [clips[i] for i in rows])
+
+
+def _faceless(faces: list[dict], frames: dict[str, dict]) -> list[dict[str, Any]]:
+    """The clips in whose frames no face was found; those that are not shown have no picture here."""
+    ids = [r["clip_id"] for r in faces if r["status"] == "no_face" and r["clip_id"] in frames]
+    seen = _values("frames", frames, set(ids[:FACELESS]))
+    return [{"clip_id": c, "image": _middle(seen[c]) if c in seen else None} for c in ids]
 
 
 def _ids(row: dict) -> list[str]:

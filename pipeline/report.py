@@ -17,6 +17,7 @@ LONGEST = 4.0  # seconds of one sound
 SPECTROGRAMS = 24
 CLASSES = 30
 CHARTS = 6
+FACELESS = 24  # frames without a face
 
 DIRECTIONS = {
     "audio_to_video": (
@@ -64,7 +65,7 @@ class ReportData:
     those that a gallery shows are put on the page. galleries: direction -> [{"query": clip_id, "results":
     [{"clip_id", "score", "relevant": bool or None}]}], nearest first. maps: as in metrics/maps.json, each
     with its "image". neighbours: as of pipeline.neighbourhoods.flat. per_class, confusion, calibration:
-    rows of these tables under metrics/.
+    rows of these tables under metrics/. faceless: {"clip_id", "image"} of frames in which no face was found.
     """
 
     params: dict = field(default_factory=dict)
@@ -81,6 +82,7 @@ class ReportData:
     per_class: list[dict] = field(default_factory=list)
     confusion: list[dict] = field(default_factory=list)
     calibration: list[dict] = field(default_factory=list)
+    faceless: list[dict] = field(default_factory=list)
 
 
 def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
@@ -103,6 +105,7 @@ def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
         roc=_roc(data),
         classes=_classes(data.classes),
         accounts=_accounts(data.accounts),
+        faceless=_faceless(data.faceless),
         spectrograms=_spectrograms(data),
         galleries=shown_galleries(data.galleries, clips),
         classified=_classified(data),
@@ -255,6 +258,7 @@ def _tables(metrics: dict) -> list[dict]:
             *(path[0] for path in report_classes.SECTIONS),
         ) and isinstance(section, dict):
             sections.append((key.replace("_", " ").capitalize(), "", "", section))
+    names = NAMES | report_classes.NAMES if "classification" in metrics else NAMES
     tables = []
     for name, text, direction, section in sections:
         rows = []
@@ -263,7 +267,7 @@ def _tables(metrics: dict) -> list[dict]:
                 continue
             if section[key] is not None and _number(section[key]) is None:
                 continue
-            label, meaning = _named(key, direction)
+            label, meaning = _named(key, direction, names)
             rows.append({"label": label, "meaning": meaning, "measure": _measure(section, key)})
         if rows:
             known = any(row["measure"] for row in rows)
@@ -271,14 +275,14 @@ def _tables(metrics: dict) -> list[dict]:
     return tables
 
 
-def _named(key: str, direction: str) -> tuple[str, str]:
+def _named(key: str, direction: str, names: dict[str, tuple[str, str]]) -> tuple[str, str]:
     if match := re.fullmatch(r"recall_(\d+)", key):
         within = direction[:5] == direction[-5:]
         what = "one of the same kind" if within else "its own counterpart"
         return f"Recall@{match[1]}", f"{what} among the first {match[1]}" if match[
             1
         ] != "1" else f"{what} comes first"
-    return NAMES.get(key, (key.replace("_", " "), ""))
+    return names.get(key, (key.replace("_", " "), ""))
 
 
 def _curves(history: list[dict]) -> list[dict]:
@@ -351,6 +355,11 @@ def _accounts(accounts: list[dict]) -> list[dict]:
         width = f"{100 * ok / total:.2f}" if total else "0"
         rows.append({"stage": account["stage"], "total": total, "ok": ok, "width": width, "reasons": reasons})
     return rows
+
+
+def _faceless(clips: list[dict]) -> dict:
+    shown = [{"id": c["clip_id"], "image": embed.jpeg(c["image"], 160)} for c in clips[:FACELESS]]
+    return {"shown": shown, "total": len(clips)}
 
 
 def _spectrograms(data: ReportData) -> dict:

@@ -16,6 +16,10 @@ SECTIONS = {  # in metrics/evaluate.json: name and what it is
     ("verification", "video"): ("Is it one person? By picture", "Pairs of test clips of different videos."),
     ("verification", "both"): ("Is it one person? By both", "Pairs of test clips of different videos."),
 }
+NAMES = {
+    "accuracy": ("Accuracy", "clips whose label is told right"),
+    "map": ("mAP", "average precision, mean over classes"),
+}
 TILES = (
     (("classification",), "accuracy", "Accuracy", "Test clips whose label is told right."),
     (("classification",), "f1_macro", "F1, macro", "Every class counts alike."),

@@ -354,3 +354,39 @@ def test_the_map_shows_sounds_and_pictures_by_class(tmp_path):
 
 def test_nothing_to_map_is_no_map(tmp_path):
     assert "What lies near what" not in report.build(ReportData(), tmp_path / "r.html").read_text()
+
+
+def test_a_classifiers_page_shows_what_is_taken_for_what(tmp_path):
+    rows = [("a", "happy", "happy"), ("b", "happy", "sad"), ("c", "sad", "sad"), ("d", "<b>sad", "happy")]
+    section = {"accuracy": 0.5, "ece": 0.2, "n": 4, "ci": {"accuracy": [0.3, 0.7], "ece": [0.1, 0.3]}}
+    errors = {"eer": 0.2, "n": 9, "ci": {"eer": [0.1, 0.3]}, "chance": {"eer": 0.5}}
+    per_class = {"class": "sad", "n": 1, "precision": "0.5", "recall": "1.0", "f1": "0.667", "ap": ""}
+    path = report.build(
+        report.ReportData(
+            params={"task": "classification", "label": "emotion", "modality": "both"},
+            metrics={
+                "classification": section,
+                "without": {"audio": section},
+                "verification": {"both": errors},
+            },
+            confusion=[{"clip_id": c, "actual": a, "predicted": p} for c, a, p in rows],
+            calibration=[{"confidence": "0.6", "accuracy": "0.5"}, {"confidence": "0.9", "accuracy": "1"}],
+            per_class=[per_class | {"f1_low": "", "f1_high": ""}],
+            faceless=[{"clip_id": f"<i>{i}", "image": np.zeros((20, 30, 3), np.uint8)} for i in range(30)],
+        ),
+        tmp_path / "index.html",
+    )
+    page = path.read_text()
+    assert "What do they feel?" in page and "Without sound" in page and "trained to tell the emotion" in page
+    assert "1 of 2 happy taken for sad" in page and "<b>sad" not in page and "&lt;b&gt;sad" in page
+    assert page.count('class="own"') == 3 and "EER" in page and "Told apart" in page
+    assert "30 clips in which the stage faces found none, 24 of them" in page and "&lt;i&gt;0" in page
+    # An error rate below chance is better than chance; the interval of accuracy holds no chance to compare.
+    assert "Not told apart from guessing" not in page
+
+
+def test_errors_above_chance_are_not_told_apart_from_guessing():
+    found = report._measure({"eer": 0.45, "n": 9, "ci": {"eer": [0.3, 0.6]}, "chance": {"eer": 0.5}}, "eer")
+    assert found["no_better"]
+    found = report._measure({"eer": 0.2, "n": 9, "ci": {"eer": [0.1, 0.3]}, "chance": {"eer": 0.5}}, "eer")
+    assert not found["no_better"]
