@@ -31,7 +31,8 @@ def test_a_preset_gives_right_parameters(name, tmp_path):
         # PyYAML takes 1e-05 for text, as YAML 1.1 says; 1.0e-05 is a number.
         place[last] = yaml.safe_load(value)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    assert read(tmp_path / "params.yaml").task == "matching"
+    wanted = yaml.safe_load((ROOT / "experiments" / f"{name}.yaml").read_text())
+    assert read(tmp_path / "params.yaml").task == wanted.get("task", "matching")
 
 
 def test_an_unknown_name_lists_those_that_are_there():
