@@ -31,7 +31,7 @@ def markdown(found: dict[str, Any], params: Any) -> str:
         f"Written by `make identification`: {people.clips} clips of {people.people} embedded people, split by"
         f" recording. Faces are {params.faces.size} × {params.faces.size} bytes, sounds"
         " log-frequency spectrograms"
-        f" of {params.audio.window_seconds:g} s stored as bytes; both are scaled to 0 to 1 in the model."
+        f" of {params.audio.window_seconds:g} s stored as bytes; both are scaled in the model."
         f" {params.train.epochs} epochs. The mean over {len(seeds)} seeds, with its 95% interval"
         " (bootstrap over"
         f" recordings) and each seed's value. Chance is about {1 / people.people:.3f}. Sizes stand in"

@@ -8,7 +8,7 @@ def standardised(x: Tensor) -> Tensor:
     """(batch, channels, freq, time) to float, each channel of each input with mean 0 and deviation 1.
 
     Loudness and microphone gain, which vary from clip to clip and say nothing of the source, fall out, and an
-    encoder serves all features (decibels, logarithms, real and imaginary parts) without constants of data.
+    encoder serves all features (decibels, logarithms, bytes, real and imaginary parts) without constants of data.
     """
     x = x.float()
     std, mean = torch.std_mean(x, dim=(2, 3), keepdim=True, correction=0)
@@ -18,8 +18,3 @@ def standardised(x: Tensor) -> Tensor:
 def steps(x: Tensor) -> Tensor:
     """(batch, channels, freq, time), standardised, as a sequence: (batch, time, channels * freq)."""
     return standardised(x).permute(0, 3, 1, 2).flatten(2)
-
-
-def scaled(x: Tensor) -> Tensor:
-    """(batch, channels, freq, time): bytes (audio.dtype: uint8) to 0 to 1, anything else `standardised`."""
-    return standardised(x) if x.is_floating_point() else x.float() / 255
