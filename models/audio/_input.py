@@ -8,7 +8,7 @@ def standardised(x: Tensor) -> Tensor:
     """(batch, channels, freq, time) to float, each channel of each input with mean 0 and deviation 1.
 
     Loudness and microphone gain, which vary from clip to clip and say nothing of the source, fall out, and an
-    encoder serves all features (decibels, logarithms, bytes, real and imaginary parts) without constants of data.
+    encoder serves all features (decibels, logarithms, bytes, real and imaginary parts) without constants.
     """
     x = x.float()
     std, mean = torch.std_mean(x, dim=(2, 3), keepdim=True, correction=0)

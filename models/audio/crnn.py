@@ -11,8 +11,9 @@ from models.audio._input import standardised
 class Crnn(nn.Module):
     """Two 1-D convolutions over time with max-pool after each, an LSTM, mean over its steps; two linear.
 
-    shape: (channels, freq, time) of one input; a step is a column of the spectrogram. Source: SYSTEMS.md,
-    system 5, which says nothing of the steps: the last one alone told half as many voices apart. Its L2 penalty on the convolutions is `train.weight_decay` here.
+    shape: (channels, freq, time) of one input; a step is a column of the spectrogram. The system
+    that it is after (identification on VoxCeleb) says nothing of the steps: with the last one alone it told
+    half as many voices. Its L2 penalty on the convolutions is `train.weight_decay` here.
     """
 
     def __init__(

@@ -12,7 +12,8 @@ from models.parts.shallow import Shallow as Net
 class Shallow(nn.Module):
     """Two convolutions with max-pool 2 after each, flattened, linear, ReLU, dropout, linear.
 
-    shape: (channels, freq, time) of one input. Source: SYSTEMS.md, system 5, which has no dropout for sounds.
+    shape: (channels, freq, time) of one input. After a system for
+    identification on VoxCeleb, which has no dropout for sounds.
     """
 
     def __init__(

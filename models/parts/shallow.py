@@ -1,4 +1,4 @@
-"""The small network of identification by face and by voice (SYSTEMS.md, system 5)."""
+"""The small network of identification by face and by voice (a system on VoxCeleb)."""
 
 from torch import Tensor, nn
 

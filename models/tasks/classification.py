@@ -31,7 +31,7 @@ class Classification(lightning.LightningModule):
     """One encoder or two, and layers on what they give.
 
     `classification.fusion`, with both modalities: `concat` joins two embeddings by two linear layers with
-    ReLU and dropout (the identification systems of SYSTEMS.md). `stack` makes the spectrogram a picture, puts
+    ReLU and dropout (as identification by face and voice on VoxCeleb has it). `stack` makes the spectrogram a picture, puts
     it on the channels of the frames, and has one network, `video_encoder`, read all; with one modality, that
     network reads pictures of sounds as it would read frames, so that it can be asked about either.
 

@@ -11,8 +11,8 @@ from models.video import encoders
 class Shallow(nn.Module):
     """Two convolutions with max-pool 2 after each, flattened, linear, ReLU, dropout, linear; middle frame.
 
-    shape: (frames, height, width, channels) of one input, 0 to 255, scaled to 0 to 1 here. Source:
-    SYSTEMS.md, system 5.
+    shape: (frames, height, width, channels) of one input, 0 to 255, scaled to 0 to 1 here. After
+    a system for identification on VoxCeleb.
     """
 
     def __init__(
