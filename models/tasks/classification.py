@@ -31,9 +31,9 @@ class Classification(lightning.LightningModule):
     """One encoder or two, and layers on what they give.
 
     `classification.fusion`, with both modalities: `concat` joins two embeddings by two linear layers with
-    ReLU and dropout (as identification by face and voice on VoxCeleb has it). `stack` makes the spectrogram a picture, puts
-    it on the channels of the frames, and has one network, `video_encoder`, read all; with one modality, that
-    network reads pictures of sounds as it would read frames, so that it can be asked about either.
+    ReLU and dropout (as identification by face and voice on VoxCeleb has it). `stack` makes the spectrogram a
+    picture, puts it on the channels of the frames, and has one network, `video_encoder`, read all; with
+    one modality, it reads pictures of sounds as it would read frames, and can be asked about either.
 
     config: modality, audio_encoder, video_encoder, `encoders` (sizes other than their own), `classification`
     (the section of the parameters), `classes` (names, in the order of the logits) and `weights` (one a class,

@@ -1,0 +1,77 @@
+"""A classifier of embedded people, from the first stage to the page; and what goes wrong on the way."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from models import checkpoint
+
+
+def test_every_clip_has_a_face_or_a_reason(told):
+    rows = told.rows("faces/index.parquet")
+    assert len(rows) == 48 == len(told.rows("clips.parquet"))
+    good = [r for r in rows if r["status"] == "ok"]
+    assert len(good) >= 45 and {r["status"] for r in rows} <= {"ok", "no_face"}
+    assert all(len(r["boxes"]) == len(r["times"]) == len(r["found"]) == 1 for r in good)
+    stored = np.load(told / "data/faces/00000.npy")
+    assert stored.shape[1:] == (1, 32, 32, 3) and stored.dtype == np.uint8
+    reasons = {r["clip_id"]: r["status"] for r in told.rows("splits.parquet")}
+    assert all(reasons[r["clip_id"]] == "no_face" for r in rows if r["status"] != "ok")
+
+
+def test_sounds_are_bytes(told):
+    assert np.load(told / "data/spectrogram/00000.npy").dtype == np.uint8
+
+
+def test_metrics_and_tables_say_the_same(told):
+    metrics = json.loads((told / "metrics/evaluate.json").read_text())
+    assert metrics.keys() == {"classification", "without"} and metrics["without"].keys() == {"audio", "video"}
+    found = metrics["classification"]
+    assert {"accuracy", "top_5", "f1_macro", "map", "ece"} == found["ci"].keys()
+    lines = (told / "metrics/confusion.csv").read_text().splitlines()[1:]
+    right = [line.split(",")[1] == line.split(",")[2] for line in lines]
+    assert len(lines) == found["n"] and np.mean(right) == pytest.approx(found["accuracy"], abs=1e-6)
+    assert len((told / "metrics/per_class.csv").read_text().splitlines()) == 7
+    page = (told / "report/index.html").read_text()
+    assert "What do they feel?" in page and "Told apart" in page and "Sound to picture" not in page
+
+
+def test_the_model_says_what_it_was_made_for(told):
+    model = checkpoint.load(told / "checkpoints")
+    assert model.config["classes"] == ["anger", "disgust", "fear", "happy", "neutral", "sad"]
+    assert model.config["input"] == "face" and model.config["label"] == "emotion"
+    assert {p.name for p in (told / "data/index").iterdir()} == {"audio.faiss", "video.faiss"}
+    told_of = json.loads((told / "metrics/index.json").read_text())
+    assert told_of.keys() == {"audio_to_audio", "video_to_video"}  # a voice is not near its face
+
+
+@pytest.fixture
+def copy(told, tmp_path):
+    project = told.copy(tmp_path / "project")
+    yield project
+    shutil.rmtree(project.root)
+
+
+def test_one_worker_gives_the_same_faces(told, copy):
+    shutil.rmtree(copy / "data/faces")
+    copy.set({"engine.workers": 1})
+    copy.run("faces")
+    assert copy.files("data/faces") == told.files("data/faces")
+
+
+def test_mistakes_are_one_line(copy, tmp_path):
+    copy.set({"label": "emotions"})
+    assert "label: emotions: the clip table has no such column; did you mean emotion?" in copy.fails("train")
+    copy.set({"label": "age"})  # there, but the same for everybody: nobody's is known
+    assert "at least 2 classes in training are needed" in copy.fails("train")
+    (tmp_path / "no model.onnx").write_bytes(b"nothing")
+    copy.set({"label": "emotion", "faces.model": str(tmp_path / "no model.onnx")})
+    assert "faces.model: " in (line := copy.fails("faces")) and "not a YuNet model" in line
+    copy.set({"faces.model": None, "faces.enabled": False})
+    assert "input: face needs faces.enabled: true" in copy.fails("train")
+
+
+def test_faces_that_are_not_wanted_leave_an_empty_account(made):
+    assert made.rows("faces/index.parquet") == [] and not list((made / "data/faces").glob("0*"))
