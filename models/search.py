@@ -16,6 +16,7 @@ from models.index import indexed, sides
 from pipeline import vectors
 from pipeline.dataset import MIDDLE, Dataset
 from pipeline.errors import UserError
+from pipeline.faces import FacesStep
 from pipeline.frames import FramesStep
 from pipeline.media import Media
 from pipeline.outcome import Outcome
@@ -81,7 +82,7 @@ class Library:
         media = Media(str(path), str(path))
         made: dict[str, Outcome] = {}
         [wav] = WavStep(audio, seconds)([clip], [media])
-        hear, see = SpectrogramStep(audio, seconds), FramesStep(video, seconds)
+        hear, see = SpectrogramStep(audio, seconds), self._pictures(video, seconds)
         [made["audio"]] = hear([clip], [wav.value]) if wav.value else [wav]
         [made["video"]] = see([clip], [media])
         query = Query(Path(path).name, {}, {}, wav.value)
@@ -103,6 +104,13 @@ class Library:
         if made["video"].value is not None:
             query.image = made["video"].value[len(made["video"].value) // 2]
         return query
+
+    def _pictures(self, video: Any, seconds: float) -> FramesStep | FacesStep:
+        """What makes a picture of a file: whole frames, or the face in them."""
+        if self.model.config["input"] == "frame":
+            return FramesStep(video, seconds)
+        faces = SimpleNamespace(**self.model.config["inputs"]["faces"])
+        return FacesStep(faces, seconds, {"middle": 1, "every": video.frames}[faces.frames])
 
     def directions(self, query: Query) -> list[str]:
         """In which `query` can be asked, as `audio_to_video`."""

@@ -80,7 +80,7 @@ class Experiment:
 
 def inputs(params: Any) -> dict[str, Any]:
     """How files become what a model is given: the parameters of the stages that make features of them."""
-    sections = {"audio": params.audio.model_dump(), "video": params.video.model_dump()}
+    sections = {name: getattr(params, name).model_dump() for name in ("audio", "video", "faces")}
     return sections | {"clip_seconds": params.data.clip_seconds}
 
 

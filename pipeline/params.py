@@ -393,6 +393,7 @@ class TableParams(TableSet):
 
 class SharedEncoderParams(TableParams):
     networks: list[VideoEncoder] = Field(min_length=1)
+    pretrained: str | None = Field(min_length=1)  # weights of the networks, a file
 
 
 class TrainParams(Section):

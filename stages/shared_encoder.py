@@ -1,6 +1,7 @@
 """One network for sounds and faces: what it learns from each, and what it carries from one to the other."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,8 @@ from models.classified import probabilities
 from models.tasks import tasks
 from pipeline import seeds
 from pipeline import shared_encoder_table as table
-from pipeline.params import read
+from pipeline.dataset import Dataset
+from pipeline.params import Params, read
 from pipeline.summary import write_json
 from stages import run
 
@@ -24,28 +26,44 @@ def shared_encoder() -> None:
         own = params.changed(params.people_tables.set | wanted.set | {"split.by": by})
         data = aside.data(FOLDER / "people", own)
         for network in wanted.networks:
-            for row, modality in table.ROWS.items():
-                right: dict[str, list[np.ndarray]] = {}
-                for seed in wanted.seeds:
-                    name = f"{by}-{network.replace('/', '_')}-{modality}-{seed}"
-                    print(f"shared_encoder: {network}, {row}, split by {by}, seed {seed}", flush=True)
-                    other = {"modality": modality, "video_encoder": network, "seed": seed}
-                    model, _ = cell.run(own, data, FOLDER / name, **other)
-                    plan = tasks.get("classification").plan(cell.experiment(own, **other), data)
-                    test = plan.clips["test"]
-                    for column, how in table.TESTED[modality].items():
-                        told = probabilities(model, data, test, **how).argmax(1)
-                        right.setdefault(column, []).append(told == plan.targets[test].argmax(1))
-                groups = data.group[test].tolist()
-                found.setdefault(network, {}).setdefault(by, {})[row] = {
-                    column: seeds.accuracy(np.stack(r), groups, own.evaluate.bootstrap, own.seed)
-                    for column, r in right.items()
-                }
+            rows: dict[str, dict] = {}
+            if wanted.pretrained:
+                frozen = begun(own, network, wanted.pretrained, frozen=True)
+                for column, modality in table.ROWS.items():
+                    name = f"{by}-{network}-{modality}-frozen"
+                    cells = row(frozen, data, name, network, modality, wanted.seeds)
+                    rows.setdefault(table.NOTHING, {})[column] = cells[column]
+                own = begun(own, network, wanted.pretrained, frozen=False)
+            for name, modality in table.ROWS.items():
+                rows[name] = row(own, data, f"{by}-{network}-{modality}", network, modality, wanted.seeds)
+            found.setdefault(network, {})[by] = rows
     write_json(found, "metrics/shared_encoder.json")
+    Path("docs").mkdir(exist_ok=True)
     Path("docs/shared_encoder.md").write_text(table.markdown(found, own), encoding="utf-8")
     first = found[wanted.networks[0]]["video"]
-    told = ", ".join(f"{row} {next(iter(cells.values()))['accuracy']:.3f}" for row, cells in first.items())
+    told = ", ".join(f"{name} {first[name][name]['accuracy']:.3f}" for name in table.ROWS)
     print(f"shared_encoder: {told}")
+
+
+def begun(params: Params, network: str, weights: str, frozen: bool) -> Params:
+    """`params` with this network's weights from a file."""
+    return params.changed({f"encoders.video.{network}": {"pretrained": weights, "frozen": frozen}})
+
+
+def row(params: Params, data: Dataset, name: str, network: str, modality: str, several: list[int]) -> dict:
+    """Train a network on one modality, or both, with several seeds; test it on all that it can be asked."""
+    right: dict[str, list[np.ndarray]] = {}
+    for seed in several:
+        print(f"shared_encoder: {name}, seed {seed}", flush=True)
+        other: dict[str, Any] = {"modality": modality, "video_encoder": network, "seed": seed}
+        model, _ = cell.run(params, data, FOLDER / f"{name.replace('/', '_')}-{seed}", **other)
+        plan = tasks.get("classification").plan(cell.experiment(params, **other), data)
+        test = plan.clips["test"]
+        for column, how in table.TESTED[modality].items():
+            told = probabilities(model, data, test, **how).argmax(1)
+            right.setdefault(column, []).append(told == plan.targets[test].argmax(1))
+    groups, resampled = data.group[test].tolist(), (params.evaluate.bootstrap, params.seed)
+    return {column: seeds.accuracy(np.stack(r), groups, *resampled) for column, r in right.items()}
 
 
 if __name__ == "__main__":

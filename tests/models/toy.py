@@ -15,7 +15,7 @@ from pipeline.params import ROOT, AugmentParams, TrainParams, read
 
 AUDIO = SimpleNamespace(sample_rate=1000, hop_length=10, window_seconds=0.2, feature="mel")
 VIDEO = SimpleNamespace(window_frames=1)
-INPUTS = {"audio": {"feature": "mel"}, "video": {}, "clip_seconds": 0.4}
+INPUTS = {"audio": {"feature": "mel"}, "video": {}, "faces": {}, "clip_seconds": 0.4}
 KINDS = 8
 PARAMS = read(ROOT / "params.yaml")
 AUGMENT = PARAMS.augment

@@ -112,7 +112,16 @@ class Project:
     def stage(self, name: str, *arguments: str, trace: Path | None = None) -> subprocess.Popen | Warm:
         """A stage's process. trace: where to note what it asks for, see trace.py."""
         command = [str(TRACE), str(trace), name] if trace else [f"stages.{name}"]
-        if name in ("train", "evaluate", "index", "grid", "leaderboard", "retrieval"):
+        if name in (
+            "train",
+            "evaluate",
+            "index",
+            "grid",
+            "leaderboard",
+            "retrieval",
+            "shared_encoder",
+            "identification",
+        ):
             return Warm(self.root, [*command, *arguments])
         how = [] if trace else ["-m"]
         return self.start(*self.prefix, sys.executable, *how, *command, *arguments)

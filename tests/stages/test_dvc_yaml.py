@@ -70,7 +70,7 @@ def stale(project: Project) -> set[str]:
         ("video.height", 40, {"frames", "train", "report", *GRID}),
         ("split.seed", 1, {"split", "report"}),
         ("data.ensemble.clips", 41, {"clips", "report"}),
-        ("faces.size", 40, {"faces", "report"}),
+        ("faces.size", 40, {"faces", "train", "report", *GRID}),
         (
             "engine.workers",
             1,

@@ -1,0 +1,71 @@
+"""The tables of docs/ on data of their own, at a size that says nothing but that they come about."""
+
+import json
+from pathlib import Path
+
+import pytest
+import timm
+from safetensors.torch import save_file
+
+from tests.stages.project import Project
+
+COMMON = {
+    "task": "classification",
+    "input": "face",
+    "data.source": "people",
+    "data.people.people": 3,
+    "data.people.clips": 36,
+    "faces.enabled": True,
+    "faces.size": 32,
+    "split.val": 0.2,
+    "split.test": 0.34,
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    root = tmp_path_factory.mktemp("tables")
+    save_file(timm.create_model("resnet18", pretrained=False).state_dict(), root / "resnet18.safetensors")
+    return Project.new(
+        root / "project",
+        **{
+            "people_tables.set": COMMON,
+            "shared_encoder.set": {"label": "emotion", "train.epochs": 1, "classification.fusion": "stack"},
+            "shared_encoder.networks": ["frame"],
+            "shared_encoder.pretrained": str(root / "resnet18.safetensors"),
+            "shared_encoder.seeds": [0],
+            "identification.set": {"label": "subject", "audio.dtype": "uint8", "train.epochs": 1},
+            "identification.seeds": [0, 1],
+        },
+    )
+
+
+def test_shared_encoder(project):
+    project.run("shared_encoder")
+    found = json.loads((project / "metrics/shared_encoder.json").read_text())["frame"]
+    rows = {
+        "nothing (pretrained weights, new head)": {"spectrograms", "faces", "both stacked"},
+        "spectrograms": {"spectrograms", "faces"},
+        "faces": {"spectrograms", "faces"},
+        "both stacked": {"both stacked", "faces alone", "spectrograms alone"},
+    }
+    for by in ("video", "subject"):
+        assert {row: set(cells) for row, cells in found[by].items()} == rows
+    page = (project / "docs/shared_encoder.md").read_text()
+    assert "## `frame`, split at random" in page and "split by actor" in page and ".768" in page
+    assert page.count("\n| nothing (pretrained") == 2 and "needs pretrained weights" not in page
+
+
+def test_identification(project):
+    project.run("identification")
+    found = json.loads((project / "metrics/identification.json").read_text())
+    assert [len(cells["test"]["seeds"]) for cells in found.values()] == [2] * 5
+    assert set(found["CNN ∥ CRNN"]["verification"]) == {"audio", "video", "both"}
+    assert set(found["image CNN"]["verification"]) == {"video"}
+    page = (project / "docs/identification.md").read_text()
+    assert "| image CNN |" in page and "84.5%" in page and "## Is it one person?" in page
+    # What is there is not trained again.
+    models = sorted(Path(project / "tables/identification").glob("*/model.safetensors"))
+    before = [m.stat().st_mtime_ns for m in models]
+    project.run("identification")
+    assert len(models) == 10 and [m.stat().st_mtime_ns for m in models] == before
