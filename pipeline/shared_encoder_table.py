@@ -42,11 +42,12 @@ def markdown(found: dict[str, Any], params: Any) -> str:
         "# One encoder for sounds and faces",
         "",
         f"Written by `make shared-encoder`: {people.clips} clips of {people.people} embedded people, six"
-        " emotions. One network (`classification.fusion: stack`) reads spectrograms as pictures, faces, or both on"
-        f" top of each other, {params.video.height} × {params.video.width}; {begin}; {params.train.epochs} epochs."
-        f" Test accuracy, the mean over {len(params.shared_encoder.seeds)} seeds, with its 95% interval (bootstrap"
-        " over clips, or over actors where those were split) and each seed's value. Chance is about .167. Sizes"
-        " stand in `params.yaml`, sections `people_tables` and `shared_encoder`.",
+        " emotions. One network (`classification.fusion: stack`) reads spectrograms as pictures, faces, or"
+        f" both on top of each other, {params.video.height} × {params.video.width}; {begin};"
+        f" {params.train.epochs} epochs. Test accuracy, the mean over {len(params.shared_encoder.seeds)}"
+        " seeds, with its 95% interval (bootstrap over clips, or over actors where those were split) and"
+        " each seed's value. Chance is about .167. Sizes stand in `params.yaml`, sections `people_tables`"
+        " and `shared_encoder`.",
     ]
     for network, splits in found.items():
         for by, rows in splits.items():
@@ -60,7 +61,8 @@ def markdown(found: dict[str, Any], params: Any) -> str:
                 lines.append(f"| {row} | " + " | ".join(cell(cells.get(c)) for c in COLUMNS) + " |")
     lines += [
         "",
-        "Faces alone and spectrograms alone: the network of both, with silence, or a black picture, for the other.",
+        "Faces alone and spectrograms alone: the network of both, with silence, or a black picture, for"
+        " the other.",
         *([] if params.shared_encoder.pretrained else [MISSING]),
         "",
         PUBLISHED,
