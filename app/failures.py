@@ -69,7 +69,7 @@ def retry(reasons: list[str], found: dict[str, dict[str, list[dict]]]) -> None:
     Log.of().again(ids)
     print(f"{len(ids)} clips are asked for again", flush=True)
     # DVC sees no change by itself: what changed is the world outside.
-    done = subprocess.run(["dvc", "repro", "--force", "--single-item", "download"])
+    done = subprocess.run([sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "download"])
     if done.returncode:
         sys.exit(done.returncode)
     print("What came is in data/media: `dvc repro` goes on with it.")

@@ -117,7 +117,10 @@ def taken(clip: dict) -> Outcome:
     try:
         return fetched(f"{clip['clip_id']}.mkv", _file(clip).read_bytes())
     except FileNotFoundError:
-        return Log.of().get(clip["clip_id"]) or failed("network", "not fetched: run dvc repro")
+        known = Log.of().get(clip["clip_id"])
+        if known is None or known.status == OK:  # it came, and somebody took it away
+            return failed("network", "not there: run dvc repro")
+        return known
 
 
 def settle(table: pa.Table, settings: Any) -> None:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ from pipeline.errors import UserError
 from pipeline.outcome import OK, Outcome, failed
 
 LARGEST = 64 << 20  # bytes of a segment: more is no segment
+LONGEST = 60.0  # s of rest after a clip
 SHORT, PART = 1.0, 0.1  # s, or part of what was asked, that may be missing at the end
 SITES = ("youtube.com", "youtu.be")
 RUNTIMES = ("deno", "node")
@@ -102,6 +104,7 @@ def fetch(clip: dict, settings: Any, path: str) -> Outcome:
     clip: a row with `video_id` and the segment in its address. settings: the section `download`.
     """
     start, end = map(float, clip["video"].rpartition("#t=")[2].split(","))
+    began = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix=".tmp-", dir=os.path.dirname(path)) as folder,
         _said(folder) as said,
@@ -122,8 +125,11 @@ def fetch(clip: dict, settings: Any, path: str) -> Outcome:
             file = Path(outcome.value)
             with open(file, "rb+") as f:
                 os.fsync(f.fileno())
+                size = f.seek(0, os.SEEK_END)
             os.replace(file, path)
             outcome.value = None
+            if settings.rate_limit:  # ffmpeg reads as fast as it can: so it rests until the mean is kept
+                time.sleep(max(0.0, min(size / settings.rate_limit + began - time.monotonic(), LONGEST)))
         return outcome
 
 
@@ -164,7 +170,6 @@ def _download(
         "retries": 0,
         "extractor_retries": 0,
         "fragment_retries": 2,
-        "ratelimit": settings.rate_limit,
         "proxy": settings.proxy,
         "noplaylist": True,
         "playlist_items": "1",

@@ -8,7 +8,7 @@ import sklearn.utils.class_weight
 import torch
 from torch.nn import functional as F
 
-from models import checkpoint, classified, evaluation
+from models import checkpoint, classified, evaluation, index
 from models.tasks.classification import Classification
 from models.training import train
 from pipeline.errors import UserError
@@ -49,6 +49,15 @@ def test_it_learns_and_is_judged(data, tmp_path, modality, fusion):
     assert sum(row["n"] for row in found.per_class) == sum(row["n"] for row in found.calibration) == 16
     audio, video = model.embed(data, data.of("test"))
     assert np.allclose(np.linalg.norm(audio, axis=1), 1, atol=1e-5) and audio.shape == video.shape == (16, 16)
+
+
+def test_a_stack_of_both_has_one_vector_a_clip(data, tmp_path):
+    model, _ = fit(tmp_path, data, experiment(fusion="stack"), epochs=1)
+    told = index.write(model, data, "flat", tmp_path / "embeddings", tmp_path / "index", 0)
+    assert told.keys() == {"both_to_both"} and told["both_to_both"]["recall_10"] == 1.0
+    assert {p.name for p in (tmp_path / "embeddings").iterdir()} == {"both.npy", "clips.parquet"}
+    vectors = np.load(tmp_path / "embeddings/both.npy")
+    assert np.allclose(vectors[data.of("test")], model.embed(data, data.of("test"))[0], atol=1e-6)
 
 
 def test_a_blanked_modality_is_not_read(data, tmp_path):
