@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections import Counter
 
 import psutil
@@ -222,6 +223,19 @@ def test_a_server_that_has_had_enough_is_left_alone(films, tmp_path):
         project = new(tmp_path / "project", server.url, videos, **{"download.give_up": 6})
         line = project.fails("download")
         assert "download: 6 tries in a row failed" in line and len(server.asked) <= 6 + 4
+    finally:
+        server.stop()
+
+
+def test_the_mean_rate_is_kept(films, tmp_path):
+    server = Server(*films)
+    try:
+        project = new(tmp_path / "project", server.url, ["a1", "a2"], **{"download.concurrent": 1})
+        project.set({"download.rate_limit": 10_000, "download.timeout": 20.0})
+        began = time.monotonic()
+        project.run("download")
+        size = sum(row["size"] for row in project.rows("media/index.parquet"))
+        assert time.monotonic() - began > size / 10_000 > 0.5
     finally:
         server.stop()
 
