@@ -22,14 +22,14 @@ MISSING = """
 The row of nothing tuned needs pretrained weights, and none were at hand: `shared_encoder.pretrained: PATH` in
 `params.yaml` adds it, and has the other rows begin with them."""
 PUBLISHED = """The published table (CREMA-D, VGG-16 with ImageNet weights, three emotions, 191 and 82 clips):
-nothing tuned .354 spectrograms, .390 faces, .268 both; tuned on spectrograms .768, tested on faces .305; tuned
-on faces .707, tested on spectrograms .342; both stacked .622. With six emotions, sound / picture / both:
-ResNet-18 .618 / .682 / .733, VGG-16 .596 / .677 / .661, a small 3-D CNN .514 / .462 / .573, I3D .605 / .831 /
-.806.
+nothing tuned .354 spectrograms, .390 faces, .268 both; tuned on spectrograms .768, tested on faces .305;
+tuned on faces .707, tested on spectrograms .342; both stacked .622. With six emotions, sound / picture /
+both: ResNet-18 .618 / .682 / .733, VGG-16 .596 / .677 / .661, a small 3-D CNN .514 / .462 / .573, I3D .605 /
+.831 / .806.
 
-These are not to be compared one to one: drawn faces and synthetic voices are neither as varied nor as ambiguous
-as actors are, the networks here are smaller and begin without ImageNet's weights, and the published split puts
-the same actors on both sides. What can be compared is the shape of the table."""
+These are not to be compared one to one: drawn faces and synthetic voices are neither as varied nor as
+ambiguous as actors are, the networks here are smaller and begin without ImageNet's weights, and the published
+split puts the same actors on both sides. What can be compared is the shape of the table."""
 
 
 def markdown(found: dict[str, Any], params: Any) -> str:
