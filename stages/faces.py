@@ -1,7 +1,10 @@
 """The largest face of each clip's middle frame, or of every frame; nothing where faces.enabled is false."""
 
+from pathlib import Path
+
 from pipeline import clips, engine, media_shards
 from pipeline.params import load
+from pipeline.shards import digest
 from stages import run
 
 
@@ -16,13 +19,14 @@ def faces() -> None:
     from pipeline.faces import FacesStep, detector_of
 
     detector_of(params.faces.model)  # a file that is no model is told before any work
+    model = Path(params.faces.model).read_bytes() if params.faces.model else b""
     frames = {"middle": 1, "every": params.video.frames}[params.faces.frames]
     step = FacesStep(params.faces, params.data.clip_seconds, frames)
     job = engine.Job(
         name="faces",
         step=step,
         shards=media_shards.faces(step.shape),
-        made_from=engine.made_from("faces", params),
+        made_from=digest(engine.made_from("faces", params), model),
         upstream=media_shards.MEDIA,
         opener=media_shards.opened,
     )
