@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint bench grid shared-encoder identification lock clean
+.PHONY: help setup repro test lint bench grid shared-encoder identification cav-mae lock clean
 
 # The newest Python that is supported and there; name another with `make PYTHON=python3.11`.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -48,10 +48,13 @@ shared-encoder: setup ## one image network for sounds and faces (params.yaml: sh
 identification: setup ## who it is, by face and voice (params.yaml: identification; docs/identification.md)
 	@dvc repro tables/dvc.yaml:identification
 
+cav-mae: setup ## pretraining without labels, and what it gives (params.yaml: cav_mae; docs/pretraining.md)
+	@dvc repro tables/dvc.yaml:cav_mae
+
 lock: setup ## compile requirements.txt from pyproject.toml anew
 	@uv pip compile --quiet --universal --python-version 3.11 --group dev --no-annotate --no-header --upgrade \
 		pyproject.toml --output-file requirements.txt
 
 clean: ## delete what the pipeline made (DVC's cache and .venv stay)
-	rm -rf data checkpoints grid/checkpoints grid/leaders grid/report grid/retrieval report tables/shared_encoder tables/identification .pytest_cache .ruff_cache .hypothesis
+	rm -rf data checkpoints pretrained grid/checkpoints grid/leaders grid/report grid/retrieval report tables/shared_encoder tables/identification tables/cav_mae .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -12,7 +12,7 @@ from pipeline.dataset import Dataset
 from pipeline.errors import UserError
 from pipeline.params import ROOT, Params
 
-STAGES = ("clips", "download", "wav", "spectrogram", "frames", "faces", "split")
+STAGES = ("clips", "download", "wav", "spectrogram", "frames", "faces", "split", "statistics")
 
 
 def data(folder: Path, params: Params) -> Dataset:

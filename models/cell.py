@@ -1,15 +1,12 @@
 """One experiment of a table: trained and evaluated, unless its model is there already."""
 
-import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from models import checkpoint, evaluation
-from models.training import Experiment, inputs, train
-from pipeline import engine
+from models.once import trained
+from models.training import Experiment
 from pipeline.dataset import Dataset
-from pipeline.shards import digest
 
 
 def experiment(params: Any, **other: Any) -> Experiment:
@@ -24,13 +21,6 @@ def run(
 
     out: where the model goes; one that is there and was made from just the same is not trained again.
     """
-    tried, given = experiment(params, **other), inputs(params)
-    sections = params.train, params.augment
-    settings = [asdict(tried), *(s.model_dump() for s in sections), given]
-    fingerprint = digest(settings, engine.code_of("train", script=False), data.digest)
-    if checkpoint.made_from(out) != fingerprint:
-        with tempfile.TemporaryDirectory() as live:
-            train(tried, *sections, given, data, out, live, fingerprint)
-    model = checkpoint.load(out)
+    model = trained(experiment(params, **other), params.train, params.augment, params, data, out, "train")
     wanted = params.pairing, params.label, params.evaluate.bootstrap, params.seed
-    return model, evaluation.evaluate(model, data, *wanted)
+    return model, evaluation.evaluate(model, data, *wanted, looks=params.evaluate.frames)

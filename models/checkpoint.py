@@ -1,8 +1,10 @@
 """A trained model on disk: `model.safetensors`, and `config.json` all that is needed to build it again."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -89,6 +91,16 @@ def made_from(folder: str | Path) -> str | None:
         return None
 
 
+def identity(folder: str | Path) -> str:
+    """A hash of the weights in `folder`. Raises UserError where there are none."""
+    path = Path(folder) / WEIGHTS
+    try:
+        with open(path, "rb") as f:
+            return hashlib.file_digest(f, "blake2b").hexdigest()
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read ({e.strerror}): no model to start from") from None
+
+
 class Model:
     """A trained model to ask: arrays in, arrays out, in batches, in single precision.
 
@@ -124,16 +136,23 @@ class Model:
         return audio, video
 
     def logits(
-        self, data: Dataset, clips: np.ndarray, blank: str | None = None, swapped: bool = False
+        self,
+        data: Dataset,
+        clips: np.ndarray,
+        blank: str | None = None,
+        swapped: bool = False,
+        look: float = MIDDLE,
     ) -> np.ndarray:
-        """Of a classifier: the middle windows of clips to (n, classes). blank: audio or video, all zeros.
-        swapped: as of Classification.swapped."""
+        """Of a classifier: the middle windows of clips to (n, classes). blank: audio or video, which is
+        missing. swapped: as of Classification.swapped. look: as of Dataset.place."""
         ask = self.module.swapped if swapped else self.module
+        if blank:
+            ask = partial(self.module.without, blank)
         found = [np.empty((0, len(self.config["classes"])), np.float32)]
         for i in range(0, len(clips), BATCH):
             with torch.inference_mode():
-                windows = dict(zip(("audio", "video"), data.read(clips[i : i + BATCH]), strict=True))
-                inputs = [torch.as_tensor(x * (side != blank)).to(self.device) for side, x in windows.items()]
+                windows = data.read(clips[i : i + BATCH], look=look)
+                inputs = [torch.as_tensor(x).to(self.device) for x in windows]
                 found.append(ask(*inputs).float().cpu().numpy())
         return np.concatenate(found)
 
@@ -160,6 +179,7 @@ class Model:
         for i in range(0, len(tensors[0]), batch):
             done.append(function(*(t[i : i + batch].to(self.device) for t in tensors)).float().cpu())
         if not done:
-            dim = self.config["train"]["embedding_dim"]
+            dim = getattr(self.module, "encoder", None)
+            dim = dim.dim if dim else self.config["train"]["embedding_dim"]
             return np.empty((0, dim) if len(inputs) == 1 else (0,), np.float32)
         return torch.cat(done).numpy()

@@ -12,19 +12,20 @@ from pipeline.dataset import Dataset
 from pipeline.errors import UserError
 
 
-def evaluate(model: Model, data: Dataset, bootstrap: int, seed: int) -> dict[str, Any]:
+def evaluate(model: Model, data: Dataset, bootstrap: int, seed: int, looks: int = 1) -> dict[str, Any]:
     """Classification on the test split's middle windows; beside it, where it applies,
 
-    - `without`: of both modalities, with one blanked (silence, or a black picture);
+    - `without`: of both modalities, with one missing (silence, or a black picture, for two encoders);
     - `swapped`: of a stacked network of one modality, on the other, which it never saw;
     - `verification`, where the label is the subject: by `audio`, `video`, or the mean of both.
 
+    looks: at how many places in a window it looks at the picture; probabilities are averaged.
     Returns "metrics" as in metrics/evaluate.json, and "per_class", "confusion", "calibration", rows of
     tables.
     Raises UserError where the model knows other classes than the data, and where there is nothing to test.
     """
     config = model.config
-    wanted = SimpleNamespace(classification=config["classification"], label=config["label"])
+    wanted = SimpleNamespace(**{name: config[name] for name in ("classification", "label", "seed")})
     plan = tasks.get("classification").plan(wanted, data)
     names, many = config["classes"], config["classification"]["multilabel"]
     if plan.about["classes"] != names:
@@ -37,9 +38,10 @@ def evaluate(model: Model, data: Dataset, bootstrap: int, seed: int) -> dict[str
         settings = many, groups, bootstrap, seed
 
         def judged(**how: Any) -> dict[str, Any]:
-            return classification.evaluate(probabilities(model, data, test, **how), targets, *settings)
+            p = probabilities(model, data, test, looks=looks, **how)
+            return classification.evaluate(p, targets, *settings)
 
-        p = probabilities(model, data, test)
+        p = probabilities(model, data, test, looks=looks)
         metrics["classification"] = classification.evaluate(p, targets, *settings)
         if config["modality"] == "both":
             metrics["without"] = {side: judged(blank=side) for side in ("audio", "video")}
@@ -62,10 +64,24 @@ def evaluate(model: Model, data: Dataset, bootstrap: int, seed: int) -> dict[str
 
 
 def probabilities(
-    model: Model, data: Dataset, clips: np.ndarray, blank: str | None = None, swapped: bool = False
+    model: Model,
+    data: Dataset,
+    clips: np.ndarray,
+    blank: str | None = None,
+    swapped: bool = False,
+    looks: int = 1,
 ) -> np.ndarray:
-    """(n, classes) float64. blank: the modality that is taken away. swapped: as of Classification.swapped."""
-    logits = model.logits(data, clips, blank, swapped).astype(float)
+    """(n, classes) float64. blank: the modality that is taken away. swapped: as of Classification.swapped.
+    looks: the mean over so many places in the window, evenly spaced, at which it looks at the picture."""
+    found = [
+        _probabilities(model.logits(data, clips, blank, swapped, look=(i + 0.5) / looks), model)
+        for i in range(looks)
+    ]
+    return np.mean(found, axis=0)
+
+
+def _probabilities(logits: np.ndarray, model: Model) -> np.ndarray:
+    logits = logits.astype(float)
     if model.config["classification"]["multilabel"]:
         return 1 / (1 + np.exp(-logits.clip(-500, 500)))
     e = np.exp(logits - logits.max(1, keepdims=True))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from models import classified
+from models import classified, inpainting
 from models.checkpoint import Model
 from pipeline import localization, pairing, retrieval, scores
 from pipeline.dataset import Dataset
@@ -19,31 +19,40 @@ MAPS = 8  # clips on which it is shown where the sound is
 class Evaluation:
     """metrics: as in metrics/evaluate.json. roc: rows {"fpr", "tpr"}. galleries: direction -> queries with
     their nearest, as pipeline.report shows them. maps: {"clip_id", "map", "box", "silent_box"} of a few
-    clips, where the model can say where the sound is and the clip table knows it. per_class, confusion,
-    calibration: of a classifier, rows as of models.classified."""
+    clips, where the model can say where the sound is and the clip table knows it. inpainted: of a masked
+    autoencoder, as of models.inpainting.pictures. per_class, confusion, calibration: of a classifier, rows as
+    of models.classified."""
 
     metrics: dict[str, Any]
     roc: list[dict] = field(default_factory=list)
     galleries: dict[str, list[dict]] = field(default_factory=dict)
     maps: list[dict] = field(default_factory=list)
+    inpainted: list[dict] = field(default_factory=list)
     per_class: list[dict] = field(default_factory=list)
     confusion: list[dict] = field(default_factory=list)
     calibration: list[dict] = field(default_factory=list)
 
 
 def evaluate(
-    model: Model, data: Dataset, pairs: str, label: str, bootstrap: int, seed: int, boxes: dict | None = None
+    model: Model,
+    data: Dataset,
+    pairs: str,
+    label: str,
+    bootstrap: int,
+    seed: int,
+    boxes: dict | None = None,
+    looks: int = 1,
 ) -> Evaluation:
     """What the test split's clips say of a model, by its task.
 
     Matching: correspondence on balanced pairs, and retrieval in four directions, on middle windows.
-    Classification: see models.classified.
+    Classification: see models.classified. Pretraining: as matching, and what is filled in.
 
     pairs, label: `pairing` and `label` of the parameters. The score's threshold was set on validation. boxes:
-    of pipeline.localization, for models that can say where the sound is.
+    of pipeline.localization, for models that can say where the sound is. looks: of models.classified.
     """
     if model.config["task"] == "classification":
-        return Evaluation(**classified.evaluate(model, data, bootstrap, seed))
+        return Evaluation(**classified.evaluate(model, data, bootstrap, seed, looks))
     test = data.of("test")
     labels = data.kinds(label)
     audio, video = model.embed(data, test)
@@ -61,8 +70,12 @@ def evaluate(
     maps: list[dict] = []
     if boxes and model.module.places:
         metrics["localization"], maps = _localized(model, data, test, audio, video, boxes, bootstrap, seed)
+    inpainted: list[dict] = []
+    if model.config["task"] == "pretraining" and model.module.rebuilds:
+        metrics["reconstruction"] = inpainting.evaluate(model, data, test, bootstrap, seed)
+        inpainted = inpainting.pictures(model, data, test, seed)
     galleries = _galleries(data, test, labels, embeddings, matcher, seed, directions)
-    return Evaluation(metrics, scores.roc(score, match), galleries, maps)
+    return Evaluation(metrics, scores.roc(score, match), galleries, maps, inpainted)
 
 
 def judged(

@@ -14,7 +14,7 @@ import sys
 import time
 import warnings
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import lightning
 import numpy as np
 import torch
 from dvclive import Live
-from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
@@ -31,10 +31,13 @@ from torch.utils.data import DataLoader
 from models import checkpoint
 from models.tasks import tasks
 from pipeline import augment, pairing
-from pipeline.dataset import Dataset
+from pipeline.dataset import MIDDLE, Dataset
 from pipeline.errors import UserError
-from pipeline.params import AugmentParams, TrainParams
+from pipeline.params import AugmentParams
 
+PRETRAINED = "pretrained"  # where the stage pretrain leaves its model
+SCRATCH = "scratch"
+JOINT = "cav_mae"  # the encoder of task: pretraining where params.yaml names none
 LAST = "last.ckpt"
 SAVING = 0.05  # part of the time that saving may take: a large model is not saved after every short epoch
 BF16 = (
@@ -49,33 +52,54 @@ BF16 = (
 class Experiment:
     """What is trained against what: names as in params.yaml.
 
-    encoders: {"audio": {}, "video": {}}, sizes other than the encoders' own. constants: the loss's.
-    classification: the section of the parameters.
+    encoders: {"audio": {}, "video": {}, "joint": {}}, sizes other than the encoders' own. constants: the
+    loss's. classification, pretraining: sections of the parameters.
     """
 
-    modality: str
-    audio_encoder: str
-    video_encoder: str
-    loss: str
-    matcher: str
-    pairing: str
-    label: str
-    seed: int
     task: str
     input: str
-    encoders: dict[str, dict[str, Any]]
-    constants: dict[str, float]
-    classification: dict[str, Any]
+    seed: int
+    encoder: str | None = None
+    encoders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    modality: str = "both"
+    audio_encoder: str = ""
+    video_encoder: str = ""
+    loss: str = ""
+    matcher: str = ""
+    pairing: str = "clip"
+    label: str = "category"
+    constants: dict[str, float] = field(default_factory=dict)
+    classification: dict[str, Any] = field(default_factory=dict)
+    pretraining: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def start(self) -> str | None:
+        """The folder of the model that an encoder of both modalities starts from."""
+        start = self.classification.get("start", SCRATCH)
+        if not self.encoder or start == SCRATCH:
+            return None
+        return PRETRAINED if start == "pretrain" else start
 
     @classmethod
     def of(cls, params: Any, **other: Any) -> "Experiment":
-        """As the parameters say, but for `other` (audio_encoder, video_encoder, loss)."""
-        names = {f.name for f in fields(cls)} - {"encoders", "constants", "classification", *other}
-        values = {name: getattr(params, name) for name in names} | other
+        """What the stage train trains, as the parameters say, but for `other` (audio_encoder, loss, seed)."""
+        sections = {"encoders", "constants", "classification", "pretraining"}
+        values = {f.name: getattr(params, f.name) for f in fields(cls) if f.name not in {*sections, *other}}
+        values |= other
         values["classification"] = params.classification.model_dump() | other.get("classification", {})
         kinds = {"audio": params.encoders.audio, "video": params.encoders.video}
         sizes = {kind: own.get(values[f"{kind}_encoder"], {}) for kind, own in kinds.items()}
+        sizes["joint"] = params.encoders.joint.get(values["encoder"], {})
         return cls(**values, encoders=sizes, constants=params.losses[values["loss"]])
+
+    @classmethod
+    def pretrained(cls, params: Any, **other: Any) -> "Experiment":
+        """What the stage pretrain trains, but for `other` (pretraining: keys of that section, seed)."""
+        encoder = params.encoder or JOINT
+        sections = {"train", "augment"}
+        settings = params.pretraining.model_dump(exclude=sections) | other.pop("pretraining", {})
+        values = {"seed": params.seed, "encoders": {"joint": params.encoders.joint.get(encoder, {})}} | other
+        return cls("pretraining", params.input, encoder=encoder, pretraining=settings, **values)
 
 
 def inputs(params: Any) -> dict[str, Any]:
@@ -96,9 +120,9 @@ def train(
 ) -> dict[str, Any]:
     """Train, choose the best epoch by validation, and write the model to `out` and its curves to `live`.
 
-    settings, change: sections of the parameters: `train`, `augment`. inputs: of the function `inputs`. data:
-    from `pipeline.dataset.load`. fingerprint: what params, data and code this is; an unfinished training with
-    another one is discarded.
+    settings, change: sections of the parameters: `train`, `augment`, or those of `pretraining`. inputs: of
+    the function `inputs`. data: from `pipeline.dataset.load`. fingerprint: what params, data and code this
+    is; an unfinished training with another one is discarded.
     Returns epochs, best_epoch (from 1) and that epoch's train/loss, and val/loss, val/auc, val/accuracy where
     there is validation.
     Raises UserError where there are too few clips, and KeyboardInterrupt, after which the next call goes on.
@@ -107,6 +131,7 @@ def train(
     plan = tasks.get(experiment.task).plan(experiment, data)
     train_clips, val_clips = plan.clips["train"], plan.clips["val"]
     config = _config(experiment, settings, inputs, data) | plan.about
+    begun = _begun(experiment, config)
     out.mkdir(parents=True, exist_ok=True)
     last = out / LAST
     resumed = _resumable(last, fingerprint)
@@ -114,47 +139,82 @@ def train(
 
     torch.manual_seed(experiment.seed)
     module = checkpoint.build(config)
-    sampler = plan.sampler(train_clips, settings.batch_size, experiment.seed, settings.balanced)
-    strengths = {name: getattr(change, name) for name in AugmentParams.model_fields}
-    augmentation = augment.Augment(inputs["audio"]["feature"], **strengths)
-    loaders = [_loader(Batches(data, augmentation, plan.targets), sampler, settings.loader_workers)]
-    module.steps = settings.epochs * len(sampler)
-    if len(val_clips):
-        val = plan.sampler(val_clips, settings.batch_size, experiment.seed)
-        module.watch(plan, val_clips)
-        loaders.append(_loader(Batches(data, None, plan.targets), Fixed(val), settings.loader_workers))
-    else:
-        print(
-            "train: no clips for validation: the last epoch is taken, and the score's threshold is training's"
-        )
-
+    if begun:
+        module.encoder.take(begun.module.encoder.state_dict(), begun.module.encoder.grid)
+    for part in ("encoder", "decoder"):
+        if hasattr(module, part):
+            getattr(module, part).thrifty = settings.checkpointing
     record = Record(last, live, fingerprint, precision, experiment.seed, settings.epochs)
+    callbacks: list[Callback] = [record, *([Bar()] if sys.stdout.isatty() else [])]
+    if settings.average:
+        callbacks.insert(0, Average(*settings.average))
     with _quiet(), record:
         trainer = lightning.Trainer(
             max_epochs=settings.epochs,
             precision=precision,
             accelerator="auto",
-            devices=1,
+            devices=settings.devices,
+            strategy="ddp_find_unused_parameters_true" if settings.devices > 1 else "auto",
+            use_distributed_sampler=False,  # ours deals out whole batches
+            accumulate_grad_batches=settings.accumulate,
             logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=sys.stdout.isatty(),
             num_sanity_val_steps=0,
             log_every_n_steps=1,
-            callbacks=[record, *([Bar()] if sys.stdout.isatty() else [])],
+            callbacks=callbacks,
             plugins=[InPlace()],
         )
+        how = {"even": getattr(settings, "balanced", False)}
+        how["share"] = trainer.global_rank, trainer.world_size
+        sampler = plan.sampler(train_clips, settings.batch_size, experiment.seed, **how)
+        strengths = {name: getattr(change, name) for name in AugmentParams.model_fields}
+        augmentation = augment.Augment(inputs["audio"]["feature"], **strengths)
+        anywhere = inputs["video"]["training_frame"] == "random"
+        batches = Batches(data, augmentation, plan.targets, anywhere)
+        loaders = [_loader(batches, sampler, settings.loader_workers)]
+        module.steps = settings.epochs * math.ceil(len(sampler) / settings.accumulate)
+        if len(val_clips):
+            val = plan.sampler(val_clips, settings.batch_size, experiment.seed)
+            module.watch(plan, val_clips)
+            fixed = Batches(data, None, plan.targets)
+            loaders.append(_loader(fixed, Fixed(val), settings.loader_workers))
+        else:
+            print(
+                "train: no clips for validation: the last epoch is taken, and the score's threshold is"
+                " training's"
+            )
         try:
             trainer.fit(module, *loaders, ckpt_path=last if resumed else None, weights_only=True)
         except SystemExit:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
+    if not trainer.is_global_zero:  # the first process goes on alone
+        sys.exit()
+    if not settings.average:
+        module.load_state_dict(record.best["weights"])
     return _finish(module, record, data, val_clips, config | {"fingerprint": fingerprint}, out)
+
+
+def _begun(experiment: Experiment, config: dict[str, Any]) -> checkpoint.Model | None:
+    """The model that an encoder of both modalities starts from, whose sizes `config` then has too."""
+    if not (start := experiment.start):
+        return None
+    begun = checkpoint.load(start)
+    if begun.config.get("encoder") != experiment.encoder:
+        raise UserError(f"classification.start: {start}: holds no {experiment.encoder}")
+    # Numbers of patches may differ (their positions are interpolated), what a patch holds may not.
+    same = ("feature", "sample_rate", "hop_length", "win_length", "dtype")
+    old, new = (c["inputs"]["audio"] for c in (begun.config, config))
+    if wrong := [f"audio.{k} {old[k]}, not {new[k]}" for k in same if old.get(k) != new.get(k)]:
+        raise UserError(f"classification.start: {start}: was made for {', '.join(wrong)}")
+    config["encoders"] = config["encoders"] | {"joint": begun.config["encoders"]["joint"]}
+    return begun
 
 
 def _finish(
     module, record: "Record", data: Dataset, val: np.ndarray, config: dict, out: Path
 ) -> dict[str, Any]:
-    module.load_state_dict(record.best["weights"])
     model = checkpoint.Model(module, config)
     module.settle(model, data, val)
     chosen = record.history[record.best["epoch"]]
@@ -165,12 +225,13 @@ def _finish(
 
 
 def _config(experiment: Experiment, settings: Any, inputs: dict, data: Dataset) -> dict[str, Any]:
-    return asdict(experiment) | {
-        "train": {name: getattr(settings, name) for name in TrainParams.model_fields},
+    config = asdict(experiment) | {
+        "train": settings.model_dump(),
         "inputs": inputs,
         "audio_shape": list(data.audio_shape),
         "video_shape": list(data.video_shape),
     }
+    return config | ({"statistics": data.statistics} if experiment.encoder else {})
 
 
 def _precision(wanted: str) -> str:
@@ -195,9 +256,11 @@ class Batches(torch.utils.data.Dataset):
     data: Dataset
     change: augment.Augment | None
     targets: np.ndarray | None = None
+    anywhere: bool = False  # frames at a random place in the window
 
     def __getitem__(self, batch: pairing.Batch) -> dict[str, Tensor]:
-        audio, video = self.data.read(batch.clip, batch.at)
+        look = np.random.default_rng((*batch.seed, 1)).random(len(batch.clip)) if self.anywhere else MIDDLE
+        audio, video = self.data.read(batch.clip, batch.at, look)
         if self.change:
             audio, video = self.change(audio, video, batch.seed)
         arrays = {"audio": audio, "video": video, "clip": batch.clip}
@@ -249,7 +312,7 @@ class Record(Callback):
         self.live: Live | None = None
         self.saved = 0.0  # when
         self.saving = 0.0  # how long it took
-        self.losses: list[tuple[float, int]] = []
+        self.losses: dict[str, list[tuple[float, int]]] = {}
 
     def __enter__(self) -> "Record":
         return self
@@ -259,10 +322,8 @@ class Record(Callback):
             self.live.end()
 
     def on_fit_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        chosen = {"epoch": self.best["epoch"] + 1, **self.history[self.best["epoch"]]}
-        for name, value in chosen.items():
-            self.live.log_metric(f"best/{name}", value, plot=False)
-        self.live.make_summary()
+        if self.live:
+            log_best(self.live, self.best["epoch"] + 1, self.history[self.best["epoch"]])
 
     # Lightning keeps these two in its checkpoint.
     def state_dict(self) -> dict[str, Any]:
@@ -273,9 +334,7 @@ class Record(Callback):
 
     def on_fit_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         # Lightning has restored the state by now. The curves of an unfinished run are written again from it.
-        self.live = Live(
-            str(self.folder), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False
-        )
+        self.live = curves(self.folder) if trainer.is_global_zero else None
         for epoch, metrics in enumerate(self.history):
             self._log(epoch, metrics)
         if self.history:
@@ -287,15 +346,21 @@ class Record(Callback):
         torch.manual_seed(int(np.random.default_rng((self.seed, trainer.current_epoch)).integers(2**62)))
 
     def on_train_batch_end(self, trainer, module, outputs: dict, batch: dict, batch_idx: int) -> None:
-        self.losses.append((float(outputs["own"]), len(batch["clip"])))
+        parts = {"loss": outputs["own"]} | outputs.get("parts", {})
+        for name, value in parts.items():
+            self.losses.setdefault(name, []).append((float(value), len(batch["clip"])))
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        loss = sum(x * n for x, n in self.losses) / sum(n for _, n in self.losses)
-        if not math.isfinite(loss):
+        means = {k: sum(x * n for x, n in v) / sum(n for _, n in v) for k, v in self.losses.items()}
+        if trainer.world_size > 1:  # of all processes, which then agree on what follows
+            every = trainer.strategy.reduce(torch.tensor(list(means.values()), device=module.device))
+            means = dict(zip(means, every.tolist(), strict=True))
+        if not math.isfinite(means["loss"]):
             raise UserError("train: the loss is no longer a number: lower train.learning_rate")
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        group = trainer.optimizers[0].param_groups[0]
         epoch = trainer.current_epoch
-        metrics = {"train/loss": loss, **module.measured, "learning_rate": float(rate)}
+        losses = {f"train/{name}": value for name, value in means.items()}
+        metrics = {**losses, **module.measured, "learning_rate": float(group["lr"] / group["lr_scale"])}
         self.history.append(metrics)
         # Without validation each epoch is better than the one before.
         rank = module.rank() if module.measured else [float(epoch)]
@@ -307,14 +372,11 @@ class Record(Callback):
         self._save(trainer, epoch)
 
     def _log(self, epoch: int, metrics: dict[str, float]) -> None:
-        self.live.step = epoch + 1
-        for name, value in metrics.items():
-            self.live.log_metric(name, value)
-        self.live.log_metric("epoch", epoch + 1)
-        self.live.make_summary()
+        if self.live:
+            log_epoch(self.live, epoch, metrics)
 
     def _tell(self, epoch: int, metrics: dict[str, float]) -> None:
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() or not self.live:
             return
         left = (time.monotonic() - self.began) / (epoch + 1 - self.first) * (self.epochs - epoch - 1)
         values = ", ".join(
@@ -324,16 +386,73 @@ class Record(Callback):
 
     def _save(self, trainer: lightning.Trainer, epoch: int) -> None:
         began = time.monotonic()
-        if epoch + 1 < self.epochs and began - self.saved < self.saving / SAVING:
+        soon = epoch + 1 < self.epochs and began - self.saved < self.saving / SAVING
+        if trainer.strategy.broadcast(soon):  # all save, or none: they wait for each other there
             return
         part = self.last.with_name(f".{LAST}.tmp")
         try:
             trainer.save_checkpoint(part)
-            os.replace(part, self.last)
+            if trainer.is_global_zero:
+                os.replace(part, self.last)
         finally:
-            part.unlink(missing_ok=True)
+            if trainer.is_global_zero:
+                part.unlink(missing_ok=True)
         self.saved = time.monotonic()
         self.saving = self.saved - began
+
+
+def curves(folder: Path) -> Live:
+    return Live(str(folder), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False)
+
+
+def log_epoch(live: Live, epoch: int, metrics: dict[str, float]) -> None:
+    """epoch: from 0."""
+    live.step = epoch + 1
+    for name, value in metrics.items():
+        live.log_metric(name, value)
+    live.log_metric("epoch", epoch + 1)
+    live.make_summary()
+
+
+def log_best(live: Live, epoch: int, metrics: dict[str, float]) -> None:
+    """epoch: from 1."""
+    for name, value in {"epoch": epoch, **metrics}.items():
+        live.log_metric(f"best/{name}", value, plot=False)
+    live.make_summary()
+
+
+def hand_on(source: str | Path, out: str | Path, live: str | Path, **about: Any) -> dict[str, Any]:
+    """The model of the stage pretrain as the stage train's own: its files, its curves, and `about` in its
+    configuration. Returns its summary, as `train`."""
+    model = checkpoint.load(source)
+    config = model.config | about
+    Path(out).mkdir(parents=True, exist_ok=True)
+    (Path(out) / LAST).unlink(missing_ok=True)
+    checkpoint.save(out, model.module, config)
+    with curves(Path(live)) as log:
+        for epoch, metrics in enumerate(config["history"]):
+            log_epoch(log, epoch, metrics)
+        best = config["chosen"]["best_epoch"]
+        log_best(log, best, config["history"][best - 1])
+    return config["chosen"]
+
+
+class Average(WeightAveraging):
+    """The mean of the weights after each of some epochs, from `first` to `last` (from 1); validation looks at
+    the weights of the epoch itself."""
+
+    def __init__(self, first: int, last: int) -> None:
+        super().__init__()
+        self.first, self.last = first, last
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        return epoch_idx is not None and self.first <= epoch_idx + 1 <= self.last
+
+    def on_validation_epoch_start(self, *_: Any) -> None:
+        pass
+
+    def on_validation_epoch_end(self, *_: Any) -> None:
+        pass
 
 
 class InPlace(TorchCheckpointIO):

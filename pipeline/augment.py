@@ -28,6 +28,8 @@ class Augment:
     loudness: float
     mask_freq: float
     mask_time: float
+    noise: float
+    roll: bool
 
     def __call__(
         self, audio: np.ndarray, video: np.ndarray, seed: tuple[int, ...]
@@ -35,7 +37,13 @@ class Augment:
         """(n, channels, freq, time) and (n, frames, height, width, 3) uint8 to the same."""
         rng = np.random.default_rng(seed)
         audio = self.masked(self.louder(audio, rng), rng)
-        return audio, self.pictures(video, rng)
+        video = self.pictures(video, rng)
+        if self.noise:
+            audio = self.raised(audio, rng.random(audio.shape, np.float32) * rng.random() * self.noise)
+        if self.roll:
+            starts = rng.integers(audio.shape[3], size=len(audio))
+            audio = np.stack([np.roll(x, start, axis=2) for x, start in zip(audio, starts, strict=True)])
+        return audio, video
 
     def pictures(self, video: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """One crop, flip and colour a window."""
@@ -58,7 +66,10 @@ class Augment:
 
     def louder(self, audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Louder or softer by up to `loudness` dB."""
-        gain = rng.uniform(-self.loudness, self.loudness, (len(audio), 1, 1, 1))
+        return self.raised(audio, rng.uniform(-self.loudness, self.loudness, (len(audio), 1, 1, 1)))
+
+    def raised(self, audio: np.ndarray, gain: np.ndarray) -> np.ndarray:
+        """Each value by so many dB; gain is broadcast."""
         if audio.dtype == np.uint8:
             low, high = BYTES[self.feature]
             steps = gain.astype(np.float32) * (DECIBEL[self.feature] * 255 / (high - low))

@@ -5,6 +5,7 @@ fits into the clip's real part) to 1 (the last); evaluation takes the middle, 0.
 """
 
 import difflib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pipeline.outcome import OK
 from pipeline.shards import digest, read_index, read_table
 
 MIDDLE = 0.5
+STATISTICS = "statistics.json"
 
 
 @dataclass
@@ -73,29 +75,46 @@ class Dataset:
     def subject(self) -> list[str | None]:
         return self.columns["subject"]
 
+    @property
+    def statistics(self) -> dict[str, float]:
+        """Mean and deviation of the training split's features, from the stage `statistics`."""
+        path = self.audio.folder.parent / STATISTICS
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as e:
+            raise UserError(f"{path}: cannot be read ({e}): run dvc repro statistics") from None
+
     def of(self, split: str) -> np.ndarray:
         """The numbers of the clips of a split."""
         return np.flatnonzero(self.split == split)
 
-    def place(self, clip: np.ndarray, at: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-        """Where windows lie: first column (n,), and numbers of frames (n, window_frames) in order.
-
-        clip: (n,) numbers. at: (n,) or one number, 0 to 1.
-        """
-        width, time = self.audio_shape[2], self.audio.shape[2]
+    def real(self, clip: np.ndarray) -> np.ndarray:
+        """How many of a clip's columns are sound and not padding, (n,)."""
         rate = self.sample_rate / self.hop_length  # columns per second
         # Column t is centred at t / rate: of s real seconds, columns 0 to floor(s rate) are real.
-        real = np.minimum(np.floor(self.seconds[clip] * rate + 1e-6).astype(int) + 1, time)
-        free = np.maximum(real - width, 0)
+        return np.minimum(np.floor(self.seconds[clip] * rate + 1e-6).astype(int) + 1, self.audio.shape[2])
+
+    def place(
+        self, clip: np.ndarray, at: np.ndarray | float, look: np.ndarray | float = MIDDLE
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Where windows lie: first column (n,), and numbers of frames (n, window_frames) in order, those
+        nearest to the place `look` in the window.
+
+        clip: (n,) numbers. at, look: (n,) or one number, 0 to 1.
+        """
+        width, rate = self.audio_shape[2], self.sample_rate / self.hop_length
+        free = np.maximum(self.real(clip) - width, 0)
         start = np.minimum((np.asarray(at) * (free + 1)).astype(int), free)
-        middle = (start + width / 2) / rate
-        far = np.abs(self.times[clip] - middle[:, None])
+        there = (start + width * np.asarray(look)) / rate
+        far = np.abs(self.times[clip] - there[:, None])
         near = np.argsort(far, axis=1, kind="stable")[:, : self.window_frames]
         return start, np.sort(near, axis=1)
 
-    def read(self, clip: np.ndarray, at: np.ndarray | float = MIDDLE) -> tuple[np.ndarray, np.ndarray]:
+    def read(
+        self, clip: np.ndarray, at: np.ndarray | float = MIDDLE, look: np.ndarray | float = MIDDLE
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Windows of clips: (n, channels, freq, time) and (n, frames, height, width, 3) uint8."""
-        start, frames = self.place(clip, at)
+        start, frames = self.place(clip, at, look)
         width = self.audio_shape[2]
         audio = np.empty((len(clip), *self.audio_shape), self.audio.dtype)
         video = np.empty((len(clip), *self.video_shape), np.uint8)

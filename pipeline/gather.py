@@ -27,12 +27,14 @@ def gather(params: dict[str, Any]) -> ReportData:
     splits = read_table(Path("data/splits.parquet")).to_pylist()
     galleries = _json("metrics/galleries.json")
     wanted = {c for rows in galleries.values() for row in rows for c in _ids(row)}
+    metrics = _json("metrics/evaluate.json")
     maps = _json("metrics/maps.json")
     seen = _values("frames", where["frames"], {m["clip_id"] for m in maps})
     return ReportData(
         params=params,
-        metrics=_json("metrics/evaluate.json"),
+        metrics=metrics,
         history=history("metrics/train/plots/metrics"),
+        inpainting=Path("metrics/inpainting.jpg").read_bytes() if "reconstruction" in metrics else None,
         roc=_csv("metrics/roc.csv"),
         **{name: _csv(f"metrics/{name}.csv") for name in ("per_class", "confusion", "calibration")},
         classes={row["label"]: int(row["clips"]) for row in _csv("metrics/classes.csv")},

@@ -96,14 +96,25 @@ class Sampler:
     Batches of an epoch differ by at most one clip in size and none is larger than `batch_size`; each clip
     comes once. With `even` each kind comes equally often instead (of a clip's kinds, its rarest counts):
     clips of rare kinds come several times, and of frequent ones some not at all in an epoch.
+
+    share: (number, count) of the process that asks, where several train together: each takes every count-th
+    batch, as many as the others do; all of them together are the epoch.
     """
 
     def __init__(
-        self, clips: np.ndarray, relation: Relation, batch_size: int, seed: int, even: bool = False
+        self,
+        clips: np.ndarray,
+        relation: Relation,
+        batch_size: int,
+        seed: int,
+        even: bool = False,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.clips, self.relation, self.seed, self.even = np.asarray(clips), relation, seed, even
+        self.number, self.count = share
         # Even batches: a small last one would train batch norm and a loss over the batch on next to nothing.
-        self.batches = max(min(math.ceil(len(clips) / batch_size), len(clips) // 2), 1)
+        rounds = min(math.ceil(len(clips) / (batch_size * self.count)), len(clips) // (2 * self.count))
+        self.batches = max(rounds, 1)
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -116,8 +127,10 @@ class Sampler:
         rng = np.random.default_rng((self.seed, self.epoch))
         clips = self._drawn(rng) if self.even else self.clips
         order = clips[self._spread(clips, rng)]
-        for number, clip in enumerate(np.array_split(order, self.batches)):
-            yield self._batch(clip, rng, (self.seed, self.epoch, number))
+        for number, clip in enumerate(np.array_split(order, self.batches * self.count)):
+            batch = self._batch(clip, rng, (self.seed, self.epoch, number))
+            if number % self.count == self.number:
+                yield batch
 
     def _batch(self, clip: np.ndarray, rng: np.random.Generator, seed: tuple[int, ...]) -> Batch:
         at = np.full(len(clip), rng.random())

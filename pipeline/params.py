@@ -54,6 +54,7 @@ def _models_of(hub: str) -> list[str]:
 # What a keyword of an encoder or a loss may be annotated with.
 TYPES: dict[str, Any] = {
     "bool": bool,
+    "int": Annotated[int, Field(ge=0)],
     "bool | str": bool | str,
     "float": float,
     "str": str,
@@ -61,6 +62,7 @@ TYPES: dict[str, Any] = {
     "PositiveFloat": pydantic.PositiveFloat,
     "PositiveInt": pydantic.PositiveInt,
     "Sequence[PositiveInt]": list[pydantic.PositiveInt],
+    "Sequence[float]": Annotated[list[float], Field(max_length=2)],
 }
 
 
@@ -105,6 +107,7 @@ def check_keywords(where: str, kind: str, name: str, values: dict[str, Any]) -> 
 
 AudioEncoder = Annotated[str, one_of(*registered("audio"), hubs=True)]
 VideoEncoder = Annotated[str, one_of(*registered("video"), hubs=True)]
+JointEncoder = Annotated[str, one_of(*registered("joint"))]
 Loss = Annotated[str, one_of(*registered("losses"))]
 Matcher = Annotated[str, one_of(*registered("matchers"))]
 Task = Annotated[str, one_of(*registered("tasks"))]
@@ -252,6 +255,7 @@ class VideoParams(Section):
     height: int = Field(ge=16, le=4320)
     width: int = Field(ge=16, le=7680)
     window_frames: int = Field(ge=1)  # what a model sees at once: the frames nearest the window's middle
+    training_frame: Annotated[str, one_of("middle", "random")]  # or nearest a random place in it
 
     @model_validator(mode="after")
     def _fits(self) -> "VideoParams":
@@ -294,13 +298,16 @@ class AugmentParams(Section):
     loudness: float = Field(ge=0, le=60)  # dB, up or down
     mask_freq: float = Field(ge=0, lt=1)  # SpecAugment: a mask covers up to this part of the frequencies
     mask_time: float = Field(ge=0, lt=1)  # and of the time
+    noise: float = Field(ge=0, le=60)  # dB, at most, that each value is raised by
+    roll: bool  # the window begins anywhere, and goes on from its own beginning
 
 
 class EncodersParams(Section):
-    """Sizes other than the encoders' own, by name: keywords of a class in models/audio or models/video."""
+    """Sizes other than the encoders' own, by name: keywords of a class in models/audio, video or joint."""
 
     audio: dict[str, dict[str, Any]]
     video: dict[str, dict[str, Any]]
+    joint: dict[str, dict[str, Any]]
 
 
 class ClassificationParams(Section):
@@ -311,10 +318,73 @@ class ClassificationParams(Section):
     class_weights: bool
     label_smoothing: float = Field(ge=0, lt=1)
     mixup: float = Field(ge=0, le=100)
+    mixup_rate: float = Field(ge=0, le=1)  # share of clips that are mixed
     dropout: float = Field(ge=0, lt=1)
+    labels: float = Field(gt=0, le=1)  # share of the training clips whose labels are used
+    start: str = Field(
+        min_length=1
+    )  # of encoder: cav_mae: pretrain (the stage), scratch, or a model's folder
+    frozen: bool  # the encoder stays as it began: linear probing
+
+
+class LearningParams(Section):
+    """How a model is trained. One epoch takes one window of every training clip."""
+
+    epochs: int = Field(ge=1, le=100_000)
+    batch_size: int = Field(ge=2, le=65_536)  # of each device
+    accumulate: int = Field(ge=1, le=65_536)  # batches whose gradients make one step
+    learning_rate: float = Field(gt=0)  # at its highest
+    weight_decay: float = Field(ge=0)
+    betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)]  # Adam's
+    warm_up: float = Field(ge=0, lt=1)  # part of all steps over which the learning rate rises
+    schedule: Annotated[str, one_of("cosine", "step")]
+    step_start: int = Field(ge=1)  # schedule: step: after so many epochs times step_factor,
+    step_every: int = Field(ge=1)  # and again after each so many
+    step_factor: float = Field(gt=0, le=1)
+    layer_decay: float = Field(gt=0, le=1)  # the learning rate of each layer below, times; encoder: cav_mae
+    average: Annotated[list[int], Field(min_length=2, max_length=2), AfterValidator(_rising)] | None
+    checkpointing: bool  # activations are computed again in the backward pass; encoder: cav_mae
+    precision: Annotated[str, one_of("auto", "bf16-mixed", "16-mixed", "32-true")]
+    devices: int = Field(ge=1, le=1024)  # GPUs, or processes where there is none
+    loader_workers: int = Field(ge=0, le=1024)  # processes that read batches; 0: the training process itself
+
+    @model_validator(mode="after")
+    def _fits(self) -> "LearningParams":
+        if self.average and not 1 <= self.average[0] <= self.average[1] <= self.epochs:
+            raise ValueError(f"average: {self.average}: first and last epoch, from 1 to {self.epochs}")
+        return self
+
+
+class TrainParams(LearningParams):
+    """Of the stage train."""
+
+    head_factor: float = Field(gt=0)  # a classifier's last layers learn so many times as fast
+    embedding_dim: int = Field(ge=1, le=8192)
+    balanced: bool  # each label as often as any other
+
+
+class PretrainingParams(Section):
+    """The stage pretrain: what CAV-MAE learns before any label, and how."""
+
+    mask_ratio: float = Field(gt=0, lt=1)
+    mask: Annotated[str, one_of("random", "time", "frequency", "both")]  # of the sound's patches
+    reconstruction: float = Field(ge=0)  # the loss's weights
+    contrastive: float = Field(ge=0)
+    normalize_patches: bool
+    temperature: float = Field(gt=0)
+    both_ways: bool  # also pictures for each sound
+    train: LearningParams
+    augment: AugmentParams
+
+    @model_validator(mode="after")
+    def _fits(self) -> "PretrainingParams":
+        if not self.reconstruction + self.contrastive:
+            raise ValueError("reconstruction and contrastive are both 0: nothing is left to learn")
+        return self
 
 
 class EvaluateParams(Section):
+    frames: int = Field(ge=1, le=10_000)  # places in a window at which a classifier looks; the mean counts
     bootstrap: int = Field(ge=100, le=100_000)  # resamples behind each 95% interval
 
 
@@ -335,6 +405,7 @@ SETTABLE = (
     "augment",
     "audio_encoder",
     "classification",
+    "encoder",
     "encoders",
     "evaluate",
     "label",
@@ -343,7 +414,10 @@ SETTABLE = (
     "matcher",
     "modality",
     "pairing",
+    "pretraining",
+    "task",
     "train",
+    "video.training_frame",
     "video.window_frames",
     "video_encoder",
 )
@@ -391,27 +465,22 @@ class TableParams(TableSet):
     seeds: list[int] = Field(min_length=1)
 
 
+class CavMaeParams(TableParams):
+    """Of docs/pretraining.md; probe: what is otherwise for linear probing."""
+
+    labels: float = Field(gt=0, le=1)  # share of the training clips whose labels are used
+    probe: Settings
+
+
 class SharedEncoderParams(TableParams):
     networks: list[VideoEncoder] = Field(min_length=1)
     pretrained: str | None = Field(min_length=1)  # weights of the networks, a file
 
 
-class TrainParams(Section):
-    """How the model is trained. One epoch takes one window of every training clip."""
-
-    epochs: int = Field(ge=1, le=100_000)
-    batch_size: int = Field(ge=2, le=65_536)
-    learning_rate: float = Field(gt=0)  # at its highest
-    weight_decay: float = Field(ge=0)
-    precision: Annotated[str, one_of("auto", "bf16-mixed", "16-mixed", "32-true")]
-    embedding_dim: int = Field(ge=1, le=8192)
-    balanced: bool  # each label as often as any other
-    loader_workers: int = Field(ge=0, le=1024)  # processes that read batches; 0: the training process itself
-
-
 class Params(Section):
     task: Task
     modality: Annotated[str, one_of("audio", "video", "both")]
+    encoder: JointEncoder | None  # one for both modalities; null: audio_encoder and video_encoder
     audio_encoder: AudioEncoder
     video_encoder: VideoEncoder
     loss: Loss
@@ -427,6 +496,7 @@ class Params(Section):
     faces: FacesParams
     split: SplitParams
     train: TrainParams
+    pretraining: PretrainingParams
     classification: ClassificationParams
     augment: AugmentParams
     encoders: EncodersParams
@@ -436,6 +506,7 @@ class Params(Section):
     engine: EngineParams
     grid: GridParams
     retrieval: RetrievalParams
+    cav_mae: CavMaeParams
     people_tables: TableSet
     shared_encoder: SharedEncoderParams
     identification: TableParams
@@ -455,6 +526,18 @@ class Params(Section):
                     f"input: face with faces.frames: middle has one picture, video.window_frames is"
                     f" {self.video.window_frames}: use faces.frames: every"
                 )
+        if self.encoder and self.task == "matching":
+            raise ValueError(f"encoder: {self.encoder} goes with task: pretraining or classification")
+        if self.encoder and self.classification.fusion == "stack":
+            raise ValueError(f"encoder: {self.encoder} needs classification.fusion: concat")
+        if not self.encoder and self.task == "classification":
+            for key, value in (("layer_decay", 1), ("checkpointing", False)):
+                if getattr(self.train, key) != value:
+                    raise ValueError(f"train.{key} needs encoder: cav_mae")
+            if self.classification.frozen:
+                raise ValueError("classification.frozen: true needs encoder: cav_mae")
+        if self.classification.frozen and self.classification.start == "scratch":
+            raise ValueError("classification.frozen: true with start: scratch would learn from noise")
         if self.pairing == "clip" and self.task == "matching":
             if self.modality != "both":
                 raise ValueError(
@@ -465,10 +548,10 @@ class Params(Section):
                 raise ValueError(
                     "train.balanced: true needs pairing: category: clips have no labels otherwise"
                 )
-        for kind, own in (("audio", self.encoders.audio), ("video", self.encoders.video)):
+        for kind, own in self.encoders:
             for name, sizes in own.items():
                 try:
-                    one_of(*registered(kind), hubs=True).func(name)
+                    one_of(*registered(kind), hubs=kind != "joint").func(name)
                 except ValueError as e:
                     raise ValueError(f"encoders.{kind}.{name}: {e}") from None
                 check_keywords(f"encoders.{kind}.{name}", kind, name, sizes)

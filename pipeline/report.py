@@ -16,7 +16,7 @@ SOUND_BYTES = 1_500_000  # all MP3s together; with base64 and pictures the page 
 LONGEST = 4.0  # seconds of one sound
 SPECTROGRAMS = 24
 CLASSES = 30
-CHARTS = 6
+CHARTS = 8
 FACELESS = 24  # frames without a face
 
 DIRECTIONS = {
@@ -49,9 +49,13 @@ NAMES = {
     "top_5": ("Top 5", "the label is among the five likeliest"),
     "ece": ("ECE", "how far confidence is from accuracy; low is good"),
     "eer": ("EER", "errors where both kinds are equal; low is good"),
+    "contrastive": ("Contrastive loss", ""),
+    "contrastive_accuracy": ("Contrastive accuracy", "its own sound is the nearest of the batch's"),
+    "audio_mse": ("Sound, filled in", "mean squared error on masked patches; low is good"),
+    "video_mse": ("Picture, filled in", "mean squared error on masked patches; low is good"),
     "min_dcf": ("minDCF", "the detection cost at its best threshold, P = 0.05; low is good"),
 }
-LOW_IS_GOOD = {"ece", "eer", "min_dcf"}
+LOW_IS_GOOD = {"ece", "eer", "min_dcf", "audio_mse", "video_mse"}
 
 
 @dataclass
@@ -66,6 +70,7 @@ class ReportData:
     [{"clip_id", "score", "relevant": bool or None}]}], nearest first. maps: as in metrics/maps.json, each
     with its "image". neighbours: as of pipeline.neighbourhoods.flat. per_class, confusion, calibration:
     rows of these tables under metrics/. faceless: {"clip_id", "image"} of frames in which no face was found.
+    inpainting: a JPEG of what a masked autoencoder filled in.
     """
 
     params: dict = field(default_factory=dict)
@@ -83,6 +88,7 @@ class ReportData:
     confusion: list[dict] = field(default_factory=list)
     calibration: list[dict] = field(default_factory=list)
     faceless: list[dict] = field(default_factory=list)
+    inpainting: bytes | None = None
 
 
 def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
@@ -110,6 +116,7 @@ def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
         galleries=shown_galleries(data.galleries, clips),
         classified=_classified(data),
         places=_places(data),
+        inpainting=embed.data_uri("image/jpeg", data.inpainting) if data.inpainting else None,
         neighbours=_neighbours(data.neighbours),
         params=_flat(data.params),
     )
@@ -150,6 +157,11 @@ def _summary(data: ReportData) -> str:
         what = {"both": "sounds and pictures on top of each other", "audio": "pictures of sounds"}
         encoders = [f"{p.get('video_encoder')} for {what.get(p.get('modality'), 'pictures')}"]
     text = f"{total:,} clips{where}" if total else f"Clips{where}"
+    joint = p.get("encoder") or ("cav_mae" if p.get("task") == "pretraining" else None)
+    if p.get("task") == "pretraining":
+        return f"{text}: {joint} for sounds and pictures, trained without labels to fill in what is masked."
+    if joint:
+        encoders = [f"{joint} for " + {"audio": "sounds", "video": "pictures"}.get(p.get("modality"), "both")]
     if p.get("task") == "classification":
         return f"{text}: an encoder {' and '.join(encoders)}, trained to tell the {p.get('label')}."
     if encoders:
@@ -168,11 +180,14 @@ def _facts(data: ReportData) -> list[tuple[str, str]]:
     classified = [(key.capitalize(), data.params.get(key)) for key in ("label", "modality", "input")]
     classified += [("Fusion", _get(data.params, "classification", "fusion"))]
     classified += [("Test clips", _get(data.metrics, "classification", "n"))]
+    masked = [("Masked", _get(data.params, "pretraining", "mask_ratio")), own[-1]]
+    joint = data.params.get("encoder") or ("cav_mae" if data.params.get("task") == "pretraining" else None)
+    names = {"audio_encoder": "Audio encoder", "video_encoder": "Video encoder"}
+    encoders = [(name, data.params.get(key)) for key, name in names.items()]
     wanted = [
         ("Source", _get(data.params, "data", "source")),
-        ("Audio encoder", data.params.get("audio_encoder")),
-        ("Video encoder", data.params.get("video_encoder")),
-        *(own if data.params.get("task") != "classification" else classified),
+        *(encoders if not joint else [("Encoder", joint)]),
+        *{"classification": classified, "pretraining": masked}.get(data.params.get("task"), own),
         ("Seed", data.params.get("seed")),
     ]
     return [(name, str(value)) for name, value in wanted if value is not None]

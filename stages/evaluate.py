@@ -1,7 +1,7 @@
 """What the model is worth on the test split, which training and its choices never saw."""
 
 from models import checkpoint, evaluation
-from pipeline import clips, dataset, localization
+from pipeline import clips, dataset, localization, plots
 from pipeline.params import load
 from pipeline.summary import write_csv, write_json
 from stages import run
@@ -19,12 +19,15 @@ def evaluate() -> None:
     data = dataset.load("data", params.audio, params.video, params.input)
     model = checkpoint.load("checkpoints")
     boxes = localization.boxes(clips.read("data/clips.parquet").to_pylist(), *data.video_shape[1:3])
+    resamples, looks = params.evaluate.bootstrap, params.evaluate.frames
     found = evaluation.evaluate(
-        model, data, params.pairing, params.label, params.evaluate.bootstrap, params.seed, boxes
+        model, data, params.pairing, params.label, resamples, params.seed, boxes, looks
     )
     write_json(found.metrics, "metrics/evaluate.json")
     write_json(found.galleries, "metrics/galleries.json")
     write_json(found.maps, "metrics/maps.json")
+    lent = model.config.get("pretraining", {}).get("normalize_patches", False)
+    plots.save_inpainting("metrics/inpainting.jpg", found.inpainted, lent)
     for name, keys in TABLES.items():
         rows = getattr(found, name)
         write_csv([keys, *([row[key] for key in keys] for row in rows)], f"metrics/{name}.csv")

@@ -1,6 +1,7 @@
-"""Two encoders, trained against each other under a loss; the epoch that validation likes best is kept."""
+"""What params.yaml says is trained; the epoch that validation likes best is kept."""
 
-from models.training import Experiment, inputs
+from models import checkpoint
+from models.training import PRETRAINED, Experiment, hand_on, inputs
 from models.training import train as fit
 from pipeline import dataset, engine
 from pipeline.params import load
@@ -10,10 +11,15 @@ from stages import run
 
 def train() -> None:
     params = load("train")
-    data = dataset.load("data", params.audio, params.video, params.input)
-    fingerprint = digest(engine.made_from("train", params), data.digest)
-    sections = params.train, params.augment, inputs(params)
-    chosen = fit(Experiment.of(params), *sections, data, "checkpoints", "metrics/train", fingerprint)
+    if params.task == "pretraining":  # the stage pretrain has done it
+        chosen = hand_on(PRETRAINED, "checkpoints", "metrics/train", label=params.label)
+    else:
+        data = dataset.load("data", params.audio, params.video, params.input)
+        tried = Experiment.of(params)
+        begun = checkpoint.identity(tried.start) if tried.start else None
+        fingerprint = digest(engine.made_from("train", params), data.digest, begun)
+        sections = params.train, params.augment, inputs(params)
+        chosen = fit(tried, *sections, data, "checkpoints", "metrics/train", fingerprint)
     values = ", ".join(
         f"{name.replace('/', ' ')} {value:.3f}" for name, value in chosen.items() if "/" in name
     )

@@ -19,14 +19,18 @@ class Infonce(nn.Module):
     j runs over i itself and over the rows that are its negatives. t is learned, and starts at
     the constant. Source: CPC (arXiv 1807.03748), in both directions as in CLIP (arXiv 2103.00020).
     Needs: the whole batch, as large as memory allows; every other row is a negative.
+
+    learned: whether t is. both_ways: false leaves the second term alone, sounds for each picture, as CAV-MAE
+    has it (arXiv 2210.07839, section 3.1).
     """
 
     pairs = "batch"
     trains_matcher = False
 
-    def __init__(self, *, temperature: PositiveFloat) -> None:
+    def __init__(self, *, temperature: PositiveFloat, learned: bool = True, both_ways: bool = True) -> None:
         super().__init__()
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)), requires_grad=learned)
+        self.both_ways = both_ways
 
     def forward(self, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
         temperature = self.log_temperature.float().exp().clamp(min=COLDEST)
@@ -34,4 +38,6 @@ class Infonce(nn.Module):
         own = torch.arange(len(cosine), device=cosine.device)
         excluded = same & (own[:, None] != own)
         logits = (cosine / temperature).masked_fill(excluded, float("-inf"))
+        if not self.both_ways:
+            return F.cross_entropy(logits.T, own)
         return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2

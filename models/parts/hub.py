@@ -72,6 +72,13 @@ def load(net: nn.Module, name: str, pretrained: bool | str, channels: int = 3) -
         _fill(net, state, channels, name if pretrained is True else str(pretrained))
 
 
+def weights_of(source: str) -> dict[str, Tensor]:
+    """The weights of `timm/<name>`, fetched, or of a file. Raises UserError where they cannot be had."""
+    if not source.startswith("timm/"):
+        return _read(source)
+    return _fetched(source, timm.create_model(source.partition("/")[2], pretrained=False))
+
+
 def _timm(name: str, channels: int) -> tuple[nn.Module, tuple[int, int]]:
     net = timm.create_model(name.partition("/")[2], pretrained=False, in_chans=channels, num_classes=0)
     return net, tuple(net.pretrained_cfg.get("input_size", (3, SIDE, SIDE))[1:])

@@ -13,7 +13,8 @@ PURPOSE = {"train": "train", "val": "choose (val)", "test": "test"}
 
 @dataclass(frozen=True)
 class Plan:
-    """clips: of each split, those that are used. sampler: (clips, batch_size, seed, even) to a sampler.
+    """clips: of each split, those that are used. sampler: what pairing.Sampler takes but the relation, to
+    a sampler.
     targets: of every clip of the data set, (n, classes); None where pairs are what is learnt. about: what
     config.json says beside the experiment.
     """

@@ -15,6 +15,7 @@ from torchmetrics.functional.classification import (
 
 from models.audio import encoders as audio_encoders
 from models.audio._input import standardised
+from models.joint import encoders as joint_encoders
 from models.tasks import tasks
 from models.tasks._plan import Plan, counted
 from models.tasks._schedule import adamw
@@ -34,11 +35,13 @@ class Classification(lightning.LightningModule):
     ReLU and dropout (as identification by face and voice on VoxCeleb has it). `stack` makes the spectrogram a
     picture, puts it on the channels of the frames, and has one network, `video_encoder`, read all; with
     one modality, it reads pictures of sounds as it would read frames, and can be asked about either.
+    With `encoder`, one network reads both modalities, or one (models/joint), and a layer norm and a linear
+    layer follow.
 
-    config: modality, audio_encoder, video_encoder, `encoders` (sizes other than their own), `classification`
-    (the section of the parameters), `classes` (names, in the order of the logits) and `weights` (one a class,
-    or None). audio_shape: (channels, freq, time) of a window; video_shape: (frames, height, width, 3). train:
-    the section of the parameters.
+    config: modality, encoder, audio_encoder, video_encoder, `encoders` (sizes other than their own),
+    `classification` (the section of the parameters), `statistics` (of the features, for `encoder`), `classes`
+    (names, in the order of the logits) and `weights` (one a class, or None). audio_shape: (channels, freq,
+    time) of a window; video_shape: (frames, height, width, 3). train: the section of the parameters.
     """
 
     across = False  # sounds and pictures are not brought near each other
@@ -52,26 +55,30 @@ class Classification(lightning.LightningModule):
         self.many = self.settings["multilabel"]
         dim, sizes, count = train.embedding_dim, config["encoders"], len(config["classes"])
         both = self.modality == "both"
-        if self.stacked:
+        self.embeds: tuple[str, ...] = ("audio", "video") if both else (self.modality,)
+        if config.get("encoder"):
+            shapes, own = (audio_shape, video_shape), sizes["joint"]
+            self.encoder = joint_encoders.make(config["encoder"], *shapes, config.get("statistics"), **own)
+            self.encoder.requires_grad_(not self.settings["frozen"])
+            dim = self.encoder.dim
+        elif self.stacked:
             self.picture = tuple(video_shape)  # what a sound is made to look like
             shape = (*video_shape[:3], 6 if both else 3)
             self.video = video_encoders.make(config["video_encoder"], shape, dim, **sizes["video"])
-            self.embeds: tuple[str, ...] = ("both",) if both else (self.modality,)
+            self.embeds = ("both",) if both else self.embeds
         else:
             if self.modality != "video":
                 self.audio = audio_encoders.make(config["audio_encoder"], audio_shape, dim, **sizes["audio"])
             if self.modality != "audio":
                 self.video = video_encoders.make(config["video_encoder"], video_shape, dim, **sizes["video"])
-            self.embeds = ("audio", "video") if both else (self.modality,)
         if getattr(getattr(self, "video", None), "places", False):
             raise UserError(
                 f"video_encoder: {config['video_encoder']} has a vector for each place of the picture: it"
                 " goes with task: matching alone"
             )
-        fuse = [nn.Linear(2 * dim, dim)] if both and not self.stacked else []
-        self.head = nn.Sequential(
-            *fuse, nn.ReLU(), nn.Dropout(self.settings["dropout"]), nn.Linear(dim, count)
-        )
+        fuse: list[nn.Module] = [nn.Linear(2 * dim, dim)] if both and not self.stacked else []
+        first = [nn.LayerNorm(dim)] if hasattr(self, "encoder") else [*fuse, nn.ReLU()]
+        self.head = nn.Sequential(*first, nn.Dropout(self.settings["dropout"]), nn.Linear(dim, count))
         weights = config["weights"]
         self.register_buffer("weights", None if weights is None else torch.tensor(weights), persistent=False)
         self.steps = 1  # of the whole training, for the schedule
@@ -96,6 +103,10 @@ class Classification(lightning.LightningModule):
             )
         clips = {split: data.of(split) for split in ("train", "val", "test")}
         clips = {split: rows[fits[rows]] for split, rows in clips.items()}
+        if settings["labels"] < 1:
+            count = max(round(settings["labels"] * len(clips["train"])), 1)
+            some = np.random.default_rng(experiment.seed).permutation(clips["train"])[:count]
+            clips["train"] = np.sort(some)
         classes = sorted({name for i in clips["train"] for name in kinds[i]})
         number = {name: i for i, name in enumerate(classes)}
         targets = np.zeros((len(data), len(classes)), np.uint8)
@@ -116,8 +127,8 @@ class Classification(lightning.LightningModule):
             )
         related = pairing.Relation(data.group, [[n for n in names if n in number] for names in kinds])
 
-        def sampler(rows: np.ndarray, batch_size: int, seed: int, even: bool = False) -> pairing.Singles:
-            return pairing.Singles(rows, related, batch_size, seed, even)
+        def sampler(rows: np.ndarray, batch_size: int, seed: int, **how: Any) -> pairing.Singles:
+            return pairing.Singles(rows, related, batch_size, seed, **how)
 
         weights = _weights(targets[clips["train"]], settings["multilabel"])
         about = {"classes": classes, "weights": weights if settings["class_weights"] else None}
@@ -139,6 +150,9 @@ class Classification(lightning.LightningModule):
     def embed(self, audio: Tensor, video: Tensor) -> dict[str, Tensor]:
         """Windows (batch, channels, freq, time) and (batch, frames, height, width, 3) to what the encoders
         give, (batch, dim) each: audio, video, or both (stacked)."""
+        if hasattr(self, "encoder"):
+            inputs = {"audio": audio, "video": video}
+            return {side: self.encoder.alone(side, inputs[side]) for side in self.embeds}
         if self.stacked:
             found = {
                 "audio": lambda: self.pictures(audio),
@@ -165,7 +179,17 @@ class Classification(lightning.LightningModule):
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         """Windows to logits (batch, classes)."""
+        if self.modality == "both" and hasattr(self, "encoder"):
+            return self.head(self.encoder(audio, video)).float()
         return self.head(torch.cat([*self.embed(audio, video).values()], dim=1)).float()
+
+    def without(self, side: str, audio: Tensor, video: Tensor) -> Tensor:
+        """Logits where one modality is missing, of a model of both: blank (zeros) for two encoders and for a
+        stack; an encoder of both modalities has an answer of its own."""
+        if not hasattr(self, "encoder"):
+            return self(*(x * (name != side) for name, x in (("audio", audio), ("video", video))))
+        other, x = ("video", video) if side == "audio" else ("audio", audio)
+        return self.head(self.encoder.without_other(other, x)).float()
 
     def swapped(self, audio: Tensor, video: Tensor) -> Tensor:
         """Logits for the modality that a stacked network of one was not trained on."""
@@ -174,10 +198,14 @@ class Classification(lightning.LightningModule):
 
     def embed_audio(self, x: Tensor) -> Tensor:
         """(batch, channels, freq, time) to (batch, dim), each of length 1."""
+        if hasattr(self, "encoder"):
+            return F.normalize(self.encoder.alone("audio", x).float(), dim=1)
         return F.normalize((self.video(self.pictures(x)) if self.stacked else self.audio(x)).float(), dim=1)
 
     def embed_video(self, x: Tensor) -> Tensor:
         """(batch, frames, height, width, 3) uint8 to (batch, dim), each of length 1."""
+        if hasattr(self, "encoder"):
+            return F.normalize(self.encoder.alone("video", x).float(), dim=1)
         return F.normalize(self.video(x).float(), dim=1)
 
     def sides(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
@@ -188,10 +216,14 @@ class Classification(lightning.LightningModule):
     # --- training -----------------------------------------------------------------------------------
 
     def loss_of(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy, or with many labels binary cross-entropy, mean over clips (and classes)."""
+        """Cross-entropy, or with many labels binary cross-entropy, mean over clips (and classes).
+
+        label_smoothing s: of one label as PyTorch has it; of many, those that a clip has count 1 - s, and all
+        others s / classes, as CAV-MAE has it.
+        """
         smooth = self.settings["label_smoothing"]
         if self.many:
-            target = target * (1 - smooth) + smooth / 2
+            target = target * (1 - smooth) + (1 - target) * smooth / target.shape[1]
             return F.binary_cross_entropy_with_logits(logits, target, pos_weight=self.weights)
         return F.cross_entropy(logits, target, weight=self.weights, label_smoothing=smooth)
 
@@ -207,6 +239,9 @@ class Classification(lightning.LightningModule):
         """Each clip with another of the batch, sound, picture and label by one share (arXiv 1710.09412)."""
         alpha = torch.tensor(float(self.settings["mixup"]))
         share = torch.distributions.Beta(alpha, alpha).sample((len(target),)).to(target.device)
+        if self.settings["mixup_rate"] < 1:
+            alone = torch.rand(len(target), device=target.device) >= self.settings["mixup_rate"]
+            share = share.masked_fill(alone, 1.0)
         other = torch.randperm(len(target), device=target.device)
 
         def mix(x: Tensor) -> Tensor:
@@ -237,7 +272,7 @@ class Classification(lightning.LightningModule):
             self.measured |= {"val/accuracy": accuracy.item(), "val/f1_macro": f1.item()}
 
     def configure_optimizers(self) -> dict:
-        return adamw(self, self.train_params.learning_rate, self.train_params.weight_decay, self.steps)
+        return adamw(self, self.train_params, self.steps)
 
 
 def _weights(targets: np.ndarray, many: bool) -> list[float]:

@@ -15,7 +15,12 @@ from pipeline.params import ROOT, AugmentParams, TrainParams, read
 
 AUDIO = SimpleNamespace(sample_rate=1000, hop_length=10, window_seconds=0.2, feature="mel")
 VIDEO = SimpleNamespace(window_frames=1)
-INPUTS = {"audio": {"feature": "mel"}, "video": {}, "faces": {}, "clip_seconds": 0.4}
+INPUTS = {
+    "audio": {"feature": "mel"},
+    "video": {"training_frame": "middle"},
+    "faces": {},
+    "clip_seconds": 0.4,
+}
 KINDS = 8
 PARAMS = read(ROOT / "params.yaml")
 AUGMENT = PARAMS.augment
@@ -27,6 +32,8 @@ NO_AUGMENT = AugmentParams(
     loudness=0.0,
     mask_freq=0.0,
     mask_time=0.0,
+    noise=0.0,
+    roll=False,
 )
 
 
@@ -63,6 +70,7 @@ def write(folder, counts=(48, 16, 16), frames=3, size=(32, 32), shard_size=16, s
     splits = np.repeat(["train", "val", "test"], counts)
     pq.write_table(pa.table({"clip_id": ids, "split": splits, "group": ids}), folder / "splits.parquet")
     labels = [[f"kind{k}"] for k in kind]
+    (folder / "statistics.json").write_text('{"mean": -38.0, "std": 10.0}')
     pq.write_table(
         pa.table({"clip_id": ids, "labels": labels, "subject": ["me"] * n}), folder / "clips.parquet"
     )
@@ -74,14 +82,16 @@ def load(folder, video=VIDEO, audio=AUDIO):
 
 
 def settings(**changes) -> TrainParams:
+    """The default ones, but for small sizes and `changes`."""
     values = {
         "epochs": 3,
         "batch_size": 16,
         "learning_rate": 2e-3,
         "weight_decay": 0.01,
         "precision": "32-true",
+        "embedding_dim": 16,
     }
-    return TrainParams(**values | {"embedding_dim": 16, "balanced": False, "loader_workers": 0} | changes)
+    return TrainParams(**PARAMS.train.model_dump() | values | changes)
 
 
 def experiment(**changes) -> Experiment:

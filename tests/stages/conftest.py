@@ -42,6 +42,13 @@ def told(tmp_path_factory) -> Project:
     return _alone(whole, DEFAULT, tmp_path_factory)
 
 
+@pytest.fixture(scope="session")
+def masked(tmp_path_factory) -> Project:
+    """CAV-MAE without labels: as `made`, but for the grid."""
+    whole = Project.new(tmp_path_factory.mktemp("masked") / "project", task="pretraining")
+    return _alone(whole, DEFAULT, tmp_path_factory)
+
+
 def _alone(whole: Project, stages: tuple[str, ...], tmp_path_factory) -> Project:
     for folder in ("trace", "said"):
         (whole / folder).mkdir()
@@ -147,6 +154,8 @@ def published(tmp_path_factory) -> list[Project]:
 
 
 @pytest.fixture(scope="session")
-def traced(made: Project, told: Project, damaged: Project, published: list[Project]) -> list[Project]:
+def traced(
+    made: Project, told: Project, masked: Project, damaged: Project, published: list[Project]
+) -> list[Project]:
     """Every project whose stages noted what they asked for."""
-    return [made, told, damaged, *published]
+    return [made, told, masked, damaged, *published]

@@ -39,6 +39,17 @@ TINY = {
     "train.batch_size": 8,
     "train.embedding_dim": 16,
     "train.precision": "32-true",
+    "pretraining.train.epochs": 8,
+    "pretraining.train.batch_size": 8,
+    "pretraining.train.precision": "32-true",
+    "encoders.joint.cav_mae": {
+        "patch": 8,
+        "width": 32,
+        "heads": 2,
+        "layers": 1,
+        "decoder_width": 16,
+        "decoder_heads": 2,
+    },
     "evaluate.bootstrap": 100,
     "engine.workers": 2,
     "grid.audio_encoder": ["cnn_small"],
@@ -113,6 +124,7 @@ class Project:
         """A stage's process. trace: where to note what it asks for, see trace.py."""
         command = [str(TRACE), str(trace), name] if trace else [f"stages.{name}"]
         if name in (
+            "pretrain",
             "train",
             "evaluate",
             "index",
@@ -121,6 +133,7 @@ class Project:
             "retrieval",
             "shared_encoder",
             "identification",
+            "cav_mae",
         ):
             return Warm(self.root, [*command, *arguments])
         how = [] if trace else ["-m"]

@@ -15,6 +15,8 @@ DEFAULT = (
     "frames",
     "faces",
     "split",
+    "statistics",
+    "pretrain",
     "train",
     "evaluate",
     "index",
@@ -54,6 +56,8 @@ NEUTRAL = {
     "frames": RUNS,
     "faces": RUNS,
     "split": TABLES,
+    "statistics": TABLES,
+    "pretrain": RUNS | TABLES,
     "train": RUNS | TABLES,
     "evaluate": TABLES,
     "index": TABLES,
@@ -92,7 +96,7 @@ def sandbox(whole: Project, stage: str, root: Path) -> tuple[Project, list[str]]
         if not place.exists():
             place.write_text('raise ImportError("dvc.yaml does not list it")\n' + path.read_text())
     for name in about["deps"]:
-        if name.startswith(("data/", "metrics/", "checkpoints", "grid/")):
+        if name.startswith(("data/", "metrics/", "checkpoints", "pretrained", "grid/")):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             copy = shutil.copytree if (whole / name).is_dir() else shutil.copy
             copy(whole / name, root / name)

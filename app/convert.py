@@ -1,0 +1,52 @@
+"""A published CAV-MAE checkpoint as a model of this project: `python -m app.convert model.pth FOLDER`.
+
+Reads what the authors' code writes (YuanGongND/cav-mae; `.pth`, opened as weights only, or `.safetensors`),
+pretraining or fine-tuned, and writes `model.safetensors` and `config.json` into a folder, which
+`classification.start` and `models.checkpoint.load` take.
+"""
+
+import argparse
+import csv
+
+from models import published
+from pipeline.errors import UserError
+from stages import run
+
+NAMES = ("display_name", "name", "label")  # columns that a list of classes may have
+
+
+def classes(path: str) -> list[str]:
+    """Names in the order of the outputs: AudioSet's class_labels_indices.csv, or a name a line."""
+    try:
+        with open(path, newline="", encoding="utf-8") as f:
+            rows = list(csv.reader(f))
+    except (OSError, UnicodeDecodeError) as e:
+        raise UserError(f"{path}: cannot be read ({e})") from None
+    column = next((rows[0].index(name) for name in NAMES if rows and name in rows[0]), None)
+    return [row[column or 0] for row in rows[column is not None :] if row]
+
+
+def convert() -> None:
+    parser = argparse.ArgumentParser(prog="python -m app.convert", description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoint", help="the published file")
+    parser.add_argument("out", help="a folder for the model")
+    parser.add_argument("--classes", help="names of a fine-tuned model's outputs: a CSV file, or one a line")
+    parser.add_argument(
+        "--one-label", action="store_true", help="a clip has one label (VGGSound), not several"
+    )
+    for name, default in (("--heads", 12), ("--decoder-heads", 16)):
+        parser.add_argument(
+            name, type=int, default=default, help=f"attention heads ({default}, as published)"
+        )
+    given = parser.parse_args()
+    names = classes(given.classes) if given.classes else None
+    heads = {"heads": given.heads, "decoder_heads": given.decoder_heads}
+    config = published.convert(given.checkpoint, given.out, names, given.one_label, **heads)
+    sizes = config["encoders"]["joint"]
+    what = f"{len(config['classes'])} classes" if "classes" in config else "with its decoder"
+    layers = f"{sizes['layers']} + {sizes['joint_layers']} layers"
+    print(f"convert: {given.out}: {config['task']}, width {sizes['width']}, {layers}, {what}")
+
+
+if __name__ == "__main__":
+    run(convert)

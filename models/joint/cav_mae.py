@@ -1,0 +1,287 @@
+"""CAV-MAE's encoder: a tower for each modality, and a joint layer over both."""
+
+from collections.abc import Sequence
+
+import torch
+from pydantic import PositiveInt
+from timm.layers import resample_abs_pos_embed
+from timm.models import adapt_input_conv
+from torch import Tensor, nn
+
+from models.joint import encoders
+from models.joint._layers import JointLayer, layer, sine_cosine, through
+from models.parts import hub
+from models.video._frames import MEAN, STD
+from pipeline.errors import UserError
+
+SIDES = ("audio", "video")
+KINDS = (*SIDES, "both")
+SIZES = {
+    "tiny": {
+        "width": 128,
+        "heads": 4,
+        "layers": 3,
+        "joint_layers": 1,
+        "decoder_width": 64,
+        "decoder_heads": 4,
+        "decoder_layers": 1,
+    },
+    "base": {
+        "width": 768,
+        "heads": 12,
+        "layers": 11,
+        "joint_layers": 1,
+        "decoder_width": 512,
+        "decoder_heads": 16,
+        "decoder_layers": 8,
+    },
+}
+
+
+@encoders.register
+class CavMae(nn.Module):
+    """Patches of the spectrogram and of one frame as tokens; `layers` for each modality, then `joint_layers`
+    whose weights serve sound, picture and both, each with layer norms of its own.
+
+    size: `tiny` for CPUs, or `base` as published; each number of it can be set by itself. patch: the side of
+    a patch, in columns and bands, and in pixels; what is left over at the upper and right edge of the
+    spectrogram and around the picture is cut off. columns: of the spectrogram; a shorter one is padded with
+    zeros, as the published code does to 1,024; 0: as many as the data have. normalization: mean and deviation
+    of the features; empty: those of the training split. pretrained: an image ViT or MAE of timm for both
+    towers, a file or `timm/<name>`, as of models.parts.hub. Positions begin as fixed sines and cosines.
+
+    audio_shape: (channels, freq, time). video_shape: (frames, height, width, 3); of several the middle one.
+    Source: Contrastive Audio-Visual Masked Autoencoder (arXiv 2210.07839, sections 3.1 to 3.3).
+    """
+
+    def __init__(
+        self,
+        audio_shape: tuple[int, int, int],
+        video_shape: tuple[int, int, int, int],
+        statistics: dict[str, float] | None = None,
+        *,
+        size: str = "tiny",
+        width: int = 0,
+        heads: int = 0,
+        layers: int = 0,
+        joint_layers: int = 0,
+        decoder_width: int = 0,
+        decoder_heads: int = 0,
+        decoder_layers: int = 0,
+        patch: PositiveInt = 16,
+        columns: int = 0,
+        normalization: Sequence[float] = (),
+        pretrained: bool | str = False,
+    ) -> None:
+        super().__init__()
+        if size not in SIZES:
+            raise UserError(f"encoder cav_mae: unknown size {size!r}: there are {', '.join(SIZES)}")
+        own = {
+            "width": width,
+            "heads": heads,
+            "layers": layers,
+            "joint_layers": joint_layers,
+            "decoder_width": decoder_width,
+            "decoder_heads": decoder_heads,
+            "decoder_layers": decoder_layers,
+        }
+        self.sizes = {name: own[name] or value for name, value in SIZES[size].items()}
+        self.dim, heads = self.sizes["width"], self.sizes["heads"]
+        channels, freq, time = audio_shape
+        _, high, wide, colours = video_shape
+        self.patch = patch
+        self.columns = columns or time // patch * patch
+        self.channels = {"audio": channels, "video": colours}
+        self.grid = {
+            "audio": (freq // patch, self.columns // patch),
+            "video": (high // patch, wide // patch),
+        }
+        for side, grid in self.grid.items():
+            if not all(grid):
+                shape = (freq, time) if side == "audio" else (high, wide)
+                raise UserError(
+                    f"encoder cav_mae: {side} of {shape[0]} x {shape[1]} is smaller than a patch of {patch}:"
+                    " set encoders.joint.cav_mae.patch"
+                )
+        for name, its in (("width", heads), ("decoder_width", self.sizes["decoder_heads"])):
+            if self.sizes[name] % 4 or self.sizes[name] % its:
+                raise UserError(
+                    f"encoder cav_mae: {name} {self.sizes[name]} is no multiple of 4 and of its {its} heads"
+                )
+        values = {side: patch * patch * self.channels[side] for side in SIDES}
+        self.embed = nn.ModuleDict({side: nn.Linear(values[side], self.dim) for side in SIDES})
+        self.modality = nn.ParameterDict({side: torch.zeros(1, 1, self.dim) for side in SIDES})
+        self.positions = nn.ParameterDict({s: sine_cosine(self.grid[s], self.dim) for s in SIDES})
+        self.towers = nn.ModuleDict(
+            {
+                side: nn.ModuleList(layer(self.dim, heads) for _ in range(self.sizes["layers"]))
+                for side in SIDES
+            }
+        )
+        self.joint = nn.ModuleList(
+            JointLayer(self.dim, heads, KINDS) for _ in range(self.sizes["joint_layers"])
+        )
+        self.norms = nn.ModuleDict({kind: nn.LayerNorm(self.dim) for kind in KINDS})
+        # Mean and deviation of the features; kept with the weights, which know no others.
+        mean, std = normalization or (0.0, 1.0)
+        if statistics and not normalization:
+            mean, std = statistics["mean"], statistics["std"]
+        self.register_buffer("audio_mean", torch.tensor(float(mean)))
+        self.register_buffer("audio_std", torch.tensor(float(std)))
+        # (x / 255 - mean) / std of each value of a patch, as one multiplication and one addition
+        colour = [torch.tensor(x).repeat(patch * patch * colours // 3) for x in (MEAN, STD)]
+        self.register_buffer("video_scale", 1 / (255 * colour[1]), persistent=False)
+        self.register_buffer("video_shift", -colour[0] / colour[1], persistent=False)
+        self.thrifty = False  # gradient checkpointing
+        begin(self)
+        if pretrained:
+            self.from_image(pretrained)
+
+    # --- patches ------------------------------------------------------------------------------------
+
+    def patches(self, side: str, x: Tensor) -> Tensor:
+        """Windows as stored, (batch, channels, freq, time) or (batch, frames, height, width, 3), to
+        (batch, patches, patch * patch * channels), of the same type: rows of the grid first."""
+        p, (rows, columns) = self.patch, self.grid[side]
+        if side == "audio":
+            x = x[:, :, : rows * p, : columns * p].movedim(1, 3)  # (B, F, T, C)
+            if (lacking := columns * p - x.shape[2]) > 0:
+                x = nn.functional.pad(x, (0, 0, 0, lacking))
+        else:
+            x = x[:, x.shape[1] // 2]  # (B, H, W, 3)
+            top, left = (x.shape[1] - rows * p) // 2, (x.shape[2] - columns * p) // 2
+            x = x[:, top : top + rows * p, left : left + columns * p]
+        x = x.unflatten(2, (columns, p)).unflatten(1, (rows, p))  # (B, rows, p, columns, p, C)
+        return x.transpose(2, 3).flatten(3).flatten(1, 2)
+
+    def normalised(self, side: str, patches: Tensor) -> Tensor:
+        """Patches as stored, (batch, n, values), to float with mean 0 and deviation 1."""
+        if side == "audio":
+            return (patches.float() - self.audio_mean) / self.audio_std
+        return torch.addcmul(self.video_shift, patches, self.video_scale)
+
+    def restored(self, side: str, patches: Tensor) -> Tensor:
+        """Normalised patches (batch, patches, values) to the features (batch, freq, time, channels), or to
+        pixels of 0 to 255, (batch, height, width, 3), of what was not cut off."""
+        if side == "audio":
+            x = patches * self.audio_std + self.audio_mean
+        else:
+            x = ((patches - self.video_shift) / self.video_scale).clamp(0, 255)
+        p, (rows, columns) = self.patch, self.grid[side]
+        x = x.unflatten(2, (p, p, -1)).unflatten(1, (rows, columns)).transpose(2, 3)
+        return x.flatten(3, 4).flatten(1, 2)
+
+    # --- tokens -------------------------------------------------------------------------------------
+
+    def tokens(self, side: str, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """What the tower of one modality makes of it: (batch, tokens, dim).
+
+        keep: (batch, kept) numbers of patches; the others are not computed at all.
+        """
+        patches, positions = self.patches(side, x), self.positions[side]
+        if keep is not None:
+            patches, positions = chosen(patches, keep), chosen(positions.expand(len(keep), -1, -1), keep)
+        tokens = self.embed[side](self.normalised(side, patches)) + positions + self.modality[side]
+        return through(self.towers[side], tokens, thrifty=self.thrifty)
+
+    def fused(self, tokens: Tensor, kind: str) -> Tensor:
+        """The joint layers, and the norm, of `audio`, `video` or `both`: (batch, tokens, dim) to the same."""
+        return self.norms[kind](through(self.joint, tokens, kind, thrifty=self.thrifty))
+
+    # --- one vector ---------------------------------------------------------------------------------
+
+    def forward(self, audio: Tensor, video: Tensor) -> Tensor:
+        """Sound and picture to one vector, the mean of the joint tokens: (batch, dim)."""
+        both = torch.cat([self.tokens("audio", audio), self.tokens("video", video)], dim=1)
+        return self.fused(both, "both").mean(1)
+
+    def alone(self, side: str, x: Tensor) -> Tensor:
+        """One modality to its vector: (batch, dim), not normalised."""
+        return self.fused(self.tokens(side, x), side).mean(1)
+
+    def without_other(self, side: str, x: Tensor) -> Tensor:
+        """What a network of both is told where one modality is missing: (batch, dim), the mean of the joint
+        layers with the norms of both, and with its own (section 4.3)."""
+        tokens = self.tokens(side, x)
+        return (self.fused(tokens, "both").mean(1) + self.fused(tokens, side).mean(1)) / 2
+
+    # --- weights ------------------------------------------------------------------------------------
+
+    def group_matcher(self, coarse: bool = False) -> dict:
+        """How deep a weight lies, for timm's layer-wise learning rates."""
+        return {
+            "stem": r"^(?:embed|modality|positions)\.",
+            "towers": [(r"^towers\.\w+\.(\d+)", None)],
+            "joint": [(r"^joint\.(\d+)", None), (r"^norms\.", (99_999,))],
+        }
+
+    def take(self, weights: dict[str, Tensor], grids: dict[str, tuple[int, int]]) -> None:
+        """The weights of another CavMae, which may have been made for inputs of other sizes: `grids`.
+
+        Raises RuntimeError where they do not fit.
+        """
+        weights = dict(weights)
+        for side in SIDES:
+            name, old, new = f"positions.{side}", tuple(grids[side]), self.grid[side]
+            if name in weights and old != new:
+                weights[name] = resample_abs_pos_embed(
+                    weights[name], new_size=list(new), old_size=list(old), num_prefix_tokens=0
+                )
+        self.load_state_dict(weights)
+
+    @torch.no_grad()
+    def from_image(self, source: bool | str) -> None:
+        """Both towers and the joint layers begin with a ViT's layers, as many as there are, the first for
+        the towers and those after them for the joint ones; the class token and positions are left out."""
+        name = "timm/vit_base_patch16_224.mae" if source is True else str(source)
+        state = hub.weights_of(name)
+        told = f"encoders.joint.cav_mae.pretrained: {name}"
+        image = state.get("patch_embed.proj.weight")
+        wanted = (self.dim, self.patch, self.patch)
+        if image is None or (image.shape[0], *image.shape[2:]) != wanted:
+            raise UserError(
+                f"{told}: not a ViT of width {self.dim} with patches of {self.patch} (it has"
+                f" {None if image is None else tuple(image.shape)})"
+            )
+        for side in SIDES:
+            conv = adapt_input_conv(self.channels[side], image)  # (D, C, p, p)
+            self.embed[side].weight.copy_(conv.permute(0, 2, 3, 1).flatten(1))
+            self.embed[side].bias.copy_(state["patch_embed.proj.bias"])
+        depth = self.sizes["layers"]
+        for number in range(depth + len(self.joint)):
+            prefix = f"blocks.{number}."
+            part = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            targets = [tower[number] for tower in self.towers.values()] if number < depth else []
+            if number >= depth:
+                targets = [self.joint[number - depth]]
+                part = {
+                    spread: value
+                    for key, value in part.items()
+                    for spread in (
+                        [key.replace(".", f".{kind}.", 1) for kind in KINDS]
+                        if key.startswith("norm")
+                        else [key]
+                    )
+                }
+            try:
+                for target in targets:
+                    target.load_state_dict(part)
+            except RuntimeError as e:
+                reason = " ".join(str(e).split())[:200]
+                raise UserError(f"{told}: its layer {number} does not fit: {reason}") from None
+
+
+def chosen(x: Tensor, keep: Tensor) -> Tensor:
+    """(batch, patches, values) and numbers (batch, kept) to (batch, kept, values)."""
+    return x.gather(1, keep[:, :, None].expand(-1, -1, x.shape[2]))
+
+
+def begin(module: nn.Module) -> None:
+    """Weights as MAE begins with: linear layers by Xavier, biases 0, learned vectors small."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
+            nn.init.zeros_(part.bias)
+    for name, vector in module.named_parameters():
+        if "modality" in name or "mask_token" in name:
+            nn.init.normal_(vector, std=0.02)

@@ -1,0 +1,108 @@
+"""What tasks have in common that bring a sound near the pictures that belong to it."""
+
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import binary_auroc
+
+from models.tasks._plan import Plan, counted
+from pipeline import pairing
+from pipeline.dataset import Dataset
+from pipeline.errors import UserError
+
+
+class Pairs(lightning.LightningModule):
+    """A matcher on two embeddings, measured and calibrated by pairs of validation.
+
+    A task gives `matcher`, `sides` (windows to two embeddings), and in `validation_step` notes what it saw.
+    """
+
+    places = False  # whether pictures have a vector for each place
+    across = True  # whether a sound can be asked about pictures
+
+    def __init__(self) -> None:
+        super().__init__()
+        # What validation found: score = scale * logit + offset, see `calibrate`.
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
+        self.steps = 1  # of the whole training, for the schedule
+        self.val_pairs: tuple[Tensor, Tensor, Tensor] | None = None  # sound, picture, target
+        self.measured: dict[str, float] = {}  # of the last validation
+        self._seen: list[tuple[Tensor, ...]] = []
+
+    @property
+    def by_distance(self) -> bool:
+        """Whether ranking by score is ranking by distance."""
+        return self.matcher.by_distance
+
+    def watch(self, plan: Plan, val: np.ndarray) -> None:
+        """Choose what validation measures: pairs of these clips."""
+        self.val_pairs = tuple(map(torch.from_numpy, pairing.cross(val, plan.sampler(val, 2, 0).relation)))
+
+    def score(self, audio: Tensor, video: Tensor) -> Tensor:
+        """(batch, dim) twice to calibrated logits (batch,): above 0 is more likely a match than not."""
+        return self.calibration[0] * self.matcher(audio, video).float() + self.calibration[1]
+
+    def told_apart(self, clip: Tensor, audio: Tensor, video: Tensor) -> dict[str, float]:
+        """AUC and accuracy on validation's pairs, of the embeddings of all its clips, in any order."""
+        order = clip.argsort()
+        sound, picture, target = (x.to(self.device) for x in self.val_pairs)
+        logits = self.matcher(audio[order][sound], video[order][picture]).float()
+        match = target > 0
+        hits = ((logits[match] > 0).float().mean() + (logits[~match] <= 0).float().mean()) / 2
+        return {
+            "val/auc": binary_auroc(logits, target.long()).item(),
+            "val/accuracy": hits.item(),  # as if half of the pairs matched
+        }
+
+    def settle(self, model: Any, data: Dataset, val: np.ndarray) -> None:
+        """After training: what the clips of validation still decide. model: this module, to be asked."""
+        if len(val):
+            self.calibrate(*map(torch.from_numpy, model.embed(data, val)), self.val_pairs)
+
+    @torch.no_grad()
+    def calibrate(self, audio: Tensor, video: Tensor, pairs: tuple[Tensor, Tensor, Tensor]) -> None:
+        """Set `calibration` from validation: logistic regression of match on logit (Platt, 1999).
+
+        Matches weigh as much as all others together. The encoders know the training clips too well for a
+        threshold from there. Without a positive slope the logits stay as they are.
+        """
+        sound, picture, target = pairs
+        logit = self.matcher(audio[sound], video[picture]).double()
+        spread = logit.std().clamp(min=1e-6)
+        x = torch.stack([logit / spread, torch.ones_like(logit)], 1)
+        weight = torch.where(target > 0, 1 / target.sum(), 1 / (1 - target).sum()).double() * target.sum()
+        w = torch.zeros(2, dtype=torch.double)
+        prior = torch.tensor([1.0, 1e-3], dtype=torch.double)  # keeps the slope finite where all is right
+        for _ in range(50):  # Newton; convex, and ten steps are plenty
+            p = (x @ w).sigmoid()
+            gradient = x.T @ (weight * (p - target)) + prior * w
+            hessian = (x.T * (weight * p * (1 - p))) @ x + prior.diag()
+            w = w - torch.linalg.solve(hessian, gradient)
+        if w[0] > 0 and w.isfinite().all():
+            self.calibration.copy_(torch.stack([w[0] / spread, w[1]]))
+
+
+def enough(data: Dataset, related: pairing.Relation) -> dict[str, np.ndarray]:
+    """The clips of each split; UserError where there are too few to learn and to report from."""
+    clips = {split: data.of(split) for split in ("train", "val", "test")}
+    for split in ("train", "test"):
+        if not _differ(clips[split], related):
+            what = "labels, each in clips of another video," if related.by_label else "videos"
+            what += " and 2 clips of one label" if related.siamese else ""
+            raise UserError(
+                f"too few clips: {counted(clips)}; at least 2 {what} are needed to train and 2 to test: "
+                "add clips, or change split.val and split.test"
+            )
+    if not _differ(clips["val"], related):
+        clips["val"] = clips["val"][:0]
+    return clips
+
+
+def _differ(clips: np.ndarray, related: pairing.Relation) -> bool:
+    """Whether there is a pair that does not match; siamese: and one that does."""
+    if related.siamese and not any(related.match(clip, clips).any() for clip in clips):
+        return False
+    return any(not related.same(clip, clips).all() for clip in clips)

@@ -1,0 +1,19 @@
+"""What features of the training split are on average, and how far they spread."""
+
+from pipeline import dataset
+from pipeline.params import load
+from pipeline.statistics import statistics as measure
+from pipeline.summary import write_json
+from stages import run
+
+
+def statistics() -> None:
+    params = load("statistics")
+    data = dataset.load("data", params.audio, params.video, params.input)
+    found = measure(data)
+    write_json(found, f"data/{dataset.STATISTICS}")
+    print(f"statistics: mean {found['mean']:.3f}, deviation {found['std']:.3f} of {found['clips']} clips")
+
+
+if __name__ == "__main__":
+    run(statistics)

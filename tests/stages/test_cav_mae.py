@@ -1,0 +1,139 @@
+"""CAV-MAE through all stages: without labels, then from its checkpoint with labels, as params.yaml says."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from models import checkpoint
+from models.search import Library
+from tests.stages.project import Project
+
+
+def test_statistics_are_those_of_the_training_split(masked):
+    """By NumPy, at once, over all real columns of the training clips."""
+    split = {r["clip_id"]: r["split"] for r in masked.rows("splits.parquet")}
+    rows = {r["clip_id"]: r for r in masked.rows("spectrogram/index.parquet") if r["status"] == "ok"}
+    seen = {r["clip_id"]: r["seconds"] for r in masked.rows("frames/index.parquet") if r["status"] == "ok"}
+    values = []
+    for clip, row in rows.items():
+        if split[clip] == "train":
+            shard = np.load(masked / f"data/spectrogram/{row['shard']:05d}.npy")
+            seconds = min(row["seconds"], seen[clip]) if seen[clip] >= 0.5 else row["seconds"]
+            values.append(shard[row["row"], 0, :, : int(seconds * 100 + 1e-6) + 1].astype(float).ravel())
+    found = json.loads((masked / "data/statistics.json").read_text())
+    every = np.concatenate(values)
+    assert found["mean"] == pytest.approx(every.mean(), abs=1e-4)
+    assert found["std"] == pytest.approx(every.std(), abs=1e-4)
+    assert found["clips"] == len(values) and found["columns"] == len(every) // 16
+
+
+def test_pretraining_is_judged_as_every_other_model(masked):
+    metrics = json.loads((masked / "metrics/evaluate.json").read_text())
+    assert metrics.keys() == {"correspondence", "retrieval", "reconstruction"}
+    assert len(metrics["retrieval"]) == 4
+    told = metrics["reconstruction"]
+    for side in ("audio_mse", "video_mse"):
+        low, high = told["ci"][side]
+        assert low <= told[side] <= high and told["chance"][side] > 0
+    picture = cv2.imread(str(masked / "metrics/inpainting.jpg"))
+    assert picture is not None and picture.std() > 20
+    page = (masked / "report/index.html").read_text()
+    assert "Filled in" in page and "trained without labels to fill in what is masked" in page
+    assert "Contrastive accuracy" in page and "Sound, filled in" in page
+
+
+def test_losses_by_part_are_plotted(masked):
+    for folder in ("pretrain", "train"):  # the stage train hands on what pretrain has found
+        curves = {p.stem for p in (masked / f"metrics/{folder}/plots/metrics/train").glob("*.tsv")}
+        assert curves == {"loss", "audio_mse", "video_mse", "contrastive", "contrastive_accuracy"}
+        told = json.loads((masked / f"metrics/{folder}/metrics.json").read_text())
+        assert told["epoch"] == 8 and told["best"]["train"]["audio_mse"] > 0
+    assert (masked / "said/train").read_text().startswith("train: epoch ")
+
+
+def test_its_model_can_be_asked_with_a_file(masked, tmp_path):
+    library = Library.open(masked.root)
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((90, 120, 3), 90, np.uint8))
+    query = library.query(tmp_path / "wall.png")
+    assert query.embeddings["video"].shape == (32,)
+    assert len(library.nearest(query.embeddings["video"], "video_to_audio", 3)) == 3
+
+
+@pytest.fixture
+def copy(masked, tmp_path):
+    project = masked.copy(tmp_path / "project")
+    yield project
+    shutil.rmtree(project.root)
+
+
+FINE = {"task": "classification", "encoder": "cav_mae", "train.epochs": 6}
+
+
+def weights(project: Project, folder: str) -> dict[str, torch.Tensor]:
+    return checkpoint.load(project / folder).module.state_dict()
+
+
+def test_fine_tuning_and_probing_start_from_it(copy):
+    before = (copy / "pretrained/model.safetensors").stat().st_mtime_ns
+    copy.set(FINE | {"classification.frozen": True, "evaluate.frames": 2})
+    copy.run("pretrain")
+    assert (copy / "pretrained/model.safetensors").stat().st_mtime_ns == before  # nothing was to be done
+    copy.run("train")
+    begun, probed = weights(copy, "pretrained"), weights(copy, "checkpoints")
+    inside = [k for k in probed if k.startswith("encoder.")]
+    assert inside and all(torch.equal(begun[k], probed[k]) for k in inside)
+    copy.run("evaluate")
+    metrics = json.loads((copy / "metrics/evaluate.json").read_text())
+    assert metrics.keys() == {"classification", "without"}
+    copy.set({"classification.frozen": False})
+    copy.run("train")
+    tuned = weights(copy, "checkpoints")
+    moved = [k for k in inside if k.startswith("encoder.towers") and not torch.equal(begun[k], tuned[k])]
+    assert moved
+    assert torch.equal(tuned["encoder.audio_mean"], begun["encoder.audio_mean"])
+    copy.run("evaluate")
+    copy.run("index")
+    copy.run("report")
+    assert "an encoder cav_mae for both" in (copy / "report/index.html").read_text()
+
+
+def test_scratch_needs_no_pretraining(copy):
+    copy.set(FINE | {"classification.start": "scratch", "train.epochs": 1})
+    assert copy.run("pretrain").startswith("pretrain: nothing to do")
+    assert not list((copy / "pretrained").iterdir())
+    copy.run("train")
+
+
+def test_mistakes_are_one_line(copy):
+    copy.set(FINE | {"classification.start": "elsewhere"})
+    assert "elsewhere/model.safetensors: cannot be read" in copy.fails("train")
+    copy.set({"classification.start": "pretrain", "audio.feature": "fbank"})
+    assert "was made for audio.feature mel, not fbank" in copy.fails("train")
+    copy.set({"audio.feature": "mel", "encoder": "cav_mea"})
+    assert "did you mean cav_mae?" in copy.fails("train")
+    copy.set({"encoder": "cav_mae", "task": "matching"})
+    assert "encoder: cav_mae goes with task: pretraining or classification" in copy.fails("train")
+    copy.set({"task": "pretraining", "encoders.joint.cav_mae": {"pacth": 8}})
+    assert "encoders.joint.cav_mae.pacth: unknown key for cav_mae; did you mean patch?" in copy.fails(
+        "pretrain"
+    )
+    copy.set({"encoders.joint.cav_mae": {"patch": 64}})
+    assert "smaller than a patch of 64" in copy.fails("pretrain")
+
+
+def test_a_killed_pretraining_ends_the_same(copy, masked):
+    shutil.rmtree(copy / "pretrained")
+    shutil.rmtree(copy / "metrics/pretrain")
+    process = copy.stage("pretrain")
+    for line in process.stdout:
+        if "epoch 3 of" in line:
+            break
+    process.kill()
+    process.communicate(timeout=60)
+    assert (copy / "pretrained/last.ckpt").exists()
+    copy.run("pretrain")
+    assert copy.files("pretrained") == masked.files("pretrained")
