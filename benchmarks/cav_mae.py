@@ -12,7 +12,6 @@ import argparse
 import copy
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import project
 from benchmarks.cav_mae_plain import Plain, prepared
 from models import checkpoint
+from models.joint.cav_mae import SIDES
 from models.training import BF16, _precision
 from pipeline.params import ROOT, read
 
@@ -52,6 +52,7 @@ VARIANTS = {
     "tiny": ("ours", "ours_float32", "plain"),
     "base": ("ours", "ours_float32", "plain", "ours_checkpointing"),
 }
+AUTO = ("ours", "ours_checkpointing")  # in the precision that `auto` is
 GPU_BATCHES = (48, 96, 192)
 GPU_VARIANTS = ("ours", "ours_checkpointing", "plain")
 CLIPS, EPOCHS = 1_800_000, 25  # AudioSet-2M, as published
@@ -105,57 +106,49 @@ def data(size: str, batch: int) -> tuple[Tensor, Tensor]:
     return sound.half(), torch.randint(0, 256, (batch, *video), dtype=torch.uint8, generator=generator)
 
 
-def whole(module: torch.nn.Module, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
-    """Without the columns beyond the last whole patch, which the plain convolution would not take."""
-    rows, columns = (n * module.encoder.patch for n in module.encoder.grid["audio"])
-    return audio[:, :, :rows, :columns], video
-
-
 def plain_inputs(module: torch.nn.Module, audio: Tensor, video: Tensor) -> dict[str, Tensor]:
-    return prepared(*whole(module, audio, video), STATISTICS["mean"], STATISTICS["std"])
+    """Of whole patches: the columns beyond the last one are cut off."""
+    rows, columns = (n * module.encoder.patch for n in module.encoder.grid["audio"])
+    return prepared(audio[:, :, :rows, :columns], video, STATISTICS["mean"], STATISTICS["std"])
 
 
-def optimizer(module: torch.nn.Module) -> torch.optim.Optimizer:
-    return module.configure_optimizers()["optimizer"]
-
-
-def plain_optimizer(plain: Plain, like: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    trained = [p for p in plain.parameters() if p.requires_grad]
-    group = like.param_groups[0]
-    return torch.optim.AdamW(trained, lr=group["lr"], betas=group["betas"])
+def optimizer(module: torch.nn.Module, plain: Plain | None = None) -> torch.optim.Optimizer:
+    """Of `module`, or of `plain` where it is there, AdamW with the same constants."""
+    found = module.configure_optimizers()["optimizer"]
+    if plain:
+        group = found.param_groups[0]
+        trained = [p for p in plain.parameters() if p.requires_grad]
+        found = torch.optim.AdamW(trained, lr=group["lr"], betas=group["betas"])
+    return found
 
 
 def stepper(
     variant: str,
+    windows: tuple[Tensor, Tensor],
     module: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
-    plain: Plain | None,
-    windows: tuple[Tensor, Tensor],
+    plain: Plain | None = None,
 ) -> Callable[[], None]:
-    """A function that takes one step. optimizer: of `plain` where there is one, which is what learns then;
-    module: what draws the masks, and learns else."""
-    device = module.device
-    count = len(windows[0])
+    """A function that takes one step: of `plain`, or without it of `module`, which draws both their masks."""
+    device, count = module.device, len(windows[0])
     same = torch.eye(count, dtype=torch.bool, device=device)
-    autocast = device.type != "cpu" or (
-        variant in ("ours", "ours_checkpointing") and _precision("auto") == "bf16-mixed"
-    )
-    waiting = None
-    if device.type != "cpu":
-        waiting = plain_inputs(module, *windows) if plain else dict(zip(("a", "v"), windows, strict=True))
-        waiting = {name: x.pin_memory() for name, x in waiting.items()}
+    mixed = device.type != "cpu" or variant in AUTO and _precision("auto") == "bf16-mixed"
+
+    def inputs() -> dict[str, Tensor]:
+        return plain_inputs(module, *windows) if plain else dict(zip(SIDES, windows, strict=True))
+
+    pinned = None if device.type == "cpu" else {side: x.pin_memory() for side, x in inputs().items()}
 
     def loss() -> Tensor:
-        moved = waiting and {name: x.to(device, non_blocking=True) for name, x in waiting.items()}
+        given = {side: x.to(device, non_blocking=True) for side, x in pinned.items()} if pinned else inputs()
         orders = module.orders(count)
         if plain:
-            return plain(moved or plain_inputs(module, *windows), *orders)["loss"]
-        inputs = moved.values() if moved else windows
-        return module.parts(*inputs, same, *orders)["loss"]
+            return plain(given, *orders)["loss"]
+        return module.parts(*given.values(), same, *orders)["loss"]
 
     def step() -> None:
         module.encoder.thrifty = module.decoder.thrifty = variant == "ours_checkpointing"
-        with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
             value = loss()
         optimizer.zero_grad()
         value.backward()
@@ -220,14 +213,9 @@ def speed(size: str) -> dict:
     plain = Plain(copy.deepcopy(module))
     apart = difference(module, plain, windows)
     forward, both = multiply_adds(module, windows)
-    ours = optimizer(module)
-    theirs = plain_optimizer(plain, ours)
-    steps = {
-        variant: stepper(variant, module, theirs, plain, windows)
-        if variant == "plain"
-        else stepper(variant, module, ours, None, windows)
-        for variant in VARIANTS[size]
-    }
+    ours, theirs = optimizer(module), optimizer(module, plain)
+    steps = {v: stepper(v, windows, module, ours) for v in VARIANTS[size]}
+    steps["plain"] = stepper("plain", windows, module, theirs, plain)
     times: dict[str, list[float]] = {variant: [] for variant in steps}
     for number in range(WARM_UP[size] + ROUNDS[size]):
         for variant, step in steps.items():  # in turn, so that what disturbs one disturbs all
@@ -249,16 +237,14 @@ def speed(size: str) -> dict:
 def memory(size: str, variant: str) -> dict:
     """Bytes: the peak of this process, before the first step and after three."""
 
-    def peak() -> int:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    def peak() -> int:  # not ru_maxrss, which begins with what the parent had
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(next(x for x in status.splitlines() if x.startswith("VmHWM")).split()[1])
 
     module, windows = built(size), data(size, BATCH[size])
     plain = Plain(module) if variant == "plain" else None
-    learns = optimizer(module)
-    if plain:
-        learns = plain_optimizer(plain, learns)
+    step = stepper(variant, windows, module, optimizer(module, plain), plain)
     before = peak()
-    step = stepper(variant, module, learns, plain, windows)
     for _ in range(3):  # the first makes the optimizer's state
         step()
     return {"before": before, "peak": peak()}
@@ -294,11 +280,8 @@ def _gpu(size: str, batch: int, variant: str, device: str, seconds_at_peak: floa
     try:
         module, windows = built(size).to(device), data(size, batch)
         plain = Plain(module) if variant == "plain" else None
-        learns = optimizer(module)
-        if plain:
-            learns = plain_optimizer(plain, learns)
         torch.cuda.reset_peak_memory_stats()
-        step = stepper(variant, module, learns, plain, windows)
+        step = stepper(variant, windows, module, optimizer(module, plain), plain)
         times = [seconds(step) for _ in range(15)]
     except torch.OutOfMemoryError:
         return {"samples_per_second": None, "why": "out of memory"}
@@ -320,8 +303,7 @@ PARTS = {"speed": speed, "memory": memory, "limit": limit, "gpu": gpu}
 
 
 def apart(part: str, *words: str, card: bool = False) -> dict:
-    """One of PARTS in a process of its own. This process must stay small: a child's peak begins with what
-    its parent has when it starts it (Linux)."""
+    """One of PARTS in a process of its own, which sees no GPU unless `card`: `auto` then means the CPU."""
     command = [sys.executable, "-m", "benchmarks.cav_mae", "--part", part, *words]
     environment = os.environ | ({} if card else {"CUDA_VISIBLE_DEVICES": ""})
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -347,7 +329,7 @@ def measure() -> dict:
         used = {variant: apart("memory", size, variant) for variant in VARIANTS[size]}
         rates = its["samples_per_second"]
         share = {
-            v: its["macs_step"] * rate / peak["bfloat16" if found["bfloat16"] and _auto(v) else "float32"]
+            v: its["macs_step"] * rate / peak["bfloat16" if found["bfloat16"] and v in AUTO else "float32"]
             for v, rate in rates.items()
         }
         step = {v: m["peak"] - m["before"] for v, m in used.items()}
@@ -374,10 +356,6 @@ def measure() -> dict:
     else:
         found |= {"gpu": None, "gpu_why": "torch.cuda.is_available() is False on this machine"}
     return found | {"counted": COUNTED, "machine": project.machine()}
-
-
-def _auto(variant: str) -> bool:
-    return variant in ("ours", "ours_checkpointing")
 
 
 def rounded(value: float) -> float:

@@ -6,20 +6,17 @@ from typing import Any
 import numpy as np
 
 from models import aside, cell, inpainting, once
+from models.checkpoint import Model
 from models.classified import probabilities
 from models.tasks import tasks
 from pipeline import cav_mae_table as table
-from pipeline import plots, retrieval_table, seeds
-from pipeline.params import read
+from pipeline import plots, retrieval_table
+from pipeline.dataset import Dataset
+from pipeline.params import Params, read
 from pipeline.summary import write_json
 from stages import run
 
 FOLDER = Path("tables/cav_mae")
-ASKED: dict[str, dict[str, Any]] = {  # how a fine-tuned model is asked
-    "fine_tuned": {},
-    "without_video": {"blank": "video"},
-    "without_audio": {"blank": "audio"},
-}
 
 
 def cav_mae() -> None:
@@ -28,61 +25,66 @@ def cav_mae() -> None:
     own = params.changed(wanted.set)
     data = aside.data(FOLDER / "data", own)
     test, resampled = data.of("test"), (own.evaluate.bootstrap, own.seed)
+    groups = data.group[test].tolist()
+    before: dict[str, list[Model]] = {}
     right: dict[str, dict[str, list]] = {row: {} for row in table.ROWS}
-    near: dict[str, list] = {}
-    errors: dict[str, dict[str, list]] = {}
     for seed in wanted.seeds:
         for row, losses in table.ROWS.items():
-            print(f"cav_mae: {row}, seed {seed}", flush=True)
             name, start = f"{row.replace(' ', '_')}-{seed}", "scratch"
             if losses is not None:
+                print(f"cav_mae: {row}, seed {seed}: pretraining", flush=True)
                 start = str(FOLDER / f"pretrained-{name}")
                 model = once.pretrained(own, data, start, seed=seed, pretraining=losses)
-                near.setdefault(row, []).append(
-                    dict(zip(("audio", "video"), model.embed(data, test), strict=True))
-                )
-                if model.module.rebuilds:
-                    told = inpainting.evaluate(model, data, test, *resampled)
-                    for side in ("audio", "video"):
-                        errors.setdefault(row, {}).setdefault(side, []).append(told[f"{side}_mse"])
-                        errors.setdefault("chance", {})[side] = [told["chance"][f"{side}_mse"]]
-            for frozen in (False, True) if losses is not None else (False,):
-                how = {"start": start, "frozen": frozen, "labels": wanted.labels}
-                sections = own.changed(wanted.probe) if frozen else own
-                out = FOLDER / f"{'linear' if frozen else 'fine_tuned'}-{name}"
-                model, _ = cell.run(sections, data, out, seed=seed, classification=how)
-                plan = tasks.get("classification").plan(
-                    cell.experiment(own, seed=seed, classification=how), data
-                )
-                clips = plan.clips["test"]
-                for column, asked in ASKED.items() if not frozen else [("linear", {})]:
-                    is_told = probabilities(model, data, clips, **asked).argmax(1) == plan.targets[
-                        clips
-                    ].argmax(1)
-                    right[row].setdefault(column, []).append(is_told)
-    groups = data.group[clips].tolist()
-    classified = {
-        row: {column: seeds.accuracy(np.stack(r), groups, *resampled) for column, r in cells.items()}
-        for row, cells in right.items()
+                before.setdefault(row, []).append(model)
+            print(f"cav_mae: {row}, seed {seed}: classification", flush=True)
+            how = {"start": start, "labels": wanted.labels}
+            told = asked(own, data, FOLDER / f"tuned-{name}", table.ASKED, seed, how)
+            if losses is not None:
+                probed = own.changed(wanted.probe)
+                out = FOLDER / f"linear-{name}"
+                told |= asked(probed, data, out, {"linear": {}}, seed, how | {"frozen": True})
+            for column, answers in told.items():
+                right[row].setdefault(column, []).append(answers)
+    models = {row: [side_by_side(m, data, test) for m in several] for row, several in before.items()}
+    labels = [data.labels[i] for i in test]
+    filled = {
+        row: [inpainting.evaluate(m, data, test, *resampled) for m in several]
+        for row, several in before.items()
+        if several[0].module.rebuilds
     }
-    for row in list(table.ROWS)[1:]:
-        gain = np.stack(right[row]["fine_tuned"]) * 1.0 - np.stack(right[table.SCRATCH]["fine_tuned"])
-        classified[row]["gain"] = seeds.accuracy(gain, groups, *resampled)
-    named = [data.labels[i] for i in test]
     found = {
-        "classification": classified,
-        "retrieval": retrieval_table.table(near, named, data.group[test].tolist(), *resampled),
-        "reconstruction": errors,
+        "classification": table.classified(right, *resampled),
+        "retrieval": retrieval_table.table(models, labels, groups, *resampled),
+        "reconstruction": table.filled(filled),
     }
-    shown = once.pretrained(
-        own, data, FOLDER / "shown", seed=wanted.seeds[0], pretraining={"normalize_patches": False}
-    )
+    # Patches that are normalised by themselves cannot be shown without lending them what they lack.
+    plain = {"normalize_patches": False}
+    shown = once.pretrained(own, data, FOLDER / "shown", seed=wanted.seeds[0], pretraining=plain)
     plots.save_inpainting("docs/pictures/inpainting.jpg", inpainting.pictures(shown, data, test, own.seed))
     write_json(found, "metrics/cav_mae.json")
-    about = {"train": len(data.of("train")), "labelled": len(plan.clips["train"]), "test": len(clips)}
-    Path("docs/pretraining.md").write_text(table.markdown(found, own, about), encoding="utf-8")
-    told = ", ".join(f"{row} {cells['fine_tuned']['accuracy']:.3f}" for row, cells in classified.items())
-    print(f"cav_mae: {told}")
+    Path("docs/pretraining.md").write_text(
+        table.markdown(found, own, len(data.of("train"))), encoding="utf-8"
+    )
+    told = (f"{row} {c['fine_tuned']['accuracy']:.3f}" for row, c in found["classification"].items())
+    print(f"cav_mae: {', '.join(told)}")
+
+
+def asked(params: Params, data: Dataset, out: Path, ways: dict, seed: int, how: dict[str, Any]) -> dict:
+    """Train a classifier, and ask it in several ways: way -> whether each test clip was told right; and the
+    groups of these clips."""
+    other: dict[str, Any] = {"seed": seed, "classification": how}
+    model, _ = cell.run(params, data, out, **other)
+    plan = tasks.get("classification").plan(cell.experiment(params, **other), data)
+    clips = plan.clips["test"]
+    actual = plan.targets[clips].argmax(1)
+    told = {
+        way: probabilities(model, data, clips, **asked).argmax(1) == actual for way, asked in ways.items()
+    }
+    return told | {"groups": data.group[clips]}
+
+
+def side_by_side(model: Model, data: Dataset, clips: np.ndarray) -> dict[str, np.ndarray]:
+    return dict(zip(("audio", "video"), model.embed(data, clips), strict=True))
 
 
 if __name__ == "__main__":

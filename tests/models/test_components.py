@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from models import checkpoint, evaluation
 from models.audio import encoders as audio_encoders
+from models.joint import encoders as joint_encoders
 from models.losses import losses
 from models.matchers import matchers
 from models.registry import Registry
@@ -132,6 +133,73 @@ def test_gradients_in_bfloat16_are_those_in_single_precision(kind, name):
         if single.norm() > 1e-5:  # a bias before batch norm has none but rounding's
             assert F.cosine_similarity(single, found[1][weight], dim=0) > 0.7, weight
             assert 0.5 < found[1][weight].norm() / single.norm() < 2, weight
+
+
+# --- encoders of both modalities ------------------------------------------------------------------------
+
+BOTH = [((1, 64, 100), (1, 64, 80, 3)), ((2, 33, 17), (3, 17, 31, 3))]
+SMALL = {"width": 24, "heads": 2, "layers": 2, "patch": 8}
+
+
+def joint(name, shapes):
+    torch.manual_seed(0)
+    return joint_encoders.make(name, *shapes, {"mean": -40.0, "std": 20.0}, **SMALL)
+
+
+def asked(model, audio, video):
+    """Every way in which such an encoder is asked for one vector."""
+    ways = {"both": model(audio, video)}
+    for side, x in (("audio", audio), ("video", video)):
+        ways |= {side: model.alone(side, x), f"{side} of both": model.without_other(side, x)}
+    return ways
+
+
+@pytest.mark.parametrize("name", joint_encoders.names())
+def test_joint_encoder_takes_any_size_and_batch_1(name):
+    for shapes_ in BOTH:
+        model = joint(name, shapes_).eval()
+        with torch.no_grad():
+            for n in (1, 3):
+                inputs = batch("audio", n, shapes_[0]), batch("video", n, shapes_[1])
+                found, again = asked(model, *inputs), asked(model, *inputs)
+                assert all(x.shape == (n, model.dim) and x.isfinite().all() for x in found.values())
+                assert all(torch.equal(x, again[way]) for way, x in found.items())
+                assert not torch.allclose(found["both"], found["audio"])
+
+
+@pytest.mark.parametrize("name", joint_encoders.names())
+def test_gradient_reaches_every_parameter_of_a_joint_encoder(name):
+    model = joint(name, BOTH[0])
+    found = asked(model, batch("audio", 4, BOTH[0][0]), batch("video", 4, BOTH[0][1]))
+    sum((x * torch.randn(x.shape)).sum() for x in found.values()).backward()
+    for parameter in model.parameters():
+        assert parameter.grad.isfinite().all() and parameter.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", joint_encoders.names())
+def test_weights_of_a_joint_encoder_survive_safetensors(name, tmp_path):
+    model = joint(name, BOTH[0])
+    safetensors.torch.save_file(model.state_dict(), tmp_path / "w")
+    other = joint_encoders.make(name, *BOTH[0], **SMALL)
+    other.load_state_dict(safetensors.torch.load_file(tmp_path / "w"))
+    inputs = batch("audio", 2, BOTH[0][0]), batch("video", 2, BOTH[0][1])
+    with torch.no_grad():
+        assert torch.equal(model.eval()(*inputs), other.eval()(*inputs))
+
+
+@pytest.mark.parametrize("name", joint_encoders.names())
+def test_gradients_of_a_joint_encoder_in_bfloat16_are_those_in_single_precision(name):
+    found = []
+    inputs = batch("audio", 8, BOTH[0][0]), batch("video", 8, BOTH[0][1])
+    for half in (False, True):
+        model = joint(name, BOTH[0])
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            out = model(*inputs).float()
+        (out * torch.linspace(-1, 1, out.numel()).reshape(out.shape)).mean().backward()
+        found.append({n: p.grad.flatten() for n, p in model.named_parameters() if p.grad is not None})
+    for weight, single in found[0].items():
+        if single.norm() > 1e-5:
+            assert F.cosine_similarity(single, found[1][weight], dim=0) > 0.7, weight
 
 
 # --- losses -------------------------------------------------------------------------------------------
@@ -335,7 +403,9 @@ def test_distance_begins_with_near_is_a_match():
 # --- names --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("registry", [audio_encoders, video_encoders, losses, matchers, tasks])
+@pytest.mark.parametrize(
+    "registry", [audio_encoders, video_encoders, joint_encoders, losses, matchers, tasks]
+)
 def test_every_name_gives_its_class(registry):
     assert registry.names()
     for name in registry.names():

@@ -15,7 +15,7 @@ import torch
 
 from models import cell, checkpoint, evaluation
 from models.audio import encoders as audio_encoders
-from models.training import LAST, _precision, train
+from models.training import LAST, Record, _precision, train
 from models.video import encoders as video_encoders
 from pipeline import engine
 from pipeline.errors import UserError
@@ -216,8 +216,8 @@ def test_precision_is_what_the_machine_gains_by(monkeypatch):
 # --- killed, and run again ----------------------------------------------------------------------------
 
 
-def start(folder, out, precision="32-true"):
-    command = [sys.executable, "-m", "tests.models.toy", str(folder), str(out), precision]
+def start(folder, out, precision="32-true", devices=1):
+    command = [sys.executable, "-m", "tests.models.toy", str(folder), str(out), precision, str(devices)]
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
 
@@ -313,3 +313,74 @@ def test_other_parameters_or_a_torn_file_begin_anew(data, tmp_path, monkeypatch,
     assert run(data, tmp_path, epochs=1)["epochs"] == 1
     assert "cannot be read" in capsys.readouterr().out
     assert not (tmp_path / "out" / LAST).exists()
+
+
+# --- several devices --------------------------------------------------------------------------------------
+
+
+def test_two_processes_train_one_model(folder, data, tmp_path):
+    """DDP by gloo: each takes its share of every epoch, one of them writes, and what comes out is a model."""
+    process = start(folder, tmp_path, devices=2)
+    stdout, stderr = process.communicate(timeout=180)
+    assert process.returncode == 0, stderr
+    assert [line.split(":")[1] for line in stdout.splitlines()] == [f" epoch {i} of 6" for i in range(1, 7)]
+    config = json.loads((tmp_path / "out/config.json").read_text())
+    losses = [row["train/loss"] for row in config["history"]]
+    assert losses[-1] < losses[0] and len(losses) == 6
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["config.json", "model.safetensors"]
+    model = checkpoint.load(tmp_path / "out")
+    found = evaluation.evaluate(model, data, "clip", "category", 100, 0)
+    assert found.metrics["correspondence"]["auc"] > 0.6
+
+
+# --- how it learns ------------------------------------------------------------------------------------------
+
+
+def test_weights_are_averaged_over_epochs(data, tmp_path, monkeypatch):
+    """Of two runs that differ in nothing else, one keeps the mean of what the other had after each epoch."""
+    seen = []
+    save = Record._log
+
+    def noting(self, epoch, metrics):
+        save(self, epoch, metrics)
+        seen.append({k: v.clone() for k, v in self.module.state_dict().items()})
+
+    began = Record.on_fit_start
+    with monkeypatch.context() as m:
+        m.setattr(Record, "_log", noting)
+        m.setattr(
+            Record,
+            "on_fit_start",
+            lambda self, trainer, module: (setattr(self, "module", module), began(self, trainer, module))[1],
+        )
+        run(data, tmp_path / "a", epochs=4)
+    run(data, tmp_path / "b", epochs=4, average=[2, 3])
+    found = checkpoint.load(tmp_path / "b/out").module.state_dict()
+    for name, value in found.items():
+        if value.is_floating_point() and name != "calibration":
+            assert torch.allclose(value, (seen[1][name] + seen[2][name]) / 2, atol=1e-6), name
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_an_average_goes_on_after_a_kill(data, tmp_path, monkeypatch, epoch):
+    with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
+        stop_after(m, epoch)
+        run(data, tmp_path / "b", epochs=4, average=[2, 4])
+    run(data, tmp_path / "b", epochs=4, average=[2, 4])
+    run(data, tmp_path / "a", epochs=4, average=[2, 4])
+    assert same_files(tmp_path / "a", tmp_path / "b", ["out/model.safetensors"])
+
+
+def test_gradients_accumulate_to_those_of_a_larger_batch(data, tmp_path):
+    """A loss that is a mean over clips: three batches of 16 are one of 48, up to rounding."""
+    made = toy.experiment(
+        task="classification",
+        classification=toy.PARAMS.classification.model_dump() | {"dropout": 0.0},
+        audio_encoder="transformer",
+        encoders={"audio": {"dropout": 0.0, "inner": 16}, "video": {}, "joint": {}},
+        modality="audio",
+    )
+    run(data, tmp_path / "a", experiment=made, epochs=2, batch_size=16, accumulate=3)
+    run(data, tmp_path / "b", experiment=made, epochs=2, batch_size=48)
+    a, b = (checkpoint.load(tmp_path / x / "out").module.state_dict() for x in "ab")
+    assert all(torch.allclose(a[k], b[k], atol=1e-4) for k in a)

@@ -100,19 +100,20 @@ def experiment(**changes) -> Experiment:
     return replace(Experiment.of(PARAMS), **constants | changes)
 
 
-if __name__ == "__main__":  # trains in a process of its own, so that it can be killed
+if __name__ == "__main__":  # trains in a process of its own, so that it can be killed, or start others
     from models.training import train
 
-    where = Path(sys.argv[1])
+    where, out, precision, *devices = sys.argv[1:]
+    wanted = {"epochs": 6, "precision": precision, "devices": int((devices or ["1"])[0])}
     try:
         train(
             experiment(),
-            settings(epochs=6, precision=sys.argv[3]),
+            settings(**wanted),
             AUGMENT,
             INPUTS,
-            load(where),
-            Path(sys.argv[2]) / "out",
-            Path(sys.argv[2]) / "live",
+            load(Path(where)),
+            f"{out}/out",
+            f"{out}/live",
             "same",
         )
     except KeyboardInterrupt:

@@ -161,3 +161,27 @@ def test_augmentation_can_be_turned_off(folder):
     off |= {"loudness": 0.0, "mask_freq": 0.0, "mask_time": 0.0}
     same = augment.Augment("mel", **off)(audio, video, (0, 1, 2))
     assert np.array_equal(same[0], audio) and np.array_equal(same[1], video)
+
+
+def test_a_window_is_looked_at_where_one_says(folder):
+    data = load(folder, frames=1)
+    clip = np.array([0, 0, 0])
+    start, middle = data.place(clip, 0.5)
+    _, asked = data.place(clip, 0.5, np.array([0.0, 0.5, 1.0]))
+    ends = (start[:, None] + data.window * np.array([[0.0], [0.5], [1.0]])) / (
+        data.sample_rate / data.hop_length
+    )
+    nearest = np.abs(data.times[clip] - ends).argmin(1)
+    assert asked[:, 0].tolist() == nearest.tolist() and asked[1] == middle[1]
+
+
+def test_noise_raises_and_a_roll_only_moves(folder):
+    audio, video = load(folder, frames=2).read(np.arange(5))
+    off = DEFAULTS | {"crop": 1.0, "flip": False, "loudness": 0.0, "mask_freq": 0.0, "mask_time": 0.0}
+    noisy = augment.Augment("mel", **off | {"noise": 3.0})(audio, video, (0, 1, 2))[0].astype(float) - audio
+    assert noisy.min() >= -0.1 and 0 < noisy.max() <= 3.1 and noisy[0].std() > 0
+    rolled = augment.Augment("mel", **off | {"roll": True})(audio, video, (0, 1, 2))[0]
+    assert not np.array_equal(rolled, audio)
+    assert np.array_equal(np.sort(rolled, axis=3), np.sort(audio, axis=3))
+    for one, other in zip(rolled, audio, strict=True):
+        assert any(np.array_equal(one, np.roll(other, k, axis=2)) for k in range(audio.shape[3]))

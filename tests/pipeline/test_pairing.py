@@ -56,6 +56,23 @@ def test_promises_hold_for_any_groups(groups, batch_size, seed):
         assert np.array_equal(b.same, groups[b.clip][:, None] == groups[b.clip])
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(4, 90), st.integers(2, 20), st.integers(1, 4), st.integers(0, 99))
+def test_processes_share_an_epoch(clips, batch_size, count, seed):
+    """As many batches for each, and all of them together are every clip once."""
+    related = Relation(np.arange(clips))
+    each = [
+        list(Sampler(np.arange(clips), related, batch_size, seed, share=(i, count))) for i in range(count)
+    ]
+    lengths = {
+        len(Sampler(np.arange(clips), related, batch_size, seed, share=(i, count))) for i in range(count)
+    }
+    assert {len(batches) for batches in each} == lengths and len(lengths) == 1
+    seen = np.concatenate([b.clip for batches in each for b in batches])
+    assert sorted(seen) == list(range(clips))
+    assert equal(each[0][0], next(iter(Sampler(np.arange(clips), related, batch_size, seed)))) or count > 1
+
+
 class Apart(Sampler):
     """As it should not be: each clip's window at a place of its own."""
 

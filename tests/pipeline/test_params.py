@@ -87,6 +87,15 @@ WRONG = [
     ("train.learning_rate", float("nan"), ["nan", "finite"]),
     ("audio.fmin", float("inf"), ["inf", "finite"]),
     ("split.test", 1.5, ["1.5", "less than 1"]),
+    ("encoder", "cav_mea", ["'cav_mea'", "did you mean cav_mae?"]),
+    ("encoders.joint", {"cav_mae": {"widht": 8}}, ["cav_mae.widht", "did you mean width?"]),
+    ("encoders.joint", {"timm/resnet18": {}}, ["timm/resnet18", "allowed: cav_mae"]),
+    ("train.average", [5, 3], ["train.average", "5", "larger than"]),
+    ("train.schedule", "steps", ["'steps'", "did you mean step?"]),
+    ("pretraining.mask", "tf", ["'tf'", "allowed: random, time, frequency, both"]),
+    ("pretraining.mask_ratio", 1.0, ["1.0", "less than 1"]),
+    ("pretraining.train.embedding_dim", 8, ["pretraining.train.embedding_dim", "unknown key"]),
+    ("classification.labels", 0.0, ["0.0", "greater than 0"]),
 ]
 
 
@@ -107,6 +116,12 @@ BESIDE = [
     ({"video.window_frames": 9}, ["video: ", "window_frames 9", "frames 8"]),
     ({"split.val": 0.6, "split.test": 0.4}, ["split: ", "val 0.6", "test 0.4"]),
     ({"audio.window_seconds": 5.0}, ["audio.window_seconds 5", "data.clip_seconds 4"]),
+    ({"train.average": [1, 61]}, ["train: ", "average", "1 to 60"]),
+    ({"encoder": "cav_mae"}, ["encoder: cav_mae", "task: pretraining or classification"]),
+    ({"encoder": "cav_mae", "task": "classification", "classification.fusion": "stack"}, ["fusion: concat"]),
+    ({"task": "classification", "classification.frozen": True}, ["frozen: true needs encoder: cav_mae"]),
+    ({"task": "classification", "train.layer_decay": 0.5}, ["train.layer_decay needs encoder: cav_mae"]),
+    ({"pretraining.contrastive": 0.0, "pretraining.reconstruction": 0.0}, ["pretraining: ", "both 0"]),
 ]
 
 
