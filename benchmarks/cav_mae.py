@@ -55,6 +55,7 @@ VARIANTS = {
 AUTO = ("ours", "ours_checkpointing")  # in the precision that `auto` is
 GPU_BATCHES = (48, 96, 192)
 GPU_VARIANTS = ("ours", "ours_checkpointing", "plain")
+BUSY = 0.5
 CLIPS, EPOCHS = 1_800_000, 25  # AudioSet-2M, as published
 COUNTED = (
     "a step: stored windows (float16, uint8) to updated weights, the drawing of masks included; the plain way"
@@ -314,11 +315,15 @@ def apart(part: str, *words: str, card: bool = False) -> dict:
 
 
 def measure() -> dict:
+    load = os.getloadavg()[0]
+    if load > BUSY:  # threads wait for each other at every operation: two on one core take many times as long
+        print(f"cav_mae: {load:.1f} processes run here already: the times will mean little", file=sys.stderr)
     peak = apart("limit")
     found: dict = {
         "command": "python -m benchmarks.cav_mae",
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
+        "load_average_before": round(load, 2),
         "bfloat16": "bfloat16" in peak,
         "bfloat16_instructions": [name for name in BF16 if torch.cpu.get_capabilities().get(name)],
         "peak_matmul_gmacs": {name: rounded(value / 1e9) for name, value in peak.items()},

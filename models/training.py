@@ -141,9 +141,9 @@ def train(
     module = checkpoint.build(config)
     if begun:
         module.encoder.take(begun.module.encoder.state_dict(), begun.module.encoder.grid)
-    for part in ("encoder", "decoder"):
-        if hasattr(module, part):
-            getattr(module, part).thrifty = settings.checkpointing
+    for part in (getattr(module, name, None) for name in ("encoder", "decoder")):
+        if part is not None:
+            part.thrifty = settings.checkpointing
     record = Record(last, live, fingerprint, precision, experiment.seed, settings.epochs)
     callbacks: list[Callback] = [record, *([Bar()] if sys.stdout.isatty() else [])]
     if settings.average:
@@ -289,7 +289,12 @@ class Fixed:
 
 def _loader(dataset: Batches, sampler: Any, workers: int) -> DataLoader:
     return DataLoader(
-        dataset, batch_size=None, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
+        dataset,
+        batch_size=None,
+        sampler=sampler,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        generator=torch.Generator(),
     )
 
 
@@ -344,6 +349,10 @@ class Record(Callback):
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         self.losses.clear()
         torch.manual_seed(int(np.random.default_rng((self.seed, trainer.current_epoch)).integers(2**62)))
+        # A loader once drew a number here, but not in the first epoch after a start; the tables of docs/ were
+        # made so. It has a generator of its own now, or a training that goes on would draw otherwise.
+        if trainer.current_epoch:
+            torch.empty((), dtype=torch.int64).random_()
 
     def on_train_batch_end(self, trainer, module, outputs: dict, batch: dict, batch_idx: int) -> None:
         parts = {"loss": outputs["own"]} | outputs.get("parts", {})

@@ -56,6 +56,7 @@ class Classification(lightning.LightningModule):
         dim, sizes, count = train.embedding_dim, config["encoders"], len(config["classes"])
         both = self.modality == "both"
         self.embeds: tuple[str, ...] = ("audio", "video") if both else (self.modality,)
+        self.encoder: nn.Module | None = None  # of both modalities
         if config.get("encoder"):
             shapes, own = (audio_shape, video_shape), sizes["joint"]
             self.encoder = joint_encoders.make(config["encoder"], *shapes, config.get("statistics"), **own)
@@ -77,7 +78,7 @@ class Classification(lightning.LightningModule):
                 " goes with task: matching alone"
             )
         fuse: list[nn.Module] = [nn.Linear(2 * dim, dim)] if both and not self.stacked else []
-        first = [nn.LayerNorm(dim)] if hasattr(self, "encoder") else [*fuse, nn.ReLU()]
+        first = [nn.LayerNorm(dim)] if self.encoder is not None else [*fuse, nn.ReLU()]
         self.head = nn.Sequential(*first, nn.Dropout(self.settings["dropout"]), nn.Linear(dim, count))
         weights = config["weights"]
         self.register_buffer("weights", None if weights is None else torch.tensor(weights), persistent=False)
@@ -150,7 +151,7 @@ class Classification(lightning.LightningModule):
     def embed(self, audio: Tensor, video: Tensor) -> dict[str, Tensor]:
         """Windows (batch, channels, freq, time) and (batch, frames, height, width, 3) to what the encoders
         give, (batch, dim) each: audio, video, or both (stacked)."""
-        if hasattr(self, "encoder"):
+        if self.encoder is not None:
             inputs = {"audio": audio, "video": video}
             return {side: self.encoder.alone(side, inputs[side]) for side in self.embeds}
         if self.stacked:
@@ -179,14 +180,14 @@ class Classification(lightning.LightningModule):
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         """Windows to logits (batch, classes)."""
-        if self.modality == "both" and hasattr(self, "encoder"):
+        if self.modality == "both" and self.encoder is not None:
             return self.head(self.encoder(audio, video)).float()
         return self.head(torch.cat([*self.embed(audio, video).values()], dim=1)).float()
 
     def without(self, side: str, audio: Tensor, video: Tensor) -> Tensor:
         """Logits where one modality is missing, of a model of both: blank (zeros) for two encoders and for a
         stack; an encoder of both modalities has an answer of its own."""
-        if not hasattr(self, "encoder"):
+        if self.encoder is None:
             return self(*(x * (name != side) for name, x in (("audio", audio), ("video", video))))
         other, x = ("video", video) if side == "audio" else ("audio", audio)
         return self.head(self.encoder.without_other(other, x)).float()
@@ -198,13 +199,13 @@ class Classification(lightning.LightningModule):
 
     def embed_audio(self, x: Tensor) -> Tensor:
         """(batch, channels, freq, time) to (batch, dim), each of length 1."""
-        if hasattr(self, "encoder"):
+        if self.encoder is not None:
             return F.normalize(self.encoder.alone("audio", x).float(), dim=1)
         return F.normalize((self.video(self.pictures(x)) if self.stacked else self.audio(x)).float(), dim=1)
 
     def embed_video(self, x: Tensor) -> Tensor:
         """(batch, frames, height, width, 3) uint8 to (batch, dim), each of length 1."""
-        if hasattr(self, "encoder"):
+        if self.encoder is not None:
             return F.normalize(self.encoder.alone("video", x).float(), dim=1)
         return F.normalize(self.video(x).float(), dim=1)
 

@@ -10,6 +10,7 @@ import timm
 import torch
 from torch.nn import functional as F
 
+from app.convert import convert
 from models import checkpoint, published
 from models.joint import _masks as masks
 from models.joint import encoders
@@ -172,6 +173,41 @@ def test_a_file_that_is_none_is_refused_by_its_keys(theirs, tmp_path, change, sa
         published.convert(path, tmp_path / "out", heads=2, decoder_heads=2)
     assert said in str(e.value) and "\n" not in str(e.value)
     assert not (tmp_path / "out").exists()
+
+
+@torch.no_grad()
+def test_a_fine_tuned_file_by_the_command(tmp_path, monkeypatch, capsys):
+    """As a user gives it: names of classes beside it, and a model that loads and answers."""
+    audio, video = (1, 128, 32), (1, 32, 32, 3)
+    config = {
+        "task": "classification",
+        "encoder": "cav_mae",
+        "encoders": {"joint": SIZES},
+        "modality": "both",
+        "classification": published.CLASSIFICATION,
+        "classes": ["Bell", "Drum", "Flute"],
+        "weights": None,
+        "train": {"embedding_dim": 32},
+        "audio_shape": list(audio),
+        "video_shape": list(video),
+    }
+    torch.manual_seed(0)
+    module = checkpoint.build(config)
+    safetensors.torch.save_file(their_names(module), tmp_path / "tuned.safetensors")
+    (tmp_path / "names.csv").write_text("index,mid,display_name\n0,/m/a,Bell\n1,/m/b,Drum\n2,/m/c,Flute\n")
+    out, file = str(tmp_path / "out"), str(tmp_path / "tuned.safetensors")
+    command = ["convert", file, out, "--classes", str(tmp_path / "names.csv"), "--heads", "2", "--one-label"]
+    monkeypatch.setattr("sys.argv", command)
+    convert()
+    assert "classification, width 32, 2 + 1 layers, 3 classes" in capsys.readouterr().out
+    again = checkpoint.load(out)
+    assert again.config["classes"] == config["classes"] and not again.config["classification"]["multilabel"]
+    again.module.encoder.audio_mean.zero_(), again.module.encoder.audio_std.fill_(1)
+    sound, picture = windows(2, audio, video)
+    assert torch.allclose(again.module(sound, picture), module.eval()(sound, picture), atol=1e-4)
+    (tmp_path / "names.csv").write_text("Bell\nDrum\n")
+    with pytest.raises(UserError, match="has 3 outputs, and 2 classes are named"):
+        convert()
 
 
 @pytest.mark.parametrize("mode", masks.MODES)

@@ -1,5 +1,6 @@
 """A tiny data set on disk: a band of the spectrogram and a bar in the picture tell what belongs together."""
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -103,8 +104,8 @@ def experiment(**changes) -> Experiment:
 if __name__ == "__main__":  # trains in a process of its own, so that it can be killed, or start others
     from models.training import train
 
-    where, out, precision, *devices = sys.argv[1:]
-    wanted = {"epochs": 6, "precision": precision, "devices": int((devices or ["1"])[0])}
+    where, out, precision, *more = sys.argv[1:]
+    wanted = {"epochs": 6, "precision": precision} | json.loads((more or ["{}"])[0])
     try:
         train(
             experiment(),

@@ -36,6 +36,15 @@ def project(tmp_path_factory):
             "shared_encoder.seeds": [0],
             "identification.set": {"label": "subject", "audio.dtype": "uint8", "train.epochs": 1},
             "identification.seeds": [0, 1],
+            "cav_mae.set": {
+                "task": "classification",
+                "encoder": "cav_mae",
+                "train.epochs": 1,
+                "pretraining.train.epochs": 1,
+                "split.test": 0.4,
+            },
+            "cav_mae.labels": 0.6,
+            "cav_mae.seeds": [0, 1],
         },
     )
 
@@ -69,3 +78,21 @@ def test_identification(project):
     before = [m.stat().st_mtime_ns for m in models]
     project.run("identification")
     assert len(models) == 10 and [m.stat().st_mtime_ns for m in models] == before
+
+
+def test_cav_mae(project):
+    (project / "docs/pictures").mkdir(parents=True, exist_ok=True)
+    project.run("cav_mae")
+    found = json.loads((project / "metrics/cav_mae.json").read_text())
+    rows = found["classification"]
+    assert list(rows) == ["from scratch", "reconstruction only", "contrastive only", "both"]
+    tuned = {"fine_tuned", "without_video", "without_audio"}
+    assert set(rows["from scratch"]) == tuned and set(rows["both"]) == tuned | {"linear", "gain"}
+    gain = rows["both"]["gain"]
+    wanted = rows["both"]["fine_tuned"]["accuracy"] - rows["from scratch"]["fine_tuned"]["accuracy"]
+    assert gain["accuracy"] == pytest.approx(wanted, abs=1e-5) and len(gain["seeds"]) == 2
+    assert set(found["retrieval"]) == {"chance", "reconstruction only", "contrastive only", "both"}
+    assert set(found["reconstruction"]) == {"the mean of what is seen", "reconstruction only", "both"}
+    page = (project / "docs/pretraining.md").read_text()
+    assert "| from scratch |" in page and "## What is filled in" in page
+    assert (project / "docs/pictures/inpainting.jpg").stat().st_size > 10_000
