@@ -37,7 +37,7 @@ lint: setup ## ruff: rules and format
 	@ruff format --check .
 
 bench: setup ## measure speed, memory and honesty into benchmarks/results
-	@for b in speed memory search honesty people; do python -m benchmarks.$$b; done
+	@for b in speed memory search honesty people cav_mae; do python -m benchmarks.$$b; done
 
 grid: setup ## train and evaluate each encoder with each under each loss (params.yaml: grid)
 	@dvc repro --recursive grid

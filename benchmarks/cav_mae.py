@@ -55,7 +55,7 @@ VARIANTS = {
 AUTO = ("ours", "ours_checkpointing")  # in the precision that `auto` is
 GPU_BATCHES = (48, 96, 192)
 GPU_VARIANTS = ("ours", "ours_checkpointing", "plain")
-BUSY = 0.5
+BUSY = 0.5  # load average from which it warns
 CLIPS, EPOCHS = 1_800_000, 25  # AudioSet-2M, as published
 COUNTED = (
     "a step: stored windows (float16, uint8) to updated weights, the drawing of masks included; the plain way"

@@ -62,7 +62,8 @@ TYPES: dict[str, Any] = {
     "PositiveFloat": pydantic.PositiveFloat,
     "PositiveInt": pydantic.PositiveInt,
     "Sequence[PositiveInt]": list[pydantic.PositiveInt],
-    "Sequence[float]": Annotated[list[float], Field(max_length=2)],
+    "Sequence[float]": Annotated[list[float], Field(min_length=2, max_length=2)],
+    "Literal['tiny', 'base']": Literal["tiny", "base"],
 }
 
 

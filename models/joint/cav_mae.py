@@ -1,6 +1,7 @@
 """CAV-MAE's encoder: a tower for each modality, and a joint layer over both."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from pydantic import PositiveInt
@@ -60,7 +61,7 @@ class CavMae(nn.Module):
         video_shape: tuple[int, int, int, int],
         statistics: dict[str, float] | None = None,
         *,
-        size: str = "tiny",
+        size: Literal["tiny", "base"] = "tiny",
         width: int = 0,
         heads: int = 0,
         layers: int = 0,
@@ -74,8 +75,6 @@ class CavMae(nn.Module):
         pretrained: bool | str = False,
     ) -> None:
         super().__init__()
-        if size not in SIZES:
-            raise UserError(f"encoder cav_mae: unknown size {size!r}: there are {', '.join(SIZES)}")
         own = {
             "width": width,
             "heads": heads,

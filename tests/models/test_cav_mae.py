@@ -415,8 +415,6 @@ def test_positions_of_another_size_are_interpolated():
 def test_inputs_smaller_than_a_patch_are_one_line():
     with pytest.raises(UserError, match="audio of 8 x 70 is smaller than a patch of 16"):
         encoders.make("cav_mae", (1, 8, 70), VIDEO, **SIZES)
-    with pytest.raises(UserError, match="unknown size 'huge': there are tiny, base"):
-        encoders.make("cav_mae", AUDIO, VIDEO, size="huge")
     with pytest.raises(UserError, match="width 30 is no multiple of 4"):
         encoders.make("cav_mae", AUDIO, VIDEO, **SIZES | {"width": 30})
 

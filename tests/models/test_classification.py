@@ -120,7 +120,7 @@ def test_losses_are_those_of_the_formulas():
     assert one.loss_of(logits, target).item() == pytest.approx(parts.mean().item(), rel=1e-5)
     config["classification"] = config["classification"] | {"multilabel": True}
     many = Classification(config, (1, 8, 10), (1, 16, 16, 3), toy.settings())
-    p, y, w = logits.sigmoid(), target * 0.7 + 0.15, torch.tensor(config["weights"])
+    p, y, w = logits.sigmoid(), target * 0.7 + (1 - target) * 0.1, torch.tensor(config["weights"])
     wanted = -(w * y * p.log() + (1 - y) * (1 - p).log()).mean()
     assert many.loss_of(logits, target).item() == pytest.approx(wanted.item(), rel=1e-5)
 
@@ -215,3 +215,22 @@ def test_other_data_than_the_models_are_refused(data, tmp_path):
 def test_an_encoder_of_places_is_refused(data, tmp_path):
     with pytest.raises(UserError, match="task: matching alone"):
         fit(tmp_path, data, replace(experiment(), video_encoder="avolnet"))
+
+
+def test_several_looks_are_averaged(data, tmp_path):
+    """The mean of probabilities, not of logits, of as many places in the window."""
+    model, _ = fit(tmp_path, data, experiment(modality="video"), epochs=2)
+    test = data.of("test")
+    early, late = (model.logits(data, test, look=look).astype(float) for look in (0.25, 0.75))
+    two = [np.exp(x) / np.exp(x).sum(1, keepdims=True) for x in (early, late)]
+    assert np.allclose(classified.probabilities(model, data, test, looks=2), np.mean(two, 0), atol=1e-6)
+    assert not np.allclose(early, late)
+
+
+def test_a_part_of_the_labels_is_drawn_by_the_seed(data):
+    few = [Classification.plan(replace(experiment(labels=0.25), seed=s), data).clips for s in (0, 0, 1)]
+    assert [len(clips["train"]) for clips in few] == [12, 12, 12]
+    assert np.array_equal(few[0]["train"], few[1]["train"])
+    assert not np.array_equal(few[0]["train"], few[2]["train"])
+    whole = Classification.plan(experiment(), data).clips
+    assert set(few[0]["train"]) < set(whole["train"])

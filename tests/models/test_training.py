@@ -15,11 +15,20 @@ import torch
 
 from models import cell, checkpoint, evaluation
 from models.audio import encoders as audio_encoders
-from models.training import LAST, Record, _precision, train
+from models.training import LAST, Experiment, Record, _precision, train
 from models.video import encoders as video_encoders
 from pipeline import engine
 from pipeline.errors import UserError
 from tests.models import toy
+
+CHANCY = toy.PARAMS.classification.model_dump() | {"dropout": 0.4, "mixup": 0.4, "mixup_rate": 0.5}
+EXPERIMENTS = {  # without chance in the network itself, and with it
+    "matching": toy.experiment(),
+    "classification": toy.experiment(task="classification", classification=CHANCY),
+    "pretraining": Experiment.pretrained(
+        toy.PARAMS.changed({"encoders.joint.cav_mae": {"patch": 8, "width": 16}})
+    ),
+}
 
 
 def run(data, out, fingerprint="x", experiment=None, change=toy.NO_AUGMENT, **settings):
@@ -179,9 +188,11 @@ def test_a_loss_that_is_no_number_is_told(data, tmp_path):
         )
 
 
-def test_worker_processes_change_nothing(data, tmp_path):
-    alone = run(data, tmp_path / "a", epochs=2, change=toy.AUGMENT)
-    helped = run(data, tmp_path / "b", epochs=2, change=toy.AUGMENT, loader_workers=2)
+@pytest.mark.parametrize("name", ["matching", "pretraining"])
+def test_worker_processes_change_nothing(data, tmp_path, name):
+    how = {"experiment": EXPERIMENTS[name], "epochs": 2, "change": toy.AUGMENT}
+    alone = run(data, tmp_path / "a", **how)
+    helped = run(data, tmp_path / "b", **how, loader_workers=2)
     assert alone == helped
     assert same_files(tmp_path / "a", tmp_path / "b", ["out/model.safetensors"])
 
@@ -292,14 +303,15 @@ def stop_after(monkeypatch, epoch):
     monkeypatch.setattr(Record, "_save", interrupted)
 
 
+@pytest.mark.parametrize("name", EXPERIMENTS)
 @pytest.mark.parametrize("epoch", [1, 3])
-def test_an_unfinished_training_goes_on(data, tmp_path, monkeypatch, capsys, epoch):
+def test_an_unfinished_training_goes_on(data, tmp_path, monkeypatch, capsys, epoch, name):
     with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
         stop_after(m, epoch)
-        run(data, tmp_path / "b")
-    summary = run(data, tmp_path / "b")
+        run(data, tmp_path / "b", experiment=EXPERIMENTS[name])
+    summary = run(data, tmp_path / "b", experiment=EXPERIMENTS[name])
     assert f"going on after epoch {epoch} of 3" in capsys.readouterr().out
-    assert summary == run(data, tmp_path / "a")
+    assert summary == run(data, tmp_path / "a", experiment=EXPERIMENTS[name])
     assert same_files(tmp_path / "a", tmp_path / "b", files(tmp_path / "a"))
 
 

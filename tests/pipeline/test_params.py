@@ -89,6 +89,8 @@ WRONG = [
     ("split.test", 1.5, ["1.5", "less than 1"]),
     ("encoder", "cav_mea", ["'cav_mea'", "did you mean cav_mae?"]),
     ("encoders.joint", {"cav_mae": {"widht": 8}}, ["cav_mae.widht", "did you mean width?"]),
+    ("encoders.joint", {"cav_mae": {"size": "huge"}}, ["cav_mae.size", "'huge'", "'tiny' or 'base'"]),
+    ("encoders.joint", {"cav_mae": {"normalization": [0.0]}}, ["cav_mae.normalization", "[0.0]", "2 items"]),
     ("encoders.joint", {"timm/resnet18": {}}, ["timm/resnet18", "allowed: cav_mae"]),
     ("train.average", [5, 3], ["train.average", "5", "larger than"]),
     ("train.schedule", "steps", ["'steps'", "did you mean step?"]),
