@@ -105,9 +105,7 @@ class Classification(lightning.LightningModule):
         clips = {split: data.of(split) for split in ("train", "val", "test")}
         clips = {split: rows[fits[rows]] for split, rows in clips.items()}
         if settings["labels"] < 1:
-            count = max(round(settings["labels"] * len(clips["train"])), 1)
-            some = np.random.default_rng(experiment.seed).permutation(clips["train"])[:count]
-            clips["train"] = np.sort(some)
+            clips["train"] = _drawn(clips["train"], kinds, settings["labels"], experiment.seed)
         classes = sorted({name for i in clips["train"] for name in kinds[i]})
         number = {name: i for i, name in enumerate(classes)}
         targets = np.zeros((len(data), len(classes)), np.uint8)
@@ -274,6 +272,19 @@ class Classification(lightning.LightningModule):
 
     def configure_optimizers(self) -> dict:
         return adamw(self, self.train_params, self.steps)
+
+
+def _drawn(clips: np.ndarray, kinds: list[list[str]], share: float, seed: int) -> np.ndarray:
+    """A share of the clips, by chance, in their order; each class has at least one among them."""
+    order = np.random.default_rng(seed).permutation(clips)
+    first: dict[str, int] = {}
+    for clip in order:
+        for name in kinds[clip]:
+            first.setdefault(name, int(clip))
+    needed = list(dict.fromkeys(first.values()))
+    rest = order[~np.isin(order, needed)]
+    count = max(round(share * len(clips)), len(needed))
+    return np.sort(np.concatenate([needed, rest[: count - len(needed)]]).astype(int))
 
 
 def _weights(targets: np.ndarray, many: bool) -> list[float]:

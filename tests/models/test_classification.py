@@ -221,10 +221,10 @@ def test_several_looks_are_averaged(data, tmp_path):
     """The mean of probabilities, not of logits, of as many places in the window."""
     model, _ = fit(tmp_path, data, experiment(modality="video"), epochs=2)
     test = data.of("test")
-    early, late = (model.logits(data, test, look=look).astype(float) for look in (0.25, 0.75))
-    two = [np.exp(x) / np.exp(x).sum(1, keepdims=True) for x in (early, late)]
-    assert np.allclose(classified.probabilities(model, data, test, looks=2), np.mean(two, 0), atol=1e-6)
-    assert not np.allclose(early, late)
+    each = [model.logits(data, test, look=(i + 0.5) / 8).astype(float) for i in range(8)]
+    told = [np.exp(x) / np.exp(x).sum(1, keepdims=True) for x in each]
+    assert np.allclose(classified.probabilities(model, data, test, looks=8), np.mean(told, 0), atol=1e-6)
+    assert not np.allclose(each[0], each[-1])
 
 
 def test_a_part_of_the_labels_is_drawn_by_the_seed(data):
@@ -234,3 +234,7 @@ def test_a_part_of_the_labels_is_drawn_by_the_seed(data):
     assert not np.array_equal(few[0]["train"], few[2]["train"])
     whole = Classification.plan(experiment(), data).clips
     assert set(few[0]["train"]) < set(whole["train"])
+    for clips in few:  # no class is lost
+        assert {tuple(data.labels[i]) for i in clips["train"]} == {(f"kind{k}",) for k in range(toy.KINDS)}
+    least = Classification.plan(experiment(labels=0.01), data).clips["train"]
+    assert len(least) == toy.KINDS
