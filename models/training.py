@@ -132,6 +132,10 @@ def train(
     train_clips, val_clips = plan.clips["train"], plan.clips["val"]
     config = _config(experiment, settings, inputs, data) | plan.about
     begun = _begun(experiment, config)
+    if torch.cuda.is_available() and settings.devices > torch.cuda.device_count():
+        raise UserError(
+            f"train.devices: {settings.devices}: this machine has {torch.cuda.device_count()} GPUs"
+        )
     out.mkdir(parents=True, exist_ok=True)
     last = out / LAST
     resumed = _resumable(last, fingerprint)
@@ -193,7 +197,8 @@ def train(
         sys.exit()
     if not settings.average:
         module.load_state_dict(record.best["weights"])
-    return _finish(module, record, data, val_clips, config | {"fingerprint": fingerprint}, out)
+    epoch = settings.average[1] - 1 if settings.average else record.best["epoch"]
+    return _finish(module, record, epoch, data, val_clips, config | {"fingerprint": fingerprint}, out)
 
 
 def _begun(experiment: Experiment, config: dict[str, Any]) -> checkpoint.Model | None:
@@ -213,12 +218,12 @@ def _begun(experiment: Experiment, config: dict[str, Any]) -> checkpoint.Model |
 
 
 def _finish(
-    module, record: "Record", data: Dataset, val: np.ndarray, config: dict, out: Path
+    module, record: "Record", epoch: int, data: Dataset, val: np.ndarray, config: dict, out: Path
 ) -> dict[str, Any]:
+    """epoch: from 0, the one that is kept, or the last of those whose weights were averaged."""
     model = checkpoint.Model(module, config)
     module.settle(model, data, val)
-    chosen = record.history[record.best["epoch"]]
-    summary = {"epochs": len(record.history), "best_epoch": record.best["epoch"] + 1, **chosen}
+    summary = {"epochs": len(record.history), "best_epoch": epoch + 1, **record.history[epoch]}
     checkpoint.save(out, module, config | {"chosen": summary, "history": record.history})
     (out / LAST).unlink(missing_ok=True)
     return summary

@@ -531,7 +531,7 @@ class Params(Section):
             raise ValueError(f"encoder: {self.encoder} goes with task: pretraining or classification")
         if self.encoder and self.classification.fusion == "stack":
             raise ValueError(f"encoder: {self.encoder} needs classification.fusion: concat")
-        if not self.encoder and self.task == "classification":
+        if not self.encoder and self.task != "pretraining":
             for key, value in (("layer_decay", 1), ("checkpointing", False)):
                 if getattr(self.train, key) != value:
                     raise ValueError(f"train.{key} needs encoder: cav_mae")

@@ -10,6 +10,8 @@ def run(stage: Callable[[], None]) -> None:
     """Run a stage's function: one line for what a user did or brought, a traceback only for our defects."""
     from pipeline.errors import UserError
 
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # one of several that train together: the first one speaks
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:
         stage()
     except UserError as e:

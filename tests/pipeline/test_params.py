@@ -123,6 +123,7 @@ BESIDE = [
     ({"encoder": "cav_mae", "task": "classification", "classification.fusion": "stack"}, ["fusion: concat"]),
     ({"task": "classification", "classification.frozen": True}, ["frozen: true needs encoder: cav_mae"]),
     ({"task": "classification", "train.layer_decay": 0.5}, ["train.layer_decay needs encoder: cav_mae"]),
+    ({"train.checkpointing": True}, ["train.checkpointing needs encoder: cav_mae"]),
     ({"pretraining.contrastive": 0.0, "pretraining.reconstruction": 0.0}, ["pretraining: ", "both 0"]),
 ]
 
