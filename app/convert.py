@@ -19,11 +19,17 @@ def classes(path: str) -> list[str]:
     """Names in the order of the outputs: AudioSet's class_labels_indices.csv, or a name a line."""
     try:
         with open(path, newline="", encoding="utf-8") as f:
-            rows = list(csv.reader(f))
+            lines = f.read().splitlines()
     except (OSError, UnicodeDecodeError) as e:
         raise UserError(f"{path}: cannot be read ({e})") from None
-    column = next((rows[0].index(name) for name in NAMES if rows and name in rows[0]), None)
-    return [row[column or 0] for row in rows[column is not None :] if row]
+    header = next(csv.reader(lines[:1]), [])
+    column = next((header.index(name) for name in NAMES if name in header), None)
+    if column is None:  # names may have commas in them
+        return [line.strip() for line in lines if line.strip()]
+    rows = [row for row in csv.reader(lines[1:]) if row]
+    if short := [i for i, row in enumerate(rows, 2) if len(row) <= column]:
+        raise UserError(f"{path}: line {short[0]} has no {header[column]}")
+    return [row[column] for row in rows]
 
 
 def convert() -> None:

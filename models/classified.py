@@ -73,6 +73,8 @@ def probabilities(
 ) -> np.ndarray:
     """(n, classes) float64. blank: the modality that is taken away. swapped: as of Classification.swapped.
     looks: the mean over so many places in the window, evenly spaced, at which it looks at the picture."""
+    if model.config["modality"] == "audio" or blank == "video":
+        looks = 1  # nothing is looked at
     found = [
         _probabilities(model.logits(data, clips, blank, swapped, look=(i + 0.5) / looks), model)
         for i in range(looks)

@@ -9,6 +9,7 @@ from models import checkpoint
 from models.training import Experiment, inputs, train
 from pipeline import engine
 from pipeline.dataset import Dataset
+from pipeline.errors import UserError
 from pipeline.shards import digest
 
 
@@ -36,8 +37,10 @@ def trained(
     """
     given = inputs(params)
     values = [asdict(tried), settings.model_dump(), change.model_dump(), given]
-    begun = checkpoint.identity(tried.start) if tried.start else None
-    fingerprint = digest(values, engine.code_of(stage, script=False), data.digest, begun)
+    if live is None and settings.devices > 1:
+        raise UserError("devices: a table trains several models in one process, each on one device")
+    made_of = data.digest, tried.begun(data)
+    fingerprint = digest(values, engine.code_of(stage, script=False), *made_of)
     if checkpoint.made_from(out) != fingerprint:
         with tempfile.TemporaryDirectory() as folder:
             train(tried, settings, change, given, data, out, live or folder, fingerprint)

@@ -51,6 +51,7 @@ PRETRAINING = {
 CLASSIFICATION = {
     "fusion": "concat",
     "multilabel": True,
+    "class_weights": False,
     "label_smoothing": 0.1,
     "mixup": 10.0,
     "mixup_rate": 0.5,
@@ -213,18 +214,24 @@ def convert(
     """
     state = read(path)
     weights = renamed(state, path)
+    # What sizes are read from must be there first; the rest is compared with what these sizes make.
+    pretraining = any(name.startswith("decoder.") for name in weights)
     needed = [f"encoder.{part}.{side}" for part in ("embed", "positions") for side in SIDES]
-    lacking = [n for n in needed if not any(k == n or k.startswith(f"{n}.") for k in weights)]
-    if lacking:
+    needed = [f"{n}.weight" if ".embed." in n else n for n in needed]
+    needed.append("decoder.enter.weight" if pretraining else "head.2.weight")
+    if lacking := [name for name in needed if name not in weights]:
         raise UserError(f"{path}: not a CAV-MAE checkpoint: missing {_some(lacking)}")
     config = described(weights, heads, decoder_heads)
-    if config["task"] == "classification":
-        if "head.2.weight" not in weights:
-            raise UserError(f"{path}: neither a decoder (pretraining) nor mlp_head (fine-tuned) is in it")
+    if not pretraining:
         count = len(weights["head.2.weight"])
         if classes is not None and len(classes) != count:
             raise UserError(f"{path}: has {count} outputs, and {len(classes)} classes are named")
-        config["classes"] = classes or [f"class {i}" for i in range(count)]
+        names = classes or [f"class {i:0{len(str(count - 1))}d}" for i in range(count)]
+        order = sorted(range(count), key=names.__getitem__)  # as everywhere here
+        config["classes"] = [names[i] for i in order]
+        for name in ("head.2.weight", "head.2.bias"):
+            if name in weights:
+                weights[name] = weights[name][order]
         config["classification"] = CLASSIFICATION | {"multilabel": not one_label}
     weights |= {
         "encoder.audio_mean": torch.tensor(NORMALIZATION[0]),

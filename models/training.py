@@ -80,6 +80,11 @@ class Experiment:
             return None
         return PRETRAINED if start == "pretrain" else start
 
+    def begun(self, data: Dataset) -> list[Any]:
+        """What an encoder of both modalities is made from beside the data's shards and the parameters."""
+        weights = checkpoint.identity(self.start) if self.start else None
+        return [weights, data.statistics] if self.encoder else []
+
     @classmethod
     def of(cls, params: Any, **other: Any) -> "Experiment":
         """What the stage train trains, as the parameters say, but for `other` (audio_encoder, loss, seed)."""
@@ -128,14 +133,13 @@ def train(
     Raises UserError where there are too few clips, and KeyboardInterrupt, after which the next call goes on.
     """
     out, live = Path(out), Path(live)
+    stage = "pretrain" if experiment.task == "pretraining" else "train"
     plan = tasks.get(experiment.task).plan(experiment, data)
     train_clips, val_clips = plan.clips["train"], plan.clips["val"]
     config = _config(experiment, settings, inputs, data) | plan.about
     begun = _begun(experiment, config)
     if torch.cuda.is_available() and settings.devices > torch.cuda.device_count():
-        raise UserError(
-            f"train.devices: {settings.devices}: this machine has {torch.cuda.device_count()} GPUs"
-        )
+        raise UserError(f"devices: {settings.devices}: this machine has {torch.cuda.device_count()} GPUs")
     out.mkdir(parents=True, exist_ok=True)
     last = out / LAST
     resumed = _resumable(last, fingerprint)
@@ -148,10 +152,11 @@ def train(
     for part in (getattr(module, name, None) for name in ("encoder", "decoder")):
         if part is not None:
             part.thrifty = settings.checkpointing
-    record = Record(last, live, fingerprint, precision, experiment.seed, settings.epochs)
+    record = Record(last, live, fingerprint, precision, experiment.seed, settings, stage)
     callbacks: list[Callback] = [record, *([Bar()] if sys.stdout.isatty() else [])]
-    if settings.average:
-        callbacks.insert(0, Average(*settings.average))
+    average = Average(*settings.average) if settings.average else None
+    if average:
+        callbacks.insert(0, average)
     with _quiet(), record:
         trainer = lightning.Trainer(
             max_epochs=settings.epochs,
@@ -186,7 +191,7 @@ def train(
             loaders.append(_loader(fixed, Fixed(val), settings.loader_workers))
         else:
             print(
-                "train: no clips for validation: the last epoch is taken, and the score's threshold is"
+                f"{stage}: no clips for validation: the last epoch is taken, and the score's threshold is"
                 " training's"
             )
         try:
@@ -195,10 +200,11 @@ def train(
             raise KeyboardInterrupt from None
     if not trainer.is_global_zero:  # the first process goes on alone
         sys.exit()
-    if not settings.average:
+    if average:
+        average.on_train_end(trainer, module)  # Lightning leaves it out where only the last epoch was missing
+    else:
         module.load_state_dict(record.best["weights"])
-    epoch = settings.average[1] - 1 if settings.average else record.best["epoch"]
-    return _finish(module, record, epoch, data, val_clips, config | {"fingerprint": fingerprint}, out)
+    return _finish(module, record, data, val_clips, config | {"fingerprint": fingerprint}, out)
 
 
 def _begun(experiment: Experiment, config: dict[str, Any]) -> checkpoint.Model | None:
@@ -208,22 +214,24 @@ def _begun(experiment: Experiment, config: dict[str, Any]) -> checkpoint.Model |
     begun = checkpoint.load(start)
     if begun.config.get("encoder") != experiment.encoder:
         raise UserError(f"classification.start: {start}: holds no {experiment.encoder}")
-    # Numbers of patches may differ (their positions are interpolated), what a patch holds may not.
-    same = ("feature", "sample_rate", "hop_length", "win_length", "dtype")
+    # How many patches there are may differ (positions are interpolated), what a patch holds may not.
+    same = ["feature", "sample_rate", "hop_length", "win_length", "n_mels", "dtype"]
+    if config["inputs"]["audio"]["feature"] != "fbank":  # Kaldi knows none of these
+        same += ["n_fft", "fmin", "fmax"]
     old, new = (c["inputs"]["audio"] for c in (begun.config, config))
     if wrong := [f"audio.{k} {old[k]}, not {new[k]}" for k in same if old.get(k) != new.get(k)]:
         raise UserError(f"classification.start: {start}: was made for {', '.join(wrong)}")
-    config["encoders"] = config["encoders"] | {"joint": begun.config["encoders"]["joint"]}
+    own = {"columns": config["encoders"]["joint"].get("columns", 0), "pretrained": False}
+    config["encoders"] = config["encoders"] | {"joint": begun.config["encoders"]["joint"] | own}
     return begun
 
 
 def _finish(
-    module, record: "Record", epoch: int, data: Dataset, val: np.ndarray, config: dict, out: Path
+    module, record: "Record", data: Dataset, val: np.ndarray, config: dict, out: Path
 ) -> dict[str, Any]:
-    """epoch: from 0, the one that is kept, or the last of those whose weights were averaged."""
     model = checkpoint.Model(module, config)
     module.settle(model, data, val)
-    summary = {"epochs": len(record.history), "best_epoch": epoch + 1, **record.history[epoch]}
+    summary = {"epochs": len(record.history), "best_epoch": record.kept + 1, **record.history[record.kept]}
     checkpoint.save(out, module, config | {"chosen": summary, "history": record.history})
     (out / LAST).unlink(missing_ok=True)
     return summary
@@ -309,13 +317,15 @@ def _loader(dataset: Batches, sampler: Any, workers: int) -> DataLoader:
 class Record(Callback):
     """Measures each epoch, keeps the best one's weights, writes the curves and `last.ckpt`.
 
-    history: a dictionary of metrics for each epoch. best: epoch (from 0), rank and weights.
+    history: a dictionary of metrics for each epoch. best: epoch (from 0), rank and weights. settings: the
+    section `train` of the parameters. stage: whose lines it writes.
     """
 
     def __init__(
-        self, last: Path, live: Path, fingerprint: str, precision: str, seed: int, epochs: int
+        self, last: Path, live: Path, fingerprint: str, precision: str, seed: int, settings: Any, stage: str
     ) -> None:
-        self.last, self.folder, self.seed, self.epochs = last, live, seed, epochs
+        self.last, self.folder, self.seed, self.epochs = last, live, seed, settings.epochs
+        self.average, self.stage = settings.average, stage
         self.made = {"fingerprint": fingerprint, "precision": precision}
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] = {}
@@ -323,6 +333,11 @@ class Record(Callback):
         self.saved = 0.0  # when
         self.saving = 0.0  # how long it took
         self.losses: dict[str, list[tuple[float, int]]] = {}
+
+    @property
+    def kept(self) -> int:
+        """The epoch (from 0) whose metrics tell of the model: the best one, or the last of those averaged."""
+        return self.average[1] - 1 if self.average else self.best["epoch"]
 
     def __enter__(self) -> "Record":
         return self
@@ -333,7 +348,7 @@ class Record(Callback):
 
     def on_fit_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if self.live:
-            log_best(self.live, self.best["epoch"] + 1, self.history[self.best["epoch"]])
+            log_best(self.live, self.kept + 1, self.history[self.kept])
 
     # Lightning keeps these two in its checkpoint.
     def state_dict(self) -> dict[str, Any]:
@@ -348,12 +363,14 @@ class Record(Callback):
         for epoch, metrics in enumerate(self.history):
             self._log(epoch, metrics)
         if self.history:
-            print(f"train: going on after epoch {len(self.history)} of {self.epochs}", flush=True)
+            print(f"{self.stage}: going on after epoch {len(self.history)} of {self.epochs}", flush=True)
         self.began, self.first = time.monotonic(), len(self.history)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         self.losses.clear()
-        torch.manual_seed(int(np.random.default_rng((self.seed, trainer.current_epoch)).integers(2**62)))
+        own = [trainer.global_rank] if trainer.global_rank else []  # of several that train together
+        seed = (self.seed, trainer.current_epoch, *own)
+        torch.manual_seed(int(np.random.default_rng(seed).integers(2**62)))
         # A loader once drew a number here, but not in the first epoch after a start; the tables of docs/ were
         # made so. It has a generator of its own now, or a training that goes on would draw otherwise.
         if trainer.current_epoch:
@@ -370,7 +387,8 @@ class Record(Callback):
             every = trainer.strategy.reduce(torch.tensor(list(means.values()), device=module.device))
             means = dict(zip(means, every.tolist(), strict=True))
         if not math.isfinite(means["loss"]):
-            raise UserError("train: the loss is no longer a number: lower train.learning_rate")
+            knob = {"train": "train", "pretrain": "pretraining.train"}[self.stage] + ".learning_rate"
+            raise UserError(f"{self.stage}: the loss is no longer a number: lower {knob}")
         group = trainer.optimizers[0].param_groups[0]
         epoch = trainer.current_epoch
         losses = {f"train/{name}": value for name, value in means.items()}
@@ -396,7 +414,7 @@ class Record(Callback):
         values = ", ".join(
             f"{name.replace('/', ' ')} {value:.3f}" for name, value in metrics.items() if "/" in name
         )
-        print(f"train: epoch {epoch + 1} of {self.epochs}: {values}, {left:.0f} s left", flush=True)
+        print(f"{self.stage}: epoch {epoch + 1} of {self.epochs}: {values}, {left:.0f} s left", flush=True)
 
     def _save(self, trainer: lightning.Trainer, epoch: int) -> None:
         began = time.monotonic()

@@ -39,7 +39,8 @@ class Augment:
         audio = self.masked(self.louder(audio, rng), rng)
         video = self.pictures(video, rng)
         if self.noise:
-            audio = self.raised(audio, rng.random(audio.shape, np.float32) * rng.random() * self.noise)
+            most = rng.random((len(audio), 1, 1, 1), np.float32) * np.float32(self.noise)
+            audio = self.raised(audio, rng.random(audio.shape, np.float32) * most)
         if self.roll:
             starts = rng.integers(audio.shape[3], size=len(audio))
             audio = np.stack([np.roll(x, start, axis=2) for x, start in zip(audio, starts, strict=True)])

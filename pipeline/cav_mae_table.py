@@ -10,11 +10,12 @@ from pipeline.seeds import cell
 SIDES = ("audio", "video")
 SCRATCH = "from scratch"
 # What is learnt before any label: keys of the section `pretraining`; None: nothing.
-ROWS: dict[str, dict[str, float] | None] = {
+ROWS: dict[str, dict[str, Any] | None] = {
     SCRATCH: None,
     "reconstruction only": {"contrastive": 0.0},
     "contrastive only": {"reconstruction": 0.0, "contrastive": 1.0},
     "both": {},
+    "both, masked and weighed as published": {"mask_ratio": 0.75, "contrastive": 0.01, "both_ways": False},
 }
 ASKED: dict[str, dict[str, Any]] = {  # how a fine-tuned model is asked
     "fine_tuned": {},

@@ -80,9 +80,10 @@ class Dataset:
         """Mean and deviation of the training split's features, from the stage `statistics`."""
         path = self.audio.folder.parent / STATISTICS
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as e:
-            raise UserError(f"{path}: cannot be read ({e}): run dvc repro statistics") from None
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return {name: found[name] for name in ("mean", "std")}
+        except (OSError, ValueError, KeyError) as e:
+            raise UserError(f"{path}: no mean and deviation there ({e}): run dvc repro statistics") from None
 
     def of(self, split: str) -> np.ndarray:
         """The numbers of the clips of a split."""

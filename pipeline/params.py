@@ -372,7 +372,7 @@ class PretrainingParams(Section):
     reconstruction: float = Field(ge=0)  # the loss's weights
     contrastive: float = Field(ge=0)
     normalize_patches: bool
-    temperature: float = Field(gt=0)
+    temperature: float = Field(ge=0.01)  # models/losses/infonce.py: COLDEST
     both_ways: bool  # also pictures for each sound
     train: LearningParams
     augment: AugmentParams
@@ -527,6 +527,8 @@ class Params(Section):
                     f"input: face with faces.frames: middle has one picture, video.window_frames is"
                     f" {self.video.window_frames}: use faces.frames: every"
                 )
+        if self.task == "pretraining" and self.modality != "both":
+            raise ValueError(f"task: pretraining needs modality: both, not {self.modality}")
         if self.encoder and self.task == "matching":
             raise ValueError(f"encoder: {self.encoder} goes with task: pretraining or classification")
         if self.encoder and self.classification.fusion == "stack":
@@ -661,13 +663,19 @@ def load(stage: str, path: str | Path = "params.yaml", root: Path = ROOT, table:
     keys = tuple(key.partition(".${")[0] for key in stage_entry(stage, root).get("params", []))
     params = read(path)
     if table:
-        try:
-            params = params.changed(getattr(View(params, stage, keys), table).set)
-        except ValidationError as e:
-            raise UserError("\n".join(f"{path}: {table}.set: {line}" for line in _explain(e))) from None
-        except ValueError as e:
-            raise UserError(f"{path}: {table}.set: {e}") from None
+        settings = getattr(View(params, stage, keys), table).set
+        params = applied(params, settings, f"{path}: {table}.set")
     return View(params, stage, keys)
+
+
+def applied(params: Params, settings: dict[str, Any], where: str) -> Params:
+    """`params`, but for `settings`. Raises UserError with a line for each thing that is wrong `where`."""
+    try:
+        return params.changed(settings)
+    except ValidationError as e:
+        raise UserError("\n".join(f"{where}: {line}" for line in _explain(e))) from None
+    except ValueError as e:
+        raise UserError(f"{where}: {e}") from None
 
 
 def stage_entry(stage: str, root: Path = ROOT) -> dict:

@@ -139,6 +139,11 @@ def _number(value: Any) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _joint(params: dict) -> str | None:
+    """The encoder of both modalities, if there is one."""
+    return params.get("encoder") or ("cav_mae" if params.get("task") == "pretraining" else None)
+
+
 def _summary(data: ReportData) -> str:
     p = data.params
     total = data.accounts[0]["total"] if data.accounts else sum(data.classes.values())
@@ -157,7 +162,7 @@ def _summary(data: ReportData) -> str:
         what = {"both": "sounds and pictures on top of each other", "audio": "pictures of sounds"}
         encoders = [f"{p.get('video_encoder')} for {what.get(p.get('modality'), 'pictures')}"]
     text = f"{total:,} clips{where}" if total else f"Clips{where}"
-    joint = p.get("encoder") or ("cav_mae" if p.get("task") == "pretraining" else None)
+    joint = _joint(p)
     if p.get("task") == "pretraining":
         return f"{text}: {joint} for sounds and pictures, trained without labels to fill in what is masked."
     if joint:
@@ -181,7 +186,7 @@ def _facts(data: ReportData) -> list[tuple[str, str]]:
     classified += [("Fusion", _get(data.params, "classification", "fusion"))]
     classified += [("Test clips", _get(data.metrics, "classification", "n"))]
     masked = [("Masked", _get(data.params, "pretraining", "mask_ratio")), own[-1]]
-    joint = data.params.get("encoder") or ("cav_mae" if data.params.get("task") == "pretraining" else None)
+    joint = _joint(data.params)
     names = {"audio_encoder": "Audio encoder", "video_encoder": "Video encoder"}
     encoders = [(name, data.params.get(key)) for key, name in names.items()]
     wanted = [

@@ -10,12 +10,15 @@ def run(stage: Callable[[], None]) -> None:
     """Run a stage's function: one line for what a user did or brought, a traceback only for our defects."""
     from pipeline.errors import UserError
 
-    if os.environ.get("LOCAL_RANK", "0") != "0":  # one of several that train together: the first one speaks
+    alone = (
+        os.environ.get("LOCAL_RANK", "0") == "0"
+    )  # or one of several that train together: the first speaks
+    if not alone:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:
         stage()
     except UserError as e:
-        sys.exit(f"ERROR: {e}")
+        sys.exit(f"ERROR: {e}" if alone else 1)
     except OSError as e:
         if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise

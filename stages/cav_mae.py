@@ -5,14 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from models import aside, cell, inpainting, once
+from models import aside, inpainting, once
 from models.checkpoint import Model
 from models.classified import probabilities
 from models.tasks import tasks
+from models.training import Experiment
 from pipeline import cav_mae_table as table
 from pipeline import plots, retrieval_table
 from pipeline.dataset import Dataset
-from pipeline.params import Params, read
+from pipeline.params import Params, applied, read
 from pipeline.summary import write_json
 from stages import run
 
@@ -22,7 +23,7 @@ FOLDER = Path("tables/cav_mae")
 def cav_mae() -> None:
     params = read()
     wanted = params.cav_mae
-    own = params.changed(wanted.set)
+    own = applied(params, wanted.set, "params.yaml: cav_mae.set")
     data = aside.data(FOLDER / "data", own)
     test, resampled = data.of("test"), (own.evaluate.bootstrap, own.seed)
     groups = data.group[test].tolist()
@@ -30,7 +31,7 @@ def cav_mae() -> None:
     right: dict[str, dict[str, list]] = {row: {} for row in table.ROWS}
     for seed in wanted.seeds:
         for row, losses in table.ROWS.items():
-            name, start = f"{row.replace(' ', '_')}-{seed}", "scratch"
+            name, start = f"{row.replace(', ', '_').replace(' ', '_')}-{seed}", "scratch"
             if losses is not None:
                 print(f"cav_mae: {row}, seed {seed}: pretraining", flush=True)
                 start = str(FOLDER / f"pretrained-{name}")
@@ -40,7 +41,7 @@ def cav_mae() -> None:
             how = {"start": start, "labels": wanted.labels}
             told = asked(own, data, FOLDER / f"tuned-{name}", table.ASKED, seed, how)
             if losses is not None:
-                probed = own.changed(wanted.probe)
+                probed = applied(own, wanted.probe, "params.yaml: cav_mae.probe")
                 out = FOLDER / f"linear-{name}"
                 told |= asked(probed, data, out, {"linear": {}}, seed, how | {"frozen": True})
             for column, answers in told.items():
@@ -73,8 +74,9 @@ def asked(params: Params, data: Dataset, out: Path, ways: dict, seed: int, how: 
     """Train a classifier, and ask it in several ways: way -> whether each test clip was told right; and the
     groups of these clips."""
     other: dict[str, Any] = {"seed": seed, "classification": how}
-    model, _ = cell.run(params, data, out, **other)
-    plan = tasks.get("classification").plan(cell.experiment(params, **other), data)
+    tried = Experiment.of(params, **other)
+    model = once.trained(tried, params.train, params.augment, params, data, out, "train")
+    plan = tasks.get("classification").plan(tried, data)
     clips = plan.clips["test"]
     actual = plan.targets[clips].argmax(1)
     told = {

@@ -9,7 +9,7 @@ from models.classified import probabilities
 from models.tasks import tasks
 from pipeline import identification_table as table
 from pipeline import seeds
-from pipeline.params import read
+from pipeline.params import applied, read
 from pipeline.summary import write_json
 from stages import run
 
@@ -19,7 +19,7 @@ FOLDER = Path("tables/identification")
 def identification() -> None:
     params = read()
     wanted = params.identification
-    own = params.changed(params.people_tables.set | wanted.set)
+    own = applied(params, params.people_tables.set | wanted.set, "params.yaml: identification.set")
     data = aside.data(FOLDER / "people", own)
     found: dict = {}
     for row, other in table.ROWS.items():

@@ -1,6 +1,5 @@
 """CAV-MAE without labels; nothing where neither the task nor the encoder asks for it."""
 
-import shutil
 from pathlib import Path
 
 from pipeline import dataset
@@ -15,11 +14,11 @@ def pretrain() -> None:
     params = load("pretrain")
     task, encoder, start = params.task, params.encoder, params.classification.start
     if task != "pretraining" and not (task == "classification" and encoder and start == "pretrain"):
-        for note in NOTES:
-            shutil.rmtree(note.parent, ignore_errors=True)
-            note.parent.mkdir(parents=True)
-            note.write_text("Nothing was pretrained.\n", encoding="utf-8")
-        (CURVES / "metrics.json").write_text("{}\n", encoding="utf-8")
+        if not any((MODEL / name).exists() for name in ("config.json", "last.ckpt")):  # what is there is kept
+            for note in NOTES:
+                note.parent.mkdir(parents=True, exist_ok=True)
+                note.write_text("Nothing was pretrained.\n", encoding="utf-8")
+            (CURVES / "metrics.json").write_text("{}\n", encoding="utf-8")
         print("pretrain: nothing to do (task: pretraining, or encoder: cav_mae, asks for it)")
         return
     from models import once  # and torch: not where there is nothing to do

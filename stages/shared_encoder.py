@@ -11,7 +11,7 @@ from models.tasks import tasks
 from pipeline import seeds
 from pipeline import shared_encoder_table as table
 from pipeline.dataset import Dataset
-from pipeline.params import Params, read
+from pipeline.params import Params, applied, read
 from pipeline.summary import write_json
 from stages import run
 
@@ -23,7 +23,8 @@ def shared_encoder() -> None:
     wanted = params.shared_encoder
     found: dict = {}
     for by in table.SPLITS:
-        own = params.changed(params.people_tables.set | wanted.set | {"split.by": by})
+        settings = params.people_tables.set | wanted.set | {"split.by": by}
+        own = applied(params, settings, "params.yaml: shared_encoder.set")
         data = aside.data(FOLDER / "people", own)
         for network in wanted.networks:
             rows: dict[str, dict] = {}

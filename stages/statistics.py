@@ -9,6 +9,11 @@ from stages import run
 
 def statistics() -> None:
     params = load("statistics")
+    task, encoder = params.task, params.encoder
+    if task != "pretraining" and not encoder:
+        write_json({}, f"data/{dataset.STATISTICS}")
+        print("statistics: nothing to do (task: pretraining, or encoder: cav_mae, asks for them)")
+        return
     data = dataset.load("data", params.audio, params.video, params.input)
     found = measure(data)
     write_json(found, f"data/{dataset.STATISTICS}")

@@ -1,6 +1,5 @@
 """What params.yaml says is trained; the epoch that validation likes best is kept."""
 
-from models import checkpoint
 from models.training import PRETRAINED, Experiment, hand_on, inputs
 from models.training import train as fit
 from pipeline import dataset, engine
@@ -16,8 +15,7 @@ def train() -> None:
     else:
         data = dataset.load("data", params.audio, params.video, params.input)
         tried = Experiment.of(params)
-        begun = checkpoint.identity(tried.start) if tried.start else None
-        fingerprint = digest(engine.made_from("train", params), data.digest, begun)
+        fingerprint = digest(engine.made_from("train", params), data.digest, tried.begun(data))
         sections = params.train, params.augment, inputs(params)
         chosen = fit(tried, *sections, data, "checkpoints", "metrics/train", fingerprint)
     values = ", ".join(

@@ -97,7 +97,7 @@ class CavMae(nn.Module):
         }
         for side, grid in self.grid.items():
             if not all(grid):
-                shape = (freq, time) if side == "audio" else (high, wide)
+                shape = (freq, columns or time) if side == "audio" else (high, wide)
                 raise UserError(
                     f"encoder cav_mae: {side} of {shape[0]} x {shape[1]} is smaller than a patch of {patch}:"
                     " set encoders.joint.cav_mae.patch"
@@ -125,6 +125,8 @@ class CavMae(nn.Module):
         mean, std = normalization or (0.0, 1.0)
         if statistics and not normalization:
             mean, std = statistics["mean"], statistics["std"]
+        if std <= 0:
+            raise UserError(f"encoder cav_mae: normalization: a deviation of {std:g} cannot be divided by")
         self.register_buffer("audio_mean", torch.tensor(float(mean)))
         self.register_buffer("audio_std", torch.tensor(float(std)))
         # (x / 255 - mean) / std of each value of a patch, as one multiplication and one addition

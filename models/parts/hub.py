@@ -1,6 +1,7 @@
 """Networks that timm and torchvision have, by name, as trunks: a picture to a vector."""
 
 import contextlib
+import difflib
 from pathlib import Path
 
 import safetensors.torch
@@ -74,9 +75,17 @@ def load(net: nn.Module, name: str, pretrained: bool | str, channels: int = 3) -
 
 def weights_of(source: str) -> dict[str, Tensor]:
     """The weights of `timm/<name>`, fetched, or of a file. Raises UserError where they cannot be had."""
-    if not source.startswith("timm/"):
-        return _read(source)
-    return _fetched(source, timm.create_model(source.partition("/")[2], pretrained=False))
+    if source.startswith("timm/"):
+        model = source.partition("/")[2]
+        if not timm.is_model(model):
+            near = difflib.get_close_matches(model, timm.list_models(), n=1)
+            hint = f": did you mean timm/{near[0]}?" if near else ""
+            raise UserError(f"{source}: timm has no such model{hint}")
+        return _fetched(source, timm.create_model(model, pretrained=False))
+    state = _read(source)
+    if not isinstance(state, dict):
+        raise UserError(f"{source}: not a file of weights: a dictionary of names and tensors is expected")
+    return state
 
 
 def _timm(name: str, channels: int) -> tuple[nn.Module, tuple[int, int]]:

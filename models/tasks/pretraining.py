@@ -19,6 +19,7 @@ from models.tasks._plan import Plan
 from models.tasks._schedule import adamw
 from pipeline import pairing
 from pipeline.dataset import Dataset
+from pipeline.errors import UserError
 
 SMALL = 1e-6  # added to a patch's variance
 
@@ -50,6 +51,12 @@ class Pretraining(Pairs):
         self.train_params, self.settings = train, config["pretraining"]
         shapes, sizes = (audio_shape, video_shape), config["encoders"]["joint"]
         self.encoder = encoders.make(config["encoder"], *shapes, config.get("statistics"), **sizes)
+        for side, (rows, columns) in self.encoder.grid.items():
+            if rows * columns < 2:
+                raise UserError(
+                    f"encoder {config['encoder']}: {side} is one patch of {self.encoder.patch}, and nothing"
+                    " would be left to fill in: set encoders.joint.cav_mae.patch"
+                )
         self.decoder = Decoder(self.encoder)
         self.matcher = matchers.make("distance", self.encoder.dim)
         temperature, both_ways = self.settings["temperature"], self.settings["both_ways"]

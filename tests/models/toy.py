@@ -106,16 +106,11 @@ if __name__ == "__main__":  # trains in a process of its own, so that it can be 
 
     where, out, precision, *more = sys.argv[1:]
     wanted = {"epochs": 6, "precision": precision} | json.loads((more or ["{}"])[0])
+    tried = experiment(**wanted.pop("experiment", {}))
+    change = AUGMENT if wanted.pop("augment", True) else NO_AUGMENT
     try:
         train(
-            experiment(),
-            settings(**wanted),
-            AUGMENT,
-            INPUTS,
-            load(Path(where)),
-            f"{out}/out",
-            f"{out}/live",
-            "same",
+            tried, settings(**wanted), change, INPUTS, load(Path(where)), f"{out}/out", f"{out}/live", "same"
         )
     except KeyboardInterrupt:
         sys.exit("interrupted")

@@ -101,11 +101,21 @@ def test_fine_tuning_and_probing_start_from_it(copy):
     assert "an encoder cav_mae for both" in (copy / "report/index.html").read_text()
 
 
-def test_scratch_needs_no_pretraining(copy):
+def test_scratch_needs_no_pretraining_and_takes_none_away(copy, masked):
     copy.set(FINE | {"classification.start": "scratch", "train.epochs": 1})
     assert copy.run("pretrain").startswith("pretrain: nothing to do")
+    assert copy.files("pretrained") == masked.files("pretrained")
+    shutil.rmtree(copy / "pretrained")
+    copy.run("pretrain")
     assert [p.name for p in (copy / "pretrained").iterdir()] == ["README.md"]
     copy.run("train")
+
+
+def test_statistics_are_made_where_they_are_asked_for(copy, made):
+    assert json.loads((made / "data/statistics.json").read_text()) == {}
+    (copy / "data/statistics.json").write_text("{}")
+    copy.set(FINE | {"classification.start": "scratch"})
+    assert "run dvc repro statistics" in copy.fails("train")
 
 
 def test_mistakes_are_one_line(copy):
@@ -123,6 +133,10 @@ def test_mistakes_are_one_line(copy):
     )
     copy.set({"encoders.joint.cav_mae": {"patch": 64}})
     assert "smaller than a patch of 64" in copy.fails("pretrain")
+    copy.set({"encoders.joint.cav_mae": {"patch": 16, "columns": 16}})
+    assert "audio is one patch of 16, and nothing would be left" in copy.fails("pretrain")
+    copy.set({"encoders.joint.cav_mae": {}, "modality": "audio"})
+    assert "task: pretraining needs modality: both" in copy.fails("pretrain")
 
 
 def test_a_killed_pretraining_ends_the_same(copy, masked):
@@ -135,5 +149,7 @@ def test_a_killed_pretraining_ends_the_same(copy, masked):
     process.kill()
     process.communicate(timeout=60)
     assert (copy / "pretrained/last.ckpt").exists()
-    copy.run("pretrain")
+    process = copy.stage("pretrain")
+    out, err = process.communicate(timeout=120)
+    assert "going on after epoch" in out and not err
     assert copy.files("pretrained") == masked.files("pretrained")
