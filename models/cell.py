@@ -9,11 +9,6 @@ from models.training import Experiment
 from pipeline.dataset import Dataset
 
 
-def experiment(params: Any, **other: Any) -> Experiment:
-    """What `params` say, but for `other`."""
-    return Experiment.of(params, **other)
-
-
 def run(
     params: Any, data: Dataset, out: str | Path, **other: Any
 ) -> tuple[checkpoint.Model, evaluation.Evaluation]:
@@ -21,6 +16,6 @@ def run(
 
     out: where the model goes; one that is there and was made from just the same is not trained again.
     """
-    model = trained(experiment(params, **other), params.train, params.augment, params, data, out, "train")
+    model = trained(Experiment.of(params, **other), params.train, params.augment, params, data, out, "train")
     wanted = params.pairing, params.label, params.evaluate.bootstrap, params.seed
     return model, evaluation.evaluate(model, data, *wanted, looks=params.evaluate.frames)

@@ -7,6 +7,7 @@ import numpy as np
 
 from models.checkpoint import Model
 from models.tasks import tasks
+from models.tasks._plan import Plan
 from pipeline import classification, verification
 from pipeline.dataset import Dataset
 from pipeline.errors import UserError
@@ -24,9 +25,7 @@ def evaluate(model: Model, data: Dataset, bootstrap: int, seed: int, looks: int 
     tables.
     Raises UserError where the model knows other classes than the data, and where there is nothing to test.
     """
-    config = model.config
-    wanted = SimpleNamespace(**{name: config[name] for name in ("classification", "label", "seed")})
-    plan = tasks.get("classification").plan(wanted, data)
+    config, plan = model.config, planned(model, data)
     names, many = config["classes"], config["classification"]["multilabel"]
     if plan.about["classes"] != names:
         raise UserError("the model was trained for other classes than the data have: dvc repro train")
@@ -61,6 +60,20 @@ def evaluate(model: Model, data: Dataset, bootstrap: int, seed: int, looks: int 
     if not metrics:
         raise UserError("no test clip is of a class that training has: see split.by, or choose another label")
     return found | {"metrics": metrics}
+
+
+def planned(model: Model, data: Dataset) -> Plan:
+    """What the model's own task makes of the data: clips, and which class they are."""
+    wanted = SimpleNamespace(**{name: model.config[name] for name in ("classification", "label", "seed")})
+    return tasks.get("classification").plan(wanted, data)
+
+
+def told(model: Model, data: Dataset, split: str = "test", **how: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each clip of a split was told right, (n,) bool, and which clips these are. how: of
+    `probabilities`."""
+    plan = planned(model, data)
+    clips = plan.clips[split]
+    return probabilities(model, data, clips, **how).argmax(1) == plan.targets[clips].argmax(1), clips
 
 
 def probabilities(

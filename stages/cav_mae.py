@@ -3,12 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from models import aside, inpainting, once
+from models import aside, classified, inpainting, once
 from models.checkpoint import Model
-from models.classified import probabilities
-from models.tasks import tasks
 from models.training import Experiment
 from pipeline import cav_mae_table as table
 from pipeline import plots, retrieval_table
@@ -46,7 +42,10 @@ def cav_mae() -> None:
                 told |= asked(probed, data, out, {"linear": {}}, seed, how | {"frozen": True})
             for column, answers in told.items():
                 right[row].setdefault(column, []).append(answers)
-    models = {row: [side_by_side(m, data, test) for m in several] for row, several in before.items()}
+    models = {
+        row: [dict(zip(("audio", "video"), m.embed(data, test), strict=True)) for m in several]
+        for row, several in before.items()
+    }
     labels = [data.labels[i] for i in test]
     filled = {
         row: [inpainting.evaluate(m, data, test, *resampled) for m in several]
@@ -73,20 +72,11 @@ def cav_mae() -> None:
 def asked(params: Params, data: Dataset, out: Path, ways: dict, seed: int, how: dict[str, Any]) -> dict:
     """Train a classifier, and ask it in several ways: way -> whether each test clip was told right; and the
     groups of these clips."""
-    other: dict[str, Any] = {"seed": seed, "classification": how}
-    tried = Experiment.of(params, **other)
+    tried = Experiment.of(params, seed=seed, classification=how)
     model = once.trained(tried, params.train, params.augment, params, data, out, "train")
-    plan = tasks.get("classification").plan(tried, data)
-    clips = plan.clips["test"]
-    actual = plan.targets[clips].argmax(1)
-    told = {
-        way: probabilities(model, data, clips, **asked).argmax(1) == actual for way, asked in ways.items()
-    }
-    return told | {"groups": data.group[clips]}
-
-
-def side_by_side(model: Model, data: Dataset, clips: np.ndarray) -> dict[str, np.ndarray]:
-    return dict(zip(("audio", "video"), model.embed(data, clips), strict=True))
+    found = {way: classified.told(model, data, **asked) for way, asked in ways.items()}
+    clips = next(iter(found.values()))[1]
+    return {way: right for way, (right, _) in found.items()} | {"groups": data.group[clips]}
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models import aside, cell
-from models.classified import probabilities
-from models.tasks import tasks
+from models import aside, cell, classified
 from pipeline import identification_table as table
 from pipeline import seeds
 from pipeline.params import applied, read
@@ -23,22 +21,21 @@ def identification() -> None:
     data = aside.data(FOLDER / "people", own)
     found: dict = {}
     for row, other in table.ROWS.items():
+        clips: dict[str, np.ndarray] = {}
         right: dict[str, list] = {}
         verified: dict[str, list] = {}
         for seed in wanted.seeds:
             print(f"identification: {row}, seed {seed}", flush=True)
             chosen = other | {"seed": seed}
             model, told = cell.run(own, data, FOLDER / f"{row.replace(' ', '_')}-{seed}", **chosen)
-            plan = tasks.get("classification").plan(cell.experiment(own, **chosen), data)
             for split in ("train", "val", "test"):
-                clips = plan.clips[split]
-                is_told = probabilities(model, data, clips).argmax(1) == plan.targets[clips].argmax(1)
+                is_told, clips[split] = classified.told(model, data, split)
                 right.setdefault(split, []).append(is_told)
             for side, result in told.metrics["verification"].items():
                 verified.setdefault(side, []).append(result)
         found[row] = {
             split: seeds.accuracy(
-                np.stack(r), data.group[plan.clips[split]].tolist(), own.evaluate.bootstrap, own.seed
+                np.stack(r), data.group[clips[split]].tolist(), own.evaluate.bootstrap, own.seed
             )
             for split, r in right.items()
         }

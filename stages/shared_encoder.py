@@ -5,9 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from models import aside, cell
-from models.classified import probabilities
-from models.tasks import tasks
+from models import aside, cell, classified
 from pipeline import seeds
 from pipeline import shared_encoder_table as table
 from pipeline.dataset import Dataset
@@ -58,11 +56,9 @@ def row(params: Params, data: Dataset, name: str, network: str, modality: str, s
         print(f"shared_encoder: {name}, seed {seed}", flush=True)
         other: dict[str, Any] = {"modality": modality, "video_encoder": network, "seed": seed}
         model, _ = cell.run(params, data, FOLDER / f"{name.replace('/', '_')}-{seed}", **other)
-        plan = tasks.get("classification").plan(cell.experiment(params, **other), data)
-        test = plan.clips["test"]
         for column, how in table.TESTED[modality].items():
-            told = probabilities(model, data, test, **how).argmax(1)
-            right.setdefault(column, []).append(told == plan.targets[test].argmax(1))
+            told, test = classified.told(model, data, **how)
+            right.setdefault(column, []).append(told)
     groups, resampled = data.group[test].tolist(), (params.evaluate.bootstrap, params.seed)
     return {column: seeds.accuracy(np.stack(r), groups, *resampled) for column, r in right.items()}
 

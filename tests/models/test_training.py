@@ -290,7 +290,7 @@ def test_ctrl_c_is_quick_and_goes_on(folder, tmp_path):
 
 def stop_after(monkeypatch, epoch):
     """Break off the training after an epoch's checkpoint is written."""
-    from models.training import Record
+    from models.record import Record
 
     save = Record._save
 
