@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import cell, checkpoint, evaluation
+from models import cell, checkpoint, evaluation, once
 from models.audio import encoders as audio_encoders
 from models.training import LAST, Experiment, Record, _precision, train
 from models.video import encoders as video_encoders
@@ -134,11 +134,11 @@ def test_a_finished_model_is_not_trained_again(data, tmp_path, monkeypatch):
     before = cell.run(params, data, tmp_path / "out", seed=3)
     assert before[0].config["seed"] == 3 and len(before[0].config["history"]) == 1
     with monkeypatch.context() as m:
-        m.setattr(cell, "train", lambda *_: pytest.fail("trained again"))
+        m.setattr(once, "train", lambda *_: pytest.fail("trained again"))
         assert cell.run(params, data, tmp_path / "out", seed=3)[1] == before[1]
     monkeypatch.setattr(engine, "code_of", lambda *_, **__: "other code")
     with monkeypatch.context() as m, pytest.raises(RuntimeError, match="trained again"):
-        m.setattr(cell, "train", lambda *_: (_ for _ in ()).throw(RuntimeError("trained again")))
+        m.setattr(once, "train", lambda *_: (_ for _ in ()).throw(RuntimeError("trained again")))
         cell.run(params, data, tmp_path / "out", seed=3)
     after = cell.run(params, data, tmp_path / "out", seed=4)
     assert after[0].config["seed"] == 4
