@@ -43,15 +43,16 @@ def told(tmp_path_factory) -> Project:
 
 
 @pytest.fixture(scope="session")
-def masked(tmp_path_factory) -> Project:
-    """CAV-MAE without labels: as `made`, but for the grid."""
-    whole = Project.new(tmp_path_factory.mktemp("masked") / "project", task="pretraining")
-    return _alone(whole, DEFAULT, tmp_path_factory)
+def masked(made: Project, tmp_path_factory) -> Project:
+    """CAV-MAE without labels, on the data of `made`: the stages after those that make them."""
+    whole = made.copy(tmp_path_factory.mktemp("masked") / "project")
+    whole.set({"task": "pretraining"})
+    return _alone(whole, DEFAULT[DEFAULT.index("statistics") :], tmp_path_factory)
 
 
 def _alone(whole: Project, stages: tuple[str, ...], tmp_path_factory) -> Project:
     for folder in ("trace", "said"):
-        (whole / folder).mkdir()
+        (whole / folder).mkdir(exist_ok=True)
     for stage in stages:
         alone, outs = sandbox(whole, stage, tmp_path_factory.mktemp(stage) / "project")
         arguments = (
@@ -60,6 +61,8 @@ def _alone(whole: Project, stages: tuple[str, ...], tmp_path_factory) -> Project
         (whole / "said" / stage).write_text(alone.run(stage, *arguments, trace=whole / "trace" / stage))
         for out in outs:
             (whole / out).parent.mkdir(parents=True, exist_ok=True)
+            if (whole / out).is_dir():
+                shutil.rmtree(whole / out)
             shutil.move(alone / out, whole / out)
     return whole
 
