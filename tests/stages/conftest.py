@@ -3,10 +3,11 @@
 import os
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.pipeline.recordings import record, sine
 from tests.stages.project import Project
@@ -14,16 +15,34 @@ from tests.stages.sandbox import DEFAULT, STAGES, sandbox
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory) -> Project:
+def once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], Project]], Project]:
+    """Have a project made once for all processes that run tests; each has a copy of it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+
+    def copy(name: str, make: Callable[[Path], Project]) -> Project:
+        root = shared / f"once-{name}"
+        with FileLock(f"{root}.lock"):
+            if not (root / "done").exists():
+                shutil.rmtree(root, ignore_errors=True)
+                make(root / "project")
+                (root / "done").touch()
+        return Project(root / "project").copy(tmp_path_factory.mktemp(name) / "project")
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def made(once, tmp_path_factory) -> Project:
     """The embedded data, all stages run, each where nothing is but what dvc.yaml lists for it.
 
     What a stage asked for lies in `trace/<stage>`, what it ended with in `said/<stage>`.
     """
-    return _alone(Project.new(tmp_path_factory.mktemp("made") / "project"), STAGES, tmp_path_factory)
+    return once("made", lambda root: _alone(Project.new(root), STAGES, tmp_path_factory))
 
 
 @pytest.fixture(scope="session")
-def told(tmp_path_factory) -> Project:
+def told(once, tmp_path_factory) -> Project:
     """Embedded people, whose faces and voices say what they feel: as `made`, but for the grid."""
     changes = {
         "task": "classification",
@@ -38,16 +57,19 @@ def told(tmp_path_factory) -> Project:
         "faces.size": 32,
         "faces.align": True,
     }
-    whole = Project.new(tmp_path_factory.mktemp("told") / "project", **changes)
-    return _alone(whole, DEFAULT, tmp_path_factory)
+    return once("told", lambda root: _alone(Project.new(root, **changes), DEFAULT, tmp_path_factory))
 
 
 @pytest.fixture(scope="session")
-def masked(made: Project, tmp_path_factory) -> Project:
+def masked(once, made: Project, tmp_path_factory) -> Project:
     """CAV-MAE without labels, on the data of `made`: the stages after those that make them."""
-    whole = made.copy(tmp_path_factory.mktemp("masked") / "project")
-    whole.set({"task": "pretraining"})
-    return _alone(whole, DEFAULT[DEFAULT.index("statistics") :], tmp_path_factory)
+
+    def make(root: Path) -> Project:
+        whole = made.copy(root)
+        whole.set({"task": "pretraining"})
+        return _alone(whole, DEFAULT[DEFAULT.index("statistics") :], tmp_path_factory)
+
+    return once("masked", make)
 
 
 def _alone(whole: Project, stages: tuple[str, ...], tmp_path_factory) -> Project:

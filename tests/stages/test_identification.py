@@ -1,0 +1,30 @@
+"""The table of who it is."""
+
+import json
+from pathlib import Path
+
+from tests.stages.project import Project
+from tests.stages.tables import PEOPLE
+
+
+def test_identification(tmp_path):
+    project = Project.new(
+        tmp_path / "project",
+        **{
+            "people_tables.set": PEOPLE,
+            "identification.set": {"label": "subject", "audio.dtype": "uint8", "train.epochs": 1},
+            "identification.seeds": [0, 1],
+        },
+    )
+    project.run("identification")
+    found = json.loads((project / "metrics/identification.json").read_text())
+    assert [len(cells["test"]["seeds"]) for cells in found.values()] == [2] * 5
+    assert set(found["CNN ∥ CRNN"]["verification"]) == {"audio", "video", "both"}
+    assert set(found["image CNN"]["verification"]) == {"video"}
+    page = (project / "docs/identification.md").read_text()
+    assert "| image CNN |" in page and "84.5%" in page and "## Is it one person?" in page
+    # What is there is not trained again.
+    models = sorted(Path(project / "tables/identification").glob("*/model.safetensors"))
+    before = [m.stat().st_mtime_ns for m in models]
+    project.run("identification")
+    assert len(models) == 10 and [m.stat().st_mtime_ns for m in models] == before

@@ -1,0 +1,36 @@
+"""The table of one encoder for sounds and faces."""
+
+import json
+
+import timm
+from safetensors.torch import save_file
+
+from tests.stages.project import Project
+from tests.stages.tables import PEOPLE
+
+
+def test_shared_encoder(tmp_path):
+    save_file(timm.create_model("resnet18", pretrained=False).state_dict(), tmp_path / "resnet18.safetensors")
+    project = Project.new(
+        tmp_path / "project",
+        **{
+            "people_tables.set": PEOPLE,
+            "shared_encoder.set": {"label": "emotion", "train.epochs": 1, "classification.fusion": "stack"},
+            "shared_encoder.networks": ["frame"],
+            "shared_encoder.pretrained": str(tmp_path / "resnet18.safetensors"),
+            "shared_encoder.seeds": [0],
+        },
+    )
+    project.run("shared_encoder")
+    found = json.loads((project / "metrics/shared_encoder.json").read_text())["frame"]
+    rows = {
+        "nothing (pretrained weights, new head)": {"spectrograms", "faces", "both stacked"},
+        "spectrograms": {"spectrograms", "faces"},
+        "faces": {"spectrograms", "faces"},
+        "both stacked": {"both stacked", "faces alone", "spectrograms alone"},
+    }
+    for by in ("video", "subject"):
+        assert {row: set(cells) for row, cells in found[by].items()} == rows
+    page = (project / "docs/shared_encoder.md").read_text()
+    assert "## `frame`, split at random" in page and "split by actor" in page and ".768" in page
+    assert page.count("\n| nothing (pretrained") == 2 and "needs pretrained weights" not in page
