@@ -62,6 +62,7 @@ def cav_mae() -> None:
     shown = once.pretrained(own, data, FOLDER / "shown", seed=wanted.seeds[0], pretraining=plain)
     plots.save_inpainting("docs/pictures/inpainting.jpg", inpainting.pictures(shown, data, test, own.seed))
     write_json(found, "metrics/cav_mae.json")
+    Path("docs").mkdir(exist_ok=True)
     Path("docs/pretraining.md").write_text(
         table.markdown(found, own, len(data.of("train"))), encoding="utf-8"
     )

@@ -44,6 +44,7 @@ def identification() -> None:
             for side, results in verified.items()
         }
     write_json(found, "metrics/identification.json")
+    Path("docs").mkdir(exist_ok=True)
     Path("docs/identification.md").write_text(table.markdown(found, own), encoding="utf-8")
     print(
         "identification: "

@@ -22,7 +22,6 @@ def test_cav_mae(tmp_path):
             "cav_mae.seeds": [0, 1],
         },
     )
-    (project / "docs/pictures").mkdir(parents=True, exist_ok=True)
     project.run("cav_mae")
     found = json.loads((project / "metrics/cav_mae.json").read_text())
     rows = found["classification"]
