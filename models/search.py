@@ -5,26 +5,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
 from models import checkpoint
 from models.checkpoint import Model
-from models.index import indexed, sides
+from models.files import KINDS, FileModel
+from models.index import indexed
 from pipeline import vectors
-from pipeline.dataset import MIDDLE, Dataset
 from pipeline.errors import UserError
-from pipeline.faces import FacesStep
-from pipeline.frames import FramesStep
-from pipeline.media import Media
-from pipeline.outcome import Outcome
+from pipeline.query import Query
 from pipeline.shards import read_table
-from pipeline.spectrogram import SpectrogramStep
-from pipeline.wav import WavStep
 
-KINDS = {"audio": "sound", "video": "picture"}
+__all__ = ["KINDS", "Hit", "Library", "Query"]
 
 
 @dataclass
@@ -40,22 +33,12 @@ class Hit:
     split: str
 
 
-@dataclass
-class Query:
-    """A file as the model sees it: embeddings (dim,) of what is in it, and why there is no other."""
-
-    name: str
-    embeddings: dict[str, np.ndarray]
-    missing: dict[str, str]
-    wav: bytes | None = None
-    image: np.ndarray | None = None
-
-
 class Library:
     """A model, and all clips of an index."""
 
     def __init__(self, model: Model, clips: list[dict], searchers: dict[str, vectors.Searcher]) -> None:
         self.model, self.clips, self.searchers = model, clips, searchers
+        self.files = FileModel(model)
 
     @classmethod
     def open(cls, root: str | Path = ".") -> "Library":
@@ -72,45 +55,8 @@ class Library:
         return cls(model, clips, found)
 
     def query(self, path: str | Path, start: float = 0.0) -> Query:
-        """A sound, picture or video file, decoded as the pipeline does: `clip_seconds` from `start` (s).
-
-        Raises UserError where nothing in it can be used.
-        """
-        inputs = self.model.config["inputs"]
-        audio, video = (SimpleNamespace(**inputs[name]) for name in ("audio", "video"))
-        clip, seconds = {"start": start, "end": None}, inputs["clip_seconds"]
-        media = Media(str(path), str(path))
-        made: dict[str, Outcome] = {}
-        [wav] = WavStep(audio, seconds)([clip], [media])
-        hear, see = SpectrogramStep(audio, seconds), self._pictures(video, seconds)
-        [made["audio"]] = hear([clip], [wav.value]) if wav.value else [wav]
-        [made["video"]] = see([clip], [media])
-        query = Query(Path(path).name, {}, {}, wav.value)
-        for side, outcome in made.items():
-            if outcome.value is None:
-                query.missing[side] = outcome.detail
-            elif side not in sides(self.model):
-                query.missing[side] = f"the model knows no {KINDS[side]}s"
-        usable = [side for side in made if side not in query.missing]
-        if not usable:
-            raise UserError(
-                f"{path}: neither sound nor picture: {'; '.join(dict.fromkeys(query.missing.values()))}"
-            )
-        windows = _one(made, hear.shape, see.shape, audio, video).read(np.array([0]), MIDDLE)
-        for side, window in zip(("audio", "video"), windows, strict=True):
-            if side in usable:
-                embed = self.model.embed_audio if side == "audio" else self.model.embed_video
-                query.embeddings[side] = embed(window)[0]
-        if made["video"].value is not None:
-            query.image = made["video"].value[len(made["video"].value) // 2]
-        return query
-
-    def _pictures(self, video: Any, seconds: float) -> FramesStep | FacesStep:
-        """What makes a picture of a file: whole frames, or the face in them."""
-        if self.model.config["input"] == "frame":
-            return FramesStep(video, seconds)
-        faces = SimpleNamespace(**self.model.config["inputs"]["faces"])
-        return FacesStep(faces, seconds, {"middle": 1, "every": video.frames}[faces.frames])
+        """As of models.files.FileModel.query."""
+        return self.files.query(path, start)
 
     def directions(self, query: Query) -> list[str]:
         """In which `query` can be asked, as `audio_to_video`."""
@@ -134,45 +80,3 @@ class Library:
             scores = every[rows]
         found = [(self.clips[row], float(s)) for row, s in zip(rows, scores, strict=True) if row >= 0]
         return [Hit(clip["clip_id"], s, clip["labels"] or [], clip["split"]) for clip, s in found]
-
-
-def _one(made: dict[str, Outcome], heard: tuple, seen: tuple, audio: Any, video: Any) -> Dataset:
-    """A data set of one file, so that its window is cut as those of the data are; what it lacks is zeros."""
-    empty = {"audio": np.zeros(heard, np.float16), "video": np.zeros(seen, np.uint8)}
-    held = {side: made[side].value if made[side].value is not None else empty[side] for side in made}
-    seconds = {side: made[side].extra.get("seconds", np.inf) for side in made}
-    window = audio.window_seconds
-    times = made["video"].extra.get("times", list(np.linspace(0, 1, seen[0])))
-    return Dataset(
-        clip_id=["query"],
-        split=np.array(["test"]),
-        group=np.array(["query"]),
-        columns={"labels": [[]], "subject": [None]},
-        seconds=np.array([min(seconds.values()) if seconds["video"] >= window else seconds["audio"]]),
-        times=np.array([times]),
-        audio=_Held(held["audio"]),
-        video=_Held(held["video"]),
-        sample_rate=audio.sample_rate,
-        hop_length=audio.hop_length,
-        window=max(round(window * audio.sample_rate / audio.hop_length), 1),
-        window_frames=video.window_frames,
-        digest="",
-    )
-
-
-@dataclass
-class _Held:
-    """One array where the data set has shards."""
-
-    array: np.ndarray
-
-    def value(self, _: int) -> np.ndarray:
-        return self.array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.array.dtype

@@ -13,6 +13,7 @@ from app import search as command
 from models import checkpoint, index, search
 from models.training import train
 from pipeline.errors import UserError
+from pipeline.shards import read_table
 from tests.models import toy
 
 
@@ -27,7 +28,7 @@ def library(model, data, folder, kind="flat"):
     found = index.write(model, data, kind, folder / "embeddings", folder / "index", 0)
     stored = {s: np.load(folder / f"embeddings/{s}.npy") for s in index.indexed(model)}
     searchers = {s: search.vectors.load(folder / f"index/{s}.faiss", v) for s, v in stored.items()}
-    clips = search.read_table(folder / "embeddings/clips.parquet").to_pylist()
+    clips = read_table(folder / "embeddings/clips.parquet").to_pylist()
     return found, search.Library(model, clips, searchers)
 
 
@@ -108,7 +109,9 @@ def test_arguments_that_make_no_sense_are_told(capsys):
 
 def test_what_cannot_be_asked_is_told(model, data, tmp_path):
     _, asked = library(model, data, tmp_path)
-    query = search.Query("a.wav", {"audio": model.embed(data, np.array([0]))[0][0]}, {"video": "no picture"})
+    query = search.Query(
+        "a.wav", data, {"video": "no picture"}, embeddings={"audio": model.embed(data, np.array([0]))[0][0]}
+    )
     assert set(command.answers(asked, query, None, None, 2)) == {"audio_to_audio", "audio_to_video"}
     assert set(command.answers(asked, query, None, "video", 2)) == {"audio_to_video"}
     with pytest.raises(UserError, match=r"a.wav: cannot be asked so: it has no picture \(no picture\)"):
