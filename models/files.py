@@ -4,21 +4,19 @@ model = load("dist/instruments")
 model.embed("bell.wav")["audio"]  # (dim,)
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from models.checkpoint import Model
-from models.classified import probabilities
 from models.index import sides
 from pipeline import query as given
 from pipeline.errors import UserError
-from pipeline.query import Query
+from pipeline.query import Query, Reader
 
 KINDS = {"audio": "sound", "video": "picture"}
-Reader = Callable[[dict[str, Any], "str | Path", float], Query]
 
 
 class FileModel:
@@ -34,17 +32,17 @@ class FileModel:
     def config(self) -> dict[str, Any]:
         return self.model.config
 
-    def query(self, path: str | Path, start: float = 0.0) -> Query:
+    def query(self, file: str | Path | Query, start: float = 0.0) -> Query:
         """A file from `start` (s) on, with the embeddings of its middle window.
 
-        Raises UserError where nothing in it can be used.
+        file: a path, or what `read` made of one. Raises UserError where nothing in it can be used.
         """
-        query = self._known(path, start)
+        query = self._check(file) if isinstance(file, Query) else self._known(file, start)
         query.embeddings |= {side: x[0] for side, x in self._embedded(query).items()}
         return query
 
     def embed(self, file: str | Path | Query, start: float = 0.0) -> dict[str, np.ndarray]:
-        """ "audio", "video" -> (dim,) of length 1, of the middle window; without what is not in the file.
+        """Of each of "audio" and "video" that is in the file, (dim,) of length 1, of the middle window.
 
         Of a model that reads both as one: "both".
         """
@@ -58,9 +56,16 @@ class FileModel:
         Of the first `longest` s of a file. A window's picture is the one nearest to its middle. What is
         missing in a part of the file is NaN there; a sound without pictures has no "video".
         """
+        return self.along_parts(given.parts(self.read, self.config, path, every, longest), every)
+
+    def along_parts(
+        self, parts: Iterable[tuple[float, Query]], every: float
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """`along`, of what pipeline.query.parts gives."""
         times: list[float] = []
         found: dict[str, list[np.ndarray]] = {}
-        for start, query in self._parts(path, every, longest):
+        for start, query in parts:
+            self._check(query)
             starts = given.starts(self.config, query.seconds, every, first=start == 0)
             if not starts:
                 continue
@@ -99,7 +104,9 @@ class FileModel:
         """
         if self.config["task"] != "classification":
             raise UserError(f"the model's task is {self.config['task']}: it tells no classes")
-        query = file if isinstance(file, Query) else self._known(file, start)
+        from models.classified import probabilities  # takes a second to import, for scikit-learn
+
+        query = self._check(file) if isinstance(file, Query) else self._known(file, start)
         modality = self.config["modality"]
         knows = [side for side in KINDS if modality in (side, "both")]
         here = [side for side in knows if side not in query.missing and by in (side, None)]
@@ -113,14 +120,17 @@ class FileModel:
     # --- ---------------------------------------------------------------------------------------------
 
     def _known(self, path: str | Path, start: float) -> Query:
-        query = self.read(self.config, path, start)
+        return self._check(self.read(self.config, path, start))
+
+    def _check(self, query: Query) -> Query:
+        """Note what the model does not know. Raises UserError where nothing of the file remains."""
         knows = set(KINDS) if self.config["modality"] == "both" else {self.config["modality"]}
         for side in KINDS:
             if side not in knows:
                 query.missing.setdefault(side, f"the model knows no {KINDS[side]}s")
         if len(query.missing) == 2:
             why = "; ".join(dict.fromkeys(query.missing.values()))
-            raise UserError(f"{path}: neither sound nor picture: {why}")
+            raise UserError(f"{query.name}: neither sound nor picture: {why}")
         return query
 
     def _embedded(self, query: Query, starts: list[float] | None = None) -> dict[str, np.ndarray]:
@@ -136,7 +146,7 @@ class FileModel:
         return {side: vectors for side, vectors in known if side not in query.missing}
 
     def _asked(self, file: str | Path | Query, start: float = 0.0) -> Query:
-        return file if isinstance(file, Query) else self.query(file, start)
+        return file if isinstance(file, Query) and file.embeddings else self.query(file, start)
 
     def _pair(self, sound: str | Path | Query, picture: str | Path | Query) -> tuple[np.ndarray, np.ndarray]:
         if not self.model.module.across:
@@ -149,18 +159,3 @@ class FileModel:
                 raise UserError(f"{query.name}: no {KINDS[side]}: {query.missing[side]}")
             found.append(query.embeddings[side])
         return found[0], found[1]
-
-    def _parts(self, path: str | Path, every: float, longest: float) -> Iterator[tuple[float, Query]]:
-        """The file in parts that its windows fit into, each with its start (s)."""
-        step, start = given.step(self.config, every), 0.0
-        while start < longest:
-            try:
-                query = self._known(path, start)
-            except UserError:
-                if start == 0:
-                    raise
-                return  # its end
-            yield start, query
-            if query.still or query.seconds < min(step, self.config["inputs"]["clip_seconds"]):
-                return
-            start += step

@@ -22,7 +22,7 @@ __all__ = ["KINDS", "Hit", "Library", "Query"]
 
 @dataclass
 class Hit:
-    """A clip that was found.
+    """A clip that was found, in this row of the library's clips.
 
     score: the cosine of the embeddings; the matcher's logit where the matcher is no distance.
     """
@@ -31,6 +31,7 @@ class Hit:
     score: float
     labels: list[str]
     split: str
+    row: int
 
 
 class Library:
@@ -41,10 +42,13 @@ class Library:
         self.files = FileModel(model)
 
     @classmethod
-    def open(cls, root: str | Path = ".") -> "Library":
-        """Of the project in `root`. Raises UserError where the stages train and index have not been run."""
+    def open(cls, root: str | Path = ".", model: Model | None = None) -> "Library":
+        """Of the project in `root`, with its own model unless it is there already.
+
+        Raises UserError where the stages train and index have not been run.
+        """
         root = Path(root)
-        model = checkpoint.load(root / "checkpoints")
+        model = model or checkpoint.load(root / "checkpoints")
         folder = root / "data/embeddings"
         try:
             clips = read_table(folder / "clips.parquet").to_pylist()
@@ -78,5 +82,9 @@ class Library:
             every = self.model.scores(*(ends if source == "audio" else ends[::-1])).ravel()
             rows = np.argsort(-every, kind="stable")[:k]
             scores = every[rows]
-        found = [(self.clips[row], float(s)) for row, s in zip(rows, scores, strict=True) if row >= 0]
-        return [Hit(clip["clip_id"], s, clip["labels"] or [], clip["split"]) for clip, s in found]
+        found = [(int(row), float(s)) for row, s in zip(rows, scores, strict=True) if row >= 0]
+        return [self._hit(row, score) for row, score in found]
+
+    def _hit(self, row: int, score: float) -> Hit:
+        clip = self.clips[row]
+        return Hit(clip["clip_id"], score, clip["labels"] or [], clip["split"], row)

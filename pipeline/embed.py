@@ -17,6 +17,11 @@ def data_uri(kind: str, content: bytes) -> str:
 
 
 def jpeg(image: np.ndarray, side: int = 152, quality: int = 72) -> str:
+    """`jpeg_bytes` as a data URI."""
+    return data_uri("image/jpeg", jpeg_bytes(image, side, quality))
+
+
+def jpeg_bytes(image: np.ndarray, side: int, quality: int) -> bytes:
     """An RGB picture (H, W, 3) uint8 as a JPEG whose longer side is at most `side`."""
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
@@ -26,7 +31,7 @@ def jpeg(image: np.ndarray, side: int = 152, quality: int = 72) -> str:
         size = [max(1, round(s * scale)) for s in image.shape[1::-1]]
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     _, content = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return data_uri("image/jpeg", content.tobytes())
+    return content.tobytes()
 
 
 def heat(image: np.ndarray, values: np.ndarray, side: int = 224) -> str:

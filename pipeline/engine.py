@@ -94,6 +94,11 @@ def _start_worker(scratch: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["TMPDIR"] = tempfile.tempdir = scratch
     _spare_pandas()
+    watch_parent()
+
+
+def watch_parent() -> None:
+    """End this worker when its parent ends, however that comes."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
@@ -125,14 +130,18 @@ def _spare_pandas() -> None:
             sys.meta_path.remove(_NoPandas)
 
 
-def _context(step: Step):
+def context(needed: list[str]):
     """Workers are forked by a server that has imported what they need: after a crash another is there soon.
 
     Not by this process, whose threads a fork would cut off.
     """
-    needed = [name for name in sys.modules if name.startswith("pipeline.")]
-    multiprocessing.set_forkserver_preload([*needed, getattr(step, "__module__", type(step).__module__)])
+    multiprocessing.set_forkserver_preload(needed)
     return multiprocessing.get_context("forkserver")
+
+
+def _needed(step: Step) -> list[str]:
+    found = [name for name in sys.modules if name.startswith("pipeline.")]
+    return [*found, getattr(step, "__module__", type(step).__module__)]
 
 
 def made_from(stage: str, params) -> str:
@@ -224,7 +233,7 @@ def _run_tasks(job: Job, tasks: list[_Task], engine, total: int, done: int) -> N
         pool = ProcessPool(
             max_workers=workers,
             max_tasks=RENEWED,
-            context=_context(job.step),
+            context=context(_needed(job.step)),
             initializer=_start_worker,
             initargs=[scratch],
         )

@@ -1,18 +1,19 @@
 """A file as a model sees it: decoded and cut as the stages do, by what the model's config.json says."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import av
 import numpy as np
 
 from pipeline.dataset import MIDDLE, Dataset
 from pipeline.errors import UserError
 from pipeline.faces import FacesStep
 from pipeline.frames import FramesStep
-from pipeline.media import Media, opened
+from pipeline.media import Media, MediaError, opened
 from pipeline.outcome import Outcome
 from pipeline.spectrogram import SpectrogramStep
 from pipeline.wav import WavStep
@@ -70,8 +71,17 @@ def read(config: dict[str, Any], path: str | Path, start: float = 0.0) -> Query:
     return query
 
 
+def duration(path: str | Path) -> float:
+    """How long a file says it is, s; 0 where it does not say, or cannot be opened."""
+    try:
+        with opened(str(path)) as container:
+            return (container.duration or 0) / av.time_base
+    except MediaError:
+        return 0.0
+
+
 def starts(config: dict[str, Any], seconds: float, every: float, first: bool = True) -> list[float]:
-    """Where windows begin (s) in a part of a file of which `seconds` are real: each `every` s, whole ones alone.
+    """Where windows begin (s) in a part of a file of which `seconds` are real: each `every` s, and whole.
 
     One at the beginning where the file, whose `first` part it is, is shorter than a window.
     """
@@ -87,6 +97,27 @@ def step(config: dict[str, Any], every: float) -> float:
     inputs = config["inputs"]
     free = max(inputs["clip_seconds"] - inputs["audio"]["window_seconds"], 0.0)
     return (int(free / every + 1e-6) + 1) * every
+
+
+def parts(
+    read: "Reader", config: dict[str, Any], path: str | Path, every: float, longest: float = np.inf
+) -> Iterator[tuple[float, Query]]:
+    """The first `longest` s of a file in parts, each with its start (s), that hold all windows `every` s.
+
+    read: `read`, or what does the same. Raises UserError as it does.
+    """
+    after, start = step(config, every), 0.0
+    while start < longest:
+        try:
+            query = read(config, path, start)
+        except UserError:
+            if start == 0:
+                raise
+            return  # its end
+        yield start, query
+        if query.still or query.seconds < min(after, config["inputs"]["clip_seconds"]):
+            return
+        start += after
 
 
 class Steps:
@@ -133,6 +164,9 @@ class Steps:
             window_frames=self.video.window_frames,
             digest="",
         )
+
+
+Reader = Callable[[dict[str, Any], "str | Path", float], Query]
 
 
 @dataclass

@@ -1,0 +1,67 @@
+"""Files that anybody may have brought, decoded in processes of their own, within bounds."""
+
+import os
+import resource
+import signal
+from concurrent.futures import TimeoutError as OutOfTime
+from pathlib import Path
+from typing import Any
+
+from pebble import ProcessExpired, ProcessPool
+
+from pipeline.engine import context, watch_parent
+from pipeline.errors import UserError
+from pipeline.query import Query, duration, read
+
+SECONDS = 20.0  # to decode one file
+MEMORY = 4 << 30  # bytes of address space for a decoder; a picture of the largest size takes a tenth of it
+LONGEST = 600.0  # s that a file may last
+LARGEST = 100 << 20  # bytes of a file
+
+
+class Decoder:
+    """`read` is pipeline.query.read in one of a few processes: a file that crashes one costs itself."""
+
+    def __init__(self, workers: int = 2, seconds: float = SECONDS) -> None:
+        self.seconds = seconds
+        self.pool = ProcessPool(
+            max_workers=workers, context=context(["pipeline.query"]), initializer=_start, max_tasks=100
+        )
+
+    def read(self, config: dict[str, Any], path: str | Path, start: float = 0.0) -> Query:
+        """Raises UserError where the file is too large or too long, or cannot be decoded."""
+        needed = {name: config[name] for name in ("input", "inputs")}
+        name = Path(path).name
+        try:
+            return self.pool.schedule(_read, args=[needed, str(path), start], timeout=self.seconds).result()
+        except OutOfTime:
+            raise UserError(f"{name}: not decoded after {self.seconds:g} s: cut it, or convert it") from None
+        except (ProcessExpired, MemoryError):
+            raise UserError(
+                f"{name}: the decoder crashed on it: it is broken, or asks for too much"
+            ) from None
+
+    def close(self) -> None:
+        self.pool.stop()
+        self.pool.join()
+
+
+def _start() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    watch_parent()
+
+
+def _read(config: dict[str, Any], path: str, start: float) -> Query:
+    name = Path(path).name
+    size = os.path.getsize(path)
+    if size > LARGEST:
+        raise UserError(f"{name}: {size >> 20} MB: at most {LARGEST >> 20} MB")
+    seconds = duration(path)
+    if seconds > LONGEST:
+        raise UserError(f"{name}: {seconds / 60:.0f} minutes long: at most {LONGEST / 60:.0f}: cut it")
+    try:
+        return read(config, path, start)
+    except UserError as e:  # not where it lies on this machine
+        raise UserError(str(e).replace(path, name)) from None

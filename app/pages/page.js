@@ -1,0 +1,40 @@
+/* One player for all cards, and the tip over the map. Everything is delegated: answers come and go. */
+const sound = new Audio();
+let playing = null;
+function stop() { if (playing) playing.classList.remove("playing"); playing = null; }
+sound.addEventListener("ended", stop);
+sound.addEventListener("error", stop);
+function play(from) {
+  const same = playing === from;
+  sound.pause();
+  stop();
+  if (same) return;
+  playing = from;
+  from.classList.add("playing");
+  sound.src = from.dataset.play;
+  sound.play().catch(stop);
+}
+document.addEventListener("click", (event) => {
+  const from = event.target.closest("[data-play]");
+  if (from) play(from);
+});
+document.addEventListener("keydown", (event) => {
+  const from = event.target.closest("g[data-play]");
+  if (from && (event.key === "Enter" || event.key === " ")) { event.preventDefault(); play(from); }
+});
+function tip(event) {
+  const from = event.target.closest ? event.target.closest("[data-show]") : null;
+  for (const box of document.querySelectorAll(".es-tip")) {
+    const map = box.parentElement;
+    if (!from || !map.contains(from)) { box.hidden = true; continue; }
+    box.hidden = false;
+    const image = box.querySelector("img");
+    if (image.getAttribute("src") !== from.dataset.show) image.src = from.dataset.show;
+    box.querySelector("span").textContent = from.dataset.name;
+    const a = from.getBoundingClientRect(), b = map.getBoundingClientRect();
+    box.style.left = Math.min(Math.max(a.left - b.left - 64, 0), b.width - 132) + "px";
+    box.style.top = a.bottom - b.top + 8 + "px";
+  }
+}
+document.addEventListener("mouseover", tip);
+document.addEventListener("focusin", tip);
