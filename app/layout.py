@@ -70,9 +70,9 @@ def build(answers: Answers) -> gr.Blocks:
                     inputs = _inputs("search")
                     find = gr.Radio(FIND, value="both", label="Find clips by their", elem_id="find")
                     count = gr.Slider(1, 50, value=10, step=1, label="How many")
+                    examples = gr.HTML(elem_id="examples", js_on_load=ASK)
                 with gr.Column(scale=3, min_width=320):
                     found = gr.HTML(elem_id="found", js_on_load=ASK)
-                    examples = gr.HTML(elem_id="examples", js_on_load=ASK)
             for given in inputs:
                 _on(given, told(search), [run, given, find, count], found)
             for part in (examples, found):
