@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint bench grid shared-encoder identification cav-mae lock clean
+.PHONY: help setup repro app test lint export bench grid shared-encoder identification cav-mae lock clean
 
 # The newest Python that is supported and there; name another with `make PYTHON=python3.11`.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -29,12 +29,18 @@ repro: setup ## run the pipeline: data, training, evaluation, report; only what 
 	@dvc repro
 	@python -m pipeline.headline
 
+app: setup ## ask the trained model in a browser, on this machine alone (python -m app --help)
+	@python -m app
+
 test: setup ## run the tests
 	@python -m pytest -n auto --dist loadfile
 
 lint: setup ## ruff: rules and format
 	@ruff check .
 	@ruff format --check .
+
+export: setup ## write the trained model to dist/: weights, ONNX, a model card (python -m app.export --help)
+	@python -m app.export
 
 bench: setup ## measure speed, memory and honesty into benchmarks/results
 	@for b in speed memory search honesty people cav_mae; do python -m benchmarks.$$b; done

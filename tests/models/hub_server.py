@@ -1,0 +1,207 @@
+"""A stand-in for Hugging Face's hub on loopback: as much of it as pushing and pulling a model needs."""
+
+import base64
+import hashlib
+import http.server
+import json
+import re
+import threading
+import urllib.parse
+from typing import Any
+
+import yaml
+
+TOKEN = "hf_right"
+LARGE = (".safetensors", ".onnx")  # what goes by way of Git LFS
+
+
+class HubServer:
+    """repos: id -> commits, each {path: content}; the last is main. Ended by `stop`.
+
+    private: visibility that was asked for. gated: repositories whose files are refused. fails: the status of
+    every answer, once it is set. asked: "METHOD path" of all requests.
+    """
+
+    def __init__(self) -> None:
+        self.repos: dict[str, list[dict[str, bytes]]] = {}
+        self.private: dict[str, Any] = {}
+        self.gated: set[str] = set()
+        self.fails = 0
+        self.asked: list[str] = []
+        self.blobs: dict[str, bytes] = {}
+        owner = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_) -> None:
+                pass
+
+            def answer(self) -> None:
+                length = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(length) if length else self.chunks()
+                path = urllib.parse.unquote(urllib.parse.urlparse(self.path).path)
+                owner.asked.append(f"{self.command} {path}")
+                token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+                status, content, headers = owner.answer(self.command, path, body, token)
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(content)
+
+            def chunks(self) -> bytes:
+                found = b""
+                if self.headers.get("Transfer-Encoding") == "chunked":
+                    while size := int(self.rfile.readline(), 16):
+                        found += self.rfile.read(size)
+                        self.rfile.readline()
+                    self.rfile.readline()
+                return found
+
+            do_GET = do_HEAD = do_POST = do_PUT = answer
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def stop(self) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+
+    def answer(self, method: str, path: str, body: bytes, token: str) -> tuple[int, bytes, dict[str, str]]:
+        if self.fails:
+            return self.fails, b"{}", {}
+        if method in ("POST", "PUT") and not path.startswith(("/lfs/", "/api/validate")) and token != TOKEN:
+            return 401, b"{}", {"X-Error-Message": "Invalid credentials in Authorization header"}
+        for pattern, wanted, way in WAYS:
+            if wanted == method.replace("HEAD", "GET") and (found := re.fullmatch(pattern, path)):
+                return way(self, body, *found.groups())
+        return 404, b"{}", {}
+
+    # --- up -----------------------------------------------------------------------------------------
+
+    def create(self, body: bytes):
+        wanted = json.loads(body)
+        repo = f"{wanted['organization']}/{wanted['name']}"
+        new = repo not in self.repos
+        if new:
+            self.repos[repo] = [{".gitattributes": b""}]
+            self.private[repo] = wanted.get("visibility")
+        return told({"url": f"{self.url}/{repo}", "id": repo, "name": repo}, 200 if new else 409)
+
+    def validate(self, body: bytes):
+        front = json.loads(body)["content"].split("---\n")[1]
+        errors = [] if isinstance(yaml.safe_load(front), dict) else [{"message": "no mapping"}]
+        return told({"errors": errors, "warnings": []}, 400 if errors else 200)
+
+    def preupload(self, body: bytes, repo: str, _: str):
+        files = [f["path"] for f in json.loads(body)["files"]]
+        mode = {path: "lfs" if path.endswith(LARGE) else "regular" for path in files}
+        return told({"files": [{"path": p, "uploadMode": m, "shouldIgnore": False} for p, m in mode.items()]})
+
+    def batch(self, body: bytes, _: str):
+        objects = json.loads(body)["objects"]
+        for each in objects:
+            if each["oid"] not in self.blobs:
+                each["actions"] = {
+                    "upload": {"href": f"{self.url}/lfs/{each['oid']}"},
+                    "verify": {"href": f"{self.url}/lfs/verify"},
+                }
+        return told({"transfer": "basic", "objects": objects})
+
+    def put(self, body: bytes, oid: str):
+        if hashlib.sha256(body).hexdigest() != oid:
+            return 400, b"{}", {}
+        self.blobs[oid] = body
+        return 200, b"", {}
+
+    def verify(self, body: bytes):
+        wanted = json.loads(body)
+        right = len(self.blobs.get(wanted["oid"], b"")) == wanted["size"]
+        return (200 if right else 404), b"{}", {}
+
+    def commit(self, body: bytes, repo: str, _: str):
+        files = dict(self.repos[repo][-1])
+        for line in map(json.loads, body.splitlines()):
+            value = line["value"]
+            if line["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                files[value["path"]] = self.blobs[value["oid"]]
+            elif line["key"] == "deletedFile":
+                del files[value["path"]]
+        self.repos[repo].append(files)
+        sha = commit_of(len(self.repos[repo]) - 1)
+        return told({"commitUrl": f"{self.url}/{repo}/commit/{sha}", "commitOid": sha, "success": True})
+
+    # --- down ---------------------------------------------------------------------------------------
+
+    def at(self, repo: str, revision: str | None) -> tuple[str, dict[str, bytes]] | tuple[int, bytes, dict]:
+        if repo not in self.repos:
+            return 401, b"{}", {"X-Error-Code": "RepoNotFound"}  # as it says of what nobody may know of
+        known = {commit_of(i): files for i, files in enumerate(self.repos[repo])}
+        sha = list(known)[-1] if revision in (None, "main") else revision
+        return (sha, known[sha]) if sha in known else (404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+
+    def info(self, _: bytes, repo: str, revision: str | None = None):
+        found = self.at(repo, revision)
+        return found if len(found) == 3 else told({"id": repo, "sha": found[0], "siblings": []})
+
+    def tree(self, _: bytes, repo: str, revision: str):
+        found = self.at(repo, revision)
+        if len(found) == 3:
+            return found
+        rows = []
+        for path, content in found[1].items():
+            row = {"type": "file", "path": path, "size": len(content), "oid": blob_of(content)}
+            if path.endswith(LARGE):
+                oid = hashlib.sha256(content).hexdigest()
+                row["lfs"] = {"oid": oid, "size": len(content), "pointerSize": 130}
+            rows.append(row)
+        return told(rows)
+
+    def resolve(self, _: bytes, repo: str, revision: str, path: str):
+        if repo in self.gated:
+            return 403, b"{}", {"X-Error-Code": "GatedRepo"}
+        found = self.at(repo, revision)
+        if len(found) == 3:
+            return found
+        sha, files = found
+        if path not in files:
+            return 404, b"{}", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": sha}
+        content = files[path]
+        etag = hashlib.sha256(content).hexdigest() if path.endswith(LARGE) else blob_of(content)
+        return 200, content, {"ETag": f'"{etag}"', "X-Repo-Commit": sha}
+
+
+REPO = r"([\w.-]+/[\w.-]+)"
+WAYS = [
+    ("/api/repos/create", "POST", HubServer.create),
+    ("/api/validate-yaml", "POST", HubServer.validate),
+    (f"/api/models/{REPO}/preupload/(.+)", "POST", HubServer.preupload),
+    (f"/{REPO}.git/info/lfs/objects/batch", "POST", HubServer.batch),
+    ("/lfs/verify", "POST", HubServer.verify),
+    (r"/lfs/(\w+)", "PUT", HubServer.put),
+    (f"/api/models/{REPO}/commit/(.+)", "POST", HubServer.commit),
+    (f"/api/models/{REPO}", "GET", HubServer.info),
+    (f"/api/models/{REPO}/revision/(.+)", "GET", HubServer.info),
+    (f"/api/models/{REPO}/tree/([^/]+)/?", "GET", HubServer.tree),
+    (f"/{REPO}/resolve/([^/]+)/(.+)", "GET", HubServer.resolve),
+]
+
+
+def told(value: Any, status: int = 200) -> tuple[int, bytes, dict[str, str]]:
+    return status, json.dumps(value).encode(), {"Content-Type": "application/json"}
+
+
+def commit_of(number: int) -> str:
+    return hashlib.sha1(str(number).encode()).hexdigest()
+
+
+def blob_of(content: bytes) -> str:
+    """Git's own name of a file."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
