@@ -95,6 +95,7 @@ def _listen(host: str, port: int):
         listening = socket.socket(family)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen(128)  # who comes before the page is up waits; a second app finds the port taken
     except (OSError, OverflowError) as e:
         why = getattr(e, "strerror", None) or e
         raise UserError(f"--host {host} --port {port}: {why}: choose another, as --port 7861") from None

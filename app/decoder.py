@@ -7,14 +7,15 @@ from concurrent.futures import TimeoutError as OutOfTime
 from pathlib import Path
 from typing import Any
 
+import psutil
 from pebble import ProcessExpired, ProcessPool
 
 from pipeline.engine import context, watch_parent
 from pipeline.errors import UserError
-from pipeline.query import Query, duration, read
+from pipeline.query import Query, Reader, duration, read
 
 SECONDS = 20.0  # to decode one file
-MEMORY = 4 << 30  # bytes of address space for a decoder; a picture of the largest size takes a tenth of it
+MEMORY = 4 << 30  # bytes that a decoder may ask for; a picture of the largest size takes a tenth of it
 LONGEST = 600.0  # s that a file may last
 LARGEST = 100 << 20  # bytes of a file
 
@@ -22,8 +23,8 @@ LARGEST = 100 << 20  # bytes of a file
 class Decoder:
     """`read` is pipeline.query.read in one of a few processes: a file that crashes one costs itself."""
 
-    def __init__(self, workers: int = 2, seconds: float = SECONDS) -> None:
-        self.seconds = seconds
+    def __init__(self, workers: int = 2, seconds: float = SECONDS, work: Reader | None = None) -> None:
+        self.seconds, self.work = seconds, work or _bounded
         self.pool = ProcessPool(
             max_workers=workers, context=context(["pipeline.query"]), initializer=_start, max_tasks=100
         )
@@ -33,7 +34,9 @@ class Decoder:
         needed = {name: config[name] for name in ("input", "inputs")}
         name = Path(path).name
         try:
-            return self.pool.schedule(_read, args=[needed, str(path), start], timeout=self.seconds).result()
+            return self.pool.schedule(
+                self.work, args=[needed, str(path), start], timeout=self.seconds
+            ).result()
         except OutOfTime:
             raise UserError(f"{name}: not decoded after {self.seconds:g} s: cut it, or convert it") from None
         except (ProcessExpired, MemoryError):
@@ -48,12 +51,13 @@ class Decoder:
 
 def _start() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    most = psutil.Process().memory_info().vms + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     watch_parent()
 
 
-def _read(config: dict[str, Any], path: str, start: float) -> Query:
+def _bounded(config: dict[str, Any], path: str, start: float) -> Query:
     name = Path(path).name
     size = os.path.getsize(path)
     if size > LARGEST:

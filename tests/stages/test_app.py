@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 
 from app.answers import histogram, page
@@ -199,12 +200,32 @@ def test_files_are_decoded_within_bounds(config, tmp_path):
         decoder.close()
 
 
-def test_a_decoder_that_hangs_costs_its_file(config, tmp_path):
-    decoder = Decoder(workers=1, seconds=0.01)
+def hang(config: dict, path: str, start: float) -> str:
+    """Instead of a decoder: one for which the file `endless` has no end."""
+    while Path(path).name == "endless":
+        time.sleep(0.1)
+    return path
+
+
+def test_a_file_that_holds_its_decoder_up_costs_itself(config):
+    """One that does not end, and one whose decoder is killed; the next file is read again."""
+    decoder = Decoder(workers=1, seconds=3, work=hang)
+    others = set(psutil.Process().children(recursive=True))
     try:
-        (tmp_path / "tone.wav").write_bytes(tone())
-        with pytest.raises(UserError, match="tone.wav: not decoded after 0.01 s"):
-            decoder.read(config, tmp_path / "tone.wav")
+        assert decoder.read(config, "a.wav") == "a.wav"
+        with pytest.raises(UserError, match=r"^endless: not decoded after 3 s"):
+            decoder.read(config, "endless")
+        assert decoder.read(config, "b.wav") == "b.wav"
+        [worker] = [
+            p
+            for p in set(psutil.Process().children(recursive=True)) - others
+            if not p.children() and "resource_tracker" not in str(p.cmdline())
+        ]
+        killer = threading.Timer(0.5, worker.kill)
+        killer.start()
+        with pytest.raises(UserError, match=r"^endless: the decoder crashed on it"):
+            decoder.read(config, "endless")
+        assert decoder.read(config, "c.wav") == "c.wav"
     finally:
         decoder.close()
 
@@ -329,7 +350,7 @@ def test_what_is_it_and_look_around(visit, app):
     tab.wait_for_selector("#map svg g", timeout=60_000)
     tab.wait_for_selector("#leaderboard table", timeout=60_000)
     assert "this project" in tab.inner_text("#leaderboard")
-    tab.hover("#map svg g >> nth=0")
+    tab.hover("#map svg g >> nth=-1")  # the last is drawn over the others
     tab.wait_for_selector("#map .es-tip:not([hidden])")
 
 
