@@ -5,18 +5,29 @@ Whatever is wrong is told before any work starts: the key, the value, and what i
 
 import ast
 import difflib
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.errors import UserError
 from pipeline.sources import SOURCES
 
 ROOT = Path(__file__).resolve().parent.parent
+HUB = "^(timm|torchvision)/."  # a model that another library has, by its name there
 
 
 def registered(kind: str) -> tuple[str, ...]:
@@ -24,7 +35,19 @@ def registered(kind: str) -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in (ROOT / "models" / kind).glob("*.py") if not p.stem.startswith("_")))
 
 
-def one_of(*names: str, hubs: bool = False) -> AfterValidator:
+@dataclass(frozen=True)
+class OneOf(AfterValidator):
+    """The check of `one_of`, which also tells a JSON schema the names (pipeline/schema.py)."""
+
+    names: tuple[str, ...] = ()
+    hubs: bool = False
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        names = {"enum": list(self.names)}
+        return {"anyOf": [names, {"type": "string", "pattern": HUB}]} if self.hubs else names
+
+
+def one_of(*names: str, hubs: bool = False) -> OneOf:
     """A check that a value is one of `names`, or with `hubs` a model that timm or torchvision has."""
 
     def check(value: str) -> str:
@@ -37,7 +60,7 @@ def one_of(*names: str, hubs: bool = False) -> AfterValidator:
             raise ValueError(f"unknown name; {hint}allowed: {', '.join(names)}{others}")
         return value
 
-    return AfterValidator(check)
+    return OneOf(check, names, hubs)
 
 
 def _models_of(hub: str) -> list[str]:
@@ -512,6 +535,12 @@ class Params(Section):
     shared_encoder: SharedEncoderParams
     identification: TableParams
 
+    @field_validator("losses", mode="after")
+    @classmethod
+    def _all_losses(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        """A loss that does not stand there has the constants that its class gives it."""
+        return {name: {} for name in registered("losses") if name not in value} | value
+
     @model_validator(mode="after")
     def _fits(self) -> "Params":
         if self.audio.window_seconds > self.data.clip_seconds:
@@ -562,8 +591,6 @@ class Params(Section):
         if unknown := sorted(self.losses.keys() - set(names)):
             raise ValueError(f"losses.{unknown[0]}: unknown loss; known: {', '.join(names)}")
         for name in names:
-            if name not in self.losses:
-                raise ValueError(f"losses.{name}: missing: every loss must stand there")
             check_keywords(f"losses.{name}", "losses", name, self.losses[name])
         return self
 
@@ -581,11 +608,20 @@ class Params(Section):
         return Params.model_validate(values)
 
 
+class Yaml(yaml.SafeLoader):
+    """YAML whose numbers may be 1e-05, as DVC writes them; PyYAML follows YAML 1.1, which wants 1.0e-05."""
+
+
+Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 def read(path: str | Path = "params.yaml") -> Params:
     """All parameters, checked. Raises UserError with one line for each thing that is wrong."""
     try:
         with open(path, encoding="utf-8") as f:
-            values = yaml.safe_load(f)
+            values = yaml.load(f, Yaml)
     except OSError as e:
         raise UserError(f"{path}: cannot be read ({e.strerror}): run from the project's root") from None
     except (yaml.YAMLError, UnicodeDecodeError) as e:

@@ -1,0 +1,132 @@
+"""params.schema.json says of params.yaml what pipeline/params.py says, as far as a schema can."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import jsonschema
+import pytest
+import yaml
+from dvc.utils.hydra import apply_overrides
+
+from pipeline import schema
+from pipeline.params import ROOT, Yaml, read
+
+PRESETS = sorted(p.stem for p in (ROOT / "experiments").glob("*.yaml"))
+VALIDATOR = jsonschema.Draft7Validator(json.loads((ROOT / schema.FILE).read_text(encoding="utf-8")))
+
+
+def values():
+    return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def changed(key, value):
+    """params.yaml's values with one changed or added; `/` stands between keys, which may have dots."""
+    *sections, name = key.split("/")
+    found = place = values()
+    for section in sections:
+        place = place[section]
+    place[name] = value
+    return found
+
+
+def test_the_file_is_what_is_generated():
+    said = f"{schema.FILE} is not that of this code: run python -m pipeline.schema"
+    assert (ROOT / schema.FILE).read_text(encoding="utf-8") == schema.text(), said
+
+
+def test_it_is_a_schema_and_params_yaml_names_it():
+    VALIDATOR.check_schema(VALIDATOR.schema)
+    first = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()[0]
+    assert first == f"# yaml-language-server: $schema={schema.FILE}"
+
+
+def test_params_yaml_is_valid():
+    VALIDATOR.validate(values())
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_valid(name, tmp_path):
+    # Applied as `dvc exp run -S` does it, which also shows that the comment at the top stays where it is.
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    command = [sys.executable, "-m", "experiments", name]
+    words = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    apply_overrides(tmp_path / "params.yaml", words[1::2])
+    text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# yaml-language-server: $schema=")
+    VALIDATOR.validate(yaml.load(text, Yaml))
+    assert read(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("los", "bce"),
+        ("loss", "triplett"),
+        ("audio_encoder", "cnn_smal"),
+        ("audio_encoder", "timm"),
+        ("data/source", "folders"),
+        ("train/epoch", 3),
+        ("train/epochs", "ten"),
+        ("train/epochs", 1.5),
+        ("train/epochs", True),
+        ("train/betas", [0.9]),
+        ("augment/flip", "yes"),
+        ("augment/crop", 0),
+        ("grid/loss", ["bce", "triplett"]),
+        ("grid/set", {"train.epocs": 3}),
+        ("grid/set", {"train.epochs": 0}),
+        ("grid/set", {"data.source": "folder"}),
+        ("identification/set", {"data.sorce": "folder"}),
+        ("losses/triplet", {"margn": 0.3}),
+        ("losses/triplet", {"margin": -1.0}),
+        ("losses/triplet", {}),
+        ("losses/tripplet", {}),
+        ("encoders/audio", {"lstm": {"hiden": 8}}),
+        ("encoders/audio", {"lsm": {}}),
+        ("encoders/video", {"timm/resnet18": {"pretrain": True}}),
+    ],
+)
+def test_a_typo_and_a_wrong_type_are_not(key, value, tmp_path):
+    wrong = changed(key, value)
+    assert not VALIDATOR.is_valid(wrong)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("audio_encoder", "timm/resnet18"),
+        ("video_encoder", "torchvision/vgg16"),
+        ("encoder", None),
+        ("engine/workers", None),
+        ("data/audioset/classes", ["Bell"]),
+        ("encoders/video", {"timm/resnet18": {"pretrained": True}, "cnn": {"widths": [8, 16]}}),
+        ("grid/set", {"encoders.video.timm/resnet18.frozen": True, "losses.triplet": {"margin": 0.1}}),
+        ("identification/set", {"data.source": "folder"}),
+    ],
+)
+def test_what_the_reader_takes_is_valid(key, value, tmp_path):
+    right = changed(key, value)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(right), encoding="utf-8")
+    assert read(tmp_path / "params.yaml")
+    VALIDATOR.validate(right)
+
+
+@pytest.mark.parametrize("number", ["1e-05", "1.0e-05", "1E-5", "0.00001"])
+def test_a_small_number_is_one_however_it_is_written(number, tmp_path):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    apply_overrides(tmp_path / "params.yaml", [f"train.weight_decay={number}"])
+    assert read(tmp_path / "params.yaml").train.weight_decay == 1e-5
+
+
+def test_keys_are_described_by_their_comments():
+    text = "a: # all\n  b: 1 # one\n    # and more\n  # of what follows\n  c: 'x#y'\nd: {e: 1} # inner\n"
+    assert schema.comments(text) == {"a": "all", "a.b": "one and more", "d.e": "inner"}
+    sections = VALIDATOR.schema["properties"]
+    assert sections["loss"]["description"] == "a file in models/losses"
+    assert sections["split"]["properties"]["by"]["description"].startswith("never both sides")
+    # What has no comment there keeps its section's docstring.
+    assert sections["audio"]["description"].startswith("Sound and its features")
+    train = sections["pretraining"]["properties"]["train"]["properties"]
+    assert train["warm_up"]["description"] == sections["train"]["properties"]["warm_up"]["description"]
