@@ -34,8 +34,8 @@ _pages = Environment(
 )
 
 
-def page(name: str, **values: Any) -> str:
-    return _pages.get_template(f"{name}.html").render(**values)
+def page(template: str, /, **values: Any) -> str:
+    return _pages.get_template(f"{template}.html").render(**values)
 
 
 def failed(error: UserError) -> str:
@@ -254,7 +254,7 @@ def histogram(right: np.ndarray, wrong: np.ndarray, score: float) -> Markup:
                     f' height="{tall:.1f}"/>'
                 )
     at = (score - edges[0]) / (edges[-1] - edges[0]) * width
-    anchor = "start" if at < 60 else "end" if at > width - 60 else "middle"
+    anchor = _anchor(at / width)
     parts.append(
         f'<line class="here" x1="{at:.1f}" x2="{at:.1f}" y1="0" y2="{height}"/><text class="here"'
         f' text-anchor="{anchor}" x="{at:.1f}" y="{height + 18}">{score:+.2f}</text>'
@@ -281,7 +281,8 @@ def curve(points: list[tuple[float, float]]) -> Markup:
         for x, y in points
     )
     ticks = "".join(
-        f'<text x="{at(t, 0).split(",")[0]}" y="{height + 20}" text-anchor="middle">{t:g} s</text>'
+        f'<text x="{at(t, 0).split(",")[0]}" y="{height + 20}" text-anchor="{_anchor(t / end)}">{t:g} s'
+        "</text>"
         for t in _ticks(end)
     )
     return Markup(
@@ -290,6 +291,11 @@ def curve(points: list[tuple[float, float]]) -> Markup:
         f'<text x="{left - 6}" y="{zero + 4:.1f}" text-anchor="end">0</text>'
         f'<polyline class="line" points="{line}"/>{dots}{ticks}</svg>'
     )
+
+
+def _anchor(share: float) -> str:
+    """Of text at a share of the width, so that it stays within."""
+    return "start" if share < 0.1 else "end" if share > 0.95 else "middle"
 
 
 def _ticks(end: float) -> Iterable[float]:

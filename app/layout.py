@@ -59,7 +59,7 @@ def build(answers: Answers) -> gr.Blocks:
     with gr.Blocks(
         title="Earsight", analytics_enabled=False, delete_cache=(60, SECONDS_KEPT), fill_width=False
     ) as page:
-        with gr.Row(equal_height=True):
+        with gr.Row(equal_height=True, elem_id="head"):
             gr.HTML(TITLE)
             run = gr.Dropdown(
                 [HERE], value=HERE, label="Model", filterable=False, elem_id="run", min_width=180
@@ -78,13 +78,13 @@ def build(answers: Answers) -> gr.Blocks:
             for part in (examples, found):
                 part.click(ask, [run, find, count], found, api_visibility="private")
 
-            with gr.Tab("Do they belong together?", id="belong"), gr.Row():
+            with gr.Tab("Belong together?", id="belong"), gr.Row():
                 with gr.Column(scale=2, min_width=300):
-                    with gr.Tab("A sound and a picture"):
+                    with gr.Tab("Sound and picture"):
                         sound = _sound("belong-sound")
                         picture = _picture("belong-picture")
                         compare = gr.Button("Compare", variant="primary", elem_id="compare")
-                    with gr.Tab("A video along time"):
+                    with gr.Tab("Video along time"):
                         video = _video("belong-video")
                 with gr.Column(scale=3, min_width=320):
                     verdict = gr.HTML(elem_id="verdict")

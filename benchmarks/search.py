@@ -25,10 +25,10 @@ RESULT = Path("benchmarks/results/search.json")
 QUERIES, CLUSTERS, DIM = 1000, 5000, 128
 
 
-def clustered(count: int, queries: int) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors around centres, (count, 128) float32, and `queries` of the same kind."""
+def clustered(count: int, queries: int, dim: int = DIM) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors around centres, (count, dim) float32, and `queries` of the same kind."""
     rng = np.random.default_rng(0)
-    centres = rng.normal(size=(CLUSTERS, DIM)).astype(np.float32)
+    centres = rng.normal(size=(CLUSTERS, dim)).astype(np.float32)
     found = centres[rng.integers(0, CLUSTERS, count + queries)]
     found += rng.normal(scale=0.6, size=found.shape).astype(np.float32)
     found /= np.linalg.norm(found, axis=1, keepdims=True)

@@ -38,3 +38,14 @@ function tip(event) {
 }
 document.addEventListener("mouseover", tip);
 document.addEventListener("focusin", tip);
+/* On a narrow page answers stand below what was asked with: bring them into view as they come. */
+new MutationObserver((changes) => {
+  if (innerWidth > 640) return;
+  for (const { target } of changes) {
+    const answer = target.closest ? target.closest("#found, #verdict, #classes") : null;
+    if (answer && answer.querySelector(".es") && (answer.getBoundingClientRect().top > innerHeight / 2 || answer.getBoundingClientRect().top < 0)) {
+      answer.scrollIntoView({ behavior: "smooth" });
+      return;
+    }
+  }
+}).observe(document, { childList: true, subtree: true });

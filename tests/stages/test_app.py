@@ -22,6 +22,7 @@ import pytest
 
 from app.answers import histogram, page
 from app.decoder import LARGEST, Decoder
+from app.runs import HERE, Runs
 from pipeline import query
 from pipeline.errors import UserError
 from pipeline.wav import write_wav
@@ -244,6 +245,59 @@ def test_no_model_and_a_taken_port_are_one_line(made, tmp_path):
         assert "in use" in said("--project", str(made.root), "--port", port)
 
 
+@pytest.fixture(scope="module")
+def experiments(made, tmp_path_factory):
+    """A project under Git and DVC with an experiment `other`, whose loss, score and sounds are others."""
+    project = made.copy(tmp_path_factory.mktemp("experiments") / "project")
+
+    def do(*command: str) -> None:
+        process = project.start(*command)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, out + err
+
+    shutil.rmtree(project / "grid")  # DVC wants what a stage writes to be ignored by Git, each as there
+    shutil.copy(ROOT / ".gitignore", project.root)
+    do("git", "init", "--quiet")
+    do("git", "config", "user.email", "t@example.org")
+    do("git", "config", "user.name", "t")
+    do("dvc", "init", "--quiet")
+    do("dvc", "config", "core.analytics", "false")
+    do("dvc", "commit", "--force", "--quiet", "dvc.yaml")
+    do("git", "add", ".")
+    do("git", "commit", "--quiet", "--message", "as it was")
+    metrics = json.loads((project / "metrics/evaluate.json").read_text())
+    before = metrics["correspondence"]["auc"]
+    metrics["correspondence"]["auc"] = 0.9999
+    (project / "metrics/evaluate.json").unlink()
+    (project / "metrics/evaluate.json").write_text(json.dumps(metrics))
+    project.set({"loss": "triplet"})
+    do("dvc", "commit", "--force", "--quiet", "dvc.yaml")
+    do("dvc", "exp", "save", "--name", "other", "--force")
+    do("git", "restore", ".")
+    do("dvc", "checkout", "--force", "dvc.yaml")
+    project.auc = before
+    return project
+
+
+def test_experiments_are_told_and_looked_at(experiments):
+    runs = Runs(experiments.root)
+    try:
+        assert runs.names() == [HERE, "other"]
+        other, here = runs.leaderboard()  # the best first
+        assert (other["name"], other["metrics"]["correspondence.auc"]) == ("other", 0.9999)
+        assert (here["name"], here["metrics"]["correspondence.auc"]) == (HERE, experiments.auc)
+        assert other["params"] == {"loss": "triplet"} and here["params"] == {"loss": "infonce"}
+        assert runs["other"].root != runs[HERE].root
+        assert runs["other"].config == runs[HERE].config and runs["other"].clips == runs[HERE].clips
+        row = next(i for i in range(len(runs[HERE].clips)) if runs[HERE].wav(i))
+        assert runs["other"].wav(row) == runs[HERE].wav(row)
+        assert np.array_equal(runs["other"].image(row), runs[HERE].image(row))
+        with pytest.raises(UserError, match="no such experiment"):
+            runs["another"]
+    finally:
+        runs.close()
+
+
 # --- in a browser -----------------------------------------------------------------------------------------
 
 
@@ -324,7 +378,7 @@ def test_a_broken_file_is_answered_with_a_line(visit, media):
 @browsers
 def test_a_sound_and_a_picture_are_compared(visit, media):
     tab = visit()
-    tab.get_by_role("tab", name="Do they belong together?").click()
+    tab.get_by_role("tab", name="Belong together?").click()
     tab.click("#compare")
     tab.wait_for_selector("#verdict .es-failed")
     assert "give a sound and a picture" in tab.inner_text("#verdict")
@@ -336,6 +390,17 @@ def test_a_sound_and_a_picture_are_compared(visit, media):
     tab.wait_for_selector("#verdict .es-verdict", timeout=60_000)
     assert "belong together" in tab.inner_text("#verdict")
     assert tab.locator("#verdict svg.chart").count() == 1
+
+
+@browsers
+def test_a_video_is_scored_along_time(visit, media):
+    tab = visit()
+    tab.get_by_role("tab", name="Belong together?").click()
+    tab.get_by_role("tab", name="Video along time").click()
+    give(tab, "belong-video", media / "a clip <b>.mp4")
+    tab.wait_for_selector("#verdict .line", state="attached", timeout=60_000)
+    assert "a clip b.mp4 along time" in tab.inner_text("#verdict")  # Gradio takes < and > away
+    assert tab.locator("#verdict circle").count() > 1
 
 
 @browsers
