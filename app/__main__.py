@@ -49,7 +49,7 @@ def app() -> None:
     from app.decoder import Decoder
     from app.home import stay_home
 
-    decoder = Decoder()
+    decoder = Decoder(uploads)
     try:
         made = server.make(Answers(runs, decoder, ask), uploads, _hosts(given.host))
         stay_home()

@@ -21,18 +21,25 @@ LARGEST = 100 << 20  # bytes of a file
 
 
 class Decoder:
-    """`read` is pipeline.query.read in one of a few processes: a file that crashes one costs itself."""
+    """`read` is pipeline.query.read in one of a few processes: a file that crashes one costs itself.
 
-    def __init__(self, workers: int = 2, seconds: float = SECONDS, work: Reader | None = None) -> None:
-        self.seconds, self.work = seconds, work or _bounded
+    folder: where what was brought lies. Nothing outside is read, whatever path a browser tells.
+    """
+
+    def __init__(
+        self, folder: Path, workers: int = 2, seconds: float = SECONDS, work: Reader | None = None
+    ) -> None:
+        self.folder, self.seconds, self.work = folder.resolve(), seconds, work or _bounded
         self.pool = ProcessPool(
             max_workers=workers, context=context(["pipeline.query"]), initializer=_start, max_tasks=100
         )
 
     def read(self, config: dict[str, Any], path: str | Path, start: float = 0.0) -> Query:
-        """Raises UserError where the file is too large or too long, or cannot be decoded."""
+        """Raises UserError where the file is none that was brought, too large or too long, or broken."""
         needed = {name: config[name] for name in ("input", "inputs")}
         name = Path(path).name
+        if not (Path(path).resolve().is_relative_to(self.folder) and Path(path).is_file()):
+            raise UserError(f"{name}: not here, or not any more: bring it again")
         try:
             return self.pool.schedule(
                 self.work, args=[needed, str(path), start], timeout=self.seconds

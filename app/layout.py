@@ -37,12 +37,19 @@ def told(function: Callable[..., str]) -> Callable[..., str]:
 def build(answers: Answers) -> gr.Blocks:
     """The page, and `answers` behind it."""
 
-    def search(name: str, path: str | None, find: str, k: int) -> str:
-        return answers.search(name, path, find, int(k)) if path else ""
+    @told
+    def search(name: str, asked: str | int | None, find: str, k: int) -> str:
+        if isinstance(asked, int):
+            return answers.search_by_clip(name, asked, find, int(k))
+        return answers.search(name, asked, find, int(k)) if asked else ""
 
-    def ask(name: str, find: str, k: int, event: gr.EventData) -> str:  # Gradio finds the event by its type
+    def ask_file(name: str, path: str | None, find: str, k: int) -> tuple[str, str | None]:
+        return search(name, path, find, k), path
+
+    # Gradio finds the event by its type.
+    def ask_clip(name: str, find: str, k: int, event: gr.EventData) -> tuple[str, int]:
         row = int(getattr(event, "row", -1))
-        return told(answers.search_by_clip)(name, row, find, int(k))
+        return search(name, row, find, k), row
 
     def belong(name: str, sound: str | None, picture: str | None) -> str:
         if not sound or not picture:
@@ -64,6 +71,7 @@ def build(answers: Answers) -> gr.Blocks:
             run = gr.Dropdown(
                 [HERE], value=HERE, label="Model", filterable=False, elem_id="run", min_width=180
             )
+        asked = gr.State()  # the path of a file, or the row of a clip: asked again where a knob is turned
         with gr.Tabs():
             with gr.Tab("Search", id="search"), gr.Row():
                 with gr.Column(scale=2, min_width=300):
@@ -74,9 +82,17 @@ def build(answers: Answers) -> gr.Blocks:
                 with gr.Column(scale=3, min_width=320):
                     found = gr.HTML(elem_id="found", js_on_load=ASK)
             for given in inputs:
-                _on(given, told(search), [run, given, find, count], found)
+                _on(given, ask_file, [run, given, find, count], [found, asked])
             for part in (examples, found):
-                part.click(ask, [run, find, count], found, api_visibility="private")
+                part.click(ask_clip, [run, find, count], [found, asked], api_visibility="private")
+            for knob in (find, count):
+                knob.change(
+                    search,
+                    [run, asked, find, count],
+                    found,
+                    api_visibility="private",
+                    trigger_mode="always_last",
+                )
 
             with gr.Tab("Belong together?", id="belong"), gr.Row():
                 with gr.Column(scale=2, min_width=300):
@@ -100,12 +116,10 @@ def build(answers: Answers) -> gr.Blocks:
                 _on(given, told(classify), [run, given], classes)
             what.select(told(answers.no_classifier), run, classes, api_visibility="private")
 
-            with gr.Tab("Look around", id="look") as look, gr.Row():
-                with gr.Column(scale=1, min_width=320):
-                    gr.HTML('<div class="es"><h3>The test clips</h3></div>')
+            with gr.Tab("Look around", id="look") as look, gr.Tabs():
+                with gr.Tab("Test clips"):
                     around = gr.HTML(elem_id="map")
-                with gr.Column(scale=1, min_width=320):
-                    gr.HTML('<div class="es"><h3>Experiments</h3></div>')
+                with gr.Tab("Experiments"):
                     board = gr.HTML(elem_id="leaderboard")
             look.select(told(answers.embedding_map), run, around, api_visibility="private")
             look.select(told(answers.leaderboard), None, board, api_visibility="private")
@@ -115,7 +129,7 @@ def build(answers: Answers) -> gr.Blocks:
         page.load(lambda: gr.Dropdown(answers.runs.names()), None, run, api_visibility="private")
         cleared = [found, verdict, classes, around]
         run.change(show, run, examples, api_visibility="private")
-        run.change(lambda: [""] * len(cleared), None, cleared, api_visibility="private")
+        run.change(lambda: [""] * len(cleared) + [None], None, [*cleared, asked], api_visibility="private")
     page.queue(default_concurrency_limit=PEOPLE, max_size=8 * PEOPLE)
     return page
 
@@ -150,7 +164,7 @@ def _picture(name: str) -> gr.Image:
 
 
 def _video(name: str) -> gr.Video:
-    given = gr.Video(sources=["upload", "webcam"], label="Video", elem_id=name, height=280)
+    given = gr.Video(sources=["upload", "webcam"], label="Video", elem_id=name)
     return _as_brought(given)
 
 
@@ -160,11 +174,9 @@ def _as_brought(given: Any) -> Any:
     return given
 
 
-def _on(given: Any, function: Callable[..., str], inputs: list, output: gr.HTML) -> None:
-    """Answer at once when a file is there, and again where what was asked for changes."""
-    given.change(function, inputs, output, api_visibility="private")
-    for knob in inputs[2:]:
-        knob.change(function, inputs, output, api_visibility="private", trigger_mode="always_last")
+def _on(given: Any, function: Callable[..., Any], inputs: list, outputs: Any) -> None:
+    """Answer at once when a file is there."""
+    given.change(function, inputs, outputs, api_visibility="private")
 
 
 def style() -> dict[str, Any]:

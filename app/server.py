@@ -66,9 +66,11 @@ def make(answers: Answers, uploads: Path, hosts: list[str]) -> FastAPI:
         return response
 
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
+    page = layout.build(answers)
+    page.has_launched = True  # or Gradio takes any path of this machine that a browser tells for an upload
     return gr.mount_gradio_app(
         app,
-        layout.build(answers),
+        page,
         path="/",
         max_file_size=LARGEST,
         footer_links=[],

@@ -145,6 +145,35 @@ def test_no_address_is_fetched_for_anybody(app):
     assert hits == []
 
 
+def ask(app, component: str, given: list) -> str:
+    """What the page is told when a person puts something into a component."""
+
+    def post(path: str, body: dict) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=60)
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        connection.getresponse().read()
+        connection.close()
+
+    config = json.loads(get(app, "/config")[1])
+    [place] = [c["id"] for c in config["components"] if c["props"].get("elem_id") == component]
+    number = next(d["id"] for d in config["dependencies"] if [place, "change"] in d["targets"])
+    session = f"s{time.monotonic_ns()}"
+    post("/gradio_api/queue/join", {"fn_index": number, "data": given, "session_hash": session})
+    return get(app, f"/gradio_api/queue/data?session_hash={session}")[1].decode()
+
+
+def test_a_file_that_was_not_uploaded_is_not_read(app, tmp_path):
+    [uploads] = app.temporary.glob("earsight-app-*")
+    (tmp_path / "tone.wav").write_bytes(tone())
+    (app.temporary / "tone.wav").write_bytes(tone())
+    os.symlink(tmp_path / "tone.wav", uploads / "tone.wav")
+    for path in (tmp_path / "tone.wav", uploads / "../tone.wav", uploads / "tone.wav"):
+        file = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+        said = ask(app, "search-sound", [HERE, file, "both", 10])
+        assert '"success":false' in said and "nearest" not in said, path
+    assert '"success":true' in ask(app, "search-sound", [HERE, None, "both", 10])
+
+
 def test_another_name_for_this_machine_is_refused(app):
     assert get(app, "/", "evil.example")[0] == 400
     assert get(app, "/", f"localhost:{app.port}")[0] == 200
@@ -184,7 +213,7 @@ def config(made):
 
 
 def test_files_are_decoded_within_bounds(config, tmp_path):
-    decoder = Decoder(workers=1)
+    decoder = Decoder(tmp_path, workers=1)
     try:
         (tmp_path / "broken.mp4").write_bytes(b"\0" * 2000)
         with pytest.raises(UserError, match=r"^broken.mp4: neither sound nor picture"):
@@ -193,6 +222,10 @@ def test_files_are_decoded_within_bounds(config, tmp_path):
             f.truncate(LARGEST + 1)
         with pytest.raises(UserError, match="large.wav: 100 MB: at most 100 MB"):
             decoder.read(config, tmp_path / "large.wav")
+        with pytest.raises(UserError, match="tone.wav: not here"):
+            decoder.read(config, tmp_path / "tone.wav")
+        with pytest.raises(UserError, match="README.md: not here"):
+            decoder.read(config, ROOT / "README.md")
         path = tmp_path / "tone.wav"
         path.write_bytes(tone())
         found, plain = decoder.read(config, path), query.read(config, path)
@@ -208,15 +241,18 @@ def hang(config: dict, path: str, start: float) -> str:
     return path
 
 
-def test_a_file_that_holds_its_decoder_up_costs_itself(config):
+def test_a_file_that_holds_its_decoder_up_costs_itself(config, tmp_path):
     """One that does not end, and one whose decoder is killed; the next file is read again."""
-    decoder = Decoder(workers=1, seconds=3, work=hang)
+    decoder = Decoder(tmp_path, workers=1, seconds=3, work=hang)
+    good, endless = tmp_path / "a.wav", tmp_path / "endless"
+    good.touch()
+    endless.touch()
     others = set(psutil.Process().children(recursive=True))
     try:
-        assert decoder.read(config, "a.wav") == "a.wav"
+        assert decoder.read(config, good) == str(good)
         with pytest.raises(UserError, match=r"^endless: not decoded after 3 s"):
-            decoder.read(config, "endless")
-        assert decoder.read(config, "b.wav") == "b.wav"
+            decoder.read(config, endless)
+        assert decoder.read(config, good) == str(good)
         [worker] = [
             p
             for p in set(psutil.Process().children(recursive=True)) - others
@@ -225,8 +261,8 @@ def test_a_file_that_holds_its_decoder_up_costs_itself(config):
         killer = threading.Timer(0.5, worker.kill)
         killer.start()
         with pytest.raises(UserError, match=r"^endless: the decoder crashed on it"):
-            decoder.read(config, "endless")
-        assert decoder.read(config, "c.wav") == "c.wav"
+            decoder.read(config, endless)
+        assert decoder.read(config, good) == str(good)
     finally:
         decoder.close()
 
@@ -361,8 +397,16 @@ def test_search_by_file_and_by_example(visit, media):
     tab.wait_for_selector("#found .es-card", timeout=60_000)
     assert "tone.wav" in tab.inner_text("#found")
     assert "Pictures nearest to this sound" in tab.inner_text("#found")
+    tab.locator("#find label", has_text="Sounds").click()  # a knob asks again
+    tab.wait_for_function("!document.querySelector('#found').innerText.includes('Pictures nearest')")
+    tab.wait_for_selector("#found .es-card")
+    assert "tone.wav" in tab.inner_text("#found") and "Sounds nearest" in tab.inner_text("#found")
     tab.click("#examples .es-ask >> nth=1")
     tab.wait_for_function("!document.querySelector('#found').innerText.includes('tone.wav')")
+    tab.wait_for_selector("#found .es-card")
+    assert "Pictures nearest" not in tab.inner_text("#found")
+    tab.locator("#find label", has_text="Both").click()
+    tab.wait_for_function("document.querySelector('#found').innerText.includes('Pictures nearest')")
     assert tab.locator("#found .es-card").count() > 10
     assert tab.elsewhere == []
 
@@ -405,18 +449,21 @@ def test_a_video_is_scored_along_time(visit, media):
 
 @browsers
 def test_what_is_it_and_look_around(visit, app):
-    tab = visit(viewport={"width": 390, "height": 844}, color_scheme="dark")
-    assert tab.evaluate("document.documentElement.scrollWidth") <= 390  # nothing hangs out on a phone
-    tab.set_viewport_size({"width": 1280, "height": 900})
+    phone = visit(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390  # nothing hangs out
+    tab = visit(viewport={"width": 1280, "height": 900}, color_scheme="dark")
     tab.get_by_role("tab", name="What is it?").click()
     tab.wait_for_selector("#classes .es", timeout=30_000)
     assert "task: matching" in tab.inner_text("#classes")
     tab.get_by_role("tab", name="Look around").click()
     tab.wait_for_selector("#map svg g", timeout=60_000)
-    tab.wait_for_selector("#leaderboard table", timeout=60_000)
-    assert "this project" in tab.inner_text("#leaderboard")
     tab.hover("#map svg g >> nth=-1")  # the last is drawn over the others
     tab.wait_for_selector("#map .es-tip:not([hidden])")
+    tab.click("#map svg g >> nth=-1")
+    tab.wait_for_selector("#map g.playing")
+    tab.get_by_role("tab", name="Experiments").click()
+    tab.wait_for_selector("#leaderboard table", timeout=60_000)
+    assert "this project" in tab.inner_text("#leaderboard")
 
 
 @browsers
