@@ -1,4 +1,4 @@
-"""Where clips come from. A source is a module here, with four functions:
+"""Where clips come from. A source is a module here, known by its name, with four functions:
 
 - `clips(data)`: the clip table, from the section `data` of params.yaml;
 - `notes(data, table)`: a line for each kind of thing that became no clip of this table;
@@ -10,9 +10,16 @@ code; `collect(clips, params)`, which brings those that no shard holds; `settle(
 """
 
 import importlib
+import re
+from pathlib import Path
 from types import ModuleType
 
-SOURCES = ("audioset", "crema_d", "ensemble", "folder", "people", "voxceleb")
+# What has a `fetch` is a source, the others are what sources use. They are read for that, not imported.
+SOURCES = tuple(
+    path.stem
+    for path in sorted(Path(__file__).parent.glob("*.py"))
+    if re.search(r"^def fetch\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+)
 
 
 def get(name: str) -> ModuleType:

@@ -88,9 +88,9 @@ def sandbox(whole: Project, stage: str, root: Path) -> tuple[Project, list[str]]
     for name in ["dvc.yaml", "grid/dvc.yaml", "params.yaml", *code(stage), *neutral(stage)]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(whole / name, root / name)
-    # That there are models of these names, and what they take by keyword, decides which parameters are right.
-    # They are read for that, and not imported.
-    for path in whole.root.glob("models/*/*.py"):
+    # That there are models and sources of these names, and what models take by keyword, decides which
+    # parameters are right. They are read for that, and not imported.
+    for path in [*whole.root.glob("models/*/*.py"), *whole.root.glob("pipeline/sources/*.py")]:
         place = root / path.relative_to(whole.root)
         place.parent.mkdir(parents=True, exist_ok=True)
         if not place.exists():

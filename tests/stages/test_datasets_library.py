@@ -1,0 +1,140 @@
+"""The shards open and play in pyarrow, pandas and Hugging Face `datasets`, as docs/data.md says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from pipeline import dataset
+from pipeline.media_shards import MEDIA, WAV
+from pipeline.params import read
+from pipeline.wav import read_wav
+from tests.stages.project import ROOT, Project
+
+TEXT = (ROOT / "docs/data.md").read_text(encoding="utf-8").partition("\n## In other tools\n")[2]
+SNIPPETS = re.findall(r"^```python\n(.+?)^```", TEXT, re.MULTILINE | re.DOTALL)
+BEFORE = "import pyarrow.parquet as pq\nimport numpy as np\n"  # as the page says of its snippets
+
+
+def python(project: Project, home: Path, code: str) -> None:
+    """Run code in the project, with caches of Hugging Face of its own, and without a network."""
+    names = ("HF_HOME", "HF_DATASETS_CACHE", "HF_HUB_CACHE")
+    env = os.environ | {name: str(home / name) for name in names} | {"OMP_NUM_THREADS": "1"}
+    env |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=project.root, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def opened(made, tmp_path_factory) -> dict[str, np.ndarray]:
+    """What the page's snippets find in a project, run one after the other, for every row."""
+    home = tmp_path_factory.mktemp("huggingface")
+    ends = f"""
+sounds = [soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")[0] for row in wav]
+spectrograms = load_dataset("parquet", data_files="data/spectrogram/index.parquet", split="train")
+{SNIPPETS[-1].partition("frames = load_dataset")[0].replace("data/frames", "data/spectrogram")}
+spectrograms = spectrograms.filter(lambda row: row["status"] == "ok").with_transform(values)
+np.savez(
+    {str(home / "found.npz")!r},
+    names=names["clip_id"].to_pylist(),
+    first=first["clip_id"].tolist(),
+    index=index["clip_id"].tolist(),
+    sides=index["split"].fillna("").tolist(),
+    wav=wav["clip_id"][:],
+    samples=samples,
+    rate=rate,
+    lengths=[len(s) for s in sounds],
+    sounds=np.concatenate(sounds),
+    media=media["clip_id"][:],
+    video=np.frombuffer(file["bytes"], np.uint8),
+    picture=picture,
+    frames_of=frames["clip_id"][:],
+    frames=np.stack([row["frames"] for row in frames]),
+    pictures=pictures,
+    spectrograms_of=spectrograms["clip_id"][:],
+    spectrograms=np.stack([row["frames"] for row in spectrograms]),
+)
+"""
+    python(made, home, BEFORE + "\n".join(SNIPPETS) + ends)
+    assert not [p for p in (made / "data").rglob("*") if p.suffix in (".lock", ".arrow")]
+    with np.load(home / "found.npz") as found:
+        return dict(found)
+
+
+def ok(project: Project, stage: str) -> list[dict]:
+    return [row for row in project.rows(f"{stage}/index.parquet") if row["status"] == "ok"]
+
+
+def test_accounts_are_no_clips(made, opened):
+    """Only shards are opened: as many rows as are ok, in their order."""
+    wanted = [row["clip_id"] for row in ok(made, "wav")]
+    assert len(wanted) < len(made.rows("clips.parquet"))  # some fell out
+    assert opened["wav"].tolist() == opened["names"].tolist() == wanted
+    assert opened["first"].tolist() == [row["clip_id"] for row in ok(made, "wav") if row["shard"] == 0]
+    assert opened["media"].tolist() == [row["clip_id"] for row in ok(made, "media")]
+    splits = {row["clip_id"]: row["split"] or "" for row in made.rows("splits.parquet")}
+    assert dict(zip(opened["index"].tolist(), opened["sides"].tolist(), strict=True)) == splits
+
+
+def test_sounds_are_those_of_the_pipeline(made, opened, monkeypatch):
+    monkeypatch.chdir(made.root)
+    stored = [WAV.values(shard) for shard in sorted({row["shard"] for row in ok(made, "wav")})]
+    content = {clip: value for shard in stored for clip, value in shard.items()}
+    sounds = np.split(opened["sounds"], np.cumsum(opened["lengths"])[:-1])
+    assert len(sounds) == len(opened["wav"])
+    for clip, sound in zip(opened["wav"].tolist(), sounds, strict=True):
+        samples, rate = read_wav(content[clip])
+        assert rate == opened["rate"] and np.array_equal(sound, samples)
+    assert np.array_equal(opened["samples"], sounds[0]) and opened["samples"].dtype == np.int16
+    assert any(np.abs(sound).max() > 1000 for sound in sounds)
+
+
+def test_videos_are_those_of_the_pipeline(made, opened, monkeypatch, tmp_path):
+    monkeypatch.chdir(made.root)
+    content = MEDIA.values(0)[opened["media"][0]]["video"]["bytes"]
+    assert opened["video"].tobytes() == content
+    (tmp_path / "a.flv").write_bytes(content)
+    with av.open(str(tmp_path / "a.flv")) as video:
+        frame = next(video.decode(video=0)).to_ndarray(format="rgb24")
+    assert np.array_equal(opened["picture"], frame) and frame.std() > 5
+
+
+def test_arrays_are_those_that_training_reads(made, opened):
+    params = read(made / "params.yaml")
+    data = dataset.load(made / "data", params.audio, params.video)
+    for name, stored in (("frames", data.video), ("spectrograms", data.audio)):
+        values = dict(zip(opened[f"{name}_of"].tolist(), opened[name], strict=True))
+        assert opened[name].dtype == stored.dtype and opened[name].shape[1:] == stored.shape
+        assert len(values) >= len(data) > 0
+        for number, clip in enumerate(data.clip_id):
+            assert np.array_equal(values[clip], stored.value(number))
+    assert np.array_equal(opened["pictures"], opened["frames"][0])
+
+
+def test_columns_play_by_themselves_with_torchcodec(made, opened, tmp_path):
+    try:
+        import torchcodec  # noqa: F401
+    except (ImportError, OSError, RuntimeError) as e:
+        pytest.skip(f"torchcodec with FFmpeg's libraries is not here: {str(e).strip().splitlines()[0]}")
+    code = f"""
+import numpy as np
+from datasets import Audio, load_dataset
+
+wav = load_dataset("parquet", data_files="data/wav/[0-9]*[0-9].parquet", split="train")
+media = load_dataset("parquet", data_files="data/media/[0-9]*[0-9].parquet", split="train")
+sound = wav[0]["audio"].get_all_samples()
+video = media.cast_column("audio", Audio(decode=False))[0]["video"]
+np.savez({str(tmp_path / "found.npz")!r}, sound=sound.data[0], rate=sound.sample_rate, picture=video[0])
+"""
+    python(made, tmp_path, code)
+    with np.load(tmp_path / "found.npz") as found:
+        assert found["rate"] == opened["rate"]
+        assert np.abs(found["sound"] * 32768 - opened["samples"]).max() <= 1
+        assert found["picture"].shape == opened["picture"].transpose(2, 0, 1).shape
+        assert np.abs(found["picture"].transpose(1, 2, 0).astype(int) - opened["picture"]).mean() < 4

@@ -1,0 +1,155 @@
+"""CONTRIBUTING.md, followed to the letter in a copy of the project: its files, its commands."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dvc.utils.hydra import apply_overrides
+
+from tests.pipeline.recordings import record, sine
+from tests.stages.project import ROOT, TINY, Project
+from tests.stages.sandbox import DEFAULT
+
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+CODE = dict(re.findall(r"^\*\*`(\S+)`\*\*\n\n```python\n(.+?)^```", TEXT, re.MULTILINE | re.DOTALL))
+DEP = re.search(r"^```yaml\n(.+?)^```", TEXT, re.MULTILINE | re.DOTALL)[1]
+COMMANDS = [line.strip() for line in TEXT.splitlines() if line.startswith("    ")]
+CLIPS = 20
+
+
+def commands(begin: str) -> list[list[str]]:
+    """What follows `begin` in each command that begins so."""
+    return [shlex.split(c.removeprefix(begin)) for c in COMMANDS if c.startswith(f"{begin} ")]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Project:
+    """The project and its tests, and what CONTRIBUTING.md adds."""
+    project = Project.new(tmp_path_factory.mktemp("contributing") / "project")
+    for name in ("params.yaml", "params.schema.json", "pyproject.toml"):
+        shutil.copy(ROOT / name, project / name)
+    for name in ("tests", "experiments"):
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, code in CODE.items():
+        assert not (project / name).exists()
+        (project / name).write_text(code, encoding="utf-8")
+    listed = (project / "dvc.yaml").read_text()
+    for stage in ("clips", "download"):
+        listed, found = re.subn(
+            rf"(\n  {stage}:\n.*?\n    deps:\n)", rf"\1{DEP}", listed, count=1, flags=re.S
+        )
+        assert found
+    (project / "dvc.yaml").write_text(listed)
+    python(project, "-m", "pipeline.schema")
+    return project
+
+
+def python(project: Project, *arguments: str) -> str:
+    """What `python` with these arguments says in the project, where it ends well."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=project.root,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def test_there_is_an_example_of_each_kind():
+    assert [Path(name).parent.as_posix() for name in CODE] == [
+        "models/audio",
+        "models/losses",
+        "pipeline/sources",
+    ]
+    assert commands("python -m pipeline.schema") == [] and COMMANDS.count("python -m pipeline.schema") == 3
+
+
+def test_the_examples_are_as_make_lint_wants_them(project):
+    python(project, "-m", "ruff", "check", *CODE)
+    python(project, "-m", "ruff", "format", "--check", *CODE)
+
+
+def test_the_common_checks_run_on_them(project):
+    asked = commands("python -m pytest")
+    assert [c[-1] for c in asked] == ["bands", "soft_triplet"]
+    # Both in one process, and that the schema is that of this code.
+    files = (asked[0][0], "tests/pipeline/test_schema.py")
+    names = " or ".join([*(c[-1] for c in asked), "generated"])
+    said = python(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rA", *files, "-k", names)
+    assert "PASSED tests/pipeline/test_schema.py::test_the_file_is_what_is_generated" in said
+    for check in (
+        "test_encoder_takes_any_size_and_batch_1[audio-bands]",
+        "test_gradient_reaches_every_parameter[audio-bands]",
+        "test_weights_survive_safetensors[audio-bands]",
+        "test_onnx_gives_the_same[audio-bands]",
+        "test_gradients_in_bfloat16_are_those_in_single_precision[audio-bands]",
+        "test_a_right_batch_costs_less_than_a_wrong_one[soft_triplet]",
+        "test_every_loss_learns_the_toy[soft_triplet-clip]",
+    ):
+        assert f"PASSED tests/models/test_components.py::{check}" in said
+
+
+@pytest.fixture(scope="module")
+def ran(project) -> Project:
+    """Its commands, on a folder that looks like VGGSound, with the other knobs small."""
+    lines = []
+    for i in range(CLIPS):
+        video, start = f"-{i:010d}", 10 * i
+        record(
+            project / f"videos/{video}_{start:06d}.mp4",
+            frames=45,
+            codec="mpeg4",
+            sound=sine(1.5, 220 + 20 * i),
+            sound_codec="aac",
+        )
+        lines.append(f'{video},{start},"playing flute, alone",{"test" if i % 4 == 0 else "train"}')
+    (project / "videos/vggsound.csv").write_text("\n".join([*lines, "gone,3,dog barking,train"]) + "\n")
+    shutil.copy(project / f"videos/-{0:010d}_000000.mp4", project / "videos/unknown_000000.mp4")
+    flags = [word for c in commands("dvc exp run") for word in c if word != "-S"]
+    assert "data.folder=/data/VGGSound" in flags
+    project.set(TINY | {"train.epochs": 3})
+    apply_overrides(project / "params.yaml", [f.replace("/data/VGGSound", "videos") for f in flags])
+    project.said = {stage: project.run(stage) for stage in DEFAULT[: DEFAULT.index("train") + 1]}
+    return project
+
+
+def test_the_source_becomes_clips(ran):
+    rows = ran.rows("clips.parquet")
+    assert ran.said["clips"] == f"clips: {CLIPS + 1} clips, 2 classes, from vggsound"
+    assert rows[1]["clip_id"] == "vggsound--0000000001_000010" and rows[1]["labels"] == [
+        "playing flute, alone"
+    ]
+    for stage in ("media", "wav", "spectrogram", "frames"):
+        status = [r["status"] for r in ran.rows(f"{stage}/index.parquet")]
+        assert status == ["ok"] * CLIPS + ["unreadable"], stage
+    sides = {r["clip_id"]: r["split"] for r in ran.rows("splits.parquet")}
+    assert [i for i in range(CLIPS) if sides[rows[i]["clip_id"]] == "test"] == list(range(0, CLIPS, 4))
+
+
+def test_the_source_says_what_is_wrong(ran):
+    listed = ran / "videos/vggsound.csv"
+    right = listed.read_text()
+    try:
+        listed.write_text("a,ten,flute,train\n")
+        assert ran.fails("clips").endswith(
+            "vggsound.csv: line 1: should be: YouTube id, start, label, train or test"
+        )
+        listed.unlink()
+        assert "vggsound.csv: cannot be read" in ran.fails("clips")
+    finally:
+        listed.write_text(right)
+
+
+def test_the_encoder_and_the_loss_are_trained(ran):
+    config = json.loads((ran / "checkpoints/config.json").read_text())
+    assert (config["audio_encoder"], config["loss"]) == ("bands", "soft_triplet")
+    assert config["encoders"]["audio"] == {"width": 128} and config["chosen"]["epochs"] == 3
