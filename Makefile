@@ -43,7 +43,7 @@ export: setup ## write the trained model to dist/: weights, ONNX, a model card (
 	@python -m app.export
 
 bench: setup ## measure speed, memory and honesty into benchmarks/results
-	@for b in speed memory search features honesty people cav_mae; do python -m benchmarks.$$b; done
+	@for b in speed memory search app features honesty people cav_mae; do python -m benchmarks.$$b; done
 
 grid: setup ## train and evaluate each encoder with each under each loss (params.yaml: grid)
 	@dvc repro --recursive grid
