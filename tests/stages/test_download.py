@@ -57,7 +57,7 @@ def new(root, url, videos, **changes):
         "download.height": 64,
         "download.per_minute": 100000.0,
         "download.stall": 1.0,
-        "download.timeout": 5.0,
+        "download.timeout": 10.0,
         "download.retries": 2,
         "download.wait": 0.2,
         "download.max_missing": 0.0,
