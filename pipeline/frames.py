@@ -17,6 +17,7 @@ import av
 import av.filter
 import numpy as np
 from av.container import InputContainer
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -292,6 +293,16 @@ class Painter:
 def unnamed_hd(frame: VideoFrame) -> bool:
     """Files that do not name their colours mean BT.709 from 720 lines on, as players take it; else BT.601."""
     return frame.colorspace == 2 and frame.height >= 720 and not frame.format.is_rgb
+
+
+def _newer(kind: type[Type], value: int) -> Type:
+    """A kind of side data that PyAV has no name for, and would raise ValueError at: all EXIF is one."""
+    member: Any = object.__new__(kind)
+    member._name_, member._value_ = f"UNKNOWN_{value}", value
+    return member
+
+
+Type._missing_ = classmethod(_newer)  # what an Enum has for this
 
 
 def orientation(frame: VideoFrame) -> tuple[int, bool]:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from pipeline import ffmpeg, frames
 from pipeline.frames import FramesStep
@@ -133,6 +134,22 @@ def test_a_turned_video_is_upright(tmp_path, display, expected):
     subprocess.run(command, check=True, timeout=60)
     side = (48, 32) if "90" in str(display) else (32, 48)
     assert corners(take(path, height=side[0], width=side[1]).value[0]) == expected
+
+
+@pytest.mark.parametrize("extension", ["jpg", "png", "tiff", "webp"])
+@pytest.mark.parametrize("orientation", [None, *range(1, 9)])
+def test_a_photo_with_exif_is_upright(tmp_path, extension, orientation):
+    """As every camera writes it: ffmpeg hands on the EXIF, and its orientation as a display matrix."""
+    image, path = Image.fromarray(quarters()), tmp_path / f"a.{extension}"
+    exif = image.getexif()
+    exif[271] = "a camera"
+    if orientation:
+        exif[274] = orientation
+    image.save(path, exif=exif, **({"quality": 95} if extension in ("jpg", "webp") else {}))
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
+    height, width = upright.shape[:2]
+    outcome = take(path, height=height, width=width)
+    assert outcome.status == "ok" and corners(outcome.value[0]) == corners(upright)
 
 
 def test_pixels_that_are_not_square(tmp_path):
