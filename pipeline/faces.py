@@ -74,6 +74,7 @@ class FacesStep:
         value, boxes, angles = np.empty(self.shape, np.uint8), [], []
         for i, picture in enumerate(pictures):
             face = found[min(there, key=lambda k: abs(k - i))]  # of two as near, the one before
+            assert face is not None
             if self.faces.align and face.angle is None:
                 face = Face(face.box, detector.angle(picture, face.box))
             angle = face.angle if self.faces.align else None
@@ -121,7 +122,7 @@ def cut(
         x, y = picture.shape[1] / width, picture.shape[0] / height
         left, top, w, h, scale = left * x, top * y, w * x, h * y, 1.0
     centre = left + w / 2 - 0.5, top + h / 2 - 0.5  # pixels are at whole numbers
-    where = cv2.getRotationMatrix2D(centre, angle, scale)
+    where: np.ndarray = cv2.getRotationMatrix2D(centre, angle, scale)
     where[:, 2] += (size - 1) / 2 - np.array(centre)
     border = cv2.BORDER_REPLICATE
     return cv2.warpAffine(picture, where, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
@@ -146,7 +147,7 @@ class Haar:
     name = "Haar cascade"
 
     def __init__(self) -> None:
-        folder = Path(cv2.data.haarcascades)
+        folder = Path(cv2.data.haarcascades)  # type: ignore[attr-defined]  # its stubs leave it out
         self.faces = cv2.CascadeClassifier(str(folder / "haarcascade_frontalface_default.xml"))
         self.eyes = cv2.CascadeClassifier(str(folder / "haarcascade_eye.xml"))
 

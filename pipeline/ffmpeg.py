@@ -19,9 +19,15 @@ FORMATS = (
     " dirac dnxhd dts dtshd dv eac3 flac flv gif gxf h261 h263 h264 hevc iamf ircam ivf kux live_flv"
     " loas m4v matroska,webm mjpeg mlp mov,mp4,m4a,3gp,3g2,mj2 mp3 mpc mpc8 mpeg mpegts mpegvideo mulaw"
     " mxf nsv nut obu ogg oma rm sox swf tak truehd tta vc1 voc vvc w64 wav wtv wv yuv4mpegpipe"
-    " avif_pipe bmp_pipe jpeg_pipe jpegxl_pipe png_pipe ppm_pipe tiff_pipe webp_pipe"
+    " avif_pipe bmp_pipe jpeg_pipe jpegxl_pipe pgm_pipe png_pipe ppm_pipe tiff_pipe webp_pipe"
 )
-GUARD = {"format_whitelist": ",".join(FORMATS.split()), "protocol_whitelist": "file,pipe"}
+MAX_PIXELS = 1 << 26  # 8192 x 8192: 100 to 400 MB decoded; larger pictures are refused
+GUARD = {
+    "format_whitelist": ",".join(FORMATS.split()),
+    "protocol_whitelist": "file,pipe",
+    # Opening a file decodes the first picture to see what it is: 2 GB, without this, of a file of 2 MB.
+    "max_pixels": str(MAX_PIXELS),
+}
 
 
 def url(path: str | Path) -> str:

@@ -22,10 +22,10 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from pipeline.media import Media, MediaError, begin, opened, pictures, span
+from pipeline.ffmpeg import MAX_PIXELS
+from pipeline.media import Media, MediaError, begin, opened, packets, pictures, span, too_large
 from pipeline.outcome import OK, Outcome, failed
 
-MAX_PIXELS = 1 << 26  # 8192 x 8192: 100 to 400 MB decoded; larger pictures are refused
 SHRINK, GROW, COARSE = Interpolation.AREA, Interpolation.BICUBIC, Interpolation.POINT
 EXACT = (
     Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -71,24 +71,28 @@ def evenly(clip: dict, media: Media, clip_seconds: float, n: int, painter: "Pain
     """`n` evenly spaced pictures of a clip, as FramesStep says: an Outcome whose value is a list of them."""
     if media.video is None:
         return failed("no_video", "the clip has no picture")
-    name = os.path.basename(media.video)
     try:
         with opened(media.video) as container:
-            return _evenly(clip, container, name, clip_seconds, n, painter)
+            return _evenly(clip, container, media.video, clip_seconds, n, painter)
     except MediaError as e:
         return e.outcome
 
 
 def _evenly(
-    clip: dict, container: InputContainer, name: str, clip_seconds: float, n: int, painter: "Painter"
+    clip: dict, container: InputContainer, path: str, clip_seconds: float, n: int, painter: "Painter"
 ) -> Outcome:
-    streams = pictures(container)
+    name, streams = os.path.basename(path), pictures(container)
     if not streams:
         return failed("no_video", f"{name}: no picture track")
     stream = streams[0]
     context = stream.codec_context
-    if context.width * context.height > MAX_PIXELS:
-        return failed("refused", f"{name}: {context.width} x {context.height} pixels are too many")
+    if context is None:  # PyAV's word for a codec that ffmpeg has no decoder for
+        return failed("refused", f"{name}: no decoder for its picture")
+    size = f"{context.width} x {context.height}" if context.width * context.height > MAX_PIXELS else ""
+    if not context.width:  # none was decoded as the file was opened: too large, or damaged
+        size = too_large(path)
+    if size:
+        return failed("refused", f"{name}: {size} pixels are too many")
     context.thread_type = "NONE"
     context.thread_count = 1
     context.options = {"max_pixels": str(MAX_PIXELS)}
@@ -117,7 +121,7 @@ def _evenly(
 def _still(
     container: InputContainer, stream: VideoStream, painter: "Painter", length: float, n: int, name: str
 ) -> Outcome:
-    frame = next(container.decode(stream), None)
+    frame = next(_decoded(container, stream), None)
     if frame is None:
         return failed("corrupt", f"{name}: no picture can be decoded")
     times = [length * (i + 0.5) / n for i in range(n)]
@@ -167,9 +171,9 @@ def steady(container: InputContainer) -> bool:
 def _packets(container: InputContainer, stream: VideoStream, last: float) -> list[tuple[float, float, bool]]:
     """(time, duration, is it a keyframe) of the packets from here to `last` and one beyond it."""
     found: list[tuple[float, float, bool]] = []
-    base = float(stream.time_base)
+    base = float(stream.time_base or 1)
     try:
-        for packet in container.demux(stream):
+        for packet in packets(container, stream):
             stamp = packet.pts if packet.pts is not None else packet.dts
             if stamp is None or packet.size == 0:
                 continue
@@ -182,9 +186,14 @@ def _packets(container: InputContainer, stream: VideoStream, last: float) -> lis
     return found
 
 
+def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    for packet in packets(container, stream):
+        yield from packet.decode()
+
+
 def _seek(container: InputContainer, stream: VideoStream, time: float | None) -> None:
     """To the keyframe at or before `time` (s), or to the beginning."""
-    offset = stream.start_time if time is None else round(time / stream.time_base)
+    offset = stream.start_time if time is None else round(time / (stream.time_base or 1))
     container.seek(offset or 0, stream=stream, backward=True, any_frame=False)
 
 
@@ -219,11 +228,11 @@ def _run(
     stop: bool = True,
 ) -> bool:
     """Decode from here on; put into `found` what of `todo` comes by. False: its first was passed over."""
-    half = 0.5 * float(stream.time_base) + 1e-6
+    half = 0.5 * float(stream.time_base or 1) + 1e-6
     first = todo[0]
     position = 0
     try:
-        for frame in container.decode(stream):
+        for frame in _decoded(container, stream):
             time = frame.time
             if time is None:
                 continue
@@ -302,7 +311,7 @@ def _newer(kind: type[Type], value: int) -> Type:
     return member
 
 
-Type._missing_ = classmethod(_newer)  # what an Enum has for this
+Type._missing_ = classmethod(_newer)  # type: ignore[method-assign, assignment]  # what an Enum has for this
 
 
 def orientation(frame: VideoFrame) -> tuple[int, bool]:
@@ -310,7 +319,7 @@ def orientation(frame: VideoFrame) -> tuple[int, bool]:
 
     The matrix (a, b, u, c, d, v, x, y, w), 16.16 fixed point, takes (x, y) to (a x + c y, b x + d y), y down.
     """
-    data = frame.side_data.get("DISPLAYMATRIX")
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return 0, False
     a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].astype(np.float64)
@@ -329,4 +338,5 @@ def filtered(frame: VideoFrame, *filters: tuple[str, str]) -> VideoFrame:
     )
     graph.link_nodes(source, *(graph.add(*f) for f in filters), graph.add("buffersink")).configure()
     graph.push(frame)
-    return graph.pull()
+    pulled: Any = graph.pull()
+    return pulled

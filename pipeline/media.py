@@ -1,6 +1,8 @@
 """Media files on this machine: checked, opened in this process (PyAV), and nothing else opened with them."""
 
+import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +11,8 @@ from dataclasses import dataclass
 import av
 import av.logging
 from av.container import InputContainer
-from av.stream import Disposition
+from av.packet import Packet
+from av.stream import Disposition, Stream
 
 from pipeline import ffmpeg
 from pipeline.outcome import Outcome, failed
@@ -86,7 +89,7 @@ def opened(path: str) -> Iterator[InputContainer]:
         raise MediaError("unreadable", f"{name}: a pointer of Git LFS and not the file itself: git lfs pull")
     if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(PLAYLISTS):
         raise MediaError("refused", f"{name}: a playlist, which names other files")
-    form = next((f for magic, f in PICTURES.items() if start.startswith(magic)), None)
+    form = _form(start)
     try:
         container = _open(path, form)
     except av.FFmpegError as e:
@@ -106,24 +109,43 @@ def _open(path: str, form: str | None) -> InputContainer:
 def _why(path: str, form: str | None, error: av.FFmpegError) -> tuple[str, str]:
     """Status and detail for a file that did not open. Only the log tells what the whitelists refuse."""
     name = os.path.basename(path)
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
-    try:
-        with av.logging.Capture(local=True) as said:
-            try:
-                _open(path, form).close()
-            except av.FFmpegError as e:
-                error = e
-    finally:
-        av.logging.set_level(level)
-    if any("not on whitelist" in message.lower() for _, _, message in said):
+    if "not on whitelist" in _said(path, form).lower():
         return "refused", f"{name}: a playlist, or a format that is not read"
     return "corrupt", f"{name}: {error.strerror}"
+
+
+def _said(path: str, form: str | None) -> str:
+    """What ffmpeg's libraries log while they open a file."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # else the reason hangs on what the file before was told
+    try:
+        with av.logging.Capture(local=True) as said, contextlib.suppress(av.FFmpegError):
+            _open(path, form).close()
+    finally:
+        av.logging.set_level(level)
+    return "\n".join(message for _, _, message in said)
+
+
+def too_large(path: str) -> str:
+    """The size of a picture in the file that is refused for it, as the log tells; empty where none is."""
+    found = re.search(r"Picture size (\d+x\d+) (?:exceeds|is invalid)", _said(path, _form(head(path))))
+    return found[1].replace("x", " x ") if found else ""
+
+
+def _form(start: bytes) -> str | None:
+    return next((f for magic, f in PICTURES.items() if start.startswith(magic)), None)
 
 
 def begin(container: InputContainer) -> float:
     """The container's own time of its start, s: a clip's `start` counts from it, in sound and picture."""
     return (container.start_time or 0) / av.time_base
+
+
+def packets(container: InputContainer, stream: Stream) -> Iterator[Packet]:
+    """Those of one stream. Where a stream came to the file on the way, PyAV fails after the last one."""
+    with contextlib.suppress(IndexError):
+        yield from container.demux(stream)
 
 
 def pictures(container: InputContainer) -> list:

@@ -36,5 +36,6 @@ def write(path: str | Path, template: str, clips: dict[str, dict] | None = None,
     )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # it may be a link into DVC's cache
     path.write_text(page, encoding="utf-8")
     return path

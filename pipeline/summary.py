@@ -29,6 +29,7 @@ def classes(table: pa.Table) -> dict[str, int]:
 
 def write_json(values: Any, path: str | Path) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).unlink(missing_ok=True)  # it may be a link into DVC's cache
     Path(path).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -40,5 +41,6 @@ def write_table(rows: Sequence[dict], path: str | Path) -> None:
 def write_csv(rows: Iterable[Sequence], path: str | Path) -> None:
     """`rows`, the header first, as DVC plots read them."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).unlink(missing_ok=True)
     with open(path, "w", newline="", encoding="utf-8") as f:
         csv.writer(f, lineterminator="\n").writerows(rows)

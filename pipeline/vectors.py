@@ -7,8 +7,10 @@
 - `auto`: the first of these that is fast enough for so many.
 """
 
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -35,6 +37,7 @@ def chosen(kind: str, count: int) -> str:
 def build(vectors: np.ndarray, kind: str) -> faiss.Index:
     """An index of (n, dim) float32 rows of length 1. kind: flat, hnsw or ivf_pq."""
     count, dim = vectors.shape
+    index: Any
     if kind == "flat":
         index = faiss.IndexFlatIP(dim)
     elif kind == "hnsw":
@@ -89,16 +92,43 @@ def recall(searcher: Searcher, queries: np.ndarray, k: int = 10) -> float:
 
 
 def save(index: faiss.Index, path: str | Path) -> None:
-    faiss.write_index(index, str(path))
+    with open(
+        path, "wb"
+    ) as f:  # FAISS's own writer does not tell of a disk that is full as it closes the file
+        faiss.write_index(index, faiss.PyCallbackIOWriter(f.write))  # type: ignore[attr-defined]  # of its Python part
+
+
+def _alone(path: str | Path) -> bool:
+    """Whether the index is of a kind that `build` makes and has all that belongs to it in its own file.
+
+    FAISS has lists that lie in a file which the index names (`ilod`), and opens it for reading and writing.
+    """
+    with open(path, "rb") as f:
+        head = f.read(57)
+        if head[:4] == b"IHNf":  # vectors of length 1 and row numbers: no such bytes by chance
+            with mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                return content.find(b"ilod") < 0
+    if head[:4] != b"IwPQ":
+        return head[:4] == b"IxFI"
+    try:
+        faiss.read_index(str(path), faiss.IO_FLAG_SKIP_IVF_DATA)
+    except RuntimeError:
+        return head[53:] == b"IxFI"  # lists of its own cannot be left out, so that this always fails
+    return False
 
 
 def load(path: str | Path, vectors: np.ndarray) -> Searcher:
     """Raises UserError where there is no index, or one of other vectors."""
     if not Path(path).is_file():
         raise UserError(f"{path}: not there: run dvc repro index")
+    if not _alone(path):
+        raise UserError(
+            f"{path}: cannot be read: no index of this project's, or one that names another file:"
+            " run dvc repro index"
+        )
     try:
         index = faiss.read_index(str(path))
-    except RuntimeError as e:
+    except (RuntimeError, MemoryError) as e:
         raise UserError(
             f"{path}: cannot be read ({' '.join(str(e).split())[-120:]}): run dvc repro index"
         ) from None

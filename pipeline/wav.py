@@ -20,7 +20,7 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from pipeline.media import Media, MediaError, begin, opened, span
+from pipeline.media import Media, MediaError, begin, opened, packets, span
 from pipeline.outcome import Outcome, failed
 
 PREROLL = 0.5  # s decoded before a clip's start: codecs need some packets to come to speed
@@ -76,12 +76,15 @@ class WavStep:
                 with opened(media.audio) as container:
                     if not container.streams.audio:
                         return failed("no_audio", f"{name}: no sound track")
+                    if container.streams.audio[0].codec_context is None:
+                        return failed("refused", f"{name}: no decoder for its sound")
                     sound = _Sound(container, container.streams.audio[0])
                     samples = sound.samples(start, length, rate, seek)
                 if samples is not None:
                     break
         except MediaError as e:
             return e.outcome
+        assert samples is not None  # read from the beginning, there are some or none
         if not len(samples):
             if sound.problem:
                 return failed("corrupt", f"{name}: {sound.problem}")
@@ -108,7 +111,7 @@ class _Sound:
         if seek:
             self._seek(zero - PREROLL)
         for frame in self._decoded():
-            begins = frame.pts / frame.sample_rate
+            begins = (frame.pts or 0) / frame.sample_rate
             if seek and graph is None and begins > zero:
                 return None
             if begins >= zero + length:
@@ -116,7 +119,9 @@ class _Sound:
             if begins + frame.samples / frame.sample_rate <= zero:
                 continue
             now = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if now != kind:  # at the beginning, and where a broadcast changes to another format
+            if (
+                graph is None or now != kind
+            ):  # at the beginning, and where a broadcast changes to another format
                 if graph:
                     parts += _fetched(graph, last=True)
                 kind, graph = now, _filters(frame, zero, length, rate, sum(map(len, parts)))
@@ -135,7 +140,7 @@ class _Sound:
         """To `time` (s) or before it, by the sound's own index or, as FLV needs it, the picture's."""
         for track, base in ((self.track, self.track.time_base), (None, Fraction(1, av.time_base))):
             with contextlib.suppress(av.FFmpegError):
-                self.container.seek(round(time / base), stream=track, backward=True, any_frame=False)
+                self.container.seek(round(time / (base or 1)), stream=track, backward=True, any_frame=False)
                 return
 
     def _decoded(self) -> Iterator[AudioFrame]:
@@ -145,14 +150,14 @@ class _Sound:
         before it within a tick of the container's clock, it follows at once.
         """
         clock = 0
-        packets = self.container.demux(self.track)
+        track = packets(self.container, self.track)
         while True:
             try:
-                frames = next(packets).decode()
+                frames: Any = next(track).decode()
             except StopIteration:
                 return
             except av.FFmpegError as e:
-                self.problem = e.strerror
+                self.problem = e.strerror or ""
                 continue
             for frame in frames:
                 rate = frame.sample_rate

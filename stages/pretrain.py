@@ -17,6 +17,7 @@ def pretrain() -> None:
         if not any((MODEL / name).exists() for name in ("config.json", "last.ckpt")):  # what is there is kept
             for note in NOTES:
                 note.parent.mkdir(parents=True, exist_ok=True)
+                note.unlink(missing_ok=True)  # it may be a link into DVC's cache
                 note.write_text("Nothing was pretrained.\n", encoding="utf-8")
             (CURVES / "metrics.json").write_text("{}\n", encoding="utf-8")
         print("pretrain: nothing to do (task: pretraining, or encoder: cav_mae, asks for it)")

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from pipeline import ffmpeg, frames
 from pipeline.frames import FramesStep
 from pipeline.media import Media
+from pipeline.sources.folder import PICTURE
 from tests.pipeline.recordings import REAL, clip, grey, numbers, record
 
 
@@ -134,6 +135,17 @@ def test_a_turned_video_is_upright(tmp_path, display, expected):
     subprocess.run(command, check=True, timeout=60)
     side = (48, 32) if "90" in str(display) else (32, 48)
     assert corners(take(path, height=side[0], width=side[1]).value[0]) == expected
+
+
+@pytest.mark.parametrize("extension", sorted(PICTURE))
+def test_pictures_of_every_kind_that_a_folder_may_hold(tmp_path, extension):
+    image, path = Image.fromarray(quarters()), tmp_path / f"a.{extension}"
+    if extension == "pgm":
+        image = image.convert("L")
+    image.save(path)
+    outcome = take(path)
+    assert outcome.status == "ok", outcome.detail
+    assert outcome.value[0, 2, 2].max() > 60 and outcome.value[0, -3, -3].min() > 200
 
 
 @pytest.mark.parametrize("extension", ["jpg", "png", "tiff", "webp"])
@@ -298,6 +310,13 @@ def test_sound_alone_and_covers_are_no_video(tmp_path):
     assert take(with_cover).status == "no_video"
     (outcome,) = step()([clip()], [Media(str(song), None)])
     assert outcome.status == "no_video"
+
+
+def test_a_codec_that_nobody_knows_is_a_reason(tmp_path):
+    path = record(tmp_path / "a.mkv", 10, codec="libx264")
+    path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO/AVC", b"V_MPEG9/ISO/AVC"))
+    outcome = take(path)
+    assert outcome.status == "refused" and outcome.detail == "a.mkv: no decoder for its picture"
 
 
 def test_a_bad_file_is_a_row_among_others(tmp_path):

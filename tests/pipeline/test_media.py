@@ -1,11 +1,12 @@
 import os
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 
 from pipeline.frames import FramesStep
-from pipeline.media import Media, MediaError, begin, head, opened, pictures, span
+from pipeline.media import Media, MediaError, begin, head, opened, packets, pictures, span
 from pipeline.wav import WavStep
 from tests.pipeline.recordings import AUDIO, clip, record, sine
 from tests.pipeline.test_frames import step as frames_step
@@ -52,6 +53,16 @@ def test_formats_off_the_list_are_refused(tmp_path):
     with pytest.raises(MediaError) as e, opened(str(path)):
         pass
     assert e.value.outcome.status == "refused"
+
+
+def test_the_reason_does_not_depend_on_the_file_before(tmp_path):
+    """ffmpeg says the same of both; what is said twice is said the second time too."""
+    for name in ("a.flv", "b.flv"):
+        path = tmp_path / name
+        path.write_text(";FFMETADATA1\ntitle=x\n")
+        with pytest.raises(MediaError) as e, opened(str(path)):
+            pass
+        assert e.value.outcome.status == "refused"
 
 
 @pytest.mark.parametrize(
@@ -111,3 +122,13 @@ def test_what_a_file_holds(tmp_path):
     assert span(clip(), 4.0) == (0.0, 4.0)
     assert span(clip(1.0, 3.0), 4.0) == (1.0, 2.0) and span(clip(1.0, 9.0), 4.0) == (1.0, 4.0)
     assert isinstance(frames_step(), FramesStep)
+
+
+def test_streams_that_come_on_the_way_end_no_run():
+    """A broadcast gains a track: PyAV knows only those of the beginning, and fails at the end."""
+
+    def demux(stream):
+        yield from ("one", "two", "flush")
+        raise IndexError("list index out of range")
+
+    assert [*packets(SimpleNamespace(demux=demux), None)] == ["one", "two", "flush"]

@@ -254,3 +254,10 @@ def test_real_clips():
     talk = REAL / "test_video.mp4"
     for outcome in WavStep(AUDIO, 4.0)([clip(10.0, 20.0), clip(60.0, 70.0)], [Media(str(talk), None)] * 2):
         assert outcome.extra["seconds"] == 4.0
+
+
+def test_a_codec_that_nobody_knows_is_a_reason(tmp_path):
+    path = record(tmp_path / "a.mkv", 10, codec="libx264", sound=sine(1.0))
+    path.write_bytes(path.read_bytes().replace(b"A_MPEG/L3", b"A_MPEG/L9"))
+    outcome = take(path)
+    assert outcome.status == "refused" and outcome.detail == "a.mkv: no decoder for its sound"

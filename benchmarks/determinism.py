@@ -1,0 +1,124 @@
+"""Clean runs of the default experiment on this machine: are they the same?
+
+`python -m benchmarks.determinism [--runs N] [--workers 1 2] [--engine local ray] [--clips N] [--epochs N]`
+runs `dvc repro evaluate index` in folders of their own, N times for each engine with each number of workers,
+nothing cached. Fails where the hash of an output of a data stage in dvc.lock is not the same in all, or where
+a metric differs by more than 1e-6. Keeps the figures in benchmarks/results/determinism.json.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks import project as measured
+from benchmarks.kills import begin, whole
+from pipeline.params import ROOT
+from pipeline.summary import write_json
+from tests.stages.project import Project
+
+RESULT = Path("benchmarks/results/determinism.json")
+TARGETS = ("evaluate", "index")
+METRICS = ("clips", "evaluate", "index", "train/metrics")
+LEARNT = ("pretrain", "train", "evaluate", "index")  # whose outputs hold for the metrics; the rest are data
+NEAR = 1e-6
+
+
+def made(folder: Path, code: Path, changes: dict[str, Any]) -> dict:
+    """One run: out -> hash as in dvc.lock, metric -> value, and what it took, s."""
+    project = begin(Project(code).copy(folder))
+    project.set(changes)
+    began = time.monotonic()
+    whole(project, TARGETS)
+    seconds = time.monotonic() - began
+    lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
+    outs = {s: {o["path"]: o["md5"] for o in entry.get("outs", [])} for s, entry in lock.items()}
+    metrics = {}
+    for name in METRICS:
+        metrics |= flat(json.loads((project / f"metrics/{name}.json").read_text()), name)
+    shutil.rmtree(folder)
+    return {"outs": outs, "metrics": metrics, "seconds": round(seconds)}
+
+
+def flat(value: Any, name: str) -> dict[str, Any]:
+    """Nested values by their names, joined with dots."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return {k: v for key, inner in items for k, v in flat(inner, f"{name}.{key}").items()}
+    return {name: value}
+
+
+def apart(a: Any, b: Any) -> float:
+    """How far two metrics are apart; what are no numbers are the same or not."""
+    if isinstance(a, int | float) and isinstance(b, int | float):
+        return abs(a - b)
+    return 0.0 if a == b else float("inf")
+
+
+def measure(folder: Path, how: list[dict[str, Any]], changes: dict[str, Any]) -> dict:
+    code = Project.new(folder / "code").root
+    shutil.copy(ROOT / "params.yaml", code / "params.yaml")
+    found = []
+    for number, engine in enumerate(how):
+        run = made(folder / str(number), code, changes | engine)
+        found.append(engine | run)
+        print(f"{engine}: {run['seconds']} s", flush=True)
+    first = found[0]
+    data = {s: outs for s, outs in first["outs"].items() if s not in LEARNT}
+    learnt = {s: outs for s, outs in first["outs"].items() if s in LEARNT}
+    broken, farthest = [], 0.0
+    for number, other in enumerate(found[1:], 1):
+        for stage, outs in data.items():
+            theirs = other["outs"].get(stage, {})
+            broken += [f"run {number}: {stage}: {out}" for out in outs if outs[out] != theirs.get(out)]
+        for name in first["metrics"].keys() | other["metrics"].keys():
+            distance = apart(first["metrics"].get(name), other["metrics"].get(name))
+            farthest = max(farthest, distance)
+            if distance > NEAR:
+                broken.append(f"run {number}: {name}: {distance:g} apart")
+    same = all(other["outs"].get(s) == outs for other in found for s, outs in learnt.items())
+    return {
+        "runs": [{k: v for k, v in run.items() if k not in ("outs", "metrics")} for run in found],
+        "data_stages": data,
+        "metrics_compared": len(first["metrics"]),
+        "metrics_farthest_apart": farthest,
+        "bound": NEAR,
+        "weights_and_embeddings_the_same": same,
+        "broken": sorted(broken),
+        "machine": measured.machine(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=2, help="of each (default 2)")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--engine", nargs="+", default=["local"], help="engine.name: local, ray")
+    parser.add_argument("--clips", type=int, help="data.ensemble.clips")
+    parser.add_argument("--epochs", type=int, help="train.epochs")
+    options = parser.parse_args()
+    how = [
+        {"engine.name": name, "engine.workers": workers}
+        for name in options.engine
+        for workers in options.workers
+        for _ in range(options.runs)
+    ]
+    changes = {"data.ensemble.clips": options.clips, "train.epochs": options.epochs}
+    changes = {key: value for key, value in changes.items() if value is not None}
+    with tempfile.TemporaryDirectory(prefix="earsight-determinism-") as folder:
+        result = measure(Path(folder), how, changes)
+    words = " ".join(["python -m benchmarks.determinism", *sys.argv[1:]])
+    write_json({"command": words, "changes": changes} | result, RESULT)
+    print(f"{len(how)} runs; metrics at most {result['metrics_farthest_apart']:g} apart")
+    if result["broken"]:
+        sys.exit("\n".join(result["broken"]))
+
+
+if __name__ == "__main__":
+    main()

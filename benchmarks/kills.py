@@ -1,0 +1,252 @@
+"""`kill -9` at random moments of `dvc repro`, again and again: is what comes out in the end the same?
+
+`python -m benchmarks.kills [--kills N] [--seed S]` runs a tiny project once undisturbed. Then others, in
+rounds of ten kills: each kill waits until a stage begins (those that make data by turns, and training) and
+strikes at a random moment of it, the whole process group or the stage's own process alone; the next run goes
+on. A round ends with a whole run. Fails where a byte of data, checkpoints or metrics, or a line of dvc.lock,
+differs from the undisturbed run, where a file in DVC's cache is not what its name says, or where something is
+left behind. Keeps the figures in benchmarks/results/kills.json.
+"""
+
+import argparse
+import hashlib
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import yaml
+
+from benchmarks import project as measured
+from pipeline.summary import write_json
+from tests.stages.project import Project
+
+RESULT = Path("benchmarks/results/kills.json")
+AIMS = ("clips", "download", "wav", "spectrogram", "frames", "faces", "split", "train")
+TARGETS = ("evaluate", "index")
+MADE = ("data", "pretrained", "checkpoints", "metrics")
+ROUND = 10  # kills, after which a run is let go to its end
+LONGEST = 3600.0  # s that one run may take
+
+
+@dataclass
+class Run:
+    """`dvc repro` as it goes. began: stage -> when, s (monotonic)."""
+
+    project: Project
+    targets: tuple[str, ...]
+    process: subprocess.Popen = field(init=False)
+    began: dict[str, float] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+    ended: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.process = self.project.start("dvc", "repro", "--no-run-cache", *self.targets)
+        self.readers = [
+            threading.Thread(target=self._read, args=(pipe,))
+            for pipe in (self.process.stdout, self.process.stderr)
+        ]
+        for reader in self.readers:
+            reader.start()
+
+    def _read(self, pipe) -> None:
+        for line in pipe:
+            self.said.append(line)
+            if line.startswith("Running stage '"):
+                self.began[line.split("'")[1]] = time.monotonic()
+
+    @property
+    def running(self) -> str:
+        """The stage that began last."""
+        return max(self.began, key=self.began.__getitem__, default="dvc")
+
+    def wait(self) -> int:
+        try:
+            code = self.process.wait(LONGEST)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
+        self.ended = time.monotonic()
+        for reader in self.readers:
+            reader.join()
+        return code
+
+    def kill(self, alone: bool) -> bool:
+        """The process group, or the stage's own process alone. False where the run had ended by itself."""
+        if self.process.poll() is not None:
+            return False
+        stage = self._stage() if alone else None
+        try:
+            if stage:
+                stage.kill()
+            else:
+                os.killpg(self.process.pid, signal.SIGKILL)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            return False
+        self.wait()
+        return True
+
+    def _stage(self) -> psutil.Process | None:
+        try:
+            family = psutil.Process(self.process.pid).children(recursive=True)
+            return next((p for p in family if f"stages.{self.running}" in p.cmdline()), None)
+        except psutil.NoSuchProcess:
+            return None
+
+
+def begin(project: Project) -> Project:
+    """Make DVC know it."""
+    for words in (["init", "--no-scm", "--quiet"], ["config", "core.analytics", "false"]):
+        _, err = project.start("dvc", *words).communicate()
+        if err:
+            raise RuntimeError(err)
+    return project
+
+
+def whole(project: Project, targets: tuple[str, ...]) -> dict[str, float]:
+    """Run to the end; how long each stage took, s."""
+    run = Run(project, targets)
+    if run.wait():
+        raise RuntimeError("dvc repro: " + "".join(run.said[-20:]))
+    times = [*sorted(run.began.values()), run.ended]
+    return {stage: times[times.index(at) + 1] - at for stage, at in run.began.items()}
+
+
+def disturbed(
+    project: Project,
+    aims: list[str],
+    lasts: dict[str, float],
+    rng: random.Random,
+    targets: tuple[str, ...] = TARGETS,
+) -> Iterator[dict]:
+    """Kill a run at a random moment of each of `aims`, and go on; then run to the end. Yields each kill.
+
+    lasts: how long each stage takes, s, in their order. Where an aim has nothing to do any more, the next
+    stage that has is struck.
+    """
+    order = list(lasts)
+    for aim in aims:
+        mended = mend(project)
+        run = Run(project, targets)
+        later = order[order.index(aim) :]
+        while not (met := [s for s in later if s in run.began]) and run.process.poll() is None:
+            time.sleep(0.005)
+        moment = rng.uniform(0, lasts[met[0] if met else aim])
+        alone = rng.random() < 0.3
+        end = time.monotonic() + moment
+        while time.monotonic() < end and run.process.poll() is None:
+            time.sleep(0.005)
+        running = run.running
+        if run.kill(alone):
+            yield {
+                "running": running,
+                "after_s": round(moment, 2),
+                "alone": alone,
+                "lock_torn_before": mended,
+            }
+        elif run.wait():
+            raise RuntimeError("dvc repro, not killed: " + "".join(run.said[-20:]))
+    mend(project)
+    whole(project, targets)
+
+
+def mend(project: Project) -> bool:
+    """DVC empties dvc.lock before it writes it anew: a kill between leaves a file that DVC refuses. It is
+    deleted then, as one would; what stages had finished is in their own folders, and kept."""
+    path = project / "dvc.lock"
+    try:
+        torn = path.exists() and not (yaml.safe_load(path.read_text()) or {}).get("stages")
+    except (yaml.YAMLError, AttributeError):
+        torn = True
+    if torn:
+        path.unlink()
+    return torn
+
+
+def differences(project: Project, reference: Project, folders: tuple[str, ...] = MADE) -> list[str]:
+    """What is other than after an undisturbed run, or should not be there."""
+    found = []
+    for folder in folders:
+        before, now = reference.files(folder), project.files(folder)
+        found += [f"{folder}/{n}" for n in before.keys() | now.keys() if before.get(n) != now.get(n)]
+    found += [f"left behind: {path.relative_to(project.root)}" for path in project.hidden()]
+    lock = [p / "dvc.lock" for p in (project, reference)]
+    if lock[1].exists() and lock[0].read_bytes() != lock[1].read_bytes():
+        found.append("dvc.lock")
+    return sorted(found) + cache(project)
+
+
+def cache(project: Project) -> list[str]:
+    """Files in DVC's cache that are not what their names say."""
+    found = []
+    for path in (project / ".dvc/cache/files/md5").rglob("*"):
+        if path.is_file() and not path.name.endswith(".tmp"):
+            name = path.parent.name + path.name.removesuffix(".dir")
+            if hashlib.md5(path.read_bytes()).hexdigest() != name:
+                found.append(f"DVC's cache: {name}")
+    return found
+
+
+def measure(folder: Path, kills: int, seed: int) -> dict:
+    rng = random.Random(seed)
+    reference = begin(Project.new(folder / "reference", **{"faces.enabled": True}))
+    clean = folder / "clean"
+    reference.copy(clean)
+    lasts = whole(reference, TARGETS)
+    turn = itertools.cycle(AIMS)
+    done, broken, rounds = [], [], 0
+    while len(done) < kills:
+        rounds += 1
+        aims = [next(turn) for _ in range(min(ROUND, kills - len(done)))]
+        project = Project(clean).copy(folder / f"round-{rounds}")
+        for kill in disturbed(project, sorted(aims, key=AIMS.index), lasts, rng):
+            done.append(kill)
+            print(len(done), kill, flush=True)
+        broken += [f"round {rounds}: {what}" for what in differences(project, reference)]
+        run = Run(project, TARGETS)
+        if run.wait() or run.began:
+            broken.append(f"round {rounds}: a further run has something to do: {[*run.began]}")
+    return {
+        "command": f"python -m benchmarks.kills --kills {kills} --seed {seed}",
+        "kills": len(done),
+        "seed": seed,
+        "rounds": rounds,
+        "while_running": dict(Counter(kill["running"] for kill in done)),
+        "of": {
+            "the process group": sum(not k["alone"] for k in done),
+            "the stage": sum(k["alone"] for k in done),
+        },
+        "dvc_lock_torn_by": sum(k["lock_torn_before"] for k in done),
+        "compared": [*MADE, "dvc.lock", "DVC's cache"],
+        "files_compared": sum(len(reference.files(f)) for f in MADE),
+        "broken": broken,
+        "each": done,
+        "machine": measured.machine(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="earsight-kills-") as folder:
+        result = measure(Path(folder), options.kills, options.seed)
+    write_json(result, RESULT)
+    print(f"{result['kills']} kills in {result['rounds']} rounds, while running {result['while_running']}")
+    if result["broken"]:
+        sys.exit("\n".join(result["broken"]))
+
+
+if __name__ == "__main__":
+    main()

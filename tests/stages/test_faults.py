@@ -1,0 +1,175 @@
+"""Disks that are full or may not be written, a clock that jumps, a cache of hard links: one clear line, or
+the same bytes as without."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.kills import cache
+from tests.pipeline.recordings import record, sine
+from tests.stages.project import DATA_STAGES, FOLDERS, Project
+from tests.stages.test_failures import disk, made_now
+
+LIMITED = 'ulimit -f "$0" && exec "$@"'  # bash: no file may be larger than so many KiB
+
+
+def begin_anew(project: Project, stage: str) -> None:
+    shutil.rmtree(project / FOLDERS[stage])
+
+
+# --- no room --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", DATA_STAGES)
+def test_a_file_that_may_not_grow_is_one_line(made, project, stage):
+    """A limit, or a file system whose files end at 4 GiB: another answer than for a full disk."""
+    begin_anew(project, stage)
+    project.prefix = ("bash", "-c", LIMITED, "4")
+    line = project.fails(stage)
+    assert "File too large: make room" in line
+    assert not project.hidden()
+    project.prefix = ()
+    project.run(stage)
+    assert project.files(FOLDERS[stage]) == made.files(FOLDERS[stage])
+
+
+@pytest.mark.parametrize("stage", ["download", "wav", "frames"])
+def test_a_full_disk_in_the_stages_that_write_media(made, project, stage):
+    with disk(project / FOLDERS[stage], "100k") as enlarge:
+        assert "No space left on device" in project.fails(stage)
+        assert not project.hidden()
+        enlarge()
+        assert 0 < made_now(project.run(stage)) <= 40
+        assert project.files(FOLDERS[stage]) == made.files(FOLDERS[stage])
+
+
+@pytest.mark.parametrize(
+    ("stage", "folder", "size"),
+    [("index", "data/embeddings", "8k"), ("index", "data/index", "4k"), ("report", "report", "64k")],
+)
+def test_a_full_disk_after_training(made, project, stage, folder, size):
+    with disk(project / folder, size) as enlarge:
+        assert "No space left on device: make room" in project.fails(stage)
+        enlarge()
+        project.run(stage)
+        assert project.files(folder) == made.files(folder)
+
+
+# --- what may not be written ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stage", "folder"), [("clips", "data"), ("wav", "data"), ("frames", "data/frames"), ("split", "data")]
+)
+def test_a_folder_that_may_not_be_written_is_one_line(project, stage, folder):
+    if stage == "frames":
+        for path in (project / folder).iterdir():  # a shard is missing, and cannot be made
+            path.unlink()
+    elif stage == "wav":
+        shutil.rmtree(project / "data/wav")
+    (project / folder).chmod(0o555)
+    if os.geteuid() == 0:  # root may write everything, save where it gives up that right
+        if not shutil.which("setpriv"):
+            pytest.skip("root can write everything here")
+        project.prefix = ("setpriv", "--bounding-set=-dac_override")
+    try:
+        line = project.fails(stage)
+    finally:
+        (project / folder).chmod(0o755)
+    assert "Permission denied: allow" in line and folder in line
+
+
+# --- the clock ------------------------------------------------------------------------------------------
+
+JUMPING = """
+import time
+now = [2e9]
+def back():
+    now[0] -= 3600.0
+    return now[0]
+time.time = back
+time.time_ns = lambda: int(back() * 1e9)
+"""
+
+
+def test_a_clock_that_jumps_back_changes_nothing(made, project, tmp_path):
+    (tmp_path / "clock").mkdir()
+    (tmp_path / "clock/sitecustomize.py").write_text(JUMPING)
+    for stage in DATA_STAGES:
+        begin_anew(project, stage)
+    for folder in ("checkpoints", "metrics/train"):
+        shutil.rmtree(project / folder)
+    for stage in (*DATA_STAGES, "train"):
+        process = project.start(
+            sys.executable, "-m", f"stages.{stage}", env={"PYTHONPATH": str(tmp_path / "clock")}
+        )
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0 and not err, out + err
+    for folder in (*FOLDERS.values(), "checkpoints", "metrics/train"):
+        assert project.files(folder) == made.files(folder)
+
+
+def test_files_of_the_future_are_done_once(project):
+    """What a clock that was wrong left behind: nothing is taken for newer or older by its time."""
+    for path in (project / "data").rglob("*"):
+        os.utime(path, (4e9, 4e9) if path.suffix == ".npy" else (1, 1))
+    for stage in DATA_STAGES:
+        assert project.run(stage).endswith("; 0 made, nothing to do")
+
+
+def test_a_video_that_is_replaced_by_an_older_one_is_made_again(tmp_path):
+    project = Project.new(tmp_path / "project", **{"data.source": "folder"})
+    for name, pitch in (("a", 300), ("b", 500)):
+        record(project / f"videos/{name}.flv", frames=45, sound=sine(1.5, pitch))
+    for stage in ("clips", "download", "wav"):
+        project.run(stage)
+    record(project / "videos/a.flv", frames=45, sound=sine(1.5, 700))
+    os.utime(project / "videos/a.flv", (1e9, 1e9))
+    for stage in ("download", "wav"):
+        assert made_now(project.run(stage)) == 1
+
+
+# --- hard links -----------------------------------------------------------------------------------------
+
+
+def test_no_stage_writes_through_a_link_into_the_cache(tracked, tmp_path):
+    """With cache.type hardlink a file and DVC's copy of it are one: what is made anew is another file."""
+    project = tracked.copy(tmp_path / "project")
+    for words in (["config", "cache.type", "hardlink"], ["checkout", "--relink", "--force", "--quiet"]):
+        _, err = project.start("dvc", *words).communicate(timeout=120)
+        assert not err
+    linked = [p for p in project.root.rglob("*") if p.is_file() and p.stat().st_nlink > 1]
+    folders = {p.relative_to(project.root).parts[0] for p in linked}
+    if not linked:
+        pytest.skip("no hard links here")
+    assert {"data", "checkpoints", "report"} <= folders and not cache(project)
+    project.set({"data.ensemble.seed": 1, "train.epochs": 1, "audio.n_mels": 20})
+    stages = ("clips", *DATA_STAGES, "faces", "split", "statistics", "pretrain", "train", "evaluate", "index")
+    for stage in (*stages, "report"):
+        project.run(stage)
+    assert not cache(project)
+
+
+def test_dvc_and_hard_links_go_together(tracked, tmp_path):
+    """A stage that DVC runs again; what it had before comes back whole."""
+    project = tracked.copy(tmp_path / "project")
+    before = project.files("data/spectrogram")
+
+    def dvc(*words: str) -> None:
+        process = project.start("dvc", *words)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, out + err
+
+    dvc("config", "cache.type", "hardlink")
+    dvc("checkout", "--relink", "--force", "--quiet")
+    params, lock = (project / "params.yaml").read_text(), (project / "dvc.lock").read_text()
+    project.set({"audio.n_mels": 20})
+    dvc("repro", "--no-run-cache", "--single-item", "spectrogram")
+    assert not cache(project) and project.files("data/spectrogram") != before
+    (project / "params.yaml").write_text(params)
+    Path(project / "dvc.lock").write_text(lock)
+    dvc("checkout", "--force", "--quiet", "spectrogram")
+    assert project.files("data/spectrogram") == before

@@ -1,0 +1,30 @@
+"""`kill -9` in the middle of `dvc repro`; fifty of them: python -m benchmarks.kills."""
+
+import random
+
+from benchmarks.kills import begin, differences, disturbed
+from tests.stages.project import FOLDERS, Project
+
+# s that each stage takes on an idle machine, at least: a kill comes within that time.
+LASTS = {
+    "clips": 0.6,
+    "download": 2.5,
+    "wav": 1.0,
+    "spectrogram": 1.2,
+    "frames": 1.0,
+    "faces": 0.5,
+    "split": 0.5,
+    "statistics": 0.5,
+    "pretrain": 0.5,
+    "train": 5.0,
+}
+AIMS = ["download", "wav", "spectrogram", "frames", "train"]
+
+
+def test_five_kills_change_nothing(made, tmp_path):
+    project = begin(Project.new(tmp_path / "project"))
+    rng = random.Random(0)
+    kills = [*disturbed(project, AIMS, LASTS, rng, targets=("train",))]
+    assert len(kills) == len(AIMS)
+    folders = (*FOLDERS.values(), "data/faces", "pretrained", "checkpoints", "metrics/train")
+    assert not differences(project, made, folders)
