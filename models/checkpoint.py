@@ -62,7 +62,7 @@ def load(folder: str | Path) -> "Model":
         weights = safetensors.torch.load_file(folder / WEIGHTS)
     except FileNotFoundError as e:
         raise UserError(f"{e.filename or folder}: not there: train a model first (dvc repro train)") from None
-    except (OSError, ValueError, safetensors.SafetensorError) as e:
+    except (OSError, ValueError, RecursionError, safetensors.SafetensorError) as e:
         raise UserError(f"{folder}: not a model: {' '.join(str(e).split())[:200]}: train it again") from None
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise UserError(

@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from models import checkpoint
 from models.joint.cav_mae import SIDES
+from models.parts.hub import read
 from pipeline.errors import UserError
 
 SHORT = {"a": "audio", "v": "video"}
@@ -61,24 +61,6 @@ CLASSIFICATION = {
     "frozen": False,
 }
 ROWS = 8  # of patches of the 128 bands
-
-
-def read(path: str | Path) -> dict[str, Tensor]:
-    """The weights of a published file (`.pth`, opened as weights only, or `.safetensors`).
-
-    Raises UserError where it cannot be read, or holds anything but weights.
-    """
-    try:
-        if Path(path).suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except Exception as e:  # pickle, zip, safetensors: each has its own
-        raise UserError(f"{path}: not a file of weights ({' '.join(str(e).split())[:160]})") from None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise UserError(f"{path}: not a file of weights alone: a dictionary of names and tensors is expected")
-    return state
 
 
 def _translated(name: str, back: bool = False) -> str | None:

@@ -8,11 +8,12 @@ import importlib
 import inspect
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.errors import UserError
 
 HUBS = ("timm/", "torchvision/")
+Class = TypeVar("Class", bound=type)
 
 
 class Registry:
@@ -25,10 +26,11 @@ class Registry:
         self.kind, self.package, self.folder = kind, package, Path(path[0])
         self._classes: dict[str, type] = {}
 
-    def register(self, cls: type) -> type:
+    def register(self, cls: Class) -> Class:
         """Class decorator: registers under the module's own name, which the class then carries as `name`."""
-        cls.name = cls.__module__.rpartition(".")[2]
-        self._classes[cls.name] = cls
+        name = cls.__module__.rpartition(".")[2]
+        cls.name = name  # type: ignore[attr-defined]  # its own, which no base class declares
+        self._classes[name] = cls
         return cls
 
     def names(self) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def check(table: pa.Table, where: str) -> pa.Table:
         raise UserError(f"{where}: clip_id {bad[0]!r} is not safe as a file name: use letters, digits, _ . -")
     if len(set(ids)) != len(ids):
         seen: set[str] = set()
-        twice = next(i for i in ids if i in seen or seen.add(i))
+        twice = next(i for i in ids if i in seen or seen.add(i))  # type: ignore[func-returns-value]  # falsy
         raise UserError(f"{where}: clip_id {twice!r} stands twice: every clip needs an id of its own")
     splits = set(pc.unique(table["split"]).to_pylist()) - {None, *SPLITS}
     if splits:

@@ -6,6 +6,7 @@ Whatever is wrong is told before any work starts: the key, the value, and what i
 import ast
 import difflib
 import re
+import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,7 @@ def keywords(kind: str, name: str) -> dict[str, tuple[Any, bool]]:
                 if isinstance(f, ast.FunctionDef) and f.name == "__init__":
                     given = zip(f.args.kwonlyargs, f.args.kw_defaults, strict=True)
                     return {
-                        a.arg: (TYPES[ast.unparse(a.annotation)], default is None)
+                        a.arg: (TYPES[ast.unparse(a.annotation or ast.Name("none"))], default is None)
                         for a, default in given
                         if a.arg != "name"
                     }
@@ -417,11 +418,13 @@ class IndexParams(Section):
 
 
 class EngineParams(Section):
-    """Where the data stages run. Nothing here changes what comes out."""
+    """Where the data stages run, and what `evaluate` and `index` embed. Nothing here changes what comes out."""
 
-    name: Literal["local"]
+    name: Literal["local", "ray"]
+    address: str | None  # of a Ray cluster: host:port, auto; null: one of this machine, for the run
     workers: int | None = Field(ge=1, le=1024)  # null: one for each core
     timeout: float = Field(gt=0)  # seconds that one clip may take
+    storage: str | None  # a folder or an address that fsspec knows; null: data/<stage>
 
 
 # What a table's experiments may have otherwise than the default one: nothing that data are made from.
@@ -583,7 +586,8 @@ class Params(Section):
         for kind, own in self.encoders:
             for name, sizes in own.items():
                 try:
-                    one_of(*registered(kind), hubs=kind != "joint").func(name)
+                    check: Any = one_of(*registered(kind), hubs=kind != "joint").func
+                    check(name)
                 except ValueError as e:
                     raise ValueError(f"encoders.{kind}.{name}: {e}") from None
                 check_keywords(f"encoders.{kind}.{name}", kind, name, sizes)
@@ -624,7 +628,9 @@ def read(path: str | Path = "params.yaml") -> Params:
             values = yaml.load(f, Yaml)
     except OSError as e:
         raise UserError(f"{path}: cannot be read ({e.strerror}): run from the project's root") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
+    except RecursionError:
+        raise UserError(f"{path}: not YAML of parameters: lists in lists without end") from None
+    except (yaml.YAMLError, ValueError) as e:  # ValueError: no UTF-8, a date that is none, an endless number
         raise UserError(f"{path}: not YAML: {' '.join(str(e).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: should be a mapping of keys to values")
@@ -652,8 +658,19 @@ def _explain(error: ValidationError) -> Iterator[str]:
             yield f"{key}: missing: every key must stand in the file"
         else:
             message = e["msg"].removeprefix("Value error, ")
-            value = f"{e['input']!r}: " if not isinstance(e["input"], dict) else ""
+            value = f"{_shown(e['input'])}: " if not isinstance(e["input"], dict) else ""
             yield f"{key + ': ' if key else ''}{value}{message[0].lower()}{message[1:]}"
+
+
+def _shown(value: Any) -> str:
+    """`value` as Python writes it, cut short: a few lines of YAML with aliases make gigabytes."""
+    brief = reprlib.Repr()
+    brief.maxlevel, brief.maxlist, brief.maxtuple, brief.maxdict, brief.maxset = 3, 6, 6, 6, 6
+    brief.maxstring = brief.maxlong = brief.maxother = 200
+    try:
+        return brief.repr(value)
+    except ValueError:  # a number of more digits than Python writes
+        return f"a {type(value).__name__} that is too long"
 
 
 class View:

@@ -122,7 +122,7 @@ def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
     )
 
 
-def _get(tree: dict, *keys: str) -> Any:
+def _get(tree: Any, *keys: str) -> Any:
     for key in keys:
         tree = tree.get(key) if isinstance(tree, dict) else None
     return tree
@@ -159,14 +159,18 @@ def _summary(data: ReportData) -> str:
         if p.get(key) and p.get("modality", "both") in ("both", side) and not stacked
     ]
     if stacked:
-        what = {"both": "sounds and pictures on top of each other", "audio": "pictures of sounds"}
+        what: dict[Any, str] = {
+            "both": "sounds and pictures on top of each other",
+            "audio": "pictures of sounds",
+        }
         encoders = [f"{p.get('video_encoder')} for {what.get(p.get('modality'), 'pictures')}"]
     text = f"{total:,} clips{where}" if total else f"Clips{where}"
     joint = _joint(p)
     if p.get("task") == "pretraining":
         return f"{text}: {joint} for sounds and pictures, trained without labels to fill in what is masked."
     if joint:
-        encoders = [f"{joint} for " + {"audio": "sounds", "video": "pictures"}.get(p.get("modality"), "both")]
+        sides: dict[Any, str] = {"audio": "sounds", "video": "pictures"}
+        encoders = [f"{joint} for {sides.get(p.get('modality'), 'both')}"]
     if p.get("task") == "classification":
         return f"{text}: an encoder {' and '.join(encoders)}, trained to tell the {p.get('label')}."
     if encoders:
@@ -189,10 +193,11 @@ def _facts(data: ReportData) -> list[tuple[str, str]]:
     joint = _joint(data.params)
     names = {"audio_encoder": "Audio encoder", "video_encoder": "Video encoder"}
     encoders = [(name, data.params.get(key)) for key, name in names.items()]
+    tasks: dict[Any, list] = {"classification": classified, "pretraining": masked}
     wanted = [
         ("Source", _get(data.params, "data", "source")),
         *(encoders if not joint else [("Encoder", joint)]),
-        *{"classification": classified, "pretraining": masked}.get(data.params.get("task"), own),
+        *tasks.get(data.params.get("task"), own),
         ("Seed", data.params.get("seed")),
     ]
     return [(name, str(value)) for name, value in wanted if value is not None]
@@ -203,8 +208,9 @@ def _measure(section: dict, key: str) -> dict | None:
     value = _number(section.get(key))
     if value is None:
         return None
-    ci = [_number(v) for v in _get(section, "ci", key) or []]
-    ci = ci if len(ci) == 2 and None not in ci else None
+    ends = [_number(v) for v in _get(section, "ci", key) or []]
+    known = [v for v in ends if v is not None]
+    ci = known if len(ends) == len(known) == 2 else None
     chance = _number(_get(section, "chance", key))
 
     if key in LOW_IS_GOOD:
@@ -243,11 +249,11 @@ def _tiles(metrics: dict) -> list[dict]:
     guess = {k: _number(_get(metrics, *across, "chance", f"recall_{k}")) or 0.0 for k in (10, 5, 1)}
     k = next((k for k, chance in guess.items() if chance <= 0.5), 1)
     what = "A sound's own picture is" if across[1] == "audio_to_video" else "One of the same kind is"
-    found = f"{what} {'the nearest' if k == 1 else f'among the {k} nearest'}."
+    recalled = f"{what} {'the nearest' if k == 1 else f'among the {k} nearest'}."
     wanted = [
         (("correspondence",), "accuracy", "Pairs judged right", "Does this sound belong to this picture?"),
         (("correspondence",), "auc", "AUC", "How often a true pair scores above a false one."),
-        (across, f"recall_{k}", f"Recall at {k}", found),
+        (across, f"recall_{k}", f"Recall at {k}", recalled),
         (across, "ndcg_30", "nDCG at 30", "Those of the same kind come first."),
     ]
     tiles = []
@@ -321,7 +327,8 @@ def _curves(history: list[dict]) -> list[dict]:
     order = sorted(found, key=lambda m: (("loss" not in m), ("acc" not in m), m))
     result = []
     for metric in order[:CHARTS]:
-        parts = {p: found[metric][p] for p in ("train", "val", "test", "value") if p in found[metric]}
+        order_of: tuple[str, ...] = ("train", "val", "test", "value")
+        parts = {p: found[metric][p] for p in order_of if p in found[metric]}
         name = metric.replace("_", " ")
         last = ", ".join(f"{p} ends at {points[-1][1]:.3g}" for p, points in parts.items())
         svg = charts.lines(parts, f"{name} by {x_key or 'row'}: {last}", x_key or "row", name)
@@ -337,8 +344,8 @@ def _curves(history: list[dict]) -> list[dict]:
 
 
 def _roc(data: ReportData) -> dict | None:
-    points = [(_number(r.get("fpr")), _number(r.get("tpr"))) for r in data.roc]
-    points = [p for p in points if None not in p]
+    places = [(_number(r.get("fpr")), _number(r.get("tpr"))) for r in data.roc]
+    points = [(x, y) for x, y in places if x is not None and y is not None]
     if len(points) < 2:
         return None
     measure = _measure(_get(data.metrics, "correspondence") or {}, "auc")
@@ -432,7 +439,8 @@ def shown_galleries(galleries: dict[str, list[dict]], clips: dict[str, dict]) ->
     """What gallery_template.html shows. galleries: as of ReportData; clips: as of `shown_clips`."""
     result = []
     for direction, (source, target, name, text) in DIRECTIONS.items():
-        rows, marks = [], Counter()
+        rows: list[dict] = []
+        marks: Counter = Counter()
         for gallery in galleries.get(direction) or []:
             cards = []
             for item in gallery["results"]:

@@ -4,6 +4,7 @@ import hashlib
 
 import pyarrow as pa
 
+from pipeline.errors import UserError
 from pipeline.outcome import OK
 
 SCHEMA = pa.schema(
@@ -31,7 +32,8 @@ def assign(
     clips: the clip table. spectrogram, frames: the two indexes. split: the section of params.yaml.
     A clip is usable where both its sound and its picture are there and last for one window. A split that the
     source gives is kept; a group with a clip in it follows that split, so that no group is on two sides.
-    Where a source says which clips are for testing, no others are.
+    Where a source says which clips are for testing, no others are. Raises UserError where a source puts clips
+    of one group on two sides.
     """
     sound = {r["clip_id"]: r for r in spectrogram.to_pylist()}
     picture = {r["clip_id"]: r for r in frames.to_pylist()}
@@ -41,8 +43,11 @@ def assign(
     # A source that names clips for testing has named them all: no other becomes one.
     test = 0.0 if "test" in clips["split"].to_pylist() else split.test
     for row, group in zip(rows, groups, strict=True):
-        if row["split"]:
-            given.setdefault(group, row["split"])
+        if row["split"] and given.setdefault(group, row["split"]) != row["split"]:
+            raise UserError(
+                f"split.by: {split.by}: {group.partition(':')[2]!r} would be on two sides: clips in"
+                f" {given[group]} and in {row['split']}, as the source says: give all of them one split"
+            )
     table = []
     for row, group in zip(rows, groups, strict=True):
         status, detail = _usable(sound.get(row["clip_id"]), picture.get(row["clip_id"]), window_seconds)
@@ -68,6 +73,7 @@ def _usable(sound: dict | None, picture: dict | None, window_seconds: float) -> 
             return "unreadable", "not in the index: run dvc repro"
         if account["status"] != OK:
             return account["status"], account["detail"]
+    assert sound is not None  # told above
     if sound["seconds"] < window_seconds:
         return "too_short", f"{sound['seconds']:.2f} s of sound, audio.window_seconds is {window_seconds:g}"
     return OK, ""

@@ -20,11 +20,12 @@ from urllib.parse import urlsplit
 
 import av
 
-from pipeline import downloads, ffmpeg
+from pipeline import downloads, ffmpeg, limits
 from pipeline.errors import UserError
 from pipeline.outcome import OK, Outcome, failed
 
 LARGEST = 64 << 20  # bytes of a segment: more is no segment
+MEMORY = 4 << 30  # bytes that a download, and each ffmpeg, may ask for
 LONGEST = 60.0  # s of rest after a clip
 SHORT, PART = 1.0, 0.1  # s, or part of what was asked, that may be missing at the end
 SITES = ("youtube.com", "youtu.be")
@@ -92,10 +93,16 @@ def _runtimes() -> dict[str, dict[str, str]]:
 
 
 def start_worker() -> None:
-    """Ctrl-C is the parent's to answer; no worker and no ffmpeg outlives it."""
+    """Ctrl-C is the parent's to answer; no worker and no ffmpeg outlives it, or fills the disk."""
+    limits.hold(MEMORY, 2 * LARGEST)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: (downloads.stop_children(), os._exit(1)))
+    signal.signal(signal.SIGTERM, _end)
     downloads.watch(multiprocessing.parent_process())
+
+
+def _end(*_: Any) -> None:
+    downloads.stop_children()
+    os._exit(1)
 
 
 def fetch(clip: dict, settings: Any, path: str) -> Outcome:
@@ -110,7 +117,12 @@ def fetch(clip: dict, settings: Any, path: str) -> Outcome:
         _said(folder) as said,
     ):
         late = threading.Event()
-        clock = threading.Timer(settings.timeout, lambda: (late.set(), downloads.stop_children()))
+
+        def stop() -> None:
+            late.set()
+            downloads.stop_children()
+
+        clock = threading.Timer(settings.timeout, stop)
         clock.start()
         try:
             info = _download(clip["video_id"], start, end, Path(folder), settings, late)
@@ -160,6 +172,7 @@ def _download(
             # No file can be reached from what a server answers.
             "ffmpeg_i": [
                 *("-rw_timeout", str(round(settings.stall * 1e6))),
+                *("-max_pixels", str(ffmpeg.MAX_PIXELS)),
                 *("-protocol_whitelist", "http,https,tcp,tls,crypto,httpproxy"),
             ],
             "ffmpeg": ["-nostdin", "-loglevel", "error", *scale, *coded, *bounded],

@@ -69,7 +69,7 @@ class Trunk(nn.Module):
 def load(net: nn.Module, name: str, pretrained: bool | str, channels: int = 3) -> None:
     """Give `net`, the network `name` or its first part, the weights that `pretrained` says, if any."""
     if pretrained:
-        state = _fetched(name, net) if pretrained is True else _read(pretrained)
+        state = _fetched(name, net) if pretrained is True else read(pretrained)
         _fill(net, state, channels, name if pretrained is True else str(pretrained))
 
 
@@ -82,10 +82,7 @@ def weights_of(source: str) -> dict[str, Tensor]:
             hint = f": did you mean timm/{near[0]}?" if near else ""
             raise UserError(f"{source}: timm has no such model{hint}")
         return _fetched(source, timm.create_model(model, pretrained=False))
-    state = _read(source)
-    if not isinstance(state, dict):
-        raise UserError(f"{source}: not a file of weights: a dictionary of names and tensors is expected")
-    return state
+    return read(source)
 
 
 def _timm(name: str, channels: int) -> tuple[nn.Module, tuple[int, int]]:
@@ -159,15 +156,22 @@ def _file(hub: str, model: str, net: nn.Module) -> str:
     return torchvision.models.get_model_weights(model).DEFAULT.url
 
 
-def _read(path: str) -> dict[str, Tensor]:
+def read(path: str | Path) -> dict[str, Tensor]:
+    """The weights in a file: safetensors, or PyTorch's, opened as weights only.
+
+    Raises UserError where it cannot be read, or holds anything but weights.
+    """
     try:
         if Path(path).suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file: pretrained names the weights to begin with") from None
+        raise UserError(f"{path}: no such file") from None
     except Exception as e:  # pickle, zip, safetensors: each has its own
-        raise UserError(f"{path}: not a file of weights ({' '.join(str(e).split())[:120]})") from None
+        raise UserError(f"{path}: not a file of weights ({' '.join(str(e).split())[:160]})") from None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"{path}: not a file of weights alone: a dictionary of names and tensors is expected")
+    return state
 
 
 def _fill(net: nn.Module, state: dict[str, Tensor], channels: int, source: str) -> None:

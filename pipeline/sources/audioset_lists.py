@@ -168,7 +168,7 @@ def ontology(source: str) -> dict[str, tuple[str, list[str]]]:
     try:
         nodes = json.loads(path.read_text(encoding="utf-8"))
         found = {node["id"]: (node["name"], list(node["child_ids"])) for node in nodes}
-    except (OSError, ValueError, TypeError, KeyError) as e:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as e:
         reason = getattr(e, "strerror", None) or f"{type(e).__name__}: {e}"
         raise UserError(f"{key}: {source}: not AudioSet's ontology ({reason})") from None
     for mid, (_, children) in found.items():
@@ -182,7 +182,9 @@ def segments(source: str, key: str, classes: Classes) -> Iterator[Segment]:
 
     Raises UserError that names all that is wrong in it, by line.
     """
-    path, wrong, strange = located(source, key), [], {}
+    path = located(source, key)
+    wrong: list[str] = []
+    strange: dict[str, int] = {}
     for line, row in _rows(path, key):
         if row[0].startswith("#"):
             continue

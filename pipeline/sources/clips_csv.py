@@ -121,11 +121,11 @@ def show(text: str) -> str:
 
 def _rows(text: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
     """(number of the first line, fields) of each row that is not blank; broken ones become problems."""
-    for n, line in enumerate(io.StringIO(text, newline=""), 1):
-        if bad := FOREIGN.search(line):
+    for n, written in enumerate(io.StringIO(text, newline=""), 1):
+        if bad := FOREIGN.search(written):
             byte = ord(bad[0]) - 0xDC00
             problems.append((n, f"not UTF-8 (byte 0x{byte:02x}, column {bad.start() + 1}): save it as UTF-8"))
-        if "\0" in line:
+        if "\0" in written:
             problems.append((n, "a NUL byte: this is no text file, or a damaged one"))
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     while True:
@@ -183,7 +183,7 @@ def _entry(root: str, line: int, fields: dict[str, str], problems: Problems) -> 
             times[c] = _seconds(text.get(c))
         except ValueError as e:
             times[c] = None
-            wrong(f"{c} {show(text[c])} is {e}")
+            wrong(f"{c} {show(text[c] or '')} is {e}")
     start, end = times["start"], times["end"]
     if end is not None and end <= (start or 0.0):
         wrong(f"end {end:g} is not after start {start or 0.0:g}")

@@ -78,7 +78,9 @@ def clips(data: DataParams) -> pa.Table:
     votes = _votes(root) if wanted.labels == "rated" else {}
     rows = []
     for name, path in found.items():
-        actor, sentence, emotion, level = NAME.fullmatch(name).groups()
+        known = NAME.fullmatch(name)
+        assert known is not None  # it was found by this
+        actor, sentence, emotion, level = known.groups()
         if emotion not in wanted.emotions:
             continue
         if wanted.labels == "rated" and name not in votes:

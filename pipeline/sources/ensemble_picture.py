@@ -15,7 +15,7 @@ from pipeline.sources.ensemble_sound import HIGH, LOW, Note
 WIDTH, HEIGHT, FPS = 256, 192, 12
 FINE = 2  # drawn this much larger, then averaged
 
-Box = tuple[float, float, float, float]
+Box = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

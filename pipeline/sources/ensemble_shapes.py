@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 SHIFT = 4  # bits of a pixel's fraction that OpenCV is given
-Colour = tuple[float, float, float]
+Colour = tuple[float, ...]  # red, green, blue
 Points = list[tuple[float, float]] | np.ndarray
 
 

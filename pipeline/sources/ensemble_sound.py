@@ -130,7 +130,7 @@ def _harmonics(hertz: np.ndarray, gains: np.ndarray, tilt: np.ndarray | None = N
     """
     x = 2 * np.pi * np.cumsum(hertz) / RATE
     before, now, twice = np.zeros_like(x), np.sin(x), 2 * np.cos(x)
-    level = 1.0
+    level: float | np.ndarray = 1.0
     out = np.zeros_like(x)
     for n, gain in enumerate(gains, 1):
         if n * hertz.max() > 0.45 * RATE:

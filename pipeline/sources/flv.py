@@ -25,16 +25,18 @@ def encode(frames: list[np.ndarray] | None, fps: int, waves: np.ndarray | None, 
             audio = out.add_stream("libmp3lame", rate=rate, layout="mono", format="fltp", options=exact)
             audio.bit_rate = 64_000
         packets = []
-        if video:
+        if video and frames is not None:
             for k, image in enumerate(frames):
                 frame = av.VideoFrame.from_ndarray(image, format="rgb24")
                 frame.pts = k
                 packets += video.encode(frame)
             packets += video.encode()
-        if audio:
-            frame = av.AudioFrame.from_ndarray(waves[None], format="fltp", layout="mono")
-            frame.sample_rate, frame.pts = rate, 0
-            packets += [*audio.encode(frame), *audio.encode()]
-        for packet in sorted((p for p in packets if p.dts is not None), key=lambda p: p.dts * p.time_base):
+        if audio and waves is not None:
+            sound = av.AudioFrame.from_ndarray(waves[None], format="fltp", layout="mono")
+            sound.sample_rate, sound.pts = rate, 0
+            packets += [*audio.encode(sound), *audio.encode()]
+        for packet in sorted(
+            (p for p in packets if p.dts is not None), key=lambda p: (p.dts or 0) * p.time_base
+        ):
             out.mux(packet)
     return file.getvalue()

@@ -80,7 +80,9 @@ def fetch(clip: dict, data: DataParams) -> Outcome:
 
 def render(name: str, seed: int) -> bytes:
     """The FLV file (FLV1 video, MP3 sound) of the clip of this name; always the same for the same seed."""
-    actor, sentence, emotion, level = NAME.fullmatch(name).groups()
+    known = NAME.fullmatch(name)
+    assert known is not None
+    actor, sentence, emotion, level = known.groups()
     look, own = person(int(actor), seed)
     rng = _rng(seed, name)
     speech = voice.speak(own, sentence, emotion, STRENGTH[level], rng)

@@ -15,7 +15,7 @@ FPS = 20
 W, H = 340, 440  # of the head's own canvas
 CX, CY = 170, 215  # its middle
 FINE = 3  # bits of a pixel that lines are drawn to
-Colour = tuple[float, float, float]
+Colour = tuple[float, ...]  # red, green, blue
 
 SKINS: tuple[Colour, ...] = ((244, 208, 180), (228, 180, 146), (200, 146, 108), (156, 106, 76))
 HAIRS: tuple[Colour, ...] = ((40, 32, 30), (92, 60, 38), (176, 132, 72), (150, 74, 40), (150, 148, 148))
@@ -274,8 +274,8 @@ def _features(picture: np.ndarray, look: Look, mien: Mien, gaze: np.ndarray) -> 
             if look.glasses == "round":
                 cv2.circle(picture, _point((x, eye_y)), int(r * 8), (70, 62, 58), 2, cv2.LINE_AA, FINE)
             else:
-                a, b = _point((x - r, eye_y - r * 0.75)), _point((x + r, eye_y + r * 0.75))
-                cv2.rectangle(picture, a, b, (70, 62, 58), 2, cv2.LINE_AA, FINE)
+                corners = _point((x - r, eye_y - r * 0.75)), _point((x + r, eye_y + r * 0.75))
+                cv2.rectangle(picture, *corners, (70, 62, 58), 2, cv2.LINE_AA, FINE)
             rim = x + way * r
             ends = _point((rim, eye_y - 4)), _point((CX + way * look.wide * 0.99, eye_y - 6))
             cv2.line(picture, *ends, (70, 62, 58), 2, cv2.LINE_AA, FINE)

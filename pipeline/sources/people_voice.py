@@ -120,7 +120,7 @@ def speak(voice: Voice, sentence: str, emotion: str, strength: float, rng: np.ra
 def _parts(syllables: list[str], length: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """How sound and mouth go from sample to sample: silence, syllables, silence."""
     spans: list[dict] = [_silence(rng.uniform(0.12, 0.3))]
-    for k, (consonant, vowel) in enumerate(syllables):
+    for k, (consonant, vowel) in enumerate(map(tuple, syllables)):
         kind, seconds, hertz = CONSONANTS[consonant]
         formants, opening, width = VOWELS[vowel]
         last = k == len(syllables) - 1
@@ -162,11 +162,11 @@ def _parts(syllables: list[str], length: float, rng: np.random.Generator) -> dic
             burst = _band(_noise(hold, rng), s["hertz"]) * np.hanning(hold + 2)[1:-1]
             hiss[begin + size - hold : begin + size] = burst * (0.5 if s["kind"] == "hiss" else 0.8)
     syllable = np.repeat([s["syllable"] for s in spans], sizes)
-    opening = track("opening", 0.045)
+    mouth = track("opening", 0.045)
     return {
         "voiced": track("voiced", 0.02),
         "formants": track("formants", 0.035),
-        "opening": opening,
+        "opening": mouth,
         "width": track("width", 0.06),
         "syllable": syllable,
         "hiss": hiss,

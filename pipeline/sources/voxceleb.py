@@ -121,7 +121,7 @@ def _names(root: str) -> dict[str, str]:
 def _paired(person: str, faces: dict, voices: dict, data: DataParams) -> list[tuple[str, str, str]]:
     """(face, voice, pair of recordings), drawn by chance but always the same, one pair after the other."""
     both = sorted(faces.keys() & voices.keys())
-    groups = [(name, faces[name], voices[name]) for name in both]
+    groups: list[tuple[str, list, list]] = [(name, faces[name], voices[name]) for name in both]
     if data.voxceleb.pair == "person":
         rest = [sorted(side.keys() - set(both)) for side in (faces, voices)]
         if count := min(map(len, rest)):
@@ -130,7 +130,7 @@ def _paired(person: str, faces: dict, voices: dict, data: DataParams) -> list[tu
                     [p for name in names[k::count] for p in side[name]]
                     for names, side in zip(rest, (faces, voices), strict=True)
                 ]
-                groups.append((f"{rest[0][k]}+{rest[1][k]}", *mine))
+                groups.append((f"{rest[0][k]}+{rest[1][k]}", mine[0], mine[1]))
     lists = []
     for name, seen, heard in groups:
         chance = random.Random(f"{person}/{name}")

@@ -6,6 +6,7 @@ import wave
 from html.parser import HTMLParser
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -300,6 +301,16 @@ def test_picture_of_a_spectrogram_has_low_frequencies_at_the_bottom():
 )
 def test_spectrograms_without_any_contrast(values):
     assert embed.spectrogram(values).startswith("data:image/jpeg")
+
+
+def test_a_map_is_bright_where_its_largest_value_is():
+    values = np.zeros((4, 4))
+    values[0, 3] = 0.2  # whatever its scale
+    address = embed.heat(np.full((64, 64, 3), 60, np.uint8), values)
+    content = np.frombuffer(base64.b64decode(address.partition(",")[2]), np.uint8)
+    shown = cv2.imdecode(content, cv2.IMREAD_COLOR).mean(2)
+    assert shown[:8, -8:].mean() > 100 + shown[-32:, :32].mean()
+    assert embed.heat(np.full((64, 64, 3), 60, np.uint8), np.ones((4, 4)))  # one that says nothing
 
 
 def test_bad_pictures_are_told():
