@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup repro app test lint export bench grid shared-encoder identification cav-mae lock clean
+.PHONY: help setup repro app test coverage lint export bench grid shared-encoder identification cav-mae lock clean
 
 # The newest Python that is supported and there; name another with `make PYTHON=python3.11`.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -35,15 +35,22 @@ app: setup ## ask the trained model in a browser, on this machine alone (python 
 test: setup ## run the tests
 	@python -m pytest -n auto --dist loadfile
 
-lint: setup ## ruff: rules and format
+coverage: setup ## run the tests, and fail where less than 90% of the lines of pipeline/ and models/ ran
+	@rm -rf .coverage; mkdir .coverage
+	@COVERAGE_FILE=$(CURDIR)/.coverage/data coverage run -m pytest -n auto --dist loadfile
+	@COVERAGE_FILE=$(CURDIR)/.coverage/data coverage combine --quiet .coverage 2>/dev/null # of what tests killed, some is torn
+	@COVERAGE_FILE=$(CURDIR)/.coverage/data coverage report --sort=cover
+
+lint: setup ## ruff: rules and format; mypy: the types of pipeline/ and models/
 	@ruff check .
 	@ruff format --check .
+	@mypy
 
 export: setup ## write the trained model to dist/: weights, ONNX, a model card (python -m app.export --help)
 	@python -m app.export
 
 bench: setup ## measure speed, memory and honesty into benchmarks/results
-	@for b in speed memory search app features honesty people cav_mae; do python -m benchmarks.$$b; done
+	@for b in speed cluster memory search app features honesty people cav_mae; do python -m benchmarks.$$b; done
 
 grid: setup ## train and evaluate each encoder with each under each loss (params.yaml: grid)
 	@dvc repro --recursive grid
@@ -58,9 +65,9 @@ cav-mae: setup ## pretraining without labels, and what it gives (params.yaml: ca
 	@dvc repro tables/dvc.yaml:cav_mae
 
 lock: setup ## compile requirements.txt from pyproject.toml anew
-	@uv pip compile --quiet --universal --python-version 3.11 --group dev --no-annotate --no-header --upgrade \
+	@uv pip compile --quiet --universal --python-version 3.11 --group dev --extra cluster --no-annotate --no-header --upgrade \
 		pyproject.toml --output-file requirements.txt
 
 clean: ## delete what the pipeline made (DVC's cache and .venv stay)
-	rm -rf data checkpoints pretrained grid/checkpoints grid/leaders grid/report grid/retrieval report tables/shared_encoder tables/identification tables/cav_mae .pytest_cache .ruff_cache .hypothesis
+	rm -rf data checkpoints pretrained grid/checkpoints grid/leaders grid/report grid/retrieval report tables/shared_encoder tables/identification tables/cav_mae .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

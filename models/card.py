@@ -39,7 +39,8 @@ def render(
         keep_trailing_newline=True,
     )
     environment.filters["own"] = Markup  # words of the template and of this module
-    source, rendered = SOURCES.get(origin.data.get("source"), (origin.data.get("source"), False))
+    own = origin.data.get("source")
+    source, rendered = SOURCES.get(own or "", (own, False))
     return environment.get_template("card_template.md").render(
         front=Markup(_front(config, origin).to_yaml()),
         name=name,

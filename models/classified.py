@@ -32,6 +32,7 @@ def evaluate(model: Model, data: Dataset, bootstrap: int, seed: int, looks: int 
     test = plan.clips["test"]
     found: dict[str, Any] = {"per_class": [], "confusion": [], "calibration": []}
     metrics: dict[str, Any] = {}
+    assert plan.targets is not None  # a classifier's
     if len(test):
         targets, groups = plan.targets[test] > 0, data.group[test].tolist()
         settings = many, groups, bootstrap, seed
@@ -73,6 +74,7 @@ def told(model: Model, data: Dataset, split: str = "test", **how: Any) -> tuple[
     `probabilities`."""
     plan = planned(model, data)
     clips = plan.clips[split]
+    assert plan.targets is not None
     return probabilities(model, data, clips, **how).argmax(1) == plan.targets[clips].argmax(1), clips
 
 

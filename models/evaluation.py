@@ -112,7 +112,8 @@ def _galleries(
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(test))
     seen: set = set()
-    fresh, rest = [], []
+    fresh: list[int] = []
+    rest: list[int] = []
     for i in order:
         kind = tuple(labels[test[i]])
         (rest if kind in seen else fresh).append(int(i))

@@ -264,13 +264,13 @@ def _examples(part: Part, batch: int, lengths: dict[str, int]) -> tuple[Tensor, 
     """Noise as inputs: decibels, pixels, or vectors of length 1. lengths: other than their own."""
     generator, found = torch.Generator().manual_seed(batch), []
     for name, (shape, dtype) in part.inputs.items():
-        shape = [batch, *shape]
+        sizes = [batch, *shape]
         if name in lengths:
-            shape[LENGTHS[name][0]] = lengths[name]
+            sizes[LENGTHS[name][0]] = lengths[name]
         if dtype == torch.uint8:
-            found.append(torch.randint(0, 256, shape, generator=generator, dtype=dtype))
+            found.append(torch.randint(0, 256, sizes, generator=generator, dtype=dtype))
         else:
-            x = torch.randn(shape, generator=generator)
+            x = torch.randn(sizes, generator=generator)
             found.append(F.normalize(x, dim=1) if x.ndim == 2 else x * 20 - 40)
     return tuple(found)
 

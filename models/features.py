@@ -159,7 +159,8 @@ class Windows:
         Along time each side goes as far as it lasts. The middle one is of what both sides share, as the stage
         `index` has it.
         """
-        known, begun = len(self.starts), []
+        known = len(self.starts)
+        begun: list = []
         for column, batch in tools.batches.items():
             inputs = INPUTS[column]
             if not part.here.keys() >= set(inputs):
@@ -296,7 +297,7 @@ class Vectors:
     def read(self, path: Path) -> list[dict[str, Any]]:
         table = read_table(path)
         ids = np.array(table["clip_id"].to_pylist())
-        edges = np.flatnonzero(ids[1:] != ids[:-1]) + 1 if len(ids) else []
+        edges: Any = np.flatnonzero(ids[1:] != ids[:-1]) + 1 if len(ids) else []
         arrays = {name: array_of(table[name]) for name in table.column_names if name in INPUTS}
         arrays["start"] = table["start"].to_numpy()
         parts = {name: np.split(array, edges) for name, array in arrays.items()}
@@ -354,7 +355,8 @@ def job(step: FeaturesStep, config: dict[str, Any], out: Path, facts: list) -> e
     code = [engine.code_of(stage, script=False) for stage in stages]
     own = [Path(path).read_bytes() for path in (__file__, given.__file__)]
     made_from = digest(step.identity, config, step.side, step.every, *code, *own)
-    shards = Shards(out / ".shards", Vectors(), (("windows", pa.int32()),))
+    store: Any = Vectors()  # does what the stores of pipeline.shards do
+    shards = Shards(out / ".shards", store, (("windows", pa.int32()),))
     return engine.Job("features", step, shards, made_from, facts=facts)
 
 
@@ -394,7 +396,7 @@ def write(
     names = ("clip_id", "path", "windows", "status", "detail")
     table = pa.table({name: pa.array(account[name], types.get(name, pa.string())) for name in names})
     write_table(table, out / "index.parquet")
-    step = job.step
+    step: Any = job.step
     told = {
         "model": {"identity": step.identity}
         | {key: config.get(key) for key in ("task", "modality", "input")},

@@ -1,5 +1,6 @@
 """Embeddings of every clip, and an index of them: what the stage `index` writes and `models.search` asks."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -8,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.checkpoint import Model
+from models.spread import embedded
 from pipeline import vectors
 from pipeline.dataset import Dataset
 
-BLOCK = 4096  # clips embedded at a time
 QUERIES = 1000  # at most so many clips ask, for the recall
 
 
@@ -28,7 +29,7 @@ def write(
     embeddings, folder = Path(embeddings), Path(folder)
     for place in (embeddings, folder):
         shutil.rmtree(place, ignore_errors=True)  # its files may be links into a cache
-        place.mkdir(parents=True)
+        place.mkdir(parents=True, exist_ok=True)  # a link to a folder, or a disk of its own, stays
     table = {
         "clip_id": data.clip_id,
         "labels": data.kinds(model.config["label"]),
@@ -44,13 +45,12 @@ def write(
         ]
     )
     pq.write_table(pa.table(table, schema=schema), embeddings / "clips.parquet")
-    stored: dict[str, np.ndarray] = {}
-    for start in range(0, len(data), BLOCK):
-        clips = np.arange(start, min(start + BLOCK, len(data)))
-        for name, found in zip(sides(model), model.embed(data, clips), strict=False):
+    stored: dict[str, np.memmap] = {}
+    for clips, both in embedded(model, data):
+        for name, found in zip(sides(model), both, strict=False):
             if name not in stored:
                 shape = (len(data), found.shape[1])
-                stored[name] = np.lib.format.open_memmap(embeddings / f"{name}.npy", "w+", np.float32, shape)
+                stored[name] = _mapped(embeddings / f"{name}.npy", shape)
             stored[name][clips] = found
     kind = vectors.chosen(kind, len(data))
     rows = np.sort(np.random.default_rng(seed).permutation(len(data))[:QUERIES])
@@ -68,6 +68,15 @@ def write(
                 "queries": len(rows),
             }
     return told
+
+
+def _mapped(path: Path, shape: tuple[int, int]) -> np.memmap:
+    """A new file of float32 to write through a map. A full disk is an error now, and no SIGBUS later."""
+    array = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "rb+") as f:
+            os.posix_fallocate(f.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def sides(model: Model) -> list[str]:

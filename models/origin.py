@@ -118,7 +118,7 @@ def _digest(path: Path) -> str:
         return ""
     with tempfile.TemporaryDirectory() as aside:
         _, _, found = build(HashFileDB(localfs, aside), str(path), localfs, "md5", dry_run=True)
-    return found.hash_info.value
+    return found.hash_info.value or ""
 
 
 def _json(path: Path) -> dict[str, Any]:

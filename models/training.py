@@ -7,6 +7,7 @@ a training that was killed ends in the weights of one that was not.
 
 import logging
 import math
+import os
 import signal
 import sys
 import warnings
@@ -137,6 +138,7 @@ def train(
     last = out / LAST
     resumed = _resumable(last, fingerprint)
     precision = resumed["precision"] if resumed else _precision(settings.precision)
+    nodes = int(os.environ.get("GROUP_WORLD_SIZE") or 1)  # torchrun says it on each of several machines
 
     torch.manual_seed(experiment.seed)
     module = checkpoint.build(config)
@@ -156,7 +158,8 @@ def train(
             precision=precision,
             accelerator="auto",
             devices=settings.devices,
-            strategy="ddp_find_unused_parameters_true" if settings.devices > 1 else "auto",
+            num_nodes=nodes,
+            strategy="ddp_find_unused_parameters_true" if settings.devices * nodes > 1 else "auto",
             use_distributed_sampler=False,  # ours deals out whole batches
             accumulate_grad_batches=settings.accumulate,
             logger=False,

@@ -56,7 +56,8 @@ class Augment:
             where = np.array([[scale, 0, x], [0, scale, y]], np.float32)
             if rng.random() < 0.5 and self.flip:
                 where[0] = -scale, 0, x + scale * (width - 1)
-            brightness, saturation = rng.uniform(*self.brightness), rng.uniform(*self.saturation)
+            brightness = rng.uniform(self.brightness[0], self.brightness[1])
+            saturation = rng.uniform(self.saturation[0], self.saturation[1])
             colour = brightness * (saturation * np.eye(3, dtype=np.float32) + (1 - saturation) * LUMA)
             for j, frame in enumerate(frames):
                 frame = cv2.warpAffine(

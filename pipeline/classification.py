@@ -49,8 +49,8 @@ def evaluate(
     code, count = codes(np.arange(len(p)) if groups is None else groups)
     found: dict[str, list[np.ndarray]] = {}
     for drawn in resamples(count, bootstrap, seed, width=max(len(p), p.shape[1])):
-        for name, values in measure(drawn[:, code]).items():
-            found.setdefault(name, []).append(values)
+        for name, each in measure(drawn[:, code]).items():
+            found.setdefault(name, []).append(each)
     values = {name: number(v[0]) for name, v in measure(np.ones((1, len(p)))).items()}
     return {
         **values,
@@ -136,7 +136,7 @@ class _One:
         found["ece"] = _ece(weights, self.sure, self.right) / total
         return found
 
-    def chance(self) -> dict[str, float]:
+    def chance(self) -> dict[str, float | None]:
         share = np.sort(self.y.mean(0))[::-1]
         seen = share[share > 0]
         most = share[0]
@@ -164,7 +164,7 @@ class _Many:
             "ece": errors / np.where(total > 0, total, np.nan),
         }
 
-    def chance(self) -> dict[str, float]:
+    def chance(self) -> dict[str, float | None]:
         share = self.y.mean(0)
         seen = share[share > 0]
         # The best blind answer tells every class of every clip.

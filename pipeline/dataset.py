@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.outcome import OK
-from pipeline.shards import digest, read_index, read_table
+from pipeline.shards import digest, place, places, read_index, read_table
 
 MIDDLE = 0.5
 STATISTICS = "statistics.json"
@@ -50,7 +50,8 @@ class Dataset:
 
     @property
     def video_shape(self) -> tuple[int, int, int, int]:
-        return self.window_frames, *self.video.shape[1:]
+        height, width, colours = self.video.shape[1:]
+        return self.window_frames, height, width, colours
 
     def kinds(self, label: str) -> list[list[str]]:
         """What each clip is, by `label` of the parameters: its labels (category), or a column's value.
@@ -134,6 +135,7 @@ class Stored:
     folder: Path
     shard: np.ndarray  # (n,) int
     row: np.ndarray  # (n,) int
+    elsewhere: list[str] = field(default_factory=list)  # of pipeline.shards.places
     _open: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
 
     MOST = 1024  # shards mapped at a time: a process may hold only so many mappings
@@ -152,7 +154,7 @@ class Stored:
     def _mapped(self, shard: int) -> np.ndarray:
         array = self._open.get(shard)
         if array is None:
-            path = self.folder / f"{shard:05d}.npy"
+            path = place(self.folder, self.elsewhere, shard, ".npy")
             try:
                 array = np.load(path, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError) as e:
@@ -180,8 +182,8 @@ def load(folder: str | Path, audio, video, picture: str = "frame") -> Dataset:
     folder = Path(folder)
     spectrogram, frames = folder / "spectrogram", folder / ("faces" if picture == "face" else "frames")
     splits = folder / "splits.parquet"
-    sounds = {r["clip_id"]: r for r in read_index(spectrogram).to_pylist() if r["status"] == OK}
-    pictures = {r["clip_id"]: r for r in read_index(frames).to_pylist() if r["status"] == OK}
+    indexes = read_index(spectrogram), read_index(frames)
+    sounds, pictures = ({r["clip_id"]: r for r in i.to_pylist() if r["status"] == OK} for i in indexes)
     about = {
         clip.pop("clip_id"): {k: v for k, v in clip.items() if k not in NOT_LABELS}
         for clip in _read(folder / "clips.parquet")
@@ -213,8 +215,8 @@ def load(folder: str | Path, audio, video, picture: str = "frame") -> Dataset:
         columns={name: [about[i][name] for i in ids] for name in next(iter(about.values()))},
         seconds=np.array(seconds, float),
         times=np.array([s["times"] for s in seen], float),
-        audio=_stored(spectrogram, heard),
-        video=_stored(frames, seen),
+        audio=_stored(spectrogram, heard, places(indexes[0])),
+        video=_stored(frames, seen, places(indexes[1])),
         sample_rate=audio.sample_rate,
         hop_length=audio.hop_length,
         window=max(round(window * audio.sample_rate / audio.hop_length), 1),
@@ -223,8 +225,9 @@ def load(folder: str | Path, audio, video, picture: str = "frame") -> Dataset:
     )
 
 
-def _stored(folder: str | Path, rows: list[dict]) -> Stored:
-    return Stored(Path(folder), np.array([r["shard"] for r in rows]), np.array([r["row"] for r in rows]))
+def _stored(folder: Path, rows: list[dict], elsewhere: list[str]) -> Stored:
+    shard, row = (np.array([r[name] for r in rows]) for name in ("shard", "row"))
+    return Stored(folder, shard, row, elsewhere)
 
 
 def _several(value) -> list[str]:

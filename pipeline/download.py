@@ -22,7 +22,7 @@ class DownloadStep:
             yield source.fetch(clip, self.data)
 
 
-def in_place(clip: dict, stamps: dict[str, tuple[str, str, int, int]]) -> Outcome:
+def in_place(clip: dict, stamps: dict[str, tuple[str, str, int | None, int | None]]) -> Outcome:
     """The outcome for files that stay where they are.
 
     stamps: path -> (status, detail, size in bytes, time of change in ns). One bad file of two is enough.
@@ -31,7 +31,8 @@ def in_place(clip: dict, stamps: dict[str, tuple[str, str, int, int]]) -> Outcom
         if status != OK:
             return failed(status, detail)
     value = {kind: {"bytes": None, "path": clip[kind]} if clip[kind] else None for kind in ("audio", "video")}
-    size, modified = sum(s[2] for s in stamps.values()), max((s[3] for s in stamps.values()), default=0)
+    size = sum(s[2] or 0 for s in stamps.values())
+    modified = max((s[3] or 0 for s in stamps.values()), default=0)
     return Outcome(value=value, extra={"size": size, "modified": modified})
 
 

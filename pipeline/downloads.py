@@ -170,8 +170,8 @@ def _run(todo: list[dict], settings: Any, log: Log) -> None:
             while queue and len(waiting) < settings.concurrent and max(queue[0][0], begin) <= now:
                 _, _, clip, tries = heapq.heappop(queue)
                 arguments = [clip, settings, str(_file(clip).resolve())]
-                future = pool.schedule(youtube.fetch, args=arguments, timeout=settings.timeout + SLACK)
-                waiting[future] = clip, tries + 1
+                limit = settings.timeout + SLACK
+                waiting[pool.schedule(youtube.fetch, args=arguments, timeout=limit)] = clip, tries + 1
                 begin = now + 60 / settings.per_minute
             soon = max(queue[0][0], begin) - now if queue and len(waiting) < settings.concurrent else 1.0
             if not waiting:

@@ -39,7 +39,7 @@ def heat(image: np.ndarray, values: np.ndarray, side: int = 224) -> str:
     from matplotlib import colormaps
 
     low, high = float(values.min()), float(values.max())
-    level = (np.asarray(values, np.float32) - low) / max(high - low, 1e-9)
+    level: np.ndarray = (np.asarray(values, np.float32) - low) / max(high - low, 1e-9)
     level = cv2.resize(level, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
     colour = colormaps["inferno"](level[..., 0])[..., :3] * 255
     grey = image.mean(2, keepdims=True)

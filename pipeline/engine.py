@@ -1,10 +1,12 @@
-"""Runs one step over the shards of a clip table, in worker processes.
+"""Runs one step over the shards of a clip table, in worker processes of this machine or of a cluster.
 
 A worker that dies or hangs costs its shard a retry clip by clip, each alone under a time limit, and the clip
 that did it becomes a row with a reason. Everything else in the shard comes out as it would have.
+
+On a cluster (pipeline/cluster.py) each shard has such a worker on the node that it is given to: what a file
+can do ends there, and what befalls a node is the cluster's to answer.
 """
 
-import errno
 import multiprocessing
 import os
 import shutil
@@ -14,21 +16,23 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as OutOfTime
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pebble import ProcessExpired, ProcessPool
 
-from pipeline.errors import UserError
+from pipeline import storage
+from pipeline.errors import UserError, of_disk
 from pipeline.outcome import OK, Outcome, failed
 from pipeline.params import ROOT, stage_entry
 from pipeline.progress import Progress
-from pipeline.shards import Shards, digest, read_index
+from pipeline.shards import Account, Shards, digest, places, read_index
 
 RENEWED = 8  # shards after which a worker is replaced: decoders lose a little memory with every file
 Step = Callable[[list[dict], list], Iterable[Outcome]]
@@ -63,9 +67,10 @@ class _Task:
     clips: list[dict]
     keys: list[str]
     carried: list[Outcome | None]  # those that the stage before did not bring out ok
+    given: Account | None  # of the stage before
     kept: list  # rows of an earlier run that are still right
 
-    def __call__(self) -> list[dict]:
+    def __call__(self) -> bytes:
         outcomes = self.known()
         todo = [i for i, o in enumerate(outcomes) if o is None]
         for i, outcome in zip(todo, self.compute(todo), strict=True):
@@ -80,13 +85,14 @@ class _Task:
         clips = [self.clips[i] for i in which]
         if not clips:
             return []
-        upstream = self.job.upstream.values(self.shard) if self.job.upstream else {}
+        upstream = self.job.upstream.values(self.given) if self.job.upstream and self.given else {}
         values = [upstream.get(c["clip_id"]) for c in clips]
         with self.job.opener(values) if self.job.opener else nullcontext(values) as opened:
             return list(self.job.step(clips, opened))
 
-    def write(self, outcomes: list[Outcome]) -> list[dict]:
-        return self.job.shards.write(self.shard, self.clips, self.keys, outcomes)
+    def write(self, outcomes: list[Outcome | None]) -> bytes:
+        made = [o for o in outcomes if o is not None]  # all of them
+        return self.job.shards.write(self.shard, self.clips, self.keys, made)
 
 
 def _start_worker(scratch: str) -> None:
@@ -100,6 +106,7 @@ def _start_worker(scratch: str) -> None:
 def watch_parent() -> None:
     """End this worker when its parent ends, however that comes."""
     parent = multiprocessing.parent_process()
+    assert parent is not None, "not a worker"
 
     def watch() -> None:
         parent.join()
@@ -172,6 +179,10 @@ def run(job: Job, clips: list[dict], shard_size: int, engine) -> pa.Table:
     not been run for these clips.
     """
     began = time.monotonic()
+    lies = storage.normal(getattr(engine, "storage", None))
+    job = replace(job, shards=replace(job.shards, storage=lies))
+    if lies:
+        storage.check(f"{lies}/{job.shards.folder.name}")
     tasks = _plan(job, clips, shard_size)
     todo = job.shards.prepare([t.keys for t in tasks])
     reusable = job.shards.reusable()
@@ -181,12 +192,9 @@ def run(job: Job, clips: list[dict], shard_size: int, engine) -> pa.Table:
         _run_tasks(job, tasks, engine, total=len(clips), done=len(clips) - sum(len(t.clips) for t in tasks))
         index = job.shards.finish(-(-len(clips) // shard_size))
     except OSError as e:
-        if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise
-        where = job.shards.folder
-        raise UserError(
-            f"{where}: {os.strerror(e.errno)}: make room and run again: what is done is kept"
-        ) from None
+        if told := of_disk(e, str(job.shards.folder)):
+            raise told from None
+        raise
     print(summary(job.name, index["status"].to_pylist(), made, time.monotonic() - began), flush=True)
     return index
 
@@ -209,60 +217,102 @@ def summary(name: str, statuses: list[str], made: int, seconds: float) -> str:
 
 
 def _plan(job: Job, clips: list[dict], shard_size: int) -> list[_Task]:
-    before = read_index(job.upstream.folder).to_pylist() if job.upstream else [None] * len(clips)
-    if job.upstream and [b["clip_id"] for b in before] != [c["clip_id"] for c in clips]:
-        raise UserError(f"{job.upstream.folder}: made for other clips than data/clips.parquet: run dvc repro")
+    before: list[Any] = [None] * len(clips)
+    elsewhere: list[str] = []
     facts = job.facts or [None] * len(clips)
+    if job.upstream:
+        index = read_index(job.upstream.folder)
+        before, elsewhere = index.to_pylist(), places(index)
+        if [b["clip_id"] for b in before] != [c["clip_id"] for c in clips]:
+            where = job.upstream.folder
+            raise UserError(f"{where}: made for other clips than data/clips.parquet: run dvc repro")
+    job = replace(job, facts=None)  # a task takes it along
     tasks = []
     for shard, first in enumerate(range(0, len(clips), shard_size)):
         part = slice(first, first + shard_size)
-        keys, carried = [], []
+        keys: list[str] = []
+        carried: list[Outcome | None] = []
         for clip, b, fact in zip(clips[part], before[part], facts[part], strict=True):
             came = {k: v for k, v in b.items() if k not in ("shard", "row", "key")} if b else None
             keys.append(digest(clip, came, fact, job.made_from))
             carried.append(failed(b["status"], b["detail"]) if b and b["status"] != OK else None)
-        tasks.append(_Task(job, shard, clips[part], keys, carried, []))
+        given = None
+        if job.upstream:
+            place = elsewhere[shard] if elsewhere else str(job.upstream.data(shard))
+            given = Account(place, before[part])
+        tasks.append(_Task(job, shard, clips[part], keys, carried, given, []))
     return tasks
 
 
 def _run_tasks(job: Job, tasks: list[_Task], engine, total: int, done: int) -> None:
     if not tasks:
         return
+    if getattr(engine, "name", "local") == "ray":
+        from pipeline import cluster  # and Ray: not for those who have none
+
+        finished = cluster.shards(tasks, engine)
+    else:
+        finished = _locally(job, tasks, engine)
+    with Progress(job.name, total, done) as progress, closing(finished):
+        for task, account in finished:
+            job.shards.settle(task.shard, account)
+            progress.advance(len(task.clips))
+
+
+def _locally(job: Job, tasks: list[_Task], engine) -> Generator[tuple[_Task, bytes], None, None]:
+    """Each task with its account, as they are done, by processes of this machine."""
     workers = min(engine.workers or os.cpu_count() or 1, len(tasks))
-    with Progress(job.name, total, done) as progress, _scratch(job.shards.folder) as scratch:
-        pool = ProcessPool(
-            max_workers=workers,
-            max_tasks=RENEWED,
-            context=context(_needed(job.step)),
-            initializer=_start_worker,
-            initargs=[scratch],
-        )
-        try:
-            waiting: dict[Future, _Task] = {}
-            queue = iter(tasks)
-            while True:
-                # A few tasks ahead of the workers and no more: a task carries its clips' rows.
-                while len(waiting) < workers + 2 and (task := next(queue, None)) is not None:
-                    limit = engine.timeout + len(task.clips)
-                    waiting[pool.schedule(task, timeout=limit)] = task
-                if not waiting:
-                    break
-                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    task = waiting.pop(future)
-                    try:
-                        future.result()
-                    except (ProcessExpired, OutOfTime):
-                        _one_by_one(pool, task, engine.timeout)
-                    progress.advance(len(task.clips))
-        except BaseException:
-            pool.stop()
-            raise
-        finally:
-            pool.close() if pool.active else pool.stop()
-            pool.join()
+    with _scratch(job.shards.folder) as scratch, _pool(workers, job.step, scratch) as pool:
+        waiting: dict[Future, _Task] = {}
+        queue = iter(tasks)
+        while True:
+            # A few tasks ahead of the workers and no more: a task carries its clips' rows.
+            while len(waiting) < workers + 2 and (task := next(queue, None)) is not None:
+                waiting[_scheduled(pool, task, engine.timeout)] = task
+            if not waiting:
+                break
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                task = waiting.pop(future)
+                yield task, _account(future, pool, task, engine.timeout)
 
 
-def _one_by_one(pool: ProcessPool, task: _Task, timeout: float) -> None:
+def alone(task: _Task, timeout: float) -> bytes:
+    """A task's account, by a process of its own: for a worker of a cluster, which must outlive it."""
+    with tempfile.TemporaryDirectory() as scratch, _pool(1, task.job.step, scratch) as pool:
+        return _account(_scheduled(pool, task, timeout), pool, task, timeout)
+
+
+@contextmanager
+def _pool(workers: int, step: Step, scratch: str) -> Iterator[ProcessPool]:
+    pool = ProcessPool(
+        max_workers=workers,
+        max_tasks=RENEWED,
+        context=context(_needed(step)),
+        initializer=_start_worker,
+        initargs=[scratch],
+    )
+    try:
+        yield pool
+    except BaseException:
+        pool.stop()
+        raise
+    finally:
+        pool.close() if pool.active else pool.stop()
+        pool.join()
+
+
+def _scheduled(pool: ProcessPool, task: _Task, timeout: float) -> Future:
+    return pool.schedule(task, timeout=timeout + len(task.clips))
+
+
+def _account(future: Future, pool: ProcessPool, task: _Task, timeout: float) -> bytes:
+    try:
+        return future.result()
+    except (ProcessExpired, OutOfTime):
+        return _one_by_one(pool, task, timeout)
+
+
+def _one_by_one(pool: ProcessPool, task: _Task, timeout: float) -> bytes:
     """The retry of a shard on which a worker died or hung: each clip alone."""
     outcomes = task.known()
     futures = {
@@ -277,7 +327,7 @@ def _one_by_one(pool: ProcessPool, task: _Task, timeout: float) -> None:
             outcomes[i] = failed("crashed", f"the decoder crashed ({_cause(e.exitcode)})")
         except OutOfTime:
             outcomes[i] = failed("timeout", f"not done after {timeout:g} s (engine.timeout)")
-    task.write(outcomes)
+    return task.write(outcomes)
 
 
 def _cause(exitcode: int | None) -> str:

@@ -12,7 +12,7 @@ from pipeline import clips as table
 from pipeline.neighbourhoods import flat
 from pipeline.outcome import OK
 from pipeline.report import FACELESS, ReportData
-from pipeline.shards import read_index, read_table
+from pipeline.shards import place, places, read_index, read_table
 
 STAGES = ("media", "wav", "spectrogram", "frames", "faces")
 NAMES = {"media": "download"}  # the stage that writes the folder, where it is called otherwise
@@ -25,10 +25,10 @@ def gather(params: dict[str, Any]) -> ReportData:
     accounts = {stage: read_index(f"data/{stage}").to_pylist() for stage in STAGES}
     where = {s: {r["clip_id"]: r for r in accounts[s] if r["status"] == OK} for s in STAGES}
     splits = read_table(Path("data/splits.parquet")).to_pylist()
-    galleries = _json("metrics/galleries.json")
+    galleries: Any = _json("metrics/galleries.json")
     wanted = {c for rows in galleries.values() for row in rows for c in _ids(row)}
     metrics = _json("metrics/evaluate.json")
-    maps = _json("metrics/maps.json")
+    maps: Any = _json("metrics/maps.json")
     seen = _values("frames", where["frames"], {m["clip_id"] for m in maps})
     return ReportData(
         params=params,
@@ -134,14 +134,16 @@ def _values(stage: str, where: dict[str, dict], wanted: set[str]) -> dict[str, A
     by_shard: dict[int, list[dict]] = {}
     for clip_id in wanted & where.keys():
         by_shard.setdefault(where[clip_id]["shard"], []).append(where[clip_id])
-    values = {}
+    values: dict[str, Any] = {}
+    folder = Path("data") / stage
+    elsewhere = places(read_index(folder)) if by_shard else []
     for shard, rows in sorted(by_shard.items()):
-        path = Path(f"data/{stage}/{shard:05d}")
+        path = place(folder, elsewhere, shard, ".parquet" if stage == "wav" else ".npy")
         if stage == "wav":
-            stored: Any = read_table(path.with_suffix(".parquet")).take([r["row"] for r in rows]).to_pylist()
+            stored: Any = read_table(path).take([r["row"] for r in rows]).to_pylist()
             values |= {r["clip_id"]: value for r, value in zip(rows, stored, strict=True)}
         else:
-            stored = np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
+            stored = np.load(path, mmap_mode="r", allow_pickle=False)
             values |= {r["clip_id"]: stored[r["row"]] for r in rows}
     return values
 

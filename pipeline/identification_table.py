@@ -59,8 +59,8 @@ def markdown(found: dict[str, Any], params: Any) -> str:
     ]
     for row, cells in found.items():
         told = cells["verification"]
-        values = [cell((told.get(s) or {}).get(key), key) for key in ("eer", "min_dcf") for s in SIDES]
-        lines.append(f"| {row} | " + " | ".join(values) + " |")
+        judged = [cell((told.get(s) or {}).get(key), key) for key in ("eer", "min_dcf") for s in SIDES]
+        lines.append(f"| {row} | " + " | ".join(judged) + " |")
     lines += [
         "",
         "The published figures are of 40 people of VoxCeleb, 100 faces and 100 voices each, put together by"

@@ -110,7 +110,7 @@ def _loss(loss: str, cells: list[Cell]) -> dict[str, Any]:
 
 def _against(cells: list[Cell], a: str, b: str, bootstrap: int, seed: int) -> dict[str, Any]:
     """By how much AUC `a` is better than `b`, over pairs of encoders that both have."""
-    found = {(c.audio, c.video, c.loss): c.auc for c in cells}
+    found: dict[tuple[str, ...], float] = {(c.audio, c.video, c.loss): c.auc for c in cells}
     differences = np.array(
         [found[*pair, a] - found[*pair, b] for *pair, loss in found if loss == a and (*pair, b) in found]
     )

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from typing import Any
 
 EVERY = 15.0  # seconds between plain lines
 
@@ -11,7 +12,7 @@ class Progress:
         self.name, self.total, self.done = name, total, done
         self.first, self.began = done, time.monotonic()
         self.last = self.began
-        self.bar = None
+        self.bar: Any = None
 
     def __enter__(self) -> "Progress":
         if sys.stderr.isatty():

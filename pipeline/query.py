@@ -100,8 +100,8 @@ def step(config: dict[str, Any], every: float) -> float:
 
 
 def parts(
-    read: "Reader", config: dict[str, Any], path: str | Path, every: float, longest: float = np.inf
-) -> Iterator[tuple[float, Query]]:
+    read: Any, config: dict[str, Any], path: Any, every: float, longest: float = np.inf
+) -> Iterator[tuple[float, Any]]:
     """The first `longest` s of a file in parts, each with its start (s), that hold all windows `every` s.
 
     read: `read`, or what does the same. Raises UserError as it does.
@@ -144,7 +144,10 @@ class Steps:
 
     def _data(self, made: dict[str, Outcome]) -> Dataset:
         """A data set of one clip, so that its window is cut as those of the data are."""
-        empty = {"audio": np.zeros(self.hear.shape, np.float16), "video": np.zeros(self.see.shape, np.uint8)}
+        empty: dict[str, Any] = {
+            "audio": np.zeros(self.hear.shape, np.float16),
+            "video": np.zeros(self.see.shape, np.uint8),
+        }
         held = {side: made[side].value if made[side].value is not None else empty[side] for side in made}
         seconds = {side: made[side].extra.get("seconds", np.inf) for side in made}
         window, rate, hop = self.audio.window_seconds, self.audio.sample_rate, self.audio.hop_length
@@ -156,8 +159,8 @@ class Steps:
             columns={"labels": [[]], "subject": [None]},
             seconds=np.array([min(seconds.values()) if seconds["video"] >= window else seconds["audio"]]),
             times=np.array([times]),
-            audio=_Held(held["audio"]),
-            video=_Held(held["video"]),
+            audio=_Held(held["audio"]),  # type: ignore[arg-type]  # it does what Stored does
+            video=_Held(held["video"]),  # type: ignore[arg-type]
             sample_rate=rate,
             hop_length=hop,
             window=max(round(window * rate / hop), 1),

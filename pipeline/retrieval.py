@@ -124,15 +124,15 @@ def nearest(
     clip may be found; by default it may across modalities and may not within one. Ties stand in row order.
     """
     source, target = DIRECTIONS[direction]
-    n, rows = _checked(embeddings, None, None), np.asarray(rows, np.int64)
+    n, asked = _checked(embeddings, None, None), np.asarray(rows, np.int64)
     if score is None or source == target:
-        near = _unit(embeddings[source])[rows] @ _unit(embeddings[target]).T
+        near = _unit(embeddings[source])[asked] @ _unit(embeddings[target]).T
     else:
-        near = _matched(score, {m: np.asarray(embeddings[m], np.float32) for m in embeddings}, source, rows)
+        near = _matched(score, {m: np.asarray(embeddings[m], np.float32) for m in embeddings}, source, asked)
     own = source != target if own is None else own
     order = np.argsort(-near, axis=1, kind="stable")
     results = []
-    for query, ranked, values in zip(rows.tolist(), order, near, strict=True):
+    for query, ranked, values in zip(asked.tolist(), order, near, strict=True):
         kept = [int(i) for i in ranked[: min(n, k + 1)] if own or i != query][:k]
         results.append([(i, float(values[i])) for i in kept])
     return results
@@ -288,5 +288,5 @@ def _intervals(values: np.ndarray, code: np.ndarray, count: int, bootstrap: int,
     for drawn in resamples(count, bootstrap, seed):
         total = drawn @ sizes.T
         means.append((drawn @ sums.T) / np.where(total > 0, total, np.nan))
-    means = np.concatenate(means)
-    return {name: interval([means[:, i]]) for i, name in enumerate(METRICS)}
+    every = np.concatenate(means)
+    return {name: interval([every[:, i]]) for i, name in enumerate(METRICS)}

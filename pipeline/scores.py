@@ -99,7 +99,7 @@ def roc(scores: np.ndarray, matches: np.ndarray, points: int = 200) -> list[dict
     if len(tpr) > points:
         keep = np.unique(np.searchsorted(tpr + fpr, np.linspace(0, 2, points)).clip(0, len(tpr) - 1))
         tpr, fpr = tpr[keep], fpr[keep]
-    return [{"fpr": number(f), "tpr": number(t)} for f, t in zip(fpr, tpr, strict=True)]
+    return [{"fpr": round(float(f), 6), "tpr": round(float(t), 6)} for f, t in zip(fpr, tpr, strict=True)]
 
 
 def number(value: float) -> float | None:
@@ -113,8 +113,7 @@ def interval(values: Sequence[np.ndarray]) -> list[float] | None:
     flat = flat[np.isfinite(flat)]
     if not len(flat):
         return None
-    low, high = np.percentile(flat, [2.5, 97.5])
-    return [number(low), number(high)]
+    return [round(float(v), 6) for v in np.percentile(flat, [2.5, 97.5])]
 
 
 def resamples(groups: int, bootstrap: int, seed: int, width: int | None = None) -> Iterator[np.ndarray]:

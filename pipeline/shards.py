@@ -3,6 +3,7 @@
 `data/<stage>/00000.npy` (or `.parquet`) holds the values of the clips that came out ok, in the clip table's
 order; `00000.index.parquet` beside it is the shard's account, a row for every clip; `index.parquet` is all
 accounts together. A shard counts as finished when its account is there, so the account is written last.
+With `engine.storage` the values lie elsewhere (pipeline/storage.py), and the account's metadata says where.
 
 Every account row carries a `key`: a hash of the clip's row, of what the stage before made of it, of the
 parameters and of the code. A row whose key is still right is kept, wherever in the old shards it stands:
@@ -14,19 +15,21 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import storage
 from pipeline.errors import UserError
 from pipeline.outcome import OK, Outcome
+from pipeline.storage import written
 
 INDEX = "index.parquet"
+PLACES = b"earsight.places"  # in a table's metadata: where the values of its shards lie, if not beside it
 OLD = ".old"  # stale shards wait here until the new ones have taken from them what is still right
 RETRIED = (
     "crashed",
@@ -62,19 +65,6 @@ def digest(*parts: Any) -> str:
         h.update(part)
         h.update(b"\0")
     return h.hexdigest()
-
-
-@contextmanager
-def written(path: Path) -> Iterator[Path]:
-    """A temporary path that becomes `path` once the block ends well: synced, then renamed."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield part
-        with open(part, "rb+") as f:
-            os.fsync(f.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -164,13 +154,24 @@ def _flat(value: dict) -> Iterator[Any]:
 Store = Arrays | Files
 
 
+class Account(NamedTuple):
+    """What is known of a shard. place: where its values lie. rows: one for each clip."""
+
+    place: str
+    rows: list[dict]
+
+
 @dataclass(frozen=True)
 class Shards:
-    """The output folder of one data stage."""
+    """The output folder of one data stage.
+
+    storage: of pipeline.storage.normal; None: values lie beside their accounts.
+    """
 
     folder: Path
     store: Store
     extra: tuple[tuple[str, pa.DataType], ...] = ()  # further columns of the accounts
+    storage: str | None = None
 
     @property
     def schema(self) -> pa.Schema:
@@ -182,17 +183,29 @@ class Shards:
     def account(self, shard: int) -> Path:
         return self.folder / f"{shard:05d}.{INDEX}"
 
-    def read_account(self, path: Path) -> list[dict] | None:
-        """The rows of a finished shard's account, or None where there is none that can be used."""
+    def place(self, shard: int, rows: list[dict]) -> str:
+        """Where the values of a shard with these rows lie."""
+        if self.storage is None:
+            return str(self.data(shard))
+        made = digest([[r["clip_id"], r["key"], r["digest"]] for r in rows if r["status"] == OK])
+        return f"{self.storage}/{self.folder.name}/{shard:05d}-{made}{self.store.suffix}"
+
+    def read_account(self, path: Path) -> Account | None:
+        """The account of a finished shard, or None where there is none that can be used."""
         try:
             table = read_table(path)
         except (OSError, pa.ArrowInvalid):
             return None
-        return table.to_pylist() if table.schema.equals(self.schema) else None
+        if not table.schema.equals(self.schema):
+            return None
+        beside = path.with_name(path.name.removesuffix(f".{INDEX}") + self.store.suffix)
+        return Account((places(table) or [str(beside)])[0], table.to_pylist())
 
-    def write(self, shard: int, clips: list[dict], keys: list[str], outcomes: list[Outcome]) -> list[dict]:
-        """Write one shard and then its account; return the account's rows."""
-        rows, ids, values = [], [], []
+    def write(self, shard: int, clips: list[dict], keys: list[str], outcomes: list[Outcome]) -> bytes:
+        """Write the values of one shard; return its account, a Parquet file, for `settle`."""
+        rows: list[dict] = []
+        ids: list[str] = []
+        values: list[Any] = []
         for clip, key, outcome in zip(clips, keys, outcomes, strict=True):
             ok = outcome.status == OK
             account = {"clip_id": clip["clip_id"], "shard": shard, "row": len(values) if ok else None}
@@ -202,26 +215,33 @@ class Shards:
             if ok:
                 ids.append(clip["clip_id"])
                 values.append(outcome.value)
-        self.account(shard).unlink(missing_ok=True)
-        with written(self.data(shard)) as part:
+        place = self.place(shard, rows)
+        with storage.put(place) as part:
             self.store.write(part, ids, values)
-        write_table(pa.Table.from_pylist(rows, schema=self.schema), self.account(shard))
-        return rows
+        table = pa.Table.from_pylist(rows, schema=self.schema)
+        content = pa.BufferOutputStream()
+        pq.write_table(self._placed(table, [place]), content)
+        return content.getvalue().to_pybytes()
+
+    def settle(self, shard: int, account: bytes) -> None:
+        """The shard is finished. For the process that runs the stage: workers may not see the folder."""
+        with written(self.account(shard)) as part:
+            part.write_bytes(account)
+
+    def _placed(self, table: pa.Table, known: list[str]) -> pa.Table:
+        # Values that lie beside their account may move with it: nothing is said of them.
+        return table.replace_schema_metadata(self.storage and {PLACES: json.dumps(known)})
 
     def known(self) -> set[str]:
         """The keys of all rows that an earlier run left here and that need not be made again."""
         paths = [*self.folder.glob(f"*.{INDEX}"), *(self.folder / OLD).glob(f"*.{INDEX}")]
-        rows = [row for path in paths for row in self.read_account(path) or []]
-        return {row["key"] for row in rows if row["status"] not in RETRIED}
+        accounts = [account for path in paths if (account := self.read_account(path))]
+        return {row["key"] for a in accounts for row in a.rows if row["status"] not in RETRIED}
 
-    def values(self, shard: int) -> dict[str, Any]:
+    def values(self, account: Account) -> dict[str, Any]:
         """clip_id -> value of the clips of a finished shard that are ok."""
-        rows = self.read_account(self.account(shard)) or []
-        return self._values(self.data(shard), rows)
-
-    def _values(self, path: Path, rows: list[dict]) -> dict[str, Any]:
-        data = self.store.read(path)
-        return {r["clip_id"]: data[r["row"]] for r in rows if r["status"] == OK}
+        data = self.store.read(storage.local(account.place))
+        return {r["clip_id"]: data[r["row"]] for r in account.rows if r["status"] == OK}
 
     # --- what may be kept of an earlier run -----------------------------------------------------
 
@@ -229,14 +249,18 @@ class Shards:
         """Clear the folder for shards with these keys; return the numbers of those to be made.
 
         Stale shards are moved to `.old`, where `reusable` finds the rows that are still right; whatever
-        else lies there (temporary files of a killed run) is deleted.
+        else lies there (temporary files of a killed run) is deleted. In a storage nothing is: an older state
+        of the project may name it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         old = self.folder / OLD
         keep = {INDEX, OLD}
         todo = []
+        there = storage.names(f"{self.storage}/{self.folder.name}" if self.storage else str(self.folder))
         for shard, wanted in enumerate(keys):
-            rows = self.read_account(self.account(shard)) if self.data(shard).exists() else None
+            place, rows = self.read_account(self.account(shard)) or ("", [])
+            if place != self.place(shard, rows) or place.rpartition("/")[2] not in there:
+                rows = []
             if rows and [r["key"] for r in rows] == wanted and not any(r["status"] in RETRIED for r in rows):
                 keep |= {self.data(shard).name, self.account(shard).name}
             else:
@@ -246,41 +270,44 @@ class Shards:
                 continue
             if path.name.endswith(f".{INDEX}") and not path.name.startswith("."):
                 data = path.with_name(path.name.removesuffix(INDEX)[:-1] + self.store.suffix)
+                # The inode makes the name unique: a killed run may have left one of this number.
+                name = f"{path.name.split('.')[0]}-{path.stat().st_ino}"
+                old.mkdir(exist_ok=True)
                 if data.exists():
-                    old.mkdir(exist_ok=True)
-                    # The inode makes the name unique: a killed run may have left one of this number.
-                    name = f"{path.name.split('.')[0]}-{data.stat().st_ino}"
                     os.replace(data, old / f"{name}{self.store.suffix}")
-                    os.replace(path, old / f"{name}.{INDEX}")
+                os.replace(path, old / f"{name}.{INDEX}")
         for path in self.folder.iterdir():
             if path.name not in keep:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         return todo
 
-    def reusable(self) -> dict[str, tuple[Path, dict]]:
-        """key -> (data file, account row) of every row in `.old` that may be taken over."""
-        found = {}
+    def reusable(self) -> dict[str, tuple[str, dict]]:
+        """key -> (place, account row) of every row in `.old` that may be taken over."""
+        found: dict[str, tuple[str, dict]] = {}
+        there: dict[str, set[str]] = {}
         for path in sorted((self.folder / OLD).glob(f"*.{INDEX}")):
-            data = path.with_name(path.name.removesuffix(INDEX)[:-1] + self.store.suffix)
-            for row in self.read_account(path) or []:
-                if row["status"] not in RETRIED and data.exists():
-                    found[row["key"]] = (data, row)
+            place, rows = self.read_account(path) or ("", [])
+            folder, _, name = place.rpartition("/")
+            if folder not in there:
+                there[folder] = storage.names(folder) if rows else set()
+            if name in there[folder]:
+                found |= {row["key"]: (place, row) for row in rows if row["status"] not in RETRIED}
         return found
 
-    def recall(self, found: list[tuple[Path, dict] | None]) -> list[Outcome | None]:
+    def recall(self, found: list[tuple[str, dict] | None]) -> list[Outcome | None]:
         """The outcomes behind some of `reusable`'s entries; None where there is none."""
-        files: dict[Path, Any] = {}
+        files: dict[str, Any] = {}
         outcomes: list[Outcome | None] = []
         for entry in found:
             if entry is None:
                 outcomes.append(None)
                 continue
-            path, row = entry
+            place, row = entry
             value = None
             if row["status"] == OK:
-                if path not in files:
-                    files[path] = self.store.read(path)
-                value = files[path][row["row"]]
+                if place not in files:
+                    files[place] = self.store.read(storage.local(place))
+                value = files[place][row["row"]]
             extra = {name: row[name] for name, _ in self.extra}
             outcomes.append(Outcome(row["status"], row["detail"], value, extra))
         return outcomes
@@ -289,6 +316,7 @@ class Shards:
         """Write `index.parquet` from the accounts of all shards, and clear what is no longer needed."""
         tables = [read_table(self.account(s)) for s in range(shards)]
         table = pa.concat_tables(tables) if tables else self.schema.empty_table()
+        table = self._placed(table, [place for t in tables for place in places(t) or []])
         write_table(table, self.folder / INDEX)
         shutil.rmtree(self.folder / OLD, ignore_errors=True)
         return table
@@ -301,3 +329,13 @@ def read_index(folder: str | Path) -> pa.Table:
         return read_table(path)
     except (OSError, pa.ArrowInvalid):
         raise UserError(f"{path}: no index there: run the stage that writes it (dvc repro)") from None
+
+
+def places(table: pa.Table) -> list[str]:
+    """Where the values of an index's shards lie, by their numbers; empty: beside it."""
+    return json.loads((table.schema.metadata or {}).get(PLACES, b"[]"))
+
+
+def place(folder: str | Path, elsewhere: list[str], shard: int, suffix: str) -> Path:
+    """A local file with the values of one shard. elsewhere: `places` of the folder's index."""
+    return storage.local(elsewhere[shard]) if elsewhere else Path(folder) / f"{shard:05d}{suffix}"

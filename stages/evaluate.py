@@ -1,6 +1,6 @@
 """What the model is worth on the test split, which training and its choices never saw."""
 
-from models import checkpoint, evaluation
+from models import evaluation, spread
 from pipeline import clips, dataset, localization, plots
 from pipeline.params import load
 from pipeline.summary import write_csv, write_json
@@ -17,12 +17,12 @@ TABLES = {  # of Evaluation: metrics/<name>.csv, for DVC's plots and the report
 def evaluate() -> None:
     params = load("evaluate")
     data = dataset.load("data", params.audio, params.video, params.input)
-    model = checkpoint.load("checkpoints")
     boxes = localization.boxes(clips.read("data/clips.parquet").to_pylist(), *data.video_shape[1:3])
     resamples, looks = params.evaluate.bootstrap, params.evaluate.frames
-    found = evaluation.evaluate(
-        model, data, params.pairing, params.label, resamples, params.seed, boxes, looks
-    )
+    with spread.loaded("checkpoints", params.engine) as model:
+        found = evaluation.evaluate(
+            model, data, params.pairing, params.label, resamples, params.seed, boxes, looks
+        )
     write_json(found.metrics, "metrics/evaluate.json")
     write_json(found.galleries, "metrics/galleries.json")
     write_json(found.maps, "metrics/maps.json")

@@ -1,7 +1,7 @@
 """Every clip's embeddings, and an index to search them by."""
 
-from models import checkpoint
 from models import index as clips
+from models import spread
 from pipeline import dataset
 from pipeline.params import load
 from pipeline.summary import write_json
@@ -11,8 +11,8 @@ from stages import run
 def index() -> None:
     params = load("index")
     data = dataset.load("data", params.audio, params.video, params.input)
-    model = checkpoint.load("checkpoints")
-    found = clips.write(model, data, params.index.kind, "data/embeddings", "data/index", params.seed)
+    with spread.loaded("checkpoints", params.engine) as model:
+        found = clips.write(model, data, params.index.kind, "data/embeddings", "data/index", params.seed)
     write_json(found, "metrics/index.json")
     recalls = ", ".join(f"{name} {m['recall_10']:.3f}" for name, m in found.items())
     print(f"index: {len(data)} clips, {next(iter(found.values()))['kind']}; recall@10 {recalls}")

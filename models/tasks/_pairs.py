@@ -48,6 +48,7 @@ class Pairs(lightning.LightningModule):
     def told_apart(self, clip: Tensor, audio: Tensor, video: Tensor) -> dict[str, float]:
         """AUC and accuracy on validation's pairs, of the embeddings of all its clips, in any order."""
         order = clip.argsort()
+        assert self.val_pairs is not None  # `watch` comes first
         sound, picture, target = (x.to(self.device) for x in self.val_pairs)
         logits = self.matcher(audio[order][sound], video[order][picture]).float()
         match = target > 0

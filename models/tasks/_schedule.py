@@ -42,8 +42,9 @@ def _groups(module: nn.Module, settings: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     deep: set[int] = set()
     if encoder := getattr(module, "encoder", None):
-        decay = settings.weight_decay, LEARNED
-        found = param_groups_layer_decay(encoder, *decay, layer_decay=settings.layer_decay)
+        found = param_groups_layer_decay(
+            encoder, settings.weight_decay, LEARNED, layer_decay=settings.layer_decay
+        )
         deep = {id(p) for p in encoder.parameters()}
     faster = settings.head_factor if hasattr(module, "head") else 1.0
     head: set[int] = set()

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -339,19 +340,50 @@ PLAIN = {  # without chance in the network, and without statistics of a batch
 }
 
 
-def test_two_processes_train_the_model_of_one(folder, data, tmp_path):
-    """By gloo: two batches of 8 are one of 16. Each clip is seen once, gradients are shared, one writes."""
-    process = start(folder, tmp_path, devices=2, batch_size=8, augment=False, experiment=PLAIN)
-    stdout, stderr = process.communicate(timeout=180)
-    assert process.returncode == 0, stderr
+def together(start_of_each, count: int) -> list[str]:
+    """What each of several processes said that train together."""
+    processes = [start_of_each(i) for i in range(count)]
+    said = []
+    for process in processes:
+        stdout, stderr = process.communicate(timeout=180)
+        assert process.returncode == 0, stderr
+        said.append(stdout)
+    return said
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_two_processes_train_the_model_of_one(folder, data, tmp_path, nodes):
+    """By gloo: two batches of 8 are one of 16. Each clip is seen once, gradients are shared, one writes.
+
+    On one machine Lightning starts the second; on two torchrun starts one on each, and says so as here.
+    """
+    how = {"devices": 2 // nodes, "batch_size": 8, "augment": False, "experiment": PLAIN}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def node(number: int) -> subprocess.Popen:
+        told = {"TORCHELASTIC_RUN_ID": "x", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": number}
+        told |= {"WORLD_SIZE": 2, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1}
+        told |= {"GROUP_RANK": number, "GROUP_WORLD_SIZE": 2}
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in told.items() if nodes > 1 else ():
+                patch.setenv(name, str(value))
+            return start(folder, tmp_path, **how)
+
+    stdout = together(node, nodes)[0]
     assert [line.split(":")[1] for line in stdout.splitlines()] == [f" epoch {i} of 6" for i in range(1, 7)]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["config.json", "model.safetensors"]
     run(data, tmp_path / "one", experiment=toy.experiment(**PLAIN), epochs=6, batch_size=16)
     found, wanted = (checkpoint.load(tmp_path / where) for where in ("out", "one/out"))
     for name, value in wanted.module.state_dict().items():
         assert torch.allclose(found.module.state_dict()[name], value, atol=1e-3), name
-    losses = [[row["train/loss"] for row in model.config["history"]] for model in (found, wanted)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-3) and losses[0][-1] < losses[0][0]
+    told = [model.config["history"] for model in (found, wanted)]
+    for name in ("train/loss", "val/loss", "val/accuracy"):
+        one, other = ([row[name] for row in rows] for rows in told)
+        assert one == pytest.approx(other, rel=1e-3), name
+    losses = [row["train/loss"] for row in told[0]]
+    assert losses[-1] < losses[0]
 
 
 def test_a_table_trains_on_one_device(data, tmp_path):

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,15 @@ from pipeline.outcome import Outcome, failed
 from pipeline.shards import Arrays, Shards
 
 
+@dataclass
 class Engine:
-    def __init__(self, workers: int = 2, timeout: float = 3.0) -> None:
-        self.workers, self.timeout = workers, timeout
+    """The section of params.yaml."""
+
+    workers: int | None = 2
+    timeout: float = 3.0
+    name: str = "local"
+    address: str | None = None
+    storage: str | None = None
 
 
 def step(clips: list[dict], values: list):

@@ -31,11 +31,13 @@ ALWAYS = {
     "pipeline/__init__.py": "empty",
     "pipeline/errors.py": "how a mistake of the user is said",
     "pipeline/params.py": "checks the parameters, which are listed themselves",
+    "pipeline/storage.py": "where shards lie",
     "pipeline/sources/__init__.py": "finds a source by its name",
     "stages/__init__.py": "how a mistake of the user is said",
 }
 RUNS = {
     "pipeline/engine.py": "where and when a step runs, and the hash of what is listed",
+    "pipeline/limits.py": "how much a worker may ask for",
     "pipeline/progress.py": "what is said meanwhile",
     "pipeline/clips.py": "checks the table, which is listed itself",
 }

@@ -13,6 +13,7 @@ import pytest
 from pipeline import dataset
 from pipeline.media_shards import MEDIA, WAV
 from pipeline.params import read
+from pipeline.shards import Shards
 from pipeline.wav import read_wav
 from tests.stages.project import ROOT, Project
 
@@ -82,9 +83,13 @@ def test_accounts_are_no_clips(made, opened):
     assert dict(zip(opened["index"].tolist(), opened["sides"].tolist(), strict=True)) == splits
 
 
+def stored_in(shards: Shards, shard: int) -> dict:
+    return shards.values(shards.read_account(shards.account(shard)))
+
+
 def test_sounds_are_those_of_the_pipeline(made, opened, monkeypatch):
     monkeypatch.chdir(made.root)
-    stored = [WAV.values(shard) for shard in sorted({row["shard"] for row in ok(made, "wav")})]
+    stored = [stored_in(WAV, shard) for shard in sorted({row["shard"] for row in ok(made, "wav")})]
     content = {clip: value for shard in stored for clip, value in shard.items()}
     sounds = np.split(opened["sounds"], np.cumsum(opened["lengths"])[:-1])
     assert len(sounds) == len(opened["wav"])
@@ -97,7 +102,7 @@ def test_sounds_are_those_of_the_pipeline(made, opened, monkeypatch):
 
 def test_videos_are_those_of_the_pipeline(made, opened, monkeypatch, tmp_path):
     monkeypatch.chdir(made.root)
-    content = MEDIA.values(0)[opened["media"][0]]["video"]["bytes"]
+    content = stored_in(MEDIA, 0)[opened["media"][0]]["video"]["bytes"]
     assert opened["video"].tobytes() == content
     (tmp_path / "a.flv").write_bytes(content)
     with av.open(str(tmp_path / "a.flv")) as video:

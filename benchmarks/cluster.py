@@ -1,0 +1,120 @@
+"""How much faster are two workers of a Ray cluster than one, end to end, and what does Ray cost?
+
+`python -m benchmarks.cluster [--clips N]` makes temporary projects of N embedded clips and runs the stages
+`download`, `wav`, `spectrogram` and `frames` as a user runs them: on a Ray cluster of this machine of one
+worker and of two (started for each stage anew, which is counted), and by two local processes. Each stage
+writes the same files in all of them, or this fails. Prints a table, keeps all in
+benchmarks/results/cluster.json.
+"""
+
+import argparse
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from benchmarks import project
+from pipeline.params import ROOT
+
+RESULT = Path("benchmarks/results/cluster.json")
+STAGES = {"download": "media", "wav": "wav", "spectrogram": "spectrogram", "frames": "frames"}
+WAYS = (("ray", 1), ("ray", 2), ("local", 2))
+FEWEST = 16  # clips that the source gives
+GOALS = {"ray_two_workers": 1.7}
+
+
+def make(folder: Path, clips: int, engine: str, workers: int) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["data"]["ensemble"]["clips"] = clips
+    params["data"]["folder"] = str(folder / "none")
+    params["engine"] |= {"name": engine, "address": None, "workers": workers, "storage": None}
+    (folder / "none").mkdir(parents=True)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+
+
+def digest(folder: Path) -> str:
+    """Of all files, by their names."""
+    found = hashlib.blake2b(digest_size=16)
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        found.update(f"{path.relative_to(folder)}\0".encode())
+        with open(path, "rb") as f:
+            found.update(hashlib.file_digest(f, "blake2b").digest())
+    return found.hexdigest()
+
+
+def seconds(folder: Path, clips: int, engine: str, workers: int) -> tuple[dict[str, float], dict[str, str]]:
+    """By the clock, of each stage and in all, and of processor time; and what each wrote."""
+    make(folder, clips, engine, workers)
+    project.stage(folder, "clips")
+    took, wrote, cpu = {}, {}, 0.0
+    for stage, place in STAGES.items():
+        cost = project.stage(folder, stage)
+        if f"{clips} clips in" not in cost.said:
+            raise RuntimeError(cost.said)
+        took[stage], wrote[stage] = cost.wall, digest(folder / "data" / place)
+        cpu += cost.cpu
+    return took | {"all": sum(took.values()), "cpu": cpu}, wrote
+
+
+def measure(folder: Path, clips: int) -> dict:
+    found, wrote = {}, {}
+    for number, (engine, workers) in enumerate(WAYS):
+        name = f"{engine}_{workers}"
+        found[name], wrote[name] = seconds(folder / str(number), clips, engine, workers)
+        print(f"{name}: {found[name]['all']:.1f} s", flush=True)
+    for stage in STAGES:
+        if len({of[stage] for of in wrote.values()}) > 1:
+            raise RuntimeError(f"{stage} did not write the same files: {wrote}")
+    start, _ = seconds(folder / "start", FEWEST, "ray", 1)
+    bare, _ = seconds(folder / "bare", FEWEST, "local", 1)
+
+    def gain(stage: str) -> float:
+        return found["ray_1"][stage] / found["ray_2"][stage]
+
+    ratios = {
+        "ray_two_workers": gain("all"),
+        "ray_two_workers_beyond_start": (found["ray_1"]["all"] - start["all"])
+        / (found["ray_2"]["all"] - start["all"]),
+        **{f"ray_two_workers_{stage}": gain(stage) for stage in STAGES},
+        "ray_to_local_with_two_workers": found["ray_2"]["all"] / found["local_2"]["all"],
+    }
+    return {
+        "ratios": {name: round(value, 2) for name, value in ratios.items()},
+        "goals": GOALS,
+        "seconds": {name: {stage: round(s, 1) for stage, s in of.items()} for name, of in found.items()},
+        "start_seconds": {
+            name: {stage: round(s, 1) for stage, s in of.items()}
+            for name, of in (("ray", start), ("local", bare))
+        },
+        "clips": clips,
+        "same_files": True,
+        "included": "the whole process of each stage, the start of Ray and of its workers and their end; "
+        f"start_seconds is a run with {FEWEST} clips. That the ways write the same files is checked",
+        "machine": project.machine(),
+    }
+
+
+def table(result: dict) -> str:
+    lines = [f"{'seconds':10} " + " ".join(f"{stage:>12}" for stage in (*STAGES, "all", "cpu"))]
+    for name, of in result["seconds"].items():
+        lines.append(f"{name:10} " + " ".join(f"{of[stage]:12.1f}" for stage in (*STAGES, "all", "cpu")))
+    for name, value in result["ratios"].items():
+        goal = f"  (goal {GOALS[name]:g})" if name in GOALS else ""
+        lines.append(f"{name:40} {value:6.2f} times{goal}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=2048, help="embedded clips (default 2048)")
+    with tempfile.TemporaryDirectory(prefix="earsight-cluster-") as folder:
+        result = measure(Path(folder), parser.parse_args().clips)
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()
