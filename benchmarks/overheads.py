@@ -1,0 +1,175 @@
+"""What is not the work itself: `python -m benchmarks.overheads`, after `dvc repro`.
+
+- `nothing_to_do`: `dvc repro` where all is up to date, beside `dvc status` in an empty repository.
+- `start`: each data stage on one clip, from the command to its end, and whether it imports torch.
+- `append`: the data stages over N clips, then over N and 1% more.
+- `training`: of the time that the stage `train` takes in its loop, how much is not the model (its forward and
+  backward pass, its optimizer, in validation its forward pass).
+- `after_training`: `evaluate` and `report` beside `train`, all on the default data.
+"""
+
+import argparse
+import cProfile
+import json
+import os
+import pstats
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import films, project
+from pipeline.params import ROOT
+from pipeline.summary import write_json
+
+RESULT = Path("benchmarks/results/overheads.json")
+GOALS = {
+    "nothing_to_do": "at most 2 s more than dvc status in an empty repository",
+    "start": "1.5 s, without torch",
+    "append": "under 3% of the whole",
+    "training": "under 5%",
+    "after_training": "under 20% of training",
+}
+STAGES = ("download", "wav", "spectrogram", "frames", "faces", "split")
+DATA = ("wav", "spectrogram", "frames")
+# What the model is, of the functions that Lightning's loop calls.
+MODEL = {("strategy.py", "optimizer_step"), ("strategy.py", "validation_step")}
+
+
+def seconds(*words: str, folder: Path = ROOT) -> float:
+    environment = os.environ | {"DVC_NO_ANALYTICS": "1", "PYTHONDONTWRITEBYTECODE": ""}
+    began = time.perf_counter()
+    subprocess.run(words, cwd=folder, check=True, capture_output=True, env=environment)
+    return time.perf_counter() - began
+
+
+def nothing_to_do(folder: Path, rounds: int = 5) -> dict:
+    subprocess.run(["git", "init", "--quiet", folder], check=True)
+    seconds("dvc", "init", "--quiet", folder=folder)
+    said = subprocess.run(["dvc", "repro"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    if "up to date" not in said:
+        raise SystemExit("something was to do: run again")
+    times = [(seconds("dvc", "repro"), seconds("dvc", "status", folder=folder)) for _ in range(rounds)]
+    repro, status = (statistics.median(one) for one in zip(*times, strict=True))
+    return {
+        "repro_s": round(repro, 2),
+        "empty_status_s": round(status, 2),
+        "more_s": round(repro - status, 2),
+    }
+
+
+def start(folder: Path) -> dict:
+    paths = films.make(folder / "films", 1)
+    found = {}
+    project.make(folder, paths, 1, 1)
+    for name in STAGES:
+        project.stage(folder, name)  # compiled, and read from the disk
+    for name in STAGES:
+        shutil.rmtree(folder / "data" / {"download": "media"}.get(name, name), ignore_errors=True)
+        cost = project.stage(folder, name)
+        words = [sys.executable, "-X", "importtime", "-m", f"stages.{name}"]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        said = subprocess.run(words, cwd=folder, capture_output=True, text=True, env=environment, check=True)
+        found[name] = {"s": round(cost.wall, 2), "torch": "| torch\n" in said.stderr}
+    return found
+
+
+def append(folder: Path, rows: int) -> dict:
+    """The same films under other names; one worker for each core."""
+    paths = films.make(folder / "films", 120)
+    more = rows + rows // 100
+
+    def run(count: int) -> dict[str, float]:
+        project.make(folder, paths, count, len(os.sched_getaffinity(0)))
+        project.stage(folder, "download")
+        return {name: project.stage(folder, name).wall for name in DATA}
+
+    whole = run(rows)
+    added, nothing = run(more), run(more)
+    total, few, start = (sum(one.values()) for one in (whole, added, nothing))
+    return {
+        "clips": rows,
+        "whole_s": round(total, 2),
+        "one_percent_more_s": round(few, 2),
+        "nothing_more_s": round(start, 2),
+        "share": round(few / total, 4),
+        "share_beyond_start": round((few - start) / (total - start), 4),
+    }
+
+
+def copied(folder: Path) -> Path:
+    """This project with its data and its model, to be trained again."""
+    skip = shutil.ignore_patterns(".git", ".venv", ".dvc", "report", "dist", "tmp", "tables", "grid", "tests")
+    shutil.copytree(ROOT, folder / "project", ignore=skip, symlinks=False)
+    shutil.rmtree(folder / "project/checkpoints")
+    return folder / "project"
+
+
+def after_training(root: Path) -> dict:
+    costs = {name: project.stage(root, name).wall for name in ("train", "evaluate", "report")}
+    share = (costs["evaluate"] + costs["report"]) / costs["train"]
+    return {f"{name}_s": round(wall, 1) for name, wall in costs.items()} | {"share": round(share, 3)}
+
+
+def training(root: Path) -> dict:
+    """By a profile of the stage, in a process of its own."""
+    shutil.rmtree(root / "checkpoints", ignore_errors=True)
+    words = [sys.executable, "-m", "benchmarks.overheads", "--profile"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    said = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout
+    return json.loads(said.splitlines()[-1])
+
+
+def profile() -> dict:
+    """Of the stage train in this folder."""
+    from stages.train import train
+
+    profiler = cProfile.Profile()
+    profiler.runcall(train)
+    stats = pstats.Stats(profiler).stats
+    cumulative = {(Path(f).name, name): own[3] for (f, _, name), own in stats.items()}
+    loop = cumulative["trainer.py", "fit"]
+    model = sum(cumulative.get(key, 0.0) for key in MODEL)
+    return {
+        "loop_s": round(loop, 2),
+        "model_s": round(model, 2),
+        "batches_s": round(cumulative.get(("training.py", "__getitem__"), 0.0), 2),
+        "saving_s": round(cumulative.get(("record.py", "_save"), 0.0), 2),
+        "curves_s": round(cumulative.get(("record.py", "_log"), 0.0), 2),
+        "share_lost": round(1 - model / loop, 4),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.overheads", description=__doc__)
+    parser.formatter_class = argparse.RawTextHelpFormatter
+    parser.add_argument("--clips", type=int, default=8192, help="of append")
+    parser.add_argument("--only", choices=list(GOALS))
+    parser.add_argument("--profile", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.profile:
+        print(json.dumps(profile()))
+        return
+    found = json.loads(RESULT.read_text()) if given.only and RESULT.exists() else {}
+    with tempfile.TemporaryDirectory(prefix="earsight-overheads-") as name:
+        folder = Path(name)
+        ways = {
+            "nothing_to_do": lambda: nothing_to_do(folder / "empty"),
+            "start": lambda: start(folder / "start"),
+            "append": lambda: append(folder / "append", given.clips),
+            "after_training": lambda: after_training(copied(folder / "after")),
+            "training": lambda: training(copied(folder / "training")),
+        }
+        for what, measure in ways.items():
+            if given.only in (None, what):
+                (folder / what).mkdir(exist_ok=True)
+                found[what] = measure() | {"goal": GOALS[what]}
+                print(f"{what}: {found[what]}", flush=True)
+    write_json({"command": "python -m benchmarks.overheads", **found, "machine": project.machine()}, RESULT)
+
+
+if __name__ == "__main__":
+    main()

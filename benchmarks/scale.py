@@ -1,0 +1,171 @@
+"""What grows with the number of clips, without any media: `python -m benchmarks.scale [--rows N ...]`.
+
+Each step in a process of its own, with 10,000, 100,000 and 1,000,000 rows: seconds and the largest resident
+set. `growth` is the exponent between the last two: 1 is linear.
+
+- `clips`: the clip table checked, described and written; `split`: it and two indexes to splits.
+- `first`, `again`: the engine on a step that does nothing, in shards of 1,024: all made, nothing to do.
+- `load`: the data set as training has it.
+- `status`: `dvc status` of a folder with as many shards (`--shards`), after a first one.
+"""
+
+import argparse
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks import project
+from pipeline import clips, dataset, engine
+from pipeline.outcome import Outcome
+from pipeline.params import ROOT, read
+from pipeline.shards import ACCOUNT, Arrays, Shards, read_index, read_table, write_table
+from pipeline.split import assign
+from pipeline.summary import classes, describe, write_json
+
+RESULT = Path("benchmarks/results/scale.json")
+STEPS = ("clips", "split", "first", "again", "load")
+LABELS = 300
+SIZE = 1024  # clips of a shard
+STORE = Arrays((1, 2, 2), "<f2")
+
+
+def nothing(rows: list[dict], values: list) -> list[Outcome]:
+    """A step that costs nothing."""
+    value = np.zeros(STORE.shape, STORE.dtype)
+    return [Outcome(value=value, extra={"seconds": 10.0, "times": [5.0]}) for _ in rows]
+
+
+def made(count: int) -> pa.Table:
+    """A clip table as a folder gives it."""
+    ids = [f"clip-{i:08d}" for i in range(count)]
+    paths = [f"media/{i % 1000:03d}/{name}.mp4" for i, name in enumerate(ids)]
+    nulls = pa.nulls(count, pa.float64())
+    return pa.table(
+        [
+            pa.array(ids),
+            pa.array(paths),
+            pa.array(paths),
+            nulls,
+            nulls,
+            pa.array([[f"class {i % LABELS}"] for i in range(count)]),
+            pa.nulls(count, pa.string()),
+            pa.nulls(count, pa.string()),
+        ],
+        schema=clips.SCHEMA,
+    )
+
+
+def index(count: int, place: Path, **more: tuple[pa.DataType, object]) -> None:
+    """An index of a stage that brought everything out."""
+    number = np.arange(count, dtype=np.int32)
+    names = pa.array([f"clip-{i:08d}" for i in range(count)])
+    same = [f"{i:032x}" for i in range(count)]
+    ok, blank = pa.array(["ok"] * count), pa.array([""] * count)
+    columns = [names, number // SIZE, number % SIZE, ok, blank, pa.array(same), pa.array(same)]
+    columns += [pa.array([value] * count, kind) for kind, value in more.values()]
+    schema = pa.schema([*ACCOUNT, *(pa.field(name, kind) for name, (kind, _) in more.items())])
+    place.mkdir(parents=True, exist_ok=True)
+    write_table(pa.table(columns, schema=schema), place / "index.parquet")
+
+
+def one(step: str, count: int, folder: Path) -> None:
+    """A step as its stage does it."""
+    params, data = read(ROOT / "params.yaml"), folder / "data"
+    if step == "clips":
+        table = clips.check(made(count), "here")
+        data.mkdir(exist_ok=True)
+        write_table(table, data / "clips.parquet")
+        describe(table), classes(table)
+    elif step == "split":
+        accounts = read_index(data / "spectrogram"), read_index(data / "frames")
+        found = assign(clips.read(data / "clips.parquet"), *accounts, params.split, 1.0)
+        write_table(found, data / "splits.parquet")
+    elif step == "load":
+        dataset.load(data, params.audio, params.video)
+    else:
+        shards = Shards(
+            data / "nothing", STORE, (("seconds", pa.float64()), ("times", pa.list_(pa.float64())))
+        )
+        job = engine.Job("nothing", nothing, shards, "")
+        rows = read_table(data / "clips.parquet").to_pylist()
+        engine.run(job, rows, SIZE, SimpleNamespace(name="local", workers=2, timeout=600.0, storage=None))
+
+
+def measured(step: str, count: int, folder: Path) -> dict[str, float]:
+    words = [sys.executable, "-m", "benchmarks.scale", f"--one={step}", f"--rows={count}", f"--in={folder}"]
+    line = subprocess.run(words, check=True, capture_output=True, text=True, cwd=ROOT).stdout.splitlines()[-1]
+    return json.loads(line)
+
+
+def rows(counts: list[int]) -> dict:
+    found: dict[str, dict] = {step: {} for step in STEPS}
+    for count in counts:
+        with tempfile.TemporaryDirectory(prefix="earsight-scale-") as name:
+            folder = Path(name)
+            float64, several = pa.float64(), pa.list_(pa.float64())
+            index(count, folder / "data/spectrogram", seconds=(float64, 10.0))
+            index(count, folder / "data/frames", seconds=(float64, 10.0), times=(several, [5.0]))
+            for step in STEPS:
+                found[step][str(count)] = measured(step, count, folder)
+                print(f"{step}, {count} rows: {found[step][str(count)]}", flush=True)
+    if len(counts) > 1:
+        few, many = counts[-2:]
+        for costs in found.values():
+            ratio = costs[str(many)]["s"] / costs[str(few)]["s"]
+            costs["growth"] = round(math.log(ratio) / math.log(many / few), 2)
+    return found
+
+
+def status(counts: list[int]) -> dict:
+    """`dvc status` of a folder of shards that DVC has seen."""
+    found: dict[str, dict] = {}
+    for count in counts:
+        with tempfile.TemporaryDirectory(prefix="earsight-scale-") as name:
+            folder = Path(name)
+            (folder / "shards").mkdir()
+            block = np.random.default_rng(0).bytes(100_000)
+            for i in range(count):
+                (folder / f"shards/{i:05d}.npy").write_bytes(i.to_bytes(8) + block)
+                (folder / f"shards/{i:05d}.index.parquet").write_bytes(i.to_bytes(8) + block[:10_000])
+            times = {}
+            for what in (["init", "--no-scm"], ["add", "shards"], ["status"], ["status"]):
+                began = time.perf_counter()
+                subprocess.run(["dvc", *what, "--quiet"], cwd=folder, check=True, capture_output=True)
+                times[what[0]] = round(time.perf_counter() - began, 2)
+            found[str(count)] = {"add_s": times["add"], "status_s": times["status"]}
+            print(f"status, {count} shards: {found[str(count)]}", flush=True)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
+    parser.formatter_class = argparse.RawTextHelpFormatter
+    parser.add_argument("--rows", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--shards", type=int, nargs="*", default=[1000, 10_000])
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--in", dest="folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        began = time.perf_counter()
+        one(given.one, given.rows[0], given.folder)
+        wall = time.perf_counter() - began
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(json.dumps({"s": round(wall, 2), "peak_gib": round(peak, 2)}))
+        return
+    found = {"rows": rows(given.rows), "status": status(given.shards)}
+    command = {"command": "python -m benchmarks.scale", "cores": len(os.sched_getaffinity(0))}
+    write_json(command | found | {"machine": project.machine()}, RESULT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,392 @@
+"""Beside what published code does, on the same media, in the same run: `python -m benchmarks.versus`.
+
+- `sound`: FLV to WAV to mel spectrogram as studies of CREMA-D do it: a process of ffmpeg for each clip,
+  librosa, and the spectrogram saved as a picture by matplotlib (beside it: as .npy). Ours: `wav`,
+  `spectrogram`.
+- `frames`: ten frames of each clip as CAV-MAE's preparation takes them: OpenCV, a seek for each, scaled to
+  224, a JPEG each. Ours: `frames` with ten of 224 x 224.
+- `step`: a training step of AVE-Net at the paper's size, in single precision and PyTorch's default layout.
+  Ours: the same network as `train` runs it here.
+- `retrieval`: nDCG@30, recall@10 and mAP of every query in four directions, by a loop over pairs. Ours:
+  pipeline.retrieval, which has more of them.
+
+Whole processes, their start included. Ours has a worker for each core, as it has without being asked; what
+is published goes through the clips one by one.
+"""
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import films, project
+from pipeline import ffmpeg
+from pipeline.params import ROOT
+from pipeline.summary import write_json
+
+RESULT = Path("benchmarks/results/versus.json")
+GOALS = {"sound": 10, "frames": 15, "step": 2.5, "retrieval": 100}
+FRAMES, SIDE = 10, 224
+SECONDS, FPS, HEIGHT, WIDTH = 10, 25, 360, 640  # of a clip as AudioSet has them
+ABOUT = "H.264 640x360, 25 frames/s, 10 s, x264's own distance of keyframes (250); AAC"
+CLIPS, DIM, LABELS = 1000, 128, 50  # of retrieval
+TOLD = ("ndcg_30", "recall_10", "map")
+
+
+# --- what published code does -----------------------------------------------------------------------
+
+
+def plain_sound(folder: Path, paths: list[Path], picture: bool) -> None:
+    """FLV to WAV to mel spectrogram, 224 x 224 as a picture: 22,050 Hz, n_fft 2,048, hop 512, 128 mels."""
+    import librosa
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    for path in paths:
+        wav = folder / f"{path.stem}.wav"
+        command = [ffmpeg.binary(), "-y", "-loglevel", "error", "-i", path, "-ac", "1", wav]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        sound, rate = librosa.load(wav, sr=22050)
+        mel = librosa.feature.melspectrogram(y=sound, sr=rate, n_fft=2048, hop_length=512, n_mels=128)
+        decibels = librosa.power_to_db(mel, ref=np.max)
+        if picture:
+            figure = pyplot.figure(figsize=(2.24, 2.24), dpi=100)
+            axes = figure.add_axes((0, 0, 1, 1))
+            axes.axis("off")
+            axes.imshow(decibels, origin="lower", aspect="auto")
+            figure.savefig(folder / f"{path.stem}.png")
+            pyplot.close(figure)
+        else:
+            np.save(folder / f"{path.stem}.npy", decibels)
+
+
+def plain_frames(folder: Path, paths: list[Path]) -> None:
+    """Ten evenly spaced frames of each clip: a seek for each, the shorter side to 224, its middle, a JPEG."""
+    import cv2
+
+    for path in paths:
+        for number in range(FRAMES):
+            capture = cv2.VideoCapture(str(path))
+            count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+            capture.set(cv2.CAP_PROP_POS_FRAMES, int((number + 0.5) * count / FRAMES))
+            _, picture = capture.read()
+            capture.release()
+            scale = SIDE / min(picture.shape[:2])
+            picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            top, left = (picture.shape[0] - SIDE) // 2, (picture.shape[1] - SIDE) // 2
+            place = folder / f"frame_{number}"
+            place.mkdir(exist_ok=True)
+            cv2.imwrite(str(place / f"{path.stem}.jpg"), picture[top : top + SIDE, left : left + SIDE])
+
+
+def plain_retrieval(vectors: dict[str, np.ndarray], labels: list[set[str]]) -> dict[str, dict]:
+    """nDCG@30, recall@10 and mAP by a loop over queries and candidates, in four directions."""
+    found: dict[str, dict] = {}
+    for source, target in ((a, b) for a in vectors for b in vectors):
+        gains, recalls, precisions = [], [], []
+        for i, query in enumerate(vectors[source]):
+            scored = [
+                (float(np.dot(query, candidate)), len(labels[i] & labels[j]), j)
+                for j, candidate in enumerate(vectors[target])
+                if source != target or i != j
+            ]
+            scored.sort(key=lambda one: -one[0])
+            relevant = [gain for _, gain, j in scored if j != i]  # its own clip is another question
+            best = sorted(relevant, reverse=True)
+            ideal = sum(gain / math.log2(rank + 2) for rank, gain in enumerate(best[:30]))
+            got = sum(gain / math.log2(rank + 2) for rank, gain in enumerate(relevant[:30]))
+            gains.append(got / ideal if ideal else 0.0)
+            recalls.append(any(relevant[:10]) if source == target else i in [j for *_, j in scored[:10]])
+            hits, total = 0, 0.0
+            for rank, gain in enumerate(relevant):
+                if gain:
+                    hits += 1
+                    total += hits / (rank + 1)
+            precisions.append(total / hits if hits else 0.0)
+        means = [float(np.mean(one)) for one in (gains, recalls, precisions)]
+        found[f"{source}_to_{target}"] = dict(zip(TOLD, means, strict=True))
+    return found
+
+
+# --- the comparisons ----------------------------------------------------------------------------------
+
+
+def alone(name: str, folder: Path, paths: list[Path]) -> float:
+    """Seconds of a process that does one of the above."""
+    words = [sys.executable, "-m", "benchmarks.versus", f"--plain={name}", str(folder), *map(str, paths)]
+    folder.mkdir()
+    return project.command(ROOT, words).wall
+
+
+def stages(folder: Path, paths: list[Path], names: tuple[str, ...], **changes: dict) -> float:
+    """Seconds of the stages over these films, everything included. changes: sections of params.yaml."""
+    workers = len(os.sched_getaffinity(0))
+    project.make(folder, paths, len(paths), workers, **changes.pop("video", {}))
+    if changes:
+        import yaml
+
+        path = folder / "params.yaml"
+        params = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for section, values in changes.items():
+            params[section] |= values
+        path.write_text(yaml.safe_dump(params), encoding="utf-8")
+    project.stage(folder, "download")
+    costs = [project.stage(folder, name) for name in names]
+    for cost in costs:
+        if f"{len(paths)} clips in, {len(paths)} ok" not in cost.said:
+            raise RuntimeError(cost.said)
+    return sum(cost.wall for cost in costs)
+
+
+def sound(folder: Path, count: int) -> dict:
+    paths = films.make(folder / "films", count)
+    mels = {"sample_rate": 22050, "n_fft": 2048, "win_length": 2048, "hop_length": 512, "n_mels": 128}
+    ours = stages(folder / "ours", paths, ("wav", "spectrogram"), audio=mels)
+    picture = alone("sound", folder / "plain", paths)
+    array = alone("sound_array", folder / "plain_array", paths)
+    return _told(count, ours, picture) | {
+        "plain_saved_as_npy_s": round(array, 2),
+        "times_saved_as_npy": round(array / ours, 2),
+        "films": films.ABOUT,
+    }
+
+
+def frames(folder: Path, count: int) -> dict:
+    (folder / "films").mkdir(parents=True)
+    paths = [film(folder / "films", number) for number in range(count)]
+    video = {"frames": FRAMES, "height": SIDE, "width": SIDE, "window_frames": 1}
+    data = {"clip_seconds": float(SECONDS)}
+    ours = stages(folder / "ours", paths, ("frames",), video=video, data=data)
+    return _told(count, ours, alone("frames", folder / "plain", paths)) | {"films": ABOUT}
+
+
+def film(folder: Path, number: int) -> Path:
+    """A clip as AudioSet has them: pictures of benchmarks.films, larger and longer."""
+    import av
+    import cv2
+
+    rng = np.random.default_rng(number)
+    path = folder / f"{number:04d}.mp4"
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "26"})
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        few = [p.to_ndarray(format="rgb24") for p in films.pictures(rng, 25)]
+        for i in range(SECONDS * FPS):
+            picture = cv2.resize(few[i % len(few)], (WIDTH, HEIGHT))
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, FPS)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+    return path
+
+
+def retrieval() -> dict:
+    from pipeline import retrieval as fast
+
+    rng = np.random.default_rng(0)
+    audio = rng.normal(size=(CLIPS, DIM)).astype(np.float32)
+    video = audio + 2 * rng.normal(size=(CLIPS, DIM)).astype(np.float32)
+    vectors = {
+        s: v / np.linalg.norm(v, axis=1, keepdims=True) for s, v in (("audio", audio), ("video", video))
+    }
+    labels = [[f"class {i}"] for i in rng.integers(0, LABELS, CLIPS)]
+    began = time.perf_counter()
+    found = fast.evaluate(vectors, labels, None, 0, 0)
+    ours = time.perf_counter() - began
+    began = time.perf_counter()
+    slow = plain_retrieval(vectors, [set(one) for one in labels])
+    plain = time.perf_counter() - began
+    for direction, means in slow.items():
+        for name, mean in means.items():
+            if abs(found[direction][name] - mean) > 1e-5:
+                raise RuntimeError(f"{direction}: {name}: {found[direction][name]}, by the loop {mean}")
+    return {
+        "clips": CLIPS,
+        "ours_s": round(ours, 3),
+        "plain_s": round(plain, 2),
+        "times": round(plain / ours, 1),
+    }
+
+
+def _told(clips: int, ours: float, plain: float) -> dict:
+    return {
+        "clips": clips,
+        "ours_s": round(ours, 2),
+        "plain_s": round(plain, 2),
+        "times": round(plain / ours, 2),
+    }
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+# --- a training step of AVE-Net -------------------------------------------------------------------------
+
+
+def _ours() -> "torch.nn.Module":  # noqa: F821
+    import torch
+
+    from models import checkpoint
+    from pipeline.params import read
+
+    torch.manual_seed(0)
+    train = read(ROOT / "params.yaml").train.model_dump()
+    config = {
+        "task": "matching",
+        "modality": "both",
+        "audio_encoder": "avenet",
+        "video_encoder": "avenet",
+        "encoder": None,
+        "loss": "bce",
+        "matcher": "distance",
+        "pairing": "clip",
+        "input": "frame",
+        "encoders": {"audio": {}, "video": {}},
+        "constants": {},
+        "train": train,
+        "audio_shape": [1, 257, 200],
+        "video_shape": [1, SIDE, SIDE, 3],
+    }
+    module = checkpoint.build(config)
+    module.steps = 1000
+    return module
+
+
+def _plain() -> "torch.nn.Module":  # noqa: F821
+    """The network as one writes it down: figure 2 of the paper, a linear layer on the distance, softmax."""
+    import torch
+    from torch import nn
+
+    def tower(channels: int) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        for block, width in enumerate((64, 128, 256, 512)):
+            for number in range(2):
+                stride = 2 if block == number == 0 else 1
+                layers += [nn.Conv2d(channels, width, 3, stride, 1), nn.BatchNorm2d(width), nn.ReLU()]
+                channels = width
+            layers.append(nn.MaxPool2d(2) if block < 3 else nn.AdaptiveMaxPool2d(1))
+        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, DIM), nn.ReLU(), nn.Linear(DIM, DIM))
+
+    class AveNet(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.audio, self.video, self.last = tower(1), tower(3), nn.Linear(1, 2)
+
+        def forward(self, audio: torch.Tensor, video: torch.Tensor) -> torch.Tensor:
+            normalize = torch.nn.functional.normalize
+            distance = (normalize(self.audio(audio)) - normalize(self.video(video))).norm(dim=1, keepdim=True)
+            return self.last(distance)
+
+    return AveNet()
+
+
+def step(batch: int, rounds: int) -> dict:
+    """Both in this process, by turns, from stored windows (float16, uint8) to updated weights.
+
+    Both put as many sounds and pictures through their towers. The plain way has one pair of each picture, half
+    of them wrong; ours has two, a right one and a wrong one.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    from models.training import _precision
+
+    module, plain = _ours(), _plain()
+    adam = module.configure_optimizers()["optimizer"]
+    usual = torch.optim.Adam(plain.parameters(), lr=1e-4, weight_decay=1e-5)
+    audio = torch.randn(batch, 1, 257, 200).half()
+    video = torch.randint(0, 256, (batch, 1, SIDE, SIDE, 3), dtype=torch.uint8)
+    order = torch.arange(batch)
+    pairs = {"right": order, "wrong": order.roll(1), "same": torch.eye(batch, dtype=torch.bool)}
+    bf16 = _precision("auto") == "bf16-mixed"
+
+    def ours() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = sum(module.losses_of(*module.sides(audio, video), pairs))
+        adam.zero_grad(set_to_none=True)
+        loss.backward()
+        adam.step()
+
+    def half(which: slice, target: int) -> tuple[torch.Tensor, torch.Tensor]:
+        sound = audio[which].float()
+        if not target:
+            sound = sound.roll(1, 0)
+        picture = video[which, 0].permute(0, 3, 1, 2).float() / 255
+        return sound, picture
+
+    def plainly() -> None:
+        """A batch of as many pairs: half of them match."""
+        middle = batch // 2
+        right, wrong = half(slice(middle), 1), half(slice(middle, None), 0)
+        sound, picture = (torch.cat(x) for x in zip(right, wrong, strict=True))
+        target = torch.tensor([1] * middle + [0] * (batch - middle))
+        loss = F.cross_entropy(plain(sound, picture), target)
+        usual.zero_grad()
+        loss.backward()
+        usual.step()
+
+    module.train()
+    for one in (ours, plainly):
+        _seconds(one)
+    times = [(_seconds(ours), _seconds(plainly)) for _ in range(rounds)]
+    return {
+        "batch": batch,
+        "rounds": rounds,
+        "precision": _precision("auto"),
+        "ours_s": round(statistics.median(t for t, _ in times), 3),
+        "plain_s": round(statistics.median(t for _, t in times), 3),
+        "times": round(statistics.median(p / o for o, p in times), 2),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.versus", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--clips", type=int, default=400, help="of sound; a quarter of it of frames")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=list(GOALS))
+    parser.add_argument("--plain", help=argparse.SUPPRESS)  # one of the plain ways, in a process of its own
+    parser.add_argument("paths", nargs="*", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.plain:
+        folder, *paths = given.paths
+        if given.plain == "frames":
+            plain_frames(folder, paths)
+        else:
+            plain_sound(folder, paths, picture=given.plain == "sound")
+        return
+    found = json.loads(RESULT.read_text()) if given.only and RESULT.exists() else {}
+    with tempfile.TemporaryDirectory(prefix="earsight-versus-") as name:
+        folder = Path(name)
+        ways: dict[str, Callable[[], dict]] = {
+            "sound": lambda: sound(folder / "sound", given.clips),
+            "frames": lambda: frames(folder / "frames", given.clips // 4),
+            "step": lambda: step(given.batch, given.rounds),
+            "retrieval": retrieval,
+        }
+        for what, measure in ways.items():
+            if given.only in (None, what):
+                found[what] = measure() | {"goal": GOALS[what]}
+                print(f"{what}: {found[what]}", flush=True)
+    write_json({"command": "python -m benchmarks.versus", **found, "machine": project.machine()}, RESULT)
+
+
+if __name__ == "__main__":
+    main()
