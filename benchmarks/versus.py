@@ -298,8 +298,8 @@ def _plain() -> "torch.nn.Module":  # noqa: F821
 def step(batch: int, rounds: int) -> dict:
     """Both in this process, by turns, from stored windows (float16, uint8) to updated weights.
 
-    Both put as many sounds and pictures through their towers. The plain way has one pair of each picture, half
-    of them wrong; ours has two, a right one and a wrong one.
+    Both put as many sounds and pictures through their towers. The plain way has one pair of each picture,
+    half of them wrong; ours has two, a right one and a wrong one.
     """
     import torch
     from torch.nn import functional as F

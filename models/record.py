@@ -19,7 +19,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from pipeline.errors import UserError
 
 LAST = "last.ckpt"
-SAVING = 0.05  # part of the time that saving may take: a large model is not saved after every short epoch
+SAVING = 0.02  # part of the time that saving may take: a large model is not saved after every short epoch
 
 
 class Record(Callback):

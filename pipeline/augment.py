@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 
 from pipeline.features import BYTES, DECIBEL
 
@@ -77,7 +78,9 @@ class Augment:
             steps = gain.astype(np.float32) * (DECIBEL[self.feature] * 255 / (high - low))
             return (audio + steps).round().clip(0, 255).astype(np.uint8)
         if self.feature in DECIBEL:
-            return audio + gain.astype(audio.dtype) * audio.dtype.type(DECIBEL[self.feature])
+            steps = gain.astype(audio.dtype) * audio.dtype.type(DECIBEL[self.feature])
+            # The same sums as NumPy's, which takes 36 times as long for halves.
+            return torch.from_numpy(audio).add(torch.from_numpy(steps)).numpy()
         return audio * 10 ** (gain.astype(audio.dtype) / 20)
 
     def masked(self, audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.errors import UserError
 from pipeline.outcome import OK
-from pipeline.shards import digest, place, places, read_index, read_table
+from pipeline.shards import digest, place, places, read_index, read_table, rows_of
 
 MIDDLE = 0.5
 STATISTICS = "statistics.json"
+PART = 65_536  # rows that are Python's at a time
 
 
 @dataclass
@@ -28,7 +31,7 @@ class Dataset:
 
     clip_id: list[str]
     split: np.ndarray  # (n,) str: train, val, test
-    group: np.ndarray  # (n,) str: clips of one group are never each other's negatives
+    group: np.ndarray  # (n,) numbers, or names: clips of one group are never each other's negatives
     columns: dict[str, list]  # of the clip table: labels, subject, and those of the source
     seconds: np.ndarray  # (n,) float: how much is real
     times: np.ndarray  # (n, stored frames) float: s from the clip's start
@@ -182,52 +185,55 @@ def load(folder: str | Path, audio, video, picture: str = "frame") -> Dataset:
     folder = Path(folder)
     spectrogram, frames = folder / "spectrogram", folder / ("faces" if picture == "face" else "frames")
     splits = folder / "splits.parquet"
-    indexes = read_index(spectrogram), read_index(frames)
-    sounds, pictures = ({r["clip_id"]: r for r in i.to_pylist() if r["status"] == OK} for i in indexes)
-    about = {
-        clip.pop("clip_id"): {k: v for k, v in clip.items() if k not in NOT_LABELS}
-        for clip in _read(folder / "clips.parquet")
-    }
-    rows = [
-        row
-        for row in _read(splits, ["clip_id", "split", "group"])
-        if row["split"]
-        and row["clip_id"] in sounds
-        and row["clip_id"] in pictures
-        and row["clip_id"] in about
-    ]
-    if not rows:
+    rows = _read(splits, ["clip_id", "split", "group"])
+    rows = rows.filter(pc.is_valid(rows["split"]))
+    tables = read_index(spectrogram), read_index(frames), _read(folder / "clips.parquet")
+    places_of = [rows_of(table, rows["clip_id"]) for table in tables]
+    there = pc.is_valid(places_of[2])
+    for index, numbers in zip(tables[:2], places_of, strict=False):
+        there = pc.and_(there, pc.fill_null(pc.equal(index["status"].take(numbers), OK), False))
+    rows = rows.filter(there)
+    if not len(rows):
         raise UserError(f"{splits}: no clip has both sound and picture: see status and detail in that table")
-    ids = [r["clip_id"] for r in rows]
-    heard, seen = [sounds[i] for i in ids], [pictures[i] for i in ids]
+    heard, seen, about = (t.take(n.filter(there)) for t, n in zip(tables, places_of, strict=True))
+    about = about.drop_columns([name for name in NOT_LABELS if name in about.column_names])
     window = audio.window_seconds
     # A window's middle must lie in the picture; where that is shorter than a window (a still), sound decides.
-    seconds = [
-        min(h["seconds"], s["seconds"]) if s["seconds"] >= window else h["seconds"]
-        for h, s in zip(heard, seen, strict=True)
-    ]
-    told = zip(rows, heard, seen, strict=True)
-    content = [[*row.values(), about[row["clip_id"]], h["digest"], s["digest"]] for row, h, s in told]
+    sound, shown = (table["seconds"].to_numpy() for table in (heard, seen))
+    seconds = np.where(shown >= window, np.minimum(sound, shown), sound)
+    made_from = {"heard": heard["digest"], "seen": seen["digest"]}
+    content = pa.table({**_columns(rows), **_columns(about), **made_from})
     return Dataset(
-        clip_id=ids,
-        split=np.array([r["split"] for r in rows]),
-        group=np.array([r["group"] for r in rows]),
-        columns={name: [about[i][name] for i in ids] for name in next(iter(about.values()))},
-        seconds=np.array(seconds, float),
-        times=np.array([s["times"] for s in seen], float),
-        audio=_stored(spectrogram, heard, places(indexes[0])),
-        video=_stored(frames, seen, places(indexes[1])),
+        clip_id=rows["clip_id"].to_pylist(),
+        split=np.array(rows["split"].to_pylist()),
+        group=_numbers(rows["group"]),
+        columns={name: column.to_pylist() for name, column in _columns(about).items()},
+        seconds=seconds,
+        times=pc.list_flatten(seen["times"]).to_numpy().reshape(len(seen), -1),
+        audio=_stored(spectrogram, heard, places(tables[0])),
+        video=_stored(frames, seen, places(tables[1])),
         sample_rate=audio.sample_rate,
         hop_length=audio.hop_length,
         window=max(round(window * audio.sample_rate / audio.hop_length), 1),
         window_frames=video.window_frames,
-        digest=digest(content),
+        digest=digest(*(content.slice(i, PART).to_pylist() for i in range(0, len(content), PART))),
     )
 
 
-def _stored(folder: Path, rows: list[dict], elsewhere: list[str]) -> Stored:
-    shard, row = (np.array([r[name] for r in rows]) for name in ("shard", "row"))
-    return Stored(folder, shard, row, elsewhere)
+def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    return dict(zip(table.column_names, table.columns, strict=True))
+
+
+def _numbers(names: pa.ChunkedArray) -> np.ndarray:
+    """Numbers in place of names, in their alphabetical order."""
+    coded = names.combine_chunks().dictionary_encode()
+    rank = np.empty(len(coded.dictionary), int)
+    rank[pc.sort_indices(coded.dictionary)] = np.arange(len(rank))
+    return rank[coded.indices]
+
+
+def _stored(folder: Path, index: pa.Table, elsewhere: list[str]) -> Stored:
+    return Stored(folder, index["shard"].to_numpy(), index["row"].to_numpy(), elsewhere)
 
 
 def _several(value) -> list[str]:
@@ -236,9 +242,9 @@ def _several(value) -> list[str]:
     return [str(v) for v in value] if isinstance(value, list) else [str(value)]
 
 
-def _read(path: str | Path, columns: list[str] | None = None) -> list[dict]:
+def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
     try:
-        return read_table(Path(path), columns).to_pylist()
+        return read_table(path, columns)
     except FileNotFoundError:
         raise UserError(f"{path}: not there: run dvc repro") from None
     except (OSError, ValueError) as e:  # pyarrow's own errors are ValueErrors

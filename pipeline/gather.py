@@ -2,11 +2,12 @@
 
 import csv
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import clips as table
 from pipeline.neighbourhoods import flat
@@ -20,16 +21,14 @@ NAMES = {"media": "download"}  # the stage that writes the folder, where it is c
 
 def gather(params: dict[str, Any]) -> ReportData:
     """params: as in params.yaml. Everything else is read from data/ and metrics/."""
-    rows = table.read("data/clips.parquet").to_pylist()
-    labels = {row["clip_id"]: row["labels"] for row in rows}
-    accounts = {stage: read_index(f"data/{stage}").to_pylist() for stage in STAGES}
-    where = {s: {r["clip_id"]: r for r in accounts[s] if r["status"] == OK} for s in STAGES}
-    splits = read_table(Path("data/splits.parquet")).to_pylist()
+    clips = table.read("data/clips.parquet")
+    indexes = {stage: read_index(f"data/{stage}") for stage in STAGES}
     galleries: Any = _json("metrics/galleries.json")
     wanted = {c for rows in galleries.values() for row in rows for c in _ids(row)}
     metrics = _json("metrics/evaluate.json")
     maps: Any = _json("metrics/maps.json")
-    seen = _values("frames", where["frames"], {m["clip_id"] for m in maps})
+    seen = _values("frames", indexes["frames"], {m["clip_id"] for m in maps})
+    shown = clips.filter(pc.is_in(clips["clip_id"], pa.array(sorted(wanted), pa.string())))
     return ReportData(
         params=params,
         metrics=metrics,
@@ -39,12 +38,12 @@ def gather(params: dict[str, Any]) -> ReportData:
         **{name: _csv(f"metrics/{name}.csv") for name in ("per_class", "confusion", "calibration")},
         classes={row["label"]: int(row["clips"]) for row in _csv("metrics/classes.csv")},
         accounts=[
-            *(account(NAMES.get(s, s), accounts[s]) for s in STAGES if accounts[s] or s != "faces"),
-            account("split", splits),
+            *(account(NAMES.get(s, s), indexes[s]) for s in STAGES if len(indexes[s]) or s != "faces"),
+            account("split", read_table(Path("data/splits.parquet"), ["status"])),
         ],
-        faceless=_faceless(accounts["faces"], where["frames"]),
-        spectrograms=_spectrograms(labels, where["spectrogram"], params["audio"]["feature"]),
-        clips=media({c: labels[c] for c in wanted}),
+        faceless=_faceless(indexes["faces"], indexes["frames"]),
+        spectrograms=_spectrograms(clips, indexes["spectrogram"], params["audio"]["feature"]),
+        clips=media({row["clip_id"]: row["labels"] for row in shown.to_pylist()}),
         galleries=galleries,
         neighbours=_neighbours(Path("data/embeddings")),
         maps=[m | {"image": _middle(seen[m["clip_id"]])} for m in maps],
@@ -53,18 +52,14 @@ def gather(params: dict[str, Any]) -> ReportData:
 
 def media(labels: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
     """What a page shows of some clips: clip_id -> {"labels", "image", "wav"}. labels: of each of them."""
-    wanted = set(labels)
-    where = {s: {r["clip_id"]: r for r in read_index(f"data/{s}").to_pylist()} for s in ("frames", "wav")}
-    images, sounds = (
-        _values(s, {c: r for c, r in where[s].items() if r["status"] == OK}, wanted) for s in where
-    )
+    images, sounds = (_values(s, read_index(f"data/{s}"), set(labels)) for s in ("frames", "wav"))
     return {c: _clip(labels[c], images.get(c), sounds.get(c)) for c in labels}
 
 
-def account(stage: str, rows: list[dict]) -> dict[str, Any]:
+def account(stage: str, index: pa.Table) -> dict[str, Any]:
     """One stage's account in numbers."""
-    reasons = Counter(row["status"] for row in rows)
-    return {"stage": stage, "total": len(rows), "ok": reasons.pop(OK, 0), "reasons": dict(reasons)}
+    reasons = {count["values"]: count["counts"] for count in pc.value_counts(index["status"]).to_pylist()}
+    return {"stage": stage, "total": len(index), "ok": reasons.pop(OK, 0), "reasons": reasons}
 
 
 def history(folder: str | Path) -> list[dict[str, Any]]:
@@ -82,18 +77,23 @@ def history(folder: str | Path) -> list[dict[str, Any]]:
 
 def _neighbours(folder: Path) -> list[dict[str, Any]]:
     """Where the clips of the test split lie, from what the stage index wrote."""
-    clips = read_table(folder / "clips.parquet").to_pylist()
-    rows = [i for i, clip in enumerate(clips) if clip["split"] == "test"]
+    clips = read_table(folder / "clips.parquet")
+    rows = np.flatnonzero(pc.fill_null(pc.equal(clips["split"], "test"), False))
     stored = {side: folder / f"{side}.npy" for side in ("audio", "video", "both")}
     found = {s: np.load(p, mmap_mode="r", allow_pickle=False)[rows] for s, p in stored.items() if p.exists()}
-    return flat(found, [clips[i] for i in rows])
+    return flat(found, clips.take(rows).to_pylist())
 
 
-def _faceless(faces: list[dict], frames: dict[str, dict]) -> list[dict[str, Any]]:
+def _faceless(faces: pa.Table, frames: pa.Table) -> list[dict[str, Any]]:
     """The clips in whose frames no face was found; those that are not shown have no picture here."""
-    ids = [r["clip_id"] for r in faces if r["status"] == "no_face" and r["clip_id"] in frames]
+    without = faces["clip_id"].filter(pc.equal(faces["status"], "no_face"))
+    ids = without.filter(pc.is_in(without, _ok(frames)["clip_id"])).to_pylist()
     seen = _values("frames", frames, set(ids[:FACELESS]))
     return [{"clip_id": c, "image": _middle(seen[c]) if c in seen else None} for c in ids]
+
+
+def _ok(index: pa.Table) -> pa.Table:
+    return index.filter(pc.equal(index["status"], OK))
 
 
 def _ids(row: dict) -> list[str]:
@@ -112,16 +112,15 @@ def _clip(labels: list[str], image: np.ndarray | None, wav: dict | None) -> dict
     }
 
 
-def _spectrograms(
-    labels: dict[str, list[str]], where: dict[str, dict], feature: str
-) -> dict[str, np.ndarray]:
+def _spectrograms(clips: pa.Table, index: pa.Table, feature: str) -> dict[str, np.ndarray]:
     """The first clip of each class that has sound and no other class: (F, T), low frequencies first."""
-    first: dict[str, str] = {}
-    for clip_id, names in labels.items():
-        if len(names) == 1 and clip_id in where:
-            first.setdefault(names[0], clip_id)
-    values = _values("spectrogram", where, set(first.values()))
-    return {label: _drawn(np.asarray(values[c], np.float32), feature) for label, c in sorted(first.items())}
+    one = pc.equal(pc.list_value_length(clips["labels"]), 1)
+    clips = clips.filter(pc.and_(one, pc.is_in(clips["clip_id"], _ok(index)["clip_id"])))
+    labels, first = np.unique(np.array(pc.list_flatten(clips["labels"]).to_pylist()), return_index=True)
+    ids = clips["clip_id"].take(first).to_pylist()
+    values = _values("spectrogram", index, set(ids))
+    drawn = (_drawn(np.asarray(values[c], np.float32), feature) for c in ids)
+    return dict(zip(labels.tolist(), drawn, strict=True))
 
 
 def _drawn(value: np.ndarray, feature: str) -> np.ndarray:
@@ -129,14 +128,15 @@ def _drawn(value: np.ndarray, feature: str) -> np.ndarray:
     return 20 * np.log10(np.hypot(value[0], value[1]) + 1e-5) if feature == "stft" else value[0]
 
 
-def _values(stage: str, where: dict[str, dict], wanted: set[str]) -> dict[str, Any]:
-    """The values of some clips, each shard opened once."""
+def _values(stage: str, index: pa.Table, wanted: set[str]) -> dict[str, Any]:
+    """The values of those of some clips that are ok, each shard opened once."""
+    found = _ok(index.filter(pc.is_in(index["clip_id"], pa.array(sorted(wanted), pa.string()))))
     by_shard: dict[int, list[dict]] = {}
-    for clip_id in wanted & where.keys():
-        by_shard.setdefault(where[clip_id]["shard"], []).append(where[clip_id])
+    for row in found.select(["clip_id", "shard", "row"]).to_pylist():
+        by_shard.setdefault(row["shard"], []).append(row)
     values: dict[str, Any] = {}
     folder = Path("data") / stage
-    elsewhere = places(read_index(folder)) if by_shard else []
+    elsewhere = places(index)
     for shard, rows in sorted(by_shard.items()):
         path = place(folder, elsewhere, shard, ".parquet" if stage == "wav" else ".npy")
         if stage == "wav":

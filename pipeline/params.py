@@ -418,7 +418,7 @@ class IndexParams(Section):
 
 
 class EngineParams(Section):
-    """Where the data stages run, and what `evaluate` and `index` embed. Nothing here changes what comes out."""
+    """Where the data stages run, and what `evaluate` and `index` embed. It changes nothing that comes out."""
 
     name: Literal["local", "ray"]
     address: str | None  # of a Ray cluster: host:port, auto; null: one of this machine, for the run

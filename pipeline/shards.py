@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import storage
@@ -329,6 +330,11 @@ def read_index(folder: str | Path) -> pa.Table:
         return read_table(path)
     except (OSError, pa.ArrowInvalid):
         raise UserError(f"{path}: no index there: run the stage that writes it (dvc repro)") from None
+
+
+def rows_of(table: pa.Table, clip_ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The numbers of these clips' rows in a table or an index; null where a clip has none."""
+    return pc.index_in(clip_ids, value_set=table["clip_id"])
 
 
 def places(table: pa.Table) -> list[str]:

@@ -2,10 +2,16 @@
 
 import hashlib
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from pipeline.clips import SPLITS
 from pipeline.errors import UserError
 from pipeline.outcome import OK
+from pipeline.shards import rows_of
+
+NONE = -1
 
 SCHEMA = pa.schema(
     [
@@ -35,45 +41,58 @@ def assign(
     Where a source says which clips are for testing, no others are. Raises UserError where a source puts clips
     of one group on two sides.
     """
-    sound = {r["clip_id"]: r for r in spectrogram.to_pylist()}
-    picture = {r["clip_id"]: r for r in frames.to_pylist()}
-    rows = clips.to_pylist()
-    groups = [_group(row, split.by) for row in rows]
-    given: dict[str, str] = {}
+    ids = clips["clip_id"]
+    sound, picture = (index.take(rows_of(index, ids)) for index in (spectrogram, frames))
+    status, detail = _usable(sound, picture, window_seconds)
+    groups = _groups(clips, split.by)
+    number, names = groups.indices.to_numpy(), groups.dictionary.to_pylist()
+    own = pc.fill_null(pc.index_in(clips["split"], value_set=pa.array(SPLITS)), NONE).to_numpy()
     # A source that names clips for testing has named them all: no other becomes one.
-    test = 0.0 if "test" in clips["split"].to_pylist() else split.test
-    for row, group in zip(rows, groups, strict=True):
-        if row["split"] and given.setdefault(group, row["split"]) != row["split"]:
-            raise UserError(
-                f"split.by: {split.by}: {group.partition(':')[2]!r} would be on two sides: clips in"
-                f" {given[group]} and in {row['split']}, as the source says: give all of them one split"
-            )
-    table = []
-    for row, group in zip(rows, groups, strict=True):
-        status, detail = _usable(sound.get(row["clip_id"]), picture.get(row["clip_id"]), window_seconds)
-        name = row["split"] or given.get(group) or side(group, split.val, test, split.seed)
-        table.append((row["clip_id"], name if status == OK else None, group, status, detail))
-    columns = zip(*table, strict=True) if table else [[]] * len(SCHEMA)
-    return pa.table([list(c) for c in columns], schema=SCHEMA)
+    test = 0.0 if SPLITS.index("test") in own else split.test
+    known = np.flatnonzero(own != NONE)
+    given = np.full(len(names), NONE)
+    given[number[known[::-1]]] = own[known[::-1]]  # the first of a group's counts
+    if len(wrong := known[given[number[known]] != own[known]]):
+        row = wrong[0]
+        raise UserError(
+            f"split.by: {split.by}: {names[number[row]].partition(':')[2]!r} would be on two sides: clips in"
+            f" {SPLITS[given[number[row]]]} and in {SPLITS[own[row]]}, as the source says: give all of them"
+            " one split"
+        )
+    for i in np.flatnonzero(given == NONE):
+        given[i] = SPLITS.index(side(names[i], split.val, test, split.seed))
+    chosen = pa.array(given[number], mask=status != OK)
+    columns = [ids, pa.array(SPLITS).take(chosen), groups.dictionary_decode(), status, detail]
+    return pa.table([pa.array(c, pa.string()) if isinstance(c, np.ndarray) else c for c in columns], SCHEMA)
 
 
-def _group(row: dict, by: str) -> str:
+def _groups(clips: pa.Table, by: str) -> pa.DictionaryArray:
     """Clips cut from one video belong together; by subject, all that one person did.
 
     A source may name the video in a column `video_id`, so that splits do not depend on where the files lie.
     """
-    if by == "subject" and row["subject"]:
-        return f"subject:{row['subject']}"
-    return f"video:{row.get('video_id') or row['video'] or row['audio'] or row['clip_id']}"
+
+    def said(name: str) -> pa.ChunkedArray:
+        column = clips[name].cast(pa.string())
+        return pc.if_else(pc.equal(column, ""), None, column)
+
+    names = [name for name in ("video_id", "video", "audio", "clip_id") if name in clips.column_names]
+    groups = pc.binary_join_element_wise("video", pc.coalesce(*map(said, names)), ":")
+    if by == "subject":
+        groups = pc.coalesce(pc.binary_join_element_wise("subject", said("subject"), ":"), groups)
+    return groups.combine_chunks().dictionary_encode()
 
 
-def _usable(sound: dict | None, picture: dict | None, window_seconds: float) -> tuple[str, str]:
-    for account in (sound, picture):
-        if account is None:
-            return "unreadable", "not in the index: run dvc repro"
-        if account["status"] != OK:
-            return account["status"], account["detail"]
-    assert sound is not None  # told above
-    if sound["seconds"] < window_seconds:
-        return "too_short", f"{sound['seconds']:.2f} s of sound, audio.window_seconds is {window_seconds:g}"
-    return OK, ""
+def _usable(sound: pa.Table, picture: pa.Table, window_seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """Status and detail of each clip. What is wrong with its sound counts before what is with its picture."""
+    status, detail = np.full(len(sound), OK, object), np.full(len(sound), "", object)
+    for row in np.flatnonzero(pc.fill_null(pc.less(sound["seconds"], window_seconds), False)):
+        status[row] = "too_short"
+        seconds = sound["seconds"][row].as_py()
+        detail[row] = f"{seconds:.2f} s of sound, audio.window_seconds is {window_seconds:g}"
+    for index in (picture, sound):
+        rows = np.flatnonzero(pc.fill_null(pc.not_equal(index["status"], OK), True))
+        told = index.select(["status", "detail"]).take(rows)
+        status[rows] = pc.fill_null(told["status"], "unreadable")
+        detail[rows] = pc.fill_null(told["detail"], "not in the index: run dvc repro")
+    return status, detail
