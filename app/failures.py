@@ -11,6 +11,8 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from pipeline.errors import UserError
 from pipeline.outcome import OK, STATUSES
 from pipeline.shards import read_index
@@ -32,7 +34,8 @@ def failures(root: Path = Path(".")) -> dict[str, dict[str, list[dict]]]:
     for stage, folder in STAGES.items():
         if not (root / "data" / folder / "index.parquet").exists():
             continue
-        rows = [row for row in read_index(root / "data" / folder).to_pylist() if row["status"] != OK]
+        index = read_index(root / "data" / folder)
+        rows = index.filter(pc.not_equal(index["status"], OK)).to_pylist()
         here: dict[str, list[dict]] = defaultdict(list)
         for row in rows:
             if row["clip_id"] not in seen:

@@ -38,6 +38,31 @@ def picture(path: str, time: float | None, height: int, width: int) -> np.ndarra
         return frame.to_ndarray(format="rgb24", height=height, width=width)
 
 
+def pictures(path: str, times: list[float], height: int, width: int) -> list[np.ndarray]:
+    """(height, width, 3) uint8 each: the frames at these times (s, in order), with a seek where one helps."""
+    found = []
+    with av.open(path) as file:
+        stream = file.streams.video[0]
+        stream.thread_type = "NONE"
+        for time in times:
+            _seek(file, stream, time)
+            frame = next(f for f in file.decode(stream) if f.time >= time - 0.001)
+            found.append(frame.to_ndarray(format="rgb24", height=height, width=width))
+    return found
+
+
+def decoded(path: str, kind: str, first: float = 0.0, last: float = np.inf) -> None:
+    """All frames from the keyframe before `first` (s) to `last`, thrown away. kind: audio or video."""
+    with av.open(path) as file:
+        stream = getattr(file.streams, kind)[0]
+        if kind == "video":
+            stream.thread_type = "NONE"
+            _seek(file, stream, first)
+        for frame in file.decode(stream):
+            if frame.time >= last - 0.001:
+                break
+
+
 def _seek(file: av.container.InputContainer, stream: av.stream.Stream, time: float) -> None:
     with suppress(av.PermissionError):  # what ffmpeg says where it finds no such place: read from the start
         file.seek(round(time / stream.time_base), stream=stream)

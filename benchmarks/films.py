@@ -1,6 +1,8 @@
-"""Films to measure with: FLV files shaped like CREMA-D's, with the texture and sound of a speaking face."""
+"""Films to measure with: the texture and sound of a speaking face, as FLV shaped like CREMA-D's, and as
+segments like AudioSet's."""
 
 import functools
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -14,11 +16,15 @@ VIDEO_BITS, AUDIO_BITS = 1_000_000, 128_000  # per second
 ABOUT = "FLV1 480x360, 30 frames/s, about 1 Mbit/s, a keyframe every 12; MP3 44.1 kHz mono; 2 to 3 s"
 
 
-def make(folder: Path, distinct: int) -> list[Path]:
-    """`distinct` different films in `folder`, on two cores."""
+SECONDS, SEGMENT_FPS, SEGMENT_SIZE = 10, 25, (640, 360)
+ABOUT_SEGMENTS = "H.264 640x360, 25 frames/s, 10 s, x264's own distance of keyframes (250); AAC 44.1 kHz mono"
+
+
+def make(folder: Path, distinct: int, one: Callable[[Path, int], Path] | None = None) -> list[Path]:
+    """`distinct` different films in `folder`, on two cores. one: `film` or `segment`."""
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(2) as pool:
-        return list(pool.map(functools.partial(film, folder), range(distinct), chunksize=4))
+        return list(pool.map(functools.partial(one or film, folder), range(distinct), chunksize=4))
 
 
 def film(folder: Path, number: int) -> Path:
@@ -40,6 +46,29 @@ def film(folder: Path, number: int) -> Path:
                 part.sample_rate, part.pts, part.time_base = RATE, at, Fraction(1, RATE)
                 out.mux(audio.encode(part))
                 at += block
+        for stream in (video, audio):
+            out.mux(stream.encode(None))
+    return path
+
+
+def segment(folder: Path, number: int) -> Path:
+    """One segment of 10 s."""
+    rng = np.random.default_rng(number)
+    path = folder / f"{number:04d}.mp4"
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=SEGMENT_FPS, options={"preset": "veryfast", "crf": "26"})
+        (video.width, video.height), video.pix_fmt = SEGMENT_SIZE, "yuv420p"
+        audio = out.add_stream("aac", rate=RATE, layout="mono")
+        few, sound, at = list(pictures(rng, SEGMENT_FPS)), voice(rng, SECONDS), 0
+        for i in range(SECONDS * SEGMENT_FPS):
+            picture = few[i % len(few)].reformat(*SEGMENT_SIZE)
+            picture.pts, picture.time_base = i, Fraction(1, SEGMENT_FPS)
+            out.mux(video.encode(picture))
+            while at < min(len(sound), (i + 1) * RATE // SEGMENT_FPS):
+                part = av.AudioFrame.from_ndarray(sound[None, at : at + 1024], format="fltp", layout="mono")
+                part.sample_rate, part.pts, part.time_base = RATE, at, Fraction(1, RATE)
+                out.mux(audio.encode(part))
+                at += 1024
         for stream in (video, audio):
             out.mux(stream.encode(None))
     return path

@@ -125,15 +125,21 @@ def training(root: Path) -> dict:
 
 def profile() -> dict:
     """Of the stage train in this folder."""
+    from pipeline import dataset
+    from pipeline.params import read
     from stages.train import train
 
     profiler = cProfile.Profile()
     profiler.runcall(train)
+    params = read()
+    data = dataset.load("data", params.audio, params.video, params.input)
+    clips = params.train.epochs * len(data.of("train"))
     stats = pstats.Stats(profiler).stats
     cumulative = {(Path(f).name, name): own[3] for (f, _, name), own in stats.items()}
     loop = cumulative["trainer.py", "fit"]
     model = sum(cumulative.get(key, 0.0) for key in MODEL)
     return {
+        "clips_s": round(clips / loop),
         "loop_s": round(loop, 2),
         "model_s": round(model, 2),
         "batches_s": round(cumulative.get(("training.py", "__getitem__"), 0.0), 2),

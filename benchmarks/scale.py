@@ -1,12 +1,14 @@
 """What grows with the number of clips, without any media: `python -m benchmarks.scale [--rows N ...]`.
 
-Each step in a process of its own, with 10,000, 100,000 and 1,000,000 rows: seconds and the largest resident
+Each step in a process of its own, with 100,000, 1,000,000 and 10,000,000 rows: seconds and the largest resident
 set. `growth` is the exponent between the last two: 1 is linear.
 
 - `clips`: the clip table checked, described and written; `split`: it and two indexes to splits.
 - `first`, `again`: the engine on a step that does nothing, in shards of 1,024: all made, nothing to do.
 - `load`: the data set as training has it.
 - `status`: `dvc status` of a folder with as many shards (`--shards`), after a first one.
+- `clip`: what a clip of 10 s as AudioSet has them costs in each stage, one worker, the start left out: ms of a
+  core, and KB on disk; and clips a second that the default model learns from and embeds (after `dvc repro`).
 """
 
 import argparse
@@ -20,11 +22,13 @@ import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import yaml
 
-from benchmarks import project
+from benchmarks import films, project
 from pipeline import clips, dataset, engine
 from pipeline.outcome import Outcome
 from pipeline.params import ROOT, read
@@ -147,10 +151,50 @@ def status(counts: list[int]) -> dict:
     return found
 
 
+def clip(count: int = 128) -> dict:
+    """Twice: the cost of a clip is what the others add to the first."""
+    found: dict[str, Any] = {"clips": count, "films": films.ABOUT_SEGMENTS, "ms": {}, "kb": {}}
+    with tempfile.TemporaryDirectory(prefix="earsight-scale-") as name:
+        paths = films.make(Path(name) / "films", 32, films.segment)
+        found["kb"]["media"] = round(sum(p.stat().st_size for p in paths) / len(paths) / 1000, 1)
+        walls: dict[int, dict[str, float]] = {}
+        for rows in (1, count):
+            folder = Path(name) / str(rows)
+            project.make(folder, paths, rows, 1)
+            values = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+            values["data"]["clip_seconds"] = float(films.SECONDS)
+            (folder / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+            walls[rows] = {
+                s: project.stage(folder, s).wall for s in ("download", "wav", "spectrogram", "frames")
+            }
+        for name_, wall in walls[count].items():
+            found["ms"][name_] = round(1000 * (wall - walls[1][name_]) / (count - 1), 2)
+            stored = folder / "data" / ("media" if name_ == "download" else name_)
+            if name_ != "download":
+                found["kb"][name_] = round(sum(p.stat().st_size for p in stored.iterdir()) / count / 1000, 1)
+    return found | learning()
+
+
+def learning() -> dict:
+    """Clips a second, on all cores."""
+    from models import checkpoint
+
+    params = read(ROOT / "params.yaml")
+    data = dataset.load(ROOT / "data", params.audio, params.video, params.input)
+    model = checkpoint.load(ROOT / "checkpoints")
+    clips_ = np.arange(len(data))
+    began = time.perf_counter()
+    for _ in range(4):
+        model.embed(data, clips_)
+    embedded = 4 * len(data) / (time.perf_counter() - began)
+    training = json.loads((ROOT / "benchmarks/results/overheads.json").read_text())["training"]
+    return {"learns_clips_s": training["clips_s"], "embeds_clips_s": round(embedded)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.formatter_class = argparse.RawTextHelpFormatter
-    parser.add_argument("--rows", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--rows", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000])
     parser.add_argument("--shards", type=int, nargs="*", default=[1000, 10_000])
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--in", dest="folder", type=Path, help=argparse.SUPPRESS)
@@ -162,7 +206,8 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(json.dumps({"s": round(wall, 2), "peak_gib": round(peak, 2)}))
         return
-    found = {"rows": rows(given.rows), "status": status(given.shards)}
+    found = {"clip": clip(), "rows": rows(given.rows), "status": status(given.shards)}
+    print(f"clip: {found['clip']}")
     command = {"command": "python -m benchmarks.scale", "cores": len(os.sched_getaffinity(0))}
     write_json(command | found | {"machine": project.machine()}, RESULT)
 

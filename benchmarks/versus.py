@@ -24,7 +24,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +36,6 @@ from pipeline.summary import write_json
 RESULT = Path("benchmarks/results/versus.json")
 GOALS = {"sound": 10, "frames": 15, "step": 2.5, "retrieval": 100}
 FRAMES, SIDE = 10, 224
-SECONDS, FPS, HEIGHT, WIDTH = 10, 25, 360, 640  # of a clip as AudioSet has them
-ABOUT = "H.264 640x360, 25 frames/s, 10 s, x264's own distance of keyframes (250); AAC"
 CLIPS, DIM, LABELS = 1000, 128, 50  # of retrieval
 TOLD = ("ndcg_30", "recall_10", "map")
 
@@ -164,32 +161,11 @@ def sound(folder: Path, count: int) -> dict:
 
 
 def frames(folder: Path, count: int) -> dict:
-    (folder / "films").mkdir(parents=True)
-    paths = [film(folder / "films", number) for number in range(count)]
+    paths = films.make(folder / "films", count, films.segment)
     video = {"frames": FRAMES, "height": SIDE, "width": SIDE, "window_frames": 1}
-    data = {"clip_seconds": float(SECONDS)}
+    data = {"clip_seconds": float(films.SECONDS)}
     ours = stages(folder / "ours", paths, ("frames",), video=video, data=data)
-    return _told(count, ours, alone("frames", folder / "plain", paths)) | {"films": ABOUT}
-
-
-def film(folder: Path, number: int) -> Path:
-    """A clip as AudioSet has them: pictures of benchmarks.films, larger and longer."""
-    import av
-    import cv2
-
-    rng = np.random.default_rng(number)
-    path = folder / f"{number:04d}.mp4"
-    with av.open(str(path), "w") as out:
-        video = out.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "26"})
-        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        few = [p.to_ndarray(format="rgb24") for p in films.pictures(rng, 25)]
-        for i in range(SECONDS * FPS):
-            picture = cv2.resize(few[i % len(few)], (WIDTH, HEIGHT))
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = i, Fraction(1, FPS)
-            out.mux(video.encode(frame))
-        out.mux(video.encode(None))
-    return path
+    return _told(count, ours, alone("frames", folder / "plain", paths)) | {"films": films.ABOUT_SEGMENTS}
 
 
 def retrieval() -> dict:

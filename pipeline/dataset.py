@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.clips import SPLITS
 from pipeline.errors import UserError
 from pipeline.outcome import OK
 from pipeline.shards import digest, place, places, read_index, read_table, rows_of
@@ -171,6 +172,7 @@ class Stored:
         return self.__dict__ | {"_open": {}}  # a worker process maps for itself
 
 
+NEEDED = ["clip_id", "shard", "row", "status", "digest", "seconds"]  # of an index
 NOT_LABELS = {"clip_id", "audio", "video", "start", "end", "split"}
 
 
@@ -187,7 +189,11 @@ def load(folder: str | Path, audio, video, picture: str = "frame") -> Dataset:
     splits = folder / "splits.parquet"
     rows = _read(splits, ["clip_id", "split", "group"])
     rows = rows.filter(pc.is_valid(rows["split"]))
-    tables = read_index(spectrogram), read_index(frames), _read(folder / "clips.parquet")
+    tables = (
+        read_index(spectrogram, NEEDED),
+        read_index(frames, [*NEEDED, "times"]),
+        _read(folder / "clips.parquet"),
+    )
     places_of = [rows_of(table, rows["clip_id"]) for table in tables]
     there = pc.is_valid(places_of[2])
     for index, numbers in zip(tables[:2], places_of, strict=False):
@@ -196,7 +202,7 @@ def load(folder: str | Path, audio, video, picture: str = "frame") -> Dataset:
     if not len(rows):
         raise UserError(f"{splits}: no clip has both sound and picture: see status and detail in that table")
     heard, seen, about = (t.take(n.filter(there)) for t, n in zip(tables, places_of, strict=True))
-    about = about.drop_columns([name for name in NOT_LABELS if name in about.column_names])
+    about = about.select([name for name in about.column_names if name not in NOT_LABELS])
     window = audio.window_seconds
     # A window's middle must lie in the picture; where that is shorter than a window (a still), sound decides.
     sound, shown = (table["seconds"].to_numpy() for table in (heard, seen))
@@ -205,7 +211,7 @@ def load(folder: str | Path, audio, video, picture: str = "frame") -> Dataset:
     content = pa.table({**_columns(rows), **_columns(about), **made_from})
     return Dataset(
         clip_id=rows["clip_id"].to_pylist(),
-        split=np.array(rows["split"].to_pylist()),
+        split=np.array(SPLITS)[pc.index_in(rows["split"], value_set=pa.array(SPLITS))],
         group=_numbers(rows["group"]),
         columns={name: column.to_pylist() for name, column in _columns(about).items()},
         seconds=seconds,

@@ -55,6 +55,9 @@ ACCOUNT = pa.schema(
 FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # Hugging Face datasets' encoded file
 
 
+ENCODER = json.JSONEncoder(sort_keys=True, default=str)  # json.dumps makes one for each call
+
+
 def digest(*parts: Any) -> str:
     """A short hash of bytes, arrays and anything that JSON can tell."""
     h = hashlib.blake2b(digest_size=16)
@@ -62,7 +65,7 @@ def digest(*parts: Any) -> str:
         if isinstance(part, np.ndarray):
             part = np.ascontiguousarray(part).data
         elif not isinstance(part, bytes):
-            part = json.dumps(part, sort_keys=True, default=str).encode()
+            part = ENCODER.encode(part).encode()
         h.update(part)
         h.update(b"\0")
     return h.hexdigest()
@@ -323,11 +326,11 @@ class Shards:
         return table
 
 
-def read_index(folder: str | Path) -> pa.Table:
-    """The accounts of a stage: `data/<stage>/index.parquet`."""
+def read_index(folder: str | Path, columns: list[str] | None = None) -> pa.Table:
+    """The accounts of a stage: `data/<stage>/index.parquet`; all columns, or these."""
     path = Path(folder) / INDEX
     try:
-        return read_table(path)
+        return read_table(path, columns)
     except (OSError, pa.ArrowInvalid):
         raise UserError(f"{path}: no index there: run the stage that writes it (dvc repro)") from None
 
