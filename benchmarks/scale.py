@@ -1,14 +1,14 @@
 """What grows with the number of clips, without any media: `python -m benchmarks.scale [--rows N ...]`.
 
-Each step in a process of its own, with 100,000, 1,000,000 and 10,000,000 rows: seconds and the largest resident
-set. `growth` is the exponent between the last two: 1 is linear.
+Each step in a process of its own, with 100,000, 1,000,000 and 10,000,000 rows: seconds and the largest
+resident set. `growth` is the exponent between the last two: 1 is linear.
 
 - `clips`: the clip table checked, described and written; `split`: it and two indexes to splits.
 - `first`, `again`: the engine on a step that does nothing, in shards of 1,024: all made, nothing to do.
 - `load`: the data set as training has it.
-- `status`: `dvc status` of a folder with as many shards (`--shards`), after a first one.
-- `clip`: what a clip of 10 s as AudioSet has them costs in each stage, one worker, the start left out: ms of a
-  core, and KB on disk; and clips a second that the default model learns from and embeds (after `dvc repro`).
+- `status`: `dvc status` of a folder with so many shards (`--shards`), after a first one.
+- `clip`: what a clip of 10 s as AudioSet has them costs in each stage, one worker, the start left out: ms of
+  a core, and KB on disk; and clips a second that the default model learns from and embeds (after `dvc repro`).
 """
 
 import argparse
