@@ -33,11 +33,11 @@ app: setup ## ask the trained model in a browser, on this machine alone (python 
 	@python -m app
 
 test: setup ## run the tests
-	@python -m pytest -n auto --dist loadfile
+	@python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 coverage: setup ## run the tests, and fail where less than 90% of the lines of pipeline/ and models/ ran
 	@rm -rf .coverage; mkdir .coverage
-	@COVERAGE_FILE=$(CURDIR)/.coverage/data coverage run -m pytest -n auto --dist loadfile
+	@COVERAGE_FILE=$(CURDIR)/.coverage/data coverage run -m pytest -n auto --dist loadfile --no-loadscope-reorder
 	@COVERAGE_FILE=$(CURDIR)/.coverage/data coverage combine --quiet .coverage 2>/dev/null # of what tests killed, some is torn
 	@COVERAGE_FILE=$(CURDIR)/.coverage/data coverage report --sort=cover
 
@@ -49,8 +49,9 @@ lint: setup ## ruff: rules and format; mypy: the types of pipeline/ and models/
 export: setup ## write the trained model to dist/: weights, ONNX, a model card (python -m app.export --help)
 	@python -m app.export
 
-bench: setup ## measure speed, memory and honesty into benchmarks/results
-	@for b in speed cluster memory search app features honesty people cav_mae; do python -m benchmarks.$$b; done
+bench: setup ## measure speed, memory, honesty and what breaks into benchmarks/results, after make repro
+	@for b in speed versus overheads profiles scale cluster memory search app features honesty people cav_mae \
+		fuzz kills determinism; do python -m benchmarks.$$b; done
 
 grid: setup ## train and evaluate each encoder with each under each loss (params.yaml: grid)
 	@dvc repro --recursive grid

@@ -97,9 +97,9 @@ def measure(folder: Path, how: list[dict[str, Any]], changes: dict[str, Any]) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=2, help="of each (default 2)")
+    parser.add_argument("--runs", type=int, default=1, help="of each engine with each number of workers")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--engine", nargs="+", default=["local"], help="engine.name: local, ray")
+    parser.add_argument("--engine", nargs="+", default=["local", "ray"], help="engine.name")
     parser.add_argument("--clips", type=int, help="data.ensemble.clips")
     parser.add_argument("--epochs", type=int, help="train.epochs")
     options = parser.parse_args()

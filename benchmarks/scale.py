@@ -8,7 +8,9 @@ resident set. `growth` is the exponent between the last two: 1 is linear.
 - `load`: the data set as training has it.
 - `status`: `dvc status` of a folder with so many shards (`--shards`), after a first one.
 - `clip`: what a clip of 10 s as AudioSet has them costs in each stage, one worker, the start left out: ms of
-  a core, and KB on disk; and clips a second that the default model learns from and embeds (after `dvc repro`).
+  a core, and KB on disk; and clips a second that the default model learns from and embeds.
+
+After `dvc repro` and `python -m benchmarks.overheads`. `--table` prints what follows from the kept results.
 """
 
 import argparse
@@ -20,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -191,11 +194,52 @@ def learning() -> dict:
     return {"learns_clips_s": training["clips_s"], "embeds_clips_s": round(embedded)}
 
 
+SETS = {"VGGSound": 200_000, "AudioSet": 2_100_000, "a hundred million": 100_000_000}
+VECTOR = {"flat": 512, "ivf_pq": 74}  # bytes, of benchmarks.search
+
+
+def table(found: dict) -> str:
+    """What so many clips cost, as Markdown."""
+    ms, kb = found["clip"]["ms"], found["clip"]["kb"]
+    largest = max(map(int, (n for n in found["rows"]["load"] if n.isdecimal())))
+    ram = {step: costs[str(largest)]["peak_gib"] / largest for step, costs in found["rows"].items()}
+    per_minute = read(ROOT / "params.yaml").download.per_minute
+
+    def told(value: float, unit: str) -> str:
+        return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
+
+    def stored(size: float) -> str:
+        return told(size / 1e9, "TB") if size >= 1e9 else told(size / 1e6, "GB")
+
+    lines: dict[str, Callable[[int], str]] = {
+        "clips": lambda n: f"{n:,}",
+        f"shards of {SIZE:,} in a stage": lambda n: f"{-(-n // SIZE):,}",
+        f"download, {per_minute} a minute": lambda n: told(n / per_minute / 1440, "days"),
+        "`wav`, core hours": lambda n: told(n * ms["wav"] / 3.6e6, "h"),
+        "`spectrogram`, core hours": lambda n: told(n * ms["spectrogram"] / 3.6e6, "h"),
+        "`frames`, core hours": lambda n: told(n * ms["frames"] / 3.6e6, "h"),
+        "the three on 64 cores": lambda n: told(
+            n * (ms["wav"] + ms["spectrogram"] + ms["frames"]) / 3.6e6 / 64, "h"
+        ),
+        **{f"`{name}` on disk": lambda n, k=kb[name]: stored(n * k) for name in kb},
+        "memory of a data stage's parent": lambda n: told(n * ram["first"], "GiB"),
+        "memory of `split`": lambda n: told(n * ram["split"], "GiB"),
+        "memory of `train`, `index`, for the tables": lambda n: told(n * ram["load"], "GiB"),
+        "an epoch of `train`": lambda n: told(n / found["clip"]["learns_clips_s"] / 3600, "h"),
+        "embedding by `index`": lambda n: told(n / found["clip"]["embeds_clips_s"] / 3600, "h"),
+        **{f"index `{kind}`": lambda n, b=b: stored(n * b / 1000) for kind, b in VECTOR.items()},
+    }
+    head = ["", *SETS]
+    body = [[name, *(line(n) for n in SETS.values())] for name, line in lines.items()]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] + ["---:"] * len(SETS), *body))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.formatter_class = argparse.RawTextHelpFormatter
     parser.add_argument("--rows", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000])
     parser.add_argument("--shards", type=int, nargs="*", default=[1000, 10_000])
+    parser.add_argument("--table", action="store_true", help="of the kept results, for docs/scaling.md")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--in", dest="folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -205,6 +249,9 @@ def main() -> None:
         wall = time.perf_counter() - began
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(json.dumps({"s": round(wall, 2), "peak_gib": round(peak, 2)}))
+        return
+    if given.table:
+        print(table(json.loads(RESULT.read_text(encoding="utf-8"))))
         return
     found = {"clip": clip(), "rows": rows(given.rows), "status": status(given.shards)}
     print(f"clip: {found['clip']}")

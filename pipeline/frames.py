@@ -34,6 +34,7 @@ TICK = 1e-3  # s: what the times of FLV, Matroska and WebM are rounded to
 UNSTEADY = 2.0  # s before a clip, by which times are right (`steady`)
 BACK_OFF = (0.0, 1.0, 4.0, 16.0)  # s before the time sought, where a container's own seeking lands too late
 LONGEST = 4  # a picture that is shown whole is at most so many times as wide as high
+SKIPS = ("h264",)  # whose decoder can leave out frames that no other refers to; AV1's then shows none
 SLACK = 1.0  # s read past a clip's end where packets have no decoding times: frames may be out of order
 
 
@@ -244,7 +245,8 @@ def _run(
     first = todo[0]
     position = 0
     try:
-        times = [shown.times[number] for number in todo] if stop else None
+        skips = stop and stream.codec_context.name in SKIPS
+        times = [shown.times[number] for number in todo] if skips else None
         for frame in _decoded(container, stream, times):
             time = frame.time
             if time is None:

@@ -10,3 +10,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_xdist_auto_num_workers() -> int:
     """`-n auto`: one more than there are cores: tests often wait for servers, clocks and kills."""
     return (os.cpu_count() or 1) + 1
+
+
+# What takes longest begins first, so that no process is left alone with it: stages, which wait for projects
+# that the first of them makes, then all that is short. (xdist would begin with the files of most tests.)
+ORDER = ("stages/test_dvc_yaml", "models", "stages", "")
+
+
+def pytest_collection_modifyitems(items: list) -> None:
+    items.sort(key=lambda item: next(i for i, name in enumerate(ORDER) if f"tests/{name}" in item.nodeid))
