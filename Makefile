@@ -50,16 +50,16 @@ export: setup ## write the trained model to dist/: weights, ONNX, a model card (
 	@python -m app.export
 
 bench: setup ## measure speed, memory, honesty and what breaks into benchmarks/results, after make repro
-	@for b in speed versus overheads profiles scale cluster memory search app features honesty people cav_mae \
+	@for b in speed versus overheads profiles scale cluster memory search app features encoders honesty people cav_mae \
 		fuzz kills determinism; do python -m benchmarks.$$b; done
 
 grid: setup ## train and evaluate each encoder with each under each loss (params.yaml: grid)
 	@dvc repro --recursive grid
 
-shared-encoder: setup ## one image network for sounds and faces (params.yaml: shared_encoder; docs/shared_encoder.md)
+shared-encoder: setup ## one image network for sounds and faces (params.yaml: shared_encoder; writes docs/shared_encoder.md)
 	@dvc repro tables/dvc.yaml:shared_encoder
 
-identification: setup ## who it is, by face and voice (params.yaml: identification; docs/identification.md)
+identification: setup ## who it is, by face and voice (params.yaml: identification; writes docs/identification.md)
 	@dvc repro tables/dvc.yaml:identification
 
 cav-mae: setup ## pretraining without labels, and what it gives (params.yaml: cav_mae; docs/pretraining.md)

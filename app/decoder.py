@@ -1,15 +1,14 @@
 """Files that anybody may have brought, decoded in processes of their own, within bounds."""
 
 import os
-import resource
 import signal
 from concurrent.futures import TimeoutError as OutOfTime
 from pathlib import Path
 from typing import Any
 
-import psutil
 from pebble import ProcessExpired, ProcessPool
 
+from pipeline import limits
 from pipeline.engine import context, watch_parent
 from pipeline.errors import UserError
 from pipeline.query import Query, Reader, duration, read
@@ -58,9 +57,7 @@ class Decoder:
 
 def _start() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    most = psutil.Process().memory_info().vms + MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limits.hold(MEMORY, LARGEST)
     watch_parent()
 
 

@@ -21,9 +21,10 @@ import tempfile
 import time
 from pathlib import Path
 
+import yaml
+
 from benchmarks import films, project
 from pipeline.params import ROOT
-from pipeline.summary import write_json
 
 RESULT = Path("benchmarks/results/overheads.json")
 GOALS = {
@@ -65,6 +66,9 @@ def start(folder: Path) -> dict:
     paths = films.make(folder / "films", 1)
     found = {}
     project.make(folder, paths, 1, 1)
+    params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    params["faces"]["enabled"] = True
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     for name in STAGES:
         project.stage(folder, name)  # compiled, and read from the disk
     for name in STAGES:
@@ -174,7 +178,7 @@ def main() -> None:
                 (folder / what).mkdir(exist_ok=True)
                 found[what] = measure() | {"goal": GOALS[what]}
                 print(f"{what}: {found[what]}", flush=True)
-    write_json({"command": "python -m benchmarks.overheads", **found, "machine": project.machine()}, RESULT)
+    project.keep("overheads", found, given.only)
 
 
 if __name__ == "__main__":

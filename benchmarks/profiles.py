@@ -33,13 +33,14 @@ from benchmarks.overheads import copied
 from pipeline.frames import FramesStep
 from pipeline.media import Media
 from pipeline.params import ROOT, read
-from pipeline.spectrogram import FEATURES, SpectrogramStep, mel_bank
-from pipeline.summary import write_json
+from pipeline.spectrogram import SpectrogramStep, mel_bank
 from pipeline.wav import WavStep, read_wav
 
-RESULT = Path("benchmarks/results/profiles.json")
 GOALS = {"wav": 0.8, "spectrogram": 0.8, "frames": 0.8}
-STAGES = ("clips", "download", "wav", "spectrogram", "frames", "faces", "split", "train", "evaluate", "index")
+STAGES = (
+    *("clips", "download", "wav", "spectrogram", "frames", "faces", "split", "statistics", "pretrain"),
+    *("train", "evaluate", "index", "report"),
+)
 TOP = 6
 ROUNDS = 5
 
@@ -100,7 +101,7 @@ def decoding(folder: Path, count: int) -> dict[str, Any]:
 def transformed(content: bytes, audio: Any) -> np.ndarray:
     """The arithmetic of a mel spectrogram and nothing around it, of the sound alone."""
     sound, _ = read_wav(content)
-    if audio.feature not in FEATURES or audio.feature != "mel":
+    if audio.feature != "mel":
         raise SystemExit("audio.feature: mel is what is measured here")
     columns = 1 + len(sound) // audio.hop_length
     padded = np.zeros(columns * audio.hop_length + audio.n_fft)
@@ -225,7 +226,7 @@ def main() -> None:
         found["training_step"] = step()
         print(f"training step: {found['training_step']}", flush=True)
         found["stages"] = stages(copied(folder / "copy"))
-    write_json({"command": "python -m benchmarks.profiles", **found, "machine": project.machine()}, RESULT)
+    project.keep("profiles", found)
 
 
 if __name__ == "__main__":

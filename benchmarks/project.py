@@ -18,6 +18,7 @@ import yaml
 from pipeline import clips, ffmpeg
 from pipeline.params import ROOT
 from pipeline.shards import write_table
+from pipeline.summary import write_json
 
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of Linux
 EVERY = 0.02  # s between two looks at the memory of processes
@@ -128,6 +129,14 @@ def _family(root: int) -> dict[int, str]:
             found[child] = "worker"
             todo.append(child)
     return found
+
+
+def keep(name: str, found: dict, only: str | None = None) -> None:
+    """Write a benchmark's results with the command that made them. only: the part that was measured anew, and
+    then has its own."""
+    about = {"command": " ".join([f"python -m benchmarks.{name}", *sys.argv[1:]]), "machine": machine()}
+    found = found | {only: found[only] | about} if only else {"command": about["command"]} | found | about
+    write_json(found, Path(f"benchmarks/results/{name}.json"))
 
 
 def machine() -> dict:

@@ -16,7 +16,6 @@ After `dvc repro` and `python -m benchmarks.overheads`. `--table` prints what fo
 import argparse
 import json
 import math
-import os
 import resource
 import subprocess
 import sys
@@ -37,7 +36,7 @@ from pipeline.outcome import Outcome
 from pipeline.params import ROOT, read
 from pipeline.shards import ACCOUNT, Arrays, Shards, read_index, read_table, write_table
 from pipeline.split import assign
-from pipeline.summary import classes, describe, write_json
+from pipeline.summary import classes, describe
 
 RESULT = Path("benchmarks/results/scale.json")
 STEPS = ("clips", "split", "first", "again", "load")
@@ -239,6 +238,7 @@ def main() -> None:
     parser.formatter_class = argparse.RawTextHelpFormatter
     parser.add_argument("--rows", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000])
     parser.add_argument("--shards", type=int, nargs="*", default=[1000, 10_000])
+    parser.add_argument("--only", choices=["clip", "rows", "status"])
     parser.add_argument("--table", action="store_true", help="of the kept results, for docs/scaling.md")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--in", dest="folder", type=Path, help=argparse.SUPPRESS)
@@ -253,10 +253,17 @@ def main() -> None:
     if given.table:
         print(table(json.loads(RESULT.read_text(encoding="utf-8"))))
         return
-    found = {"clip": clip(), "rows": rows(given.rows), "status": status(given.shards)}
+    found = json.loads(RESULT.read_text(encoding="utf-8")) if given.only else {}
+    ways: dict[str, Callable[[], dict]] = {
+        "clip": clip,
+        "rows": lambda: rows(given.rows),
+        "status": lambda: status(given.shards),
+    }
+    for what, measure in ways.items():
+        if given.only in (None, what):
+            found[what] = measure()
     print(f"clip: {found['clip']}")
-    command = {"command": "python -m benchmarks.scale", "cores": len(os.sched_getaffinity(0))}
-    write_json(command | found | {"machine": project.machine()}, RESULT)
+    project.keep("scale", found, given.only)
 
 
 if __name__ == "__main__":

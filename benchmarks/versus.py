@@ -31,7 +31,6 @@ import numpy as np
 from benchmarks import films, project
 from pipeline import ffmpeg
 from pipeline.params import ROOT
-from pipeline.summary import write_json
 
 RESULT = Path("benchmarks/results/versus.json")
 GOALS = {"sound": 10, "frames": 15, "step": 2.5, "retrieval": 100}
@@ -361,7 +360,7 @@ def main() -> None:
             if given.only in (None, what):
                 found[what] = measure() | {"goal": GOALS[what]}
                 print(f"{what}: {found[what]}", flush=True)
-    write_json({"command": "python -m benchmarks.versus", **found, "machine": project.machine()}, RESULT)
+    project.keep("versus", found, given.only)
 
 
 if __name__ == "__main__":

@@ -30,10 +30,7 @@ PATIENCE = 5.0  # s for a cluster to answer
 def shards(tasks: list, settings) -> Generator[tuple[Any, bytes], None, None]:
     """Each of the engine's tasks with its account, as they are done."""
     with connected(settings):
-        needed = tasks[0].job.shards.storage is None
-        for task, (account, unread, node) in each(
-            _shard, tasks, settings, os.getcwd(), needed, settings.timeout
-        ):
+        for task, (account, unread, node) in each(_shard, tasks, settings, os.getcwd(), settings.timeout):
             for path in unread:
                 if os.access(path, os.R_OK):  # not the file's fault, then
                     raise UserError(f"{path}: node {node} does not see it: {SHARE}")
@@ -43,12 +40,19 @@ def shards(tasks: list, settings) -> Generator[tuple[Any, bytes], None, None]:
 SHARE = "the project, and media that are read where they lie, must be on all nodes under the same path (NFS)"
 
 
-def _shard(task, root: str, needed: bool, timeout: float) -> tuple[bytes, list[str], str]:
+def _shard(task, root: str, timeout: float) -> tuple[bytes, list[str], str]:
     """On a node: a shard's account, the files that could not be read, and the node's name."""
-    enter(root, needed)
+    lie = [task.given.place] if task.given else []
+    lie += [entry[0] for entry in task.kept if entry]
+    stored = task.job.shards.storage is not None
+    enter(root, needed=not stored or any("://" not in p and not os.path.isabs(p) for p in lie))
     # The engine's own worker would run the main module again, which here is Ray's.
     sys.modules["__main__"].__file__ = None
-    account = engine.alone(task, timeout)
+    try:
+        account = engine.alone(task, timeout)
+    except FileNotFoundError as e:
+        why = f"{e.filename}: node {socket.gethostname()} does not see it"
+        raise UserError(f"{why}: {SHARE}") from None
     statuses = pq.ParquetFile(pa.BufferReader(account)).read(["status"])["status"].to_pylist()
     unread = (c for c, status in zip(task.clips, statuses, strict=True) if status == "unreadable")
     paths = {path for clip in unread for path in (clip["audio"], clip["video"]) if path}

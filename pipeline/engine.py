@@ -7,6 +7,7 @@ On a cluster (pipeline/cluster.py) each shard has such a worker on the node that
 can do ends there, and what befalls a node is the cluster's to answer.
 """
 
+import math
 import multiprocessing
 import os
 import shutil
@@ -24,16 +25,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pebble import ProcessExpired, ProcessPool
 
-from pipeline import storage
+from pipeline import limits, storage
 from pipeline.errors import UserError, of_disk
 from pipeline.outcome import OK, Outcome, failed
 from pipeline.params import ROOT, stage_entry
 from pipeline.progress import Progress
-from pipeline.shards import Account, Shards, digest, places, read_index
+from pipeline.shards import Account, Arrays, Shards, digest, places, read_index
 
+MEMORY = 4 << 30  # bytes that a worker may ask for, beyond what its shard holds
+LARGEST = 64 << 20  # bytes of a clip in a file that it writes, unless its values are larger
 RENEWED = 8  # shards after which a worker is replaced: decoders lose a little memory with every file
 Step = Callable[[list[dict], list], Iterable[Outcome]]
 
@@ -95,8 +99,9 @@ class _Task:
         return self.job.shards.write(self.shard, self.clips, self.keys, made)
 
 
-def _start_worker(scratch: str) -> None:
-    """Ctrl-C is the parent's to answer, and a worker must not outlive its parent."""
+def _start_worker(scratch: str, memory: int, file: int) -> None:
+    """Ctrl-C is the parent's to answer. A worker must not outlive its parent, nor take all of the machine."""
+    limits.hold(memory, file)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["TMPDIR"] = tempfile.tempdir = scratch
     _spare_pandas()
@@ -262,7 +267,7 @@ def _run_tasks(job: Job, tasks: list[_Task], engine, total: int, done: int) -> N
 def _locally(job: Job, tasks: list[_Task], engine) -> Generator[tuple[_Task, bytes], None, None]:
     """Each task with its account, as they are done, by processes of this machine."""
     workers = min(engine.workers or os.cpu_count() or 1, len(tasks))
-    with _scratch(job.shards.folder) as scratch, _pool(workers, job.step, scratch) as pool:
+    with _scratch(job.shards.folder) as scratch, _pool(workers, tasks, scratch) as pool:
         waiting: dict[Future, _Task] = {}
         queue = iter(tasks)
         while True:
@@ -278,18 +283,18 @@ def _locally(job: Job, tasks: list[_Task], engine) -> Generator[tuple[_Task, byt
 
 def alone(task: _Task, timeout: float) -> bytes:
     """A task's account, by a process of its own: for a worker of a cluster, which must outlive it."""
-    with tempfile.TemporaryDirectory() as scratch, _pool(1, task.job.step, scratch) as pool:
+    with tempfile.TemporaryDirectory() as scratch, _pool(1, [task], scratch) as pool:
         return _account(_scheduled(pool, task, timeout), pool, task, timeout)
 
 
 @contextmanager
-def _pool(workers: int, step: Step, scratch: str) -> Iterator[ProcessPool]:
+def _pool(workers: int, tasks: list[_Task], scratch: str) -> Iterator[ProcessPool]:
     pool = ProcessPool(
         max_workers=workers,
         max_tasks=RENEWED,
-        context=context(_needed(step)),
+        context=context(_needed(tasks[0].job.step)),
         initializer=_start_worker,
-        initargs=[scratch],
+        initargs=[scratch, *_room(tasks)],
     )
     try:
         yield pool
@@ -301,6 +306,19 @@ def _pool(workers: int, step: Step, scratch: str) -> Iterator[ProcessPool]:
         pool.join()
 
 
+def _room(tasks: list[_Task]) -> tuple[int, int]:
+    """Bytes of memory, and of a file, that a worker may need for the largest of these tasks.
+
+    Three times what a shard holds, and will hold: as read, as values, and as written.
+    """
+    clips, store = max(len(t.clips) for t in tasks), tasks[0].job.shards.store
+    each = math.prod(store.shape) * np.dtype(store.dtype).itemsize if isinstance(store, Arrays) else 0
+    before = (Path(t.given.place) for t in tasks if t.given)
+    # One that lies elsewhere is taken to be as large as it may be.
+    held = max((p.stat().st_size if p.exists() else LARGEST * clips for p in before), default=0)
+    return MEMORY + 3 * (held + each * clips), max(max(LARGEST, each) * clips, held) + (1 << 20)
+
+
 def _scheduled(pool: ProcessPool, task: _Task, timeout: float) -> Future:
     return pool.schedule(task, timeout=timeout + len(task.clips))
 
@@ -308,12 +326,12 @@ def _scheduled(pool: ProcessPool, task: _Task, timeout: float) -> Future:
 def _account(future: Future, pool: ProcessPool, task: _Task, timeout: float) -> bytes:
     try:
         return future.result()
-    except (ProcessExpired, OutOfTime):
+    except (ProcessExpired, OutOfTime, MemoryError):
         return _one_by_one(pool, task, timeout)
 
 
 def _one_by_one(pool: ProcessPool, task: _Task, timeout: float) -> bytes:
-    """The retry of a shard on which a worker died or hung: each clip alone."""
+    """The retry of a shard on which a worker died, hung or asked for too much: each clip alone."""
     outcomes = task.known()
     futures = {
         i: pool.schedule(task.compute, args=[[i]], timeout=timeout)
@@ -325,6 +343,8 @@ def _one_by_one(pool: ProcessPool, task: _Task, timeout: float) -> bytes:
             outcomes[i] = future.result()[0]
         except ProcessExpired as e:
             outcomes[i] = failed("crashed", f"the decoder crashed ({_cause(e.exitcode)})")
+        except MemoryError:
+            outcomes[i] = failed("crashed", f"the decoder asked for more than {MEMORY >> 30} GB of memory")
         except OutOfTime:
             outcomes[i] = failed("timeout", f"not done after {timeout:g} s (engine.timeout)")
     return task.write(outcomes)

@@ -6,8 +6,10 @@ own, and a copy in the cache is never out of date. Options of a file system come
 variables (AWS_ENDPOINT_URL, AWS_PROFILE, ...).
 """
 
+import contextlib
 import hashlib
 import os
+import re
 import secrets
 import tempfile
 import time
@@ -16,11 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, of_disk
 
 # A file that is put there is whole or not there; elsewhere it gets its name when it is whole.
 OBJECTS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "memory"}
 NEEDS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+COPY = re.compile(r"[0-9a-f]{16}-\d{5,}-[0-9a-f]{32}\.\w+")  # the name of a copy in the cache
 IN_USE = 60.0  # seconds for which a copy that was just asked for stays, however full the cache is
 
 
@@ -138,6 +141,8 @@ def _told(place: str) -> Iterator[tuple[Any, str]]:
     except UserError:
         raise
     except Exception as e:  # each file system has errors of its own
+        if isinstance(e, OSError) and (told := of_disk(e, "EARSIGHT_CACHE")):  # of this machine's
+            raise told from None
         reason = " ".join(f"{type(e).__name__}: {e}".split())[:300]
         raise UserError(f"engine.storage: {place}: cannot be reached ({reason})") from None
 
@@ -146,10 +151,10 @@ def _bound(folder: Path, most: float) -> None:
     """Delete the copies that were not asked for the longest until the rest fits."""
     known = []
     for path in folder.iterdir():
-        try:
+        if not COPY.fullmatch(path.name):  # somebody else's
+            continue
+        with contextlib.suppress(OSError):  # another process was faster
             known.append((path.stat().st_mtime, path.stat().st_size, path))
-        except OSError:
-            continue  # another process was faster
     size = sum(s for _, s, _ in known)
     for when, bytes_, path in sorted(known):
         if size <= most or when > time.time() - IN_USE:

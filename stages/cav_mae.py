@@ -46,7 +46,8 @@ def cav_mae() -> None:
         row: [dict(zip(("audio", "video"), m.embed(data, test), strict=True)) for m in several]
         for row, several in before.items()
     }
-    labels = [data.labels[i] for i in test]
+    named = data.labels
+    labels = [named[i] for i in test]
     filled = {
         row: [inpainting.evaluate(m, data, test, *resampled) for m in several]
         for row, several in before.items()

@@ -8,12 +8,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from pipeline import cluster, engine
 from pipeline.errors import UserError
+from pipeline.shards import Account
 from tests.pipeline import test_engine, toy
 from tests.pipeline.test_engine import alive, family, files, until
 
@@ -190,5 +192,13 @@ def test_a_node_that_does_not_see_the_project_is_named(tmp_path):
             cluster.enter(str(tmp_path / "nowhere"), needed=True)
         cluster.enter(str(tmp_path / "nowhere"), needed=False)
         assert os.getcwd() == before
+        # A storage was chosen just now: what came before still lies in the project.
+        task = SimpleNamespace(
+            given=Account("data/media/00000.parquet", []),
+            kept=[],
+            job=SimpleNamespace(shards=SimpleNamespace(storage="s3://there")),
+        )
+        with pytest.raises(UserError, match="does not see it"):
+            cluster._shard(task, str(tmp_path / "nowhere"), 3.0)
     finally:
         os.chdir(before)

@@ -83,6 +83,13 @@ def test_a_clip_that_crashes_or_hangs_costs_its_neighbours_nothing(tmp_path, kin
     assert "SIGSEGV" in index[1]["detail"] or "engine.timeout" in index[1]["detail"]
 
 
+def test_a_clip_that_asks_for_too_much_costs_its_neighbours_nothing(tmp_path):
+    index = run(tmp_path / "a", clips("ok", "greedy", "ok", "corrupt", "ok"))
+    assert [r["status"] for r in index] == ["ok", "crashed", "ok", "corrupt", "ok"]
+    assert "more than 4 GB of memory" in index[1]["detail"]
+    assert np.load(tmp_path / "a/00000.npy")[:, 0, 0].tolist() == [0, 2]
+
+
 def test_workers_change_nothing(tmp_path):
     rows = clips(*["ok"] * 9, "corrupt", "crash")
     run(tmp_path / "a", rows, workers=1)

@@ -124,10 +124,18 @@ def test_copies_are_kept_within_a_bound(tmp_path, s3, cache, monkeypatch):
     monkeypatch.setenv("EARSIGHT_CACHE_GB", str(3.5 * size / 2**30))
     monkeypatch.setattr(storage, "IN_USE", 0.0)
     mapped = np.load(first, mmap_mode="r")
+    others = (
+        cache / "thesis.tex",
+        cache / "folder/of.mine",
+    )  # EARSIGHT_CACHE may be a folder of more than this
+    others[1].parent.mkdir()
+    for path in others:
+        path.write_bytes(bytes(8 * size))
     for place in where[1:]:
         time.sleep(0.01)
         assert storage.local(where[1]).exists() and storage.local(place).exists()
-    left = {path.name.partition("-")[2] for path in cache.iterdir()}
+    assert all(path.exists() for path in others)
+    left = {path.name.partition("-")[2] for path in cache.glob("*-*")}
     assert len(left) == 3
     assert where[1].rpartition("/")[2] in left and where[-1].rpartition("/")[2] in left  # asked for again
     assert mapped[0, 0, 0] == 0  # deleted, and still read

@@ -34,6 +34,8 @@ def step(clips: list[dict], values: list):
             os.kill(os.getpid(), signal.SIGSEGV)
         elif kind == "hang":
             time.sleep(600)
+        elif kind == "greedy":
+            np.ones(1 << 40, np.uint8)
         elif kind == "slow":
             time.sleep(0.1)
         if kind == "corrupt":
