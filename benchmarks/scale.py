@@ -208,12 +208,13 @@ def table(found: dict) -> str:
         return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
 
     def stored(size: float) -> str:
-        return told(size / 1e9, "TB") if size >= 1e9 else told(size / 1e6, "GB")
+        unit, name = next(u for u in ((1e9, "TB"), (1e6, "GB"), (1e3, "MB")) if size >= u[0] or u[0] == 1e3)
+        return told(size / unit, name)
 
     lines: dict[str, Callable[[int], str]] = {
         "clips": lambda n: f"{n:,}",
         f"shards of {SIZE:,} in a stage": lambda n: f"{-(-n // SIZE):,}",
-        f"download, {per_minute} a minute": lambda n: told(n / per_minute / 1440, "days"),
+        f"download, {per_minute:g} a minute": lambda n: told(n / per_minute / 1440, "days"),
         "`wav`, core hours": lambda n: told(n * ms["wav"] / 3.6e6, "h"),
         "`spectrogram`, core hours": lambda n: told(n * ms["spectrogram"] / 3.6e6, "h"),
         "`frames`, core hours": lambda n: told(n * ms["frames"] / 3.6e6, "h"),
