@@ -207,13 +207,14 @@ def load(folder: str | Path, audio, video, picture: str = "frame") -> Dataset:
     # A window's middle must lie in the picture; where that is shorter than a window (a still), sound decides.
     sound, shown = (table["seconds"].to_numpy() for table in (heard, seen))
     seconds = np.where(shown >= window, np.minimum(sound, shown), sound)
-    made_from = {"heard": heard["digest"], "seen": seen["digest"]}
-    content = pa.table({**_columns(rows), **_columns(about), **made_from})
+    # By number: a source's own column may have any name.
+    told = [*rows.columns, *about.columns, heard["digest"], seen["digest"]]
+    content = pa.table(told, [str(i) for i in range(len(told))])
     return Dataset(
         clip_id=rows["clip_id"].to_pylist(),
         split=np.array(SPLITS)[pc.index_in(rows["split"], value_set=pa.array(SPLITS))],
         group=_numbers(rows["group"]),
-        columns={name: column.to_pylist() for name, column in _columns(about).items()},
+        columns={name: about[name].to_pylist() for name in about.column_names},
         seconds=seconds,
         times=pc.list_flatten(seen["times"]).to_numpy().reshape(len(seen), -1),
         audio=_stored(spectrogram, heard, places(tables[0])),
@@ -222,12 +223,10 @@ def load(folder: str | Path, audio, video, picture: str = "frame") -> Dataset:
         hop_length=audio.hop_length,
         window=max(round(window * audio.sample_rate / audio.hop_length), 1),
         window_frames=video.window_frames,
-        digest=digest(*(content.slice(i, PART).to_pylist() for i in range(0, len(content), PART))),
+        digest=digest(
+            about.column_names, *(content.slice(i, PART).to_pylist() for i in range(0, len(content), PART))
+        ),
     )
-
-
-def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
-    return dict(zip(table.column_names, table.columns, strict=True))
 
 
 def _numbers(names: pa.ChunkedArray) -> np.ndarray:
