@@ -167,10 +167,10 @@ def step() -> dict[str, Any]:
 
     with FlopCounterMode(display=False) as counter:
         once()
-    seconds = statistics.median(timed(once) for _ in range(4 * ROUNDS))
+    seconds = statistics.median(project.seconds(once) for _ in range(4 * ROUNDS))
     matrix = torch.randn(4096, 4096, dtype=torch.bfloat16 if bf16 else torch.float32)
     matrix @ matrix
-    peak = 2 * 4096**3 / min(timed(lambda: matrix @ matrix) for _ in range(ROUNDS))
+    peak = 2 * 4096**3 / min(project.seconds(lambda: matrix @ matrix) for _ in range(ROUNDS))
     rate = counter.get_total_flops() / seconds
     return {
         "batch": batch,
@@ -181,12 +181,6 @@ def step() -> dict[str, Any]:
         "peak_gflop_s": round(peak / 1e9, 1),
         "of_peak": round(rate / peak, 3),
     }
-
-
-def timed(function: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    function()
-    return time.perf_counter() - began
 
 
 def stages(root: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,6 +130,13 @@ def _family(root: int) -> dict[int, str]:
             found[child] = "worker"
             todo.append(child)
     return found
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """What it takes, by the clock."""
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
 
 
 def keep(name: str, found: dict, only: str | None = None) -> None:

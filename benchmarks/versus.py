@@ -204,12 +204,6 @@ def _told(clips: int, ours: float, plain: float) -> dict:
     }
 
 
-def _seconds(function: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    function()
-    return time.perf_counter() - began
-
-
 # --- a training step of AVE-Net -------------------------------------------------------------------------
 
 
@@ -317,8 +311,8 @@ def step(batch: int, rounds: int) -> dict:
 
     module.train()
     for one in (ours, plainly):
-        _seconds(one)
-    times = [(_seconds(ours), _seconds(plainly)) for _ in range(rounds)]
+        project.seconds(one)
+    times = [(project.seconds(ours), project.seconds(plainly)) for _ in range(rounds)]
     return {
         "batch": batch,
         "rounds": rounds,
