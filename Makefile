@@ -10,6 +10,8 @@ UV := 0.13.8
 # DVC starts the stages with plain `python`: that of .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
+# Images for containers set it: then each process would compile all code that it imports, torch's too.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -21,7 +23,7 @@ setup: .venv/ready ## make .venv with the exact versions of requirements.txt
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
 		echo "$(PYTHON) cannot make a virtual environment (on Debian: install python3-venv)"; exit 1; }
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
-	.venv/bin/uv pip install --quiet --python .venv/bin/python --requirement requirements.txt
+	.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --requirement requirements.txt
 	@.venv/bin/python -c 'import av, cv2, dvc, lightning, torch, torchvision'
 	@touch $@
 

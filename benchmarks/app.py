@@ -34,10 +34,8 @@ from models import checkpoint
 from models.index import indexed
 from pipeline import vectors
 from pipeline.params import ROOT
-from pipeline.summary import write_json
 from pipeline.wav import write_wav
 
-RESULT = Path("benchmarks/results/app.json")
 SECONDS, RATE = 5.0, 16000
 ASKED, PEOPLE, EACH = 20, 8, 5  # questions of one person; people at once, and questions of each
 
@@ -203,7 +201,7 @@ def main() -> None:
         "at_once": summary(together)
         | {"people": PEOPLE, "questions": len(together), "a_second": round(len(together) / all_of_them, 1)},
     }
-    write_json({"machine": project.machine(), **result}, RESULT)
+    project.keep("app", result)
     for key, value in result.items():
         print(f"{key}: {value}")
 

@@ -31,7 +31,6 @@ from models.joint.cav_mae import SIDES
 from models.training import BF16, _precision
 from pipeline.params import ROOT, read
 
-RESULT = Path("benchmarks/results/cav_mae.json")
 SHAPES = {"tiny": ((1, 64, 100), (1, 112, 112, 3)), "base": ((1, 128, 1024), (1, 224, 224, 3))}
 BATCH = {"tiny": 64, "base": 4}
 ROUNDS = {"tiny": 25, "base": 5}  # timed steps of each variant
@@ -320,7 +319,6 @@ def measure() -> dict:
         print(f"cav_mae: {load:.1f} processes run here already: the times will mean little", file=sys.stderr)
     peak = apart("limit")
     found: dict = {
-        "command": "python -m benchmarks.cav_mae",
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "load_average_before": round(load, 2),
@@ -360,7 +358,7 @@ def measure() -> dict:
         found["gpu"] = shortened(apart("gpu", card=True))
     else:
         found |= {"gpu": None, "gpu_why": "torch.cuda.is_available() is False on this machine"}
-    return found | {"counted": COUNTED, "machine": project.machine()}
+    return found | {"counted": COUNTED}
 
 
 def rounded(value: float) -> float:
@@ -426,8 +424,7 @@ def main() -> None:
         print(json.dumps(PARTS[part[0]](*part[1:])))
         return
     result = measure()
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    project.keep("cav_mae", result)
     print(table(result))
 
 

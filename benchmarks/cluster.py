@@ -9,16 +9,11 @@ benchmarks/results/cluster.json.
 
 import argparse
 import hashlib
-import json
 import tempfile
 from pathlib import Path
 
-import yaml
-
 from benchmarks import project
-from pipeline.params import ROOT
 
-RESULT = Path("benchmarks/results/cluster.json")
 STAGES = {"download": "media", "wav": "wav", "spectrogram": "spectrogram", "frames": "frames"}
 WAYS = (("ray", 1), ("ray", 2), ("local", 2))
 FEWEST = 16  # clips that the source gives
@@ -26,12 +21,9 @@ GOALS = {"ray_two_workers": 1.7}
 
 
 def make(folder: Path, clips: int, engine: str, workers: int) -> None:
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["data"]["ensemble"]["clips"] = clips
-    params["data"]["folder"] = str(folder / "none")
-    params["engine"] |= {"name": engine, "address": None, "workers": workers, "storage": None}
     (folder / "none").mkdir(parents=True)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    where = {"engine.name": engine, "engine.address": None, "engine.workers": workers, "engine.storage": None}
+    project.turn(folder, where | {"data.ensemble.clips": clips, "data.folder": str(folder / "none")})
 
 
 def digest(folder: Path) -> str:
@@ -92,7 +84,6 @@ def measure(folder: Path, clips: int) -> dict:
         "same_files": True,
         "included": "the whole process of each stage, the start of Ray and of its workers and their end; "
         f"start_seconds is a run with {FEWEST} clips. That the ways write the same files is checked",
-        "machine": project.machine(),
     }
 
 
@@ -111,8 +102,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=2048, help="embedded clips (default 2048)")
     with tempfile.TemporaryDirectory(prefix="earsight-cluster-") as folder:
         result = measure(Path(folder), parser.parse_args().clips)
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    project.keep("cluster", result)
     print(table(result))
 
 

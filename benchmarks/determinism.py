@@ -20,10 +20,8 @@ import yaml
 from benchmarks import project as measured
 from benchmarks.kills import begin, whole
 from pipeline.params import ROOT
-from pipeline.summary import write_json
 from tests.stages.project import Project
 
-RESULT = Path("benchmarks/results/determinism.json")
 TARGETS = ("evaluate", "index")
 METRICS = ("clips", "evaluate", "index", "train/metrics")
 LEARNT = ("pretrain", "train", "evaluate", "index")  # whose outputs hold for the metrics; the rest are data
@@ -91,7 +89,6 @@ def measure(folder: Path, how: list[dict[str, Any]], changes: dict[str, Any]) ->
         "bound": NEAR,
         "weights_and_embeddings_the_same": same,
         "broken": sorted(broken),
-        "machine": measured.machine(),
     }
 
 
@@ -113,8 +110,7 @@ def main() -> None:
     changes = {key: value for key, value in changes.items() if value is not None}
     with tempfile.TemporaryDirectory(prefix="earsight-determinism-") as folder:
         result = measure(Path(folder), how, changes)
-    words = " ".join(["python -m benchmarks.determinism", *sys.argv[1:]])
-    write_json({"command": words, "changes": changes} | result, RESULT)
+    measured.keep("determinism", {"changes": changes} | result)
     print(f"{len(how)} runs; metrics at most {result['metrics_farthest_apart']:g} apart")
     if result["broken"]:
         sys.exit("\n".join(result["broken"]))

@@ -4,7 +4,6 @@ Parameters, multiplications and additions of one input, and milliseconds for a t
 backward) of a batch on this machine, for the inputs and sizes of params.yaml.
 """
 
-import json
 import time
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from models.video import encoders as video_encoders
 from pipeline import spectrogram
 from pipeline.params import read
 
-RESULT, PAGE = Path("benchmarks/results/encoders.json"), Path("docs/encoders.md")
+PAGE = Path("docs/encoders.md")
 MARK = "<!-- python -m benchmarks.encoders -->"
 BATCH, FRAMES, REPEATS = 8, 8, 3
 HUBS = {"audio": ["timm/resnet18"], "video": ["timm/resnet18", "torchvision/vgg16"]}
@@ -69,7 +68,7 @@ def main() -> None:
     pictures = torch.randint(
         0, 256, (BATCH, FRAMES, params.video.height, params.video.width, 3), dtype=torch.uint8
     )
-    found: dict = {"threads": torch.get_num_threads(), "batch": BATCH, "machine": project.machine()}
+    found: dict = {"threads": torch.get_num_threads(), "batch": BATCH}
     dim = params.train.embedding_dim
     for kind, registry, x in (("audio", audio_encoders, sound), ("video", video_encoders, pictures)):
         sizes = getattr(params.encoders, kind)
@@ -77,7 +76,7 @@ def main() -> None:
             name: measure(name, registry, sizes.get(name, {}), x, dim)
             for name in (*registry.names(), *HUBS[kind])
         }
-    RESULT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    project.keep("encoders", found)
     text = PAGE.read_text(encoding="utf-8")
     made = table(found, params)
     PAGE.write_text(text[: text.index(MARK)] + made, encoding="utf-8")

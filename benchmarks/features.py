@@ -19,9 +19,7 @@ from benchmarks.project import Cost
 from models.training import inputs
 from pipeline.params import ROOT, DataParams, read
 from pipeline.sources import ensemble
-from pipeline.summary import write_json
 
-RESULT = Path("benchmarks/results/features.json")
 STAGES = ("download", "wav", "spectrogram", "frames", "split", "index")
 COUNTED = ("wav", "spectrogram", "frames", "index")
 SHARE = 8  # the few clips are this part of the many
@@ -94,7 +92,7 @@ def main() -> None:
         measure(folder / "warm", films[:SHARE])  # the first to run compiles, and reads from the disk
         found = [measure(folder / str(number), films[:number]) for number in clips]
     result = table(clips, found)
-    write_json({"machine": project.machine(), **result}, RESULT)
+    project.keep("features", result)
     for name in found[0]:
         print(f"{name}: {', '.join(f'{key} {value}' for key, value in result[name].items())}")
     print(f"app.features beside the stages: {result['speed_of_the_stages']} times as fast")

@@ -17,15 +17,11 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from benchmarks import mutants, project
 from pipeline.outcome import OK, STATUSES
 from pipeline.params import ROOT
 from pipeline.shards import read_index, read_table
-from pipeline.summary import write_json
 
-RESULT = Path("benchmarks/results/fuzz.json")
 STAGES = {
     "download": "media",
     "wav": "wav",
@@ -76,14 +72,23 @@ def make(folder: Path, files: int, seed: int) -> None:
 
 
 def parameters(folder: Path) -> None:
-    with open(ROOT / "params.yaml", encoding="utf-8") as f:
-        params = yaml.safe_load(f)
-    params["data"] |= {"source": "folder", "folder": "videos", "clip_seconds": 1.0, "shard_size": SHARD}
-    params["engine"] |= {"workers": WORKERS, "timeout": TIMEOUT}
-    params["video"] |= {"frames": 3, "height": 64, "width": 64}
-    params["audio"] |= {"window_seconds": 0.5}
-    params["faces"] |= {"enabled": True, "frames": "every", "size": 48, "align": True}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    knobs = {
+        "data.source": "folder",
+        "data.folder": "videos",
+        "data.clip_seconds": 1.0,
+        "data.shard_size": SHARD,
+        "engine.workers": WORKERS,
+        "engine.timeout": TIMEOUT,
+        "video.frames": 3,
+        "video.height": 64,
+        "video.width": 64,
+        "audio.window_seconds": 0.5,
+        "faces.enabled": True,
+        "faces.frames": "every",
+        "faces.size": 48,
+        "faces.align": True,
+    }
+    project.turn(folder, knobs)
     (folder / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
 
 
@@ -112,14 +117,13 @@ def run(folder: Path, files: int, seed: int) -> dict:
         broken.append(f"{result['peak_mb']}: more than {BOUND / 1e6:.0f} MB")
     broken += again(folder, files)
     about = {
-        "command": f"python -m benchmarks.fuzz --files {files} --seed {seed}",
         "files": files,
         "seed": seed,
         "good_files_beside_them": len(mutants.KINDS),
         "bounds": {"seconds_a_file": TIMEOUT, "mb_a_process": round(BOUND / 1e6)},
         "broken": broken,
     }
-    return about | result | {"machine": project.machine()}
+    return about | result
 
 
 def stage(folder: Path, name: str, files: int, peaks: dict) -> str:
@@ -136,10 +140,7 @@ def stage(folder: Path, name: str, files: int, peaks: dict) -> str:
 
 def again(folder: Path, files: int) -> list[str]:
     """With one worker, so that each file comes after others than before: is every byte the same?"""
-    path = folder / "params.yaml"
-    params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    params["engine"]["workers"] = 1
-    path.write_text(yaml.safe_dump(params), encoding="utf-8")
+    project.turn(folder, {"engine.workers": 1})
     found = []
     for name in DECODE:
         data = folder / "data" / name
@@ -228,7 +229,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="earsight-fuzz-") as folder:
         result = run(options.keep or Path(folder), options.files, options.seed)
     if "outcomes" in result:
-        write_json(result, RESULT)
+        project.keep("fuzz", result)
         print(table(result))
     if result["broken"]:
         sys.exit("\n".join(result["broken"]))

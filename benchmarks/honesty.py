@@ -27,6 +27,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks import project
 from models import checkpoint, evaluation
 from models.training import Experiment, train
 from pipeline import dataset
@@ -34,7 +35,6 @@ from pipeline.dataset import Dataset, Stored
 from pipeline.params import ROOT, DataParams, EnsembleParams, read
 from pipeline.sources import ensemble
 
-RESULT = Path("benchmarks/results/honesty.json")
 LIMIT = 0.60  # accuracy that mean colour and loudness may reach; guessing has 0.50
 FOLDS, ROUNDS = 5, 5
 
@@ -159,8 +159,7 @@ def main(argv: list[str]) -> int:
     default = _correspondence(json.loads(Path("metrics/evaluate.json").read_text(encoding="utf-8")))
     shuffled = sounds_dealt_anew()
     found = {"colour_and_loudness": simple, "default_model": default, "sounds_dealt_anew": shuffled}
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    project.keep("honesty", found)
     low, high = shuffled["ci"]["accuracy"]
     above = max(simple["mean"]["ci"][1], high)
     parts = [

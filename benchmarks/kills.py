@@ -28,10 +28,8 @@ import psutil
 import yaml
 
 from benchmarks import project as measured
-from pipeline.summary import write_json
 from tests.stages.project import Project
 
-RESULT = Path("benchmarks/results/kills.json")
 AIMS = ("clips", "download", "wav", "spectrogram", "frames", "faces", "split", "train")
 TARGETS = ("evaluate", "index")
 MADE = ("data", "pretrained", "checkpoints", "metrics")
@@ -136,7 +134,6 @@ def disturbed(
     """
     order = list(lasts)
     for aim in aims:
-        mended = mend(project)
         run = Run(project, targets)
         later = order[order.index(aim) :]
         while not (met := [s for s in later if s in run.began]) and run.process.poll() is None:
@@ -152,11 +149,10 @@ def disturbed(
                 "running": running,
                 "after_s": round(moment, 2),
                 "alone": alone,
-                "lock_torn_before": mended,
+                "tore_dvc_lock": mend(project),
             }
         elif run.wait():
             raise RuntimeError("dvc repro, not killed: " + "".join(run.said[-20:]))
-    mend(project)
     whole(project, targets)
 
 
@@ -217,7 +213,6 @@ def measure(folder: Path, kills: int, seed: int) -> dict:
         if run.wait() or run.began:
             broken.append(f"round {rounds}: a further run has something to do: {[*run.began]}")
     return {
-        "command": f"python -m benchmarks.kills --kills {kills} --seed {seed}",
         "kills": len(done),
         "seed": seed,
         "rounds": rounds,
@@ -226,12 +221,11 @@ def measure(folder: Path, kills: int, seed: int) -> dict:
             "the process group": sum(not k["alone"] for k in done),
             "the stage": sum(k["alone"] for k in done),
         },
-        "dvc_lock_torn_by": sum(k["lock_torn_before"] for k in done),
+        "dvc_lock_torn_by": sum(k["tore_dvc_lock"] for k in done),
         "compared": [*MADE, "dvc.lock", "DVC's cache"],
         "files_compared": sum(len(reference.files(f)) for f in MADE),
         "broken": broken,
         "each": done,
-        "machine": measured.machine(),
     }
 
 
@@ -242,7 +236,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="earsight-kills-") as folder:
         result = measure(Path(folder), options.kills, options.seed)
-    write_json(result, RESULT)
+    measured.keep("kills", result)
     print(f"{result['kills']} kills in {result['rounds']} rounds, while running {result['while_running']}")
     if result["broken"]:
         sys.exit("\n".join(result["broken"]))

@@ -5,13 +5,11 @@ workers, and watches their processes. Prints a table, keeps it in benchmarks/res
 """
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 
 from benchmarks import films, project
 
-RESULT = Path("benchmarks/results/memory.json")
 STAGES = ("download", "wav", "spectrogram", "frames")
 DISTINCT = 40
 GOAL = 1.10  # ten times the clips may take this much more
@@ -39,7 +37,6 @@ def measure(folder: Path, clips: int) -> dict:
         },
         "counted": "the largest resident set of each kind of process over its life, shared pages in each; "
         "the ratio is of the sum of the parent and one worker",
-        "machine": project.machine(),
     }
 
 
@@ -65,8 +62,7 @@ def main() -> None:
     clips = parser.parse_args().clips
     with tempfile.TemporaryDirectory(prefix="earsight-memory-") as folder:
         result = measure(Path(folder), clips)
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    project.keep("memory", result)
     print(table(result))
 
 

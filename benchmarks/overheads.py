@@ -21,8 +21,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import yaml
-
 from benchmarks import films, project
 from pipeline.params import ROOT
 
@@ -65,10 +63,7 @@ def nothing_to_do(folder: Path, rounds: int = 5) -> dict:
 def start(folder: Path) -> dict:
     paths = films.make(folder / "films", 1)
     found = {}
-    project.make(folder, paths, 1, 1)
-    params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
-    params["faces"]["enabled"] = True
-    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    project.make(folder, paths, 1, 1, **{"faces.enabled": True})
     for name in STAGES:
         project.stage(folder, name)  # compiled, and read from the disk
     for name in STAGES:

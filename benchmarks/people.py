@@ -15,7 +15,6 @@ MFCCs tell. docs/pictures/people.jpg is written anew.
 """
 
 import io
-import json
 import sys
 import time
 from argparse import ArgumentParser
@@ -32,11 +31,11 @@ from sklearn.model_selection import GroupKFold, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks import project
 from pipeline.faces import cut, detector_of, largest
 from pipeline.params import ROOT, read
 from pipeline.sources import people
 
-RESULT = Path("benchmarks/results/people.json")
 SHEET, SHOWN = Path("docs/pictures/people.jpg"), 6  # people
 FOUND = 0.95
 PART = 0.6  # of what a face or MFCCs tell, at most, may a mean tell
@@ -128,8 +127,7 @@ def main() -> int:
             print(f"{question} from {name}: {score:.3f} (chance {chance:.3f})")
         best = max(result[question]["small grey face"], result[question]["MFCC"])
         good &= max(result[question][name] for name in means) <= PART * best
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    project.keep("people", result)
     return 0 if good else 1
 
 

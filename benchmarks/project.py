@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,14 +13,15 @@ from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import av
-import yaml
 
 from pipeline import clips, ffmpeg
 from pipeline.params import ROOT
 from pipeline.shards import write_table
 from pipeline.summary import write_json
+from tests.stages.project import Project
 
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of Linux
 EVERY = 0.02  # s between two looks at the memory of processes
@@ -35,21 +37,25 @@ class Cost:
     said: str = ""
 
 
-def make(folder: Path, films: list[Path], rows: int, workers: int, **video) -> None:
-    """Write params.yaml and a clip table of `rows` rows that take the films in turn."""
-    with open(ROOT / "params.yaml", encoding="utf-8") as f:
-        params = yaml.safe_load(f)
-    params["data"] |= {"source": "folder", "folder": str(films[0].parent)}
-    params["engine"]["workers"] = workers
-    params["video"] |= video
-    (folder / "data").mkdir(parents=True, exist_ok=True)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+def make(folder: Path, films: list[Path], rows: int, workers: int, **knobs: Any) -> None:
+    """Write params.yaml and a clip table of `rows` rows that take the films in turn. knobs: by their keys."""
+    knobs |= {"data.source": "folder", "data.folder": str(films[0].parent), "engine.workers": workers}
+    turn(folder, knobs)
+    (folder / "data").mkdir(exist_ok=True)
     blank = dict.fromkeys(["start", "end", "subject", "split"])
     table = []
     for i in range(rows):
         path = str(films[i % len(films)])
         table.append({"clip_id": f"clip-{i}", "audio": path, "video": path, "labels": [], **blank})
     write_table(clips.from_rows(table), folder / "data/clips.parquet")
+
+
+def turn(folder: Path, knobs: dict[str, Any]) -> None:
+    """Set keys of params.yaml in `folder`; where it has none, beginning with the project's own."""
+    if not (folder / "params.yaml").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "params.yaml", folder)
+    Project(folder).set(knobs)
 
 
 def stage(folder: Path, name: str, cores: set[int] | None = None, watch: bool = False) -> Cost:

@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import yaml
 
 from benchmarks import films, project
 from pipeline import clips, dataset, engine
@@ -162,10 +161,7 @@ def clip(count: int = 128) -> dict:
         walls: dict[int, dict[str, float]] = {}
         for rows in (1, count):
             folder = Path(name) / str(rows)
-            project.make(folder, paths, rows, 1)
-            values = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
-            values["data"]["clip_seconds"] = float(films.SECONDS)
-            (folder / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+            project.make(folder, paths, rows, 1, **{"data.clip_seconds": float(films.SECONDS)})
             walls[rows] = {
                 s: project.stage(folder, s).wall for s in ("download", "wav", "spectrogram", "frames")
             }

@@ -19,9 +19,7 @@ import numpy as np
 
 from benchmarks import project
 from pipeline import retrieval, vectors
-from pipeline.summary import write_json
 
-RESULT = Path("benchmarks/results/search.json")
 QUERIES, CLUSTERS, DIM = 1000, 5000, 128
 
 
@@ -110,7 +108,7 @@ def main() -> None:
         ).stdout.splitlines()[-1]
         found[name] = json.loads(line)
         print(", ".join(f"{k} {v}" for k, v in found[name].items()), flush=True)
-    write_json({"machine": project.machine(), **found}, RESULT)
+    project.keep("search", found)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ from benchmarks.usual import STEPS
 from pipeline import dataset
 from pipeline.params import ROOT, read
 
-RESULT = Path("benchmarks/results/speed.json")
 DISTINCT = 120  # films; more clips than that take them again under other names
 WHY = (
     "The start of a stage (imports, in it and in its workers) weighs on a thousand clips, not on a million. "
@@ -43,7 +42,7 @@ def ours(folder: Path, paths: list[Path], rows: int, workers: int, cores: set[in
     """Seconds of the three stages, everything included; with `rows` of 1 it is what starting up takes."""
     work = folder / f"ours-{rows}-{workers}-{cores}"
     work.mkdir()
-    project.make(work, paths, rows, workers, frames=1, window_frames=1)
+    project.make(work, paths, rows, workers, **{"video.frames": 1, "video.window_frames": 1})
     download = project.stage(work, "download", cores)
     costs = {name: project.stage(work, name, cores) for name in STEPS}
     for cost in costs.values():
@@ -196,7 +195,6 @@ def measure(folder: Path, rows: int) -> dict:
         "included": "the whole process of each stage: start of the interpreter and the workers, clip table, "
         "fingerprints, Parquet and npy shards, sync to disk, accounts; start_seconds is a run with one clip. "
         "Not included: the stage download, which stands beside ours",
-        "machine": project.machine(),
     }
 
 
@@ -220,8 +218,7 @@ def main() -> None:
     rows = parser.parse_args().clips
     with tempfile.TemporaryDirectory(prefix="earsight-speed-") as folder:
         result = measure(Path(folder), rows)
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    project.keep("speed", result)
     print(table(result))
 
 

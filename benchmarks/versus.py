@@ -126,18 +126,9 @@ def alone(name: str, folder: Path, paths: list[Path]) -> float:
     return project.command(ROOT, words).wall
 
 
-def stages(folder: Path, paths: list[Path], names: tuple[str, ...], **changes: dict) -> float:
-    """Seconds of the stages over these films, everything included. changes: sections of params.yaml."""
-    workers = len(os.sched_getaffinity(0))
-    project.make(folder, paths, len(paths), workers, **changes.pop("video", {}))
-    if changes:
-        import yaml
-
-        path = folder / "params.yaml"
-        params = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for section, values in changes.items():
-            params[section] |= values
-        path.write_text(yaml.safe_dump(params), encoding="utf-8")
+def stages(folder: Path, paths: list[Path], names: tuple[str, ...], knobs: dict) -> float:
+    """Seconds of the stages over these films, everything included."""
+    project.make(folder, paths, len(paths), len(os.sched_getaffinity(0)), **knobs)
     project.stage(folder, "download")
     costs = [project.stage(folder, name) for name in names]
     for cost in costs:
@@ -149,7 +140,8 @@ def stages(folder: Path, paths: list[Path], names: tuple[str, ...], **changes: d
 def sound(folder: Path, count: int) -> dict:
     paths = films.make(folder / "films", count)
     mels = {"sample_rate": 22050, "n_fft": 2048, "win_length": 2048, "hop_length": 512, "n_mels": 128}
-    ours = stages(folder / "ours", paths, ("wav", "spectrogram"), audio=mels)
+    knobs = {f"audio.{name}": value for name, value in mels.items()}
+    ours = stages(folder / "ours", paths, ("wav", "spectrogram"), knobs)
     picture = alone("sound", folder / "plain", paths)
     array = alone("sound_array", folder / "plain_array", paths)
     return _told(count, ours, picture) | {
@@ -162,8 +154,8 @@ def sound(folder: Path, count: int) -> dict:
 def frames(folder: Path, count: int) -> dict:
     paths = films.make(folder / "films", count, films.segment)
     video = {"frames": FRAMES, "height": SIDE, "width": SIDE, "window_frames": 1}
-    data = {"clip_seconds": float(films.SECONDS)}
-    ours = stages(folder / "ours", paths, ("frames",), video=video, data=data)
+    knobs = {f"video.{name}": value for name, value in video.items()}
+    ours = stages(folder / "ours", paths, ("frames",), knobs | {"data.clip_seconds": float(films.SECONDS)})
     return _told(count, ours, alone("frames", folder / "plain", paths)) | {"films": films.ABOUT_SEGMENTS}
 
 

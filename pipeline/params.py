@@ -735,7 +735,7 @@ def stage_entry(stage: str, root: Path = ROOT) -> dict:
     """What dvc.yaml (or grid/dvc.yaml) says of a stage, as written (templates not filled in)."""
     for name in ("dvc.yaml", "grid/dvc.yaml"):
         with open(root / name, encoding="utf-8") as f:
-            stages = yaml.safe_load(f)["stages"]
+            stages = yaml.load(f, yaml.CSafeLoader)["stages"]
         if stage in stages:
             return stages[stage]
     raise KeyError(stage)

@@ -96,7 +96,10 @@ def settings(**changes) -> TrainParams:
 
 
 def experiment(**changes) -> Experiment:
-    """The default experiment, but for `changes`."""
+    """The default experiment, but for `changes`, and for a small network on pictures where they name none."""
+    if not changes.keys() & {"video_encoder", "encoders"}:
+        sizes = {"audio": {}, "video": {"trunk": "timm/test_resnet"}, "joint": {}}
+        changes |= {"video_encoder": "cnn_avg", "encoders": sizes}
     constants = {"constants": PARAMS.losses[changes["loss"]]} if "loss" in changes else {}
     return replace(Experiment.of(PARAMS), **constants | changes)
 

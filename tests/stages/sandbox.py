@@ -1,6 +1,7 @@
 """What dvc.yaml says of a stage, and a folder in which nothing else is."""
 
 import shutil
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import yaml
@@ -70,7 +71,7 @@ NEUTRAL = {
 
 def entry(stage: str, root: Path = ROOT) -> dict:
     path = root / ("grid/dvc.yaml" if stage in GRID else "dvc.yaml")
-    return yaml.safe_load(path.read_text())["stages"][stage]
+    return yaml.load(path.read_text(), yaml.CSafeLoader)["stages"][stage]
 
 
 def code(stage: str) -> list[str]:
@@ -87,9 +88,11 @@ def neutral(stage: str) -> dict[str, str]:
 def sandbox(whole: Project, stage: str, root: Path) -> tuple[Project, list[str]]:
     """A folder with the deps of a stage, taken from `whole`; and its outs, for the grid those of one cell."""
     about = entry(stage)
-    for name in ["dvc.yaml", "grid/dvc.yaml", "params.yaml", *code(stage), *neutral(stage)]:
+    names = ["dvc.yaml", "grid/dvc.yaml", "params.yaml", *code(stage), *neutral(stage)]
+    compiled = [cache_from_source(name) for name in names if name.endswith(".py")]
+    for name in names + [c for c in compiled if (whole / c).exists()]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(whole / name, root / name)
+        shutil.copy2(whole / name, root / name)
     # That there are models and sources of these names, and what models take by keyword, decides which
     # parameters are right. They are read for that, and not imported.
     for path in [*whole.root.glob("models/*/*.py"), *whole.root.glob("pipeline/sources/*.py")]:

@@ -1,4 +1,4 @@
-"""Stages that need torch, started by a server that has imported it: most of their time is that import."""
+"""Stages, started by a server that has imported what is slow to import: most of their time is that."""
 
 import multiprocessing
 import os
@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-SLOW = ["dvclive", "lightning", "torchmetrics.functional.classification"]
+SLOW = ["dvclive", "lightning", "torchmetrics.functional.classification"]  # torch, scipy, pandas too
+SLOW += ["av", "cv2", "pebble", "pyarrow.dataset", "pyarrow.parquet", "pydantic", "scipy.signal", "yaml"]
 OURS = ("models", "pipeline", "stages")
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -30,6 +31,9 @@ class Warm:
     @property
     def returncode(self) -> int | None:
         return self.process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
 
     def communicate(self, timeout: float | None = None) -> tuple[str, ...]:
         self.process.join(timeout)
