@@ -57,10 +57,10 @@ TINY = {
     "engine.workers": 2,
     "grid.audio_encoder": ["cnn_small"],
     "grid.video_encoder": ["frame"],
-    "grid.set": {},
+    "grid.set": {"train.epochs": 2},
     "grid.leaders": 1,
     "grid.seeds": [1],
-    "retrieval.set": {},
+    "retrieval.set": {"train.epochs": 2},
     "retrieval.seeds": [0],
     "grid.loss": ["bce"],
 }

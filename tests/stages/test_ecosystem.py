@@ -14,9 +14,10 @@ import yaml
 from earsight import load
 from pipeline.wav import write_wav
 from tests.pipeline.recordings import sine
-from tests.stages.project import ROOT, Project
+from tests.stages.project import ROOT, TINY, Project
 
 DECLARED = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+EPOCHS = TINY["train.epochs"]
 PLOTS = {name: about for p in DECLARED["plots"] if isinstance(p, dict) for name, about in p.items()}
 PICTURES = [p for p in DECLARED["plots"] if isinstance(p, str)]
 METRICS = [next(iter(m)) for stage in DECLARED["stages"].values() for m in stage.get("metrics", [])]
@@ -70,7 +71,7 @@ def turned(published):
     values = json.loads(before[0])
     values["correspondence"]["accuracy"] = 0.987
     metrics.write_text(json.dumps(values))
-    published.set({"train.epochs": 21})
+    published.set({"train.epochs": EPOCHS + 1})
     yield published
     metrics.write_text(before[0])
     params.write_text(before[1])
@@ -126,7 +127,7 @@ def test_metrics_and_parameters_are_found(turned):
     assert set(changed) == {"metrics/evaluate.json"}
     assert changed["metrics/evaluate.json"]["correspondence.accuracy"]["new"] == 0.987
     assert told(turned, "params", "diff") == {
-        "params.yaml": {"train.epochs": {"old": 20, "new": 21, "diff": 1}}
+        "params.yaml": {"train.epochs": {"old": EPOCHS, "new": EPOCHS + 1, "diff": 1}}
     }
 
 
@@ -134,7 +135,7 @@ def test_the_table_of_experiments(turned):
     """`dvc exp show`, of which the extension makes its table: what is here, and the commit before it."""
     here, commit = told(turned, "exp", "show", "--num", "1")
     assert here["rev"] == "workspace" and len(commit["rev"]) == 40
-    for entry, epochs in ((here, 21), (commit, 20)):
+    for entry, epochs in ((here, EPOCHS + 1), (commit, EPOCHS)):
         data = entry["data"]
         values = data["metrics"]["metrics/evaluate.json"]["data"]["correspondence"]
         assert (values["accuracy"] == 0.987) == (entry is here) and values["n"] > 0
@@ -150,7 +151,7 @@ def test_plots_of_two_revisions(turned):
     [loss] = found["Loss"]
     assert set(loss["revisions"]) == {"workspace", "HEAD"}
     values = loss["anchor_definitions"]["<DVC_METRIC_DATA>"]
-    assert {v["rev"] for v in values} == {"workspace", "HEAD"} and len(values) == 2 * 2 * 20
+    assert {v["rev"] for v in values} == {"workspace", "HEAD"} and len(values) == 2 * 2 * EPOCHS
     assert "<DVC_METRIC_DATA>" in json.dumps(loss["content"])
     assert sorted(r for shown in found[PICTURES[0]] for r in shown["revisions"]) == ["HEAD", "workspace"]
 

@@ -8,15 +8,15 @@ from tests.stages.project import FOLDERS, Project
 # s that each stage takes on an idle machine, at least: a kill comes within that time.
 LASTS = {
     "clips": 0.6,
-    "download": 2.5,
-    "wav": 1.0,
-    "spectrogram": 1.2,
-    "frames": 1.0,
+    "download": 2.0,
+    "wav": 0.7,
+    "spectrogram": 0.8,
+    "frames": 0.7,
     "faces": 0.5,
     "split": 0.5,
     "statistics": 0.5,
     "pretrain": 0.5,
-    "train": 5.0,
+    "train": 2.5,
 }
 AIMS = ["download", "wav", "spectrogram", "frames", "train"]
 
