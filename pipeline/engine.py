@@ -115,6 +115,7 @@ def watch_parent() -> None:
 
     def watch() -> None:
         parent.join()
+        storage.abandon()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -283,8 +284,13 @@ def _locally(job: Job, tasks: list[_Task], engine) -> Generator[tuple[_Task, byt
 
 def alone(task: _Task, timeout: float) -> bytes:
     """A task's account, by a process of its own: for a worker of a cluster, which must outlive it."""
-    with tempfile.TemporaryDirectory() as scratch, _pool(1, [task], scratch) as pool:
-        return _account(_scheduled(pool, task, timeout), pool, task, timeout)
+    try:
+        with tempfile.TemporaryDirectory() as scratch, _pool(1, [task], scratch) as pool:
+            return _account(_scheduled(pool, task, timeout), pool, task, timeout)
+    except BaseException:  # Ctrl-C: the process was stopped while it wrote
+        for part in task.job.shards.folder.glob(f".{task.shard:05d}.*.tmp"):
+            part.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import engine
+from pipeline import engine, storage
 from pipeline.errors import UserError
 from pipeline.shards import read_index
 from tests.pipeline.toy import Engine, clips, job
@@ -173,6 +173,17 @@ def test_kill_9_then_a_second_run_gives_the_same_bytes(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to find processes")
+def test_a_process_that_ends_takes_what_it_was_writing_along(tmp_path):
+    with pytest.raises(FileNotFoundError), storage.written(tmp_path / "a") as part:
+        part.write_bytes(b"half")
+        storage.abandon()
+        assert not part.exists()
+    with storage.written(tmp_path / "b") as part:
+        part.write_bytes(b"whole")
+    storage.abandon()
+    assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
 def test_kill_9_leaves_no_worker(tmp_path):
     process = start(tmp_path / "a", *["slow"] * 8, *["hang"] * 8)
     until((tmp_path / "a/00000.index.parquet").exists)

@@ -4,7 +4,6 @@ the same bytes as without."""
 import os
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -171,6 +170,6 @@ def test_dvc_and_hard_links_go_together(tracked, tmp_path):
     dvc("repro", "--no-run-cache", "--single-item", "spectrogram")
     assert not cache(project) and project.files("data/spectrogram") != before
     (project / "params.yaml").write_text(params)
-    Path(project / "dvc.lock").write_text(lock)
+    (project / "dvc.lock").write_text(lock)
     dvc("checkout", "--force", "--quiet", "spectrogram")
     assert project.files("data/spectrogram") == before
