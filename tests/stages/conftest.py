@@ -1,5 +1,6 @@
 """Projects that several tests look at, each made once."""
 
+import multiprocessing.forkserver
 import os
 import random
 import shutil
@@ -12,6 +13,9 @@ from filelock import FileLock
 from tests.pipeline.recordings import record, sine
 from tests.stages.project import Project
 from tests.stages.sandbox import DEFAULT, STAGES, sandbox
+
+# There is one such server in a process: what a test runs in its own would start it without what is slow.
+multiprocessing.forkserver.ensure_running()
 
 
 @pytest.fixture(scope="session")
