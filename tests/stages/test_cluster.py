@@ -44,7 +44,7 @@ def test_stages_that_write_shards_are_found():
     assert {"download", "wav", "spectrogram", "frames", "faces"} <= set(SHARDED)
 
 
-@pytest.mark.parametrize(("stage", "workers"), zip(SHARDED, itertools.cycle([1, 2]), strict=False))
+@pytest.mark.parametrize(("stage", "workers"), [*zip(SHARDED, itertools.cycle([1, 2]), strict=False)])
 def test_a_stage_writes_the_same_files(request, there, tmp_path, monkeypatch, stage, workers):
     whole = request.getfixturevalue("told" if stage == "faces" else "made")
     project = whole.copy(tmp_path / "project")
