@@ -613,7 +613,10 @@ class Params(Section):
 
 
 class Yaml(yaml.SafeLoader):
-    """YAML whose numbers may be 1e-05, as DVC writes them; PyYAML follows YAML 1.1, which wants 1.0e-05."""
+    """YAML whose numbers may be 1e-05, as DVC writes them; PyYAML follows YAML 1.1, which wants 1.0e-05.
+
+    Not by the C parser, as dvc.yaml is read: it crashes on lists in lists without end.
+    """
 
 
 Yaml.add_implicit_resolver(

@@ -15,7 +15,6 @@ from pipeline.errors import UserError
 from tests.models import toy
 
 SETTINGS = toy.PARAMS.classification.model_dump()
-SIZES = {"audio": {}, "video": {}, "joint": {}}
 
 
 def experiment(label="category", modality="both", **settings):
@@ -215,7 +214,7 @@ def test_other_data_than_the_models_are_refused(data, tmp_path):
 
 def test_an_encoder_of_places_is_refused(data, tmp_path):
     with pytest.raises(UserError, match="task: matching alone"):
-        fit(tmp_path, data, replace(experiment(), video_encoder="avolnet", encoders=SIZES))
+        fit(tmp_path, data, toy.experiment(task="classification", video_encoder="avolnet"))
 
 
 def test_several_looks_are_averaged(data, tmp_path):

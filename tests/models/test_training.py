@@ -230,8 +230,8 @@ def test_precision_is_what_the_machine_gains_by(monkeypatch):
 # --- killed, and run again ----------------------------------------------------------------------------
 
 
-def start(folder, out, precision="32-true", **more):
-    command = [sys.executable, "-m", "tests.models.toy", str(folder), str(out), precision, json.dumps(more)]
+def start(folder, out, **more):
+    command = [sys.executable, "-m", "tests.models.toy", str(folder), str(out), "32-true", json.dumps(more)]
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
 
