@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from pebble import ProcessExpired, ProcessPool
+from pebble.pool.process import WORKERS_NAME
 
 from pipeline import limits, storage
 from pipeline.errors import UserError, of_disk
@@ -304,11 +305,12 @@ def _pool(workers: int, tasks: list[_Task], scratch: str) -> Iterator[ProcessPoo
     )
     try:
         yield pool
-    except BaseException:
-        pool.stop()
-        raise
     finally:
-        pool.close() if pool.active else pool.stop()
+        pool.stop()
+        # Before their locks go, which pebble takes first: one that is only starting would print a traceback.
+        for worker in multiprocessing.active_children():
+            if worker.name == WORKERS_NAME:
+                worker.terminate()
         pool.join()
 
 

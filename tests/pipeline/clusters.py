@@ -1,7 +1,7 @@
 """A Ray cluster and an S3 server of this machine, for the tests of a file."""
 
 import os
-import urllib.request
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -44,6 +44,8 @@ def s3():
         yield "s3://earsight/toys"
         s3fs.S3FileSystem.clear_instance_cache()
     # moto's buckets are the process's, not the server's: the next file's would be there already.
-    reset = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")
-    urllib.request.urlopen(reset, timeout=30).close()
+    asked = HTTPConnection(host, port, timeout=30)
+    asked.request("POST", "/moto-api/reset")
+    asked.getresponse().read()
+    asked.close()
     server.stop()

@@ -149,10 +149,13 @@ def test_a_cluster_of_this_machine_is_seen_by_it_alone_and_ends_with_the_run(tmp
         os.kill(process.pid, how)
     process.communicate(timeout=30)
     assert process.returncode != 0
-    # Two agents of Ray's own, which do no work, ask for a minute where a killed cluster has gone.
+    # Two agents of Ray's own, which do no work, ask for a minute where a killed cluster has gone, and so does
+    # a worker that had only begun. Their name as it is by now: at first it is plain Python.
     agents = ("ray::DashboardA", "ray::RuntimeEnv") if how == signal.SIGKILL else ("none",)
-    # Their name as it is by now: one that had only begun was plain Python.
-    until(lambda: not any(alive(p) and not name(p).startswith(agents) for p in started), 60)
+    deadline = time.monotonic() + 120
+    while left := [name(p) for p in started if alive(p) and not name(p).startswith(agents)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.02)
     if how == signal.SIGINT:
         assert not list((tmp_path / "a").glob(".*.tmp"))
     assert (tmp_path / "a/00000.npy").exists()

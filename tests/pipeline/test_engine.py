@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pebble.pool.process import WorkerManager
 
 from pipeline import engine, storage
 from pipeline.errors import UserError
@@ -166,6 +167,18 @@ def test_upstream_for_other_clips_is_refused(tmp_path):
     engine.run(first, clips("ok", "ok"), 4, Engine())
     with pytest.raises(UserError, match="run dvc repro"):
         run(tmp_path / "b", clips("ok"), upstream=first.shards)
+
+
+def test_workers_end_before_what_they_share(tmp_path, monkeypatch):
+    """One that is only starting would find no lock, and print a traceback."""
+    close = WorkerManager.close_channels
+
+    def closing(manager) -> None:
+        until(lambda: not any(worker.is_alive() for worker in manager.workers.values()), 10)
+        close(manager)
+
+    monkeypatch.setattr(WorkerManager, "close_channels", closing)
+    assert all(r["status"] == "ok" for r in run(tmp_path / "a", clips(*["ok"] * 5)))
 
 
 def test_kill_9_then_a_second_run_gives_the_same_bytes(tmp_path):
