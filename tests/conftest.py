@@ -1,3 +1,4 @@
+import gc
 import signal
 
 from tests.pipeline.clusters import ray_cluster, s3  # noqa: F401
@@ -13,3 +14,13 @@ ORDER = ("stages/test_dvc_yaml", "models", "stages", "")
 
 def pytest_collection_modifyitems(items: list) -> None:
     items.sort(key=lambda item: next(i for i, name in enumerate(ORDER) if f"tests/{name}" in item.nodeid))
+
+
+def pytest_collection_finish() -> None:
+    # All tests of a process would pay for collections that go through what is imported.
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # for libraries that complain of what is left at the end

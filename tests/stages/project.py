@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
-from tests.stages.warm import Warm
+from tests.stages.warm import HERE, Warm
 
 ROOT = Path(__file__).resolve().parents[2]
 TRACE = ROOT / "tests/stages/trace.py"
@@ -106,10 +106,11 @@ class Project:
             section[name] = value
         path.write_text(yaml.dump(values, Dumper=yaml.CSafeDumper, sort_keys=False))
 
-    def start(self, *command: str, **more: Any) -> subprocess.Popen:
+    def start(self, *command: str, **more: Any) -> subprocess.Popen | Warm:
         """A process in the project, in a session of its own, so that a signal to its group stays with it."""
-        # One thread: the same sums in the same order, and no waiting for each other on a busy machine.
-        env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"} | more.pop("env", {})
+        if command[0] == "dvc" and not more:
+            return Warm(self.root, [*command])
+        env = os.environ | HERE | more.pop("env", {})
         pipe = subprocess.PIPE
         return subprocess.Popen(
             command,
@@ -121,6 +122,13 @@ class Project:
             env=env,
             **more,
         )
+
+    def do(self, *command: str) -> str:
+        """Run a command that ends well; return what it prints."""
+        process = self.start(*command)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, (command, out + err)
+        return out
 
     def stage(self, name: str, *arguments: str, trace: Path | None = None) -> subprocess.Popen | Warm:
         """A stage's process. trace: where to note what it asks for, see trace.py."""

@@ -285,11 +285,7 @@ def test_no_model_and_a_taken_port_are_one_line(made, tmp_path):
 def experiments(made, tmp_path_factory):
     """A project under Git and DVC with an experiment `other`, whose loss, score and sounds are others."""
     project = made.copy(tmp_path_factory.mktemp("experiments") / "project")
-
-    def do(*command: str) -> None:
-        process = project.start(*command)
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, out + err
+    do = project.do
 
     shutil.rmtree(project / "grid")  # DVC wants what a stage writes to be ignored by Git, each as there
     shutil.copy(ROOT / ".gitignore", project.root)
@@ -297,7 +293,6 @@ def experiments(made, tmp_path_factory):
     do("git", "config", "user.email", "t@example.org")
     do("git", "config", "user.name", "t")
     do("dvc", "init", "--quiet")
-    do("dvc", "config", "core.analytics", "false")
     do("dvc", "commit", "--force", "--quiet", "dvc.yaml")
     do("git", "add", ".")
     do("git", "commit", "--quiet", "--message", "as it was")

@@ -169,9 +169,8 @@ def test_failures_are_listed_and_the_chosen_tried_again(night):
     code, _, err = app("--retry", "unavailble")
     assert code == 1 and "unavailble: no reason" in err
     project.set({"download.max_missing": 0.5, "download.retries": 0})
-    for command in (["init", "--no-scm", "--quiet"], ["commit", "--force", "--quiet", "clips", "download"]):
-        process = project.start("dvc", *command)
-        assert process.wait(60) == 0, process.communicate()
+    project.do("dvc", "init", "--no-scm", "--quiet")
+    project.do("dvc", "commit", "--force", "--quiet", "clips", "download")
     server.asked.clear()
     code, out, err = app("--retry", "unavailable")
     assert code == 0, err

@@ -1,9 +1,6 @@
 """DVC finds what dvc.yaml declares: by what its VS Code extension asks, and by `dvc artifacts`."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +24,11 @@ TAG = "v1.0.0"
 
 
 def said(folder: Path, *command: str) -> str:
-    nobody = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "DVC_NO_ANALYTICS": "1"}
-    env = os.environ | nobody
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return Project(folder).do(*command)
 
 
 def dvc(folder: Path, *arguments: str) -> str:
-    return said(folder, sys.executable, "-m", "dvc", *arguments)
+    return said(folder, "dvc", *arguments)
 
 
 def told(project: Project, *arguments: str) -> Any:
@@ -181,6 +174,6 @@ def test_a_tagged_model_is_fetched(published, tmp_path):
 
 
 def test_a_tag_that_is_not_there_is_an_error(published, tmp_path):
-    command = [sys.executable, "-m", "dvc", "artifacts", "get", str(published.root), "model", "--rev", "v9"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.returncode and "v9" in done.stderr and not list(tmp_path.iterdir())
+    process = Project(tmp_path).start("dvc", "artifacts", "get", str(published.root), "model", "--rev", "v9")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode and "v9" in err and not list(tmp_path.iterdir())

@@ -135,9 +135,7 @@ def test_a_project_in_git_with_a_remote_of_dvc(tracked, clip, tmp_path):
         ["git", "rm", "--quiet", "--cached", "dvc.lock"],
         ["git", "commit", "--quiet", "--message", "gone"],
     ):
-        process = project.start(*command_)
-        _, err = process.communicate(timeout=60)
-        assert process.returncode == 0, (command_, err)
+        project.do(*command_)
     url = f"file://{project.root}"
     assert agrees(load(url, revision="v1"), clip)
     assert agrees(load(project.root, revision="v1"), clip) and agrees(load(project.root), clip)

@@ -138,9 +138,8 @@ def test_a_video_that_is_replaced_by_an_older_one_is_made_again(tmp_path):
 def test_no_stage_writes_through_a_link_into_the_cache(tracked, tmp_path):
     """With cache.type hardlink a file and DVC's copy of it are one: what is made anew is another file."""
     project = tracked.copy(tmp_path / "project")
-    for words in (["config", "cache.type", "hardlink"], ["checkout", "--relink", "--force", "--quiet"]):
-        _, err = project.start("dvc", *words).communicate(timeout=120)
-        assert not err
+    project.do("dvc", "config", "cache.type", "hardlink")
+    project.do("dvc", "checkout", "--relink", "--force", "--quiet")
     linked = [p for p in project.root.rglob("*") if p.is_file() and p.stat().st_nlink > 1]
     folders = {p.relative_to(project.root).parts[0] for p in linked}
     if not linked:
@@ -157,19 +156,13 @@ def test_dvc_and_hard_links_go_together(tracked, tmp_path):
     """A stage that DVC runs again; what it had before comes back whole."""
     project = tracked.copy(tmp_path / "project")
     before = project.files("data/spectrogram")
-
-    def dvc(*words: str) -> None:
-        process = project.start("dvc", *words)
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, out + err
-
-    dvc("config", "cache.type", "hardlink")
-    dvc("checkout", "--relink", "--force", "--quiet")
+    project.do("dvc", "config", "cache.type", "hardlink")
+    project.do("dvc", "checkout", "--relink", "--force", "--quiet")
     params, lock = (project / "params.yaml").read_text(), (project / "dvc.lock").read_text()
     project.set({"audio.n_mels": 20})
-    dvc("repro", "--no-run-cache", "--single-item", "spectrogram")
+    project.do("dvc", "repro", "--no-run-cache", "--single-item", "spectrogram")
     assert not cache(project) and project.files("data/spectrogram") != before
     (project / "params.yaml").write_text(params)
     (project / "dvc.lock").write_text(lock)
-    dvc("checkout", "--force", "--quiet", "spectrogram")
+    project.do("dvc", "checkout", "--force", "--quiet", "spectrogram")
     assert project.files("data/spectrogram") == before
