@@ -106,10 +106,8 @@ class Project:
             section[name] = value
         path.write_text(yaml.dump(values, Dumper=yaml.CSafeDumper, sort_keys=False))
 
-    def start(self, *command: str, **more: Any) -> subprocess.Popen | Warm:
+    def start(self, *command: str, **more: Any) -> subprocess.Popen:
         """A process in the project, in a session of its own, so that a signal to its group stays with it."""
-        if command[0] == "dvc" and not more:
-            return Warm(self.root, [*command])
         env = os.environ | HERE | more.pop("env", {})
         pipe = subprocess.PIPE
         return subprocess.Popen(
@@ -125,7 +123,7 @@ class Project:
 
     def do(self, *command: str) -> str:
         """Run a command that ends well; return what it prints."""
-        process = self.start(*command)
+        process = Warm(self.root, [*command]) if command[0] == "dvc" else self.start(*command)
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0, (command, out + err)
         return out

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 OURS = ("models", "pipeline", "stages")
-# One thread: the same sums in the same order, and no waiting for each other on a busy machine. Nobody's settings.
+# One thread: the same sums in the same order, and no waiting for each other on a busy machine.
 HERE = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
 HERE |= dict.fromkeys(("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"), os.devnull)
 
