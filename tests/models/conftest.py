@@ -1,10 +1,15 @@
+import functools
+
 import pytest
 import torch
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from tests.models import toy
 
 # One thread is enough for toys, and several of them on the same cores wait for each other most of the time.
 torch.set_num_threads(1)
+# Half of the time of an export of a toy is this table of operators, compiled anew for each.
+ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))
 
 
 @pytest.fixture(scope="session")

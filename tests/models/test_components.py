@@ -98,7 +98,7 @@ def test_weights_survive_safetensors(kind, name, tmp_path):
 
 @pytest.mark.parametrize(("kind", "name"), ENCODERS)
 def test_onnx_gives_the_same(kind, name, tmp_path):
-    shape = shapes(kind)[0]
+    shape = shapes(kind)[1]
     model = make(kind, name, shape).eval()
     x = batch(kind, 2, shape)
     torch.onnx.export(model, (x,), tmp_path / "m.onnx", dynamo=True, verbose=False, optimize=False)
