@@ -13,6 +13,7 @@ from filelock import FileLock
 from tests.pipeline.recordings import record, sine
 from tests.stages.project import Project
 from tests.stages.sandbox import DEFAULT, STAGES, sandbox
+from tests.stages.tables import PEOPLE
 
 # There is one such server in a process: what a test runs in its own would start it without what is slow.
 multiprocessing.forkserver.ensure_running()
@@ -48,19 +49,7 @@ def made(once, tmp_path_factory) -> Project:
 @pytest.fixture(scope="session")
 def told(once, tmp_path_factory) -> Project:
     """Embedded people, whose faces and voices say what they feel: as `made`, but for the grid."""
-    changes = {
-        "task": "classification",
-        "label": "emotion",
-        "input": "face",
-        "data.source": "people",
-        "data.people.people": 4,
-        "data.people.clips": 48,
-        "data.clip_seconds": 2.0,
-        "audio.dtype": "uint8",
-        "faces.enabled": True,
-        "faces.size": 32,
-        "faces.align": True,
-    }
+    changes = {"task": "classification", "label": "emotion"} | PEOPLE
     return once("told", lambda root: _alone(Project.new(root, **changes), DEFAULT, tmp_path_factory))
 
 

@@ -3,19 +3,13 @@
 import json
 from pathlib import Path
 
-from tests.stages.project import Project
-from tests.stages.tables import PEOPLE
+from tests.stages.tables import table
 
 
-def test_identification(tmp_path):
-    project = Project.new(
-        tmp_path / "project",
-        **{
-            "people_tables.set": PEOPLE,
-            "identification.set": {"label": "subject", "audio.dtype": "uint8", "train.epochs": 1},
-            "identification.seeds": [0, 1],
-        },
-    )
+def test_identification(told, tmp_path):
+    wanted = {"label": "subject", "audio.dtype": "uint8", "train.epochs": 1}
+    changes = {"identification.set": wanted, "identification.seeds": [0, 1]}
+    project = table(told, tmp_path / "project", "identification", **changes)
     project.run("identification")
     found = json.loads((project / "metrics/identification.json").read_text())
     assert [len(cells["test"]["seeds"]) for cells in found.values()] == [2] * 5

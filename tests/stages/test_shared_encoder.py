@@ -5,22 +5,18 @@ import json
 import timm
 from safetensors.torch import save_file
 
-from tests.stages.project import Project
-from tests.stages.tables import PEOPLE
+from tests.stages.tables import table
 
 
-def test_shared_encoder(tmp_path):
+def test_shared_encoder(told, tmp_path):
     save_file(timm.create_model("resnet18", pretrained=False).state_dict(), tmp_path / "resnet18.safetensors")
-    project = Project.new(
-        tmp_path / "project",
-        **{
-            "people_tables.set": PEOPLE,
-            "shared_encoder.set": {"label": "emotion", "train.epochs": 1, "classification.fusion": "stack"},
-            "shared_encoder.networks": ["frame"],
-            "shared_encoder.pretrained": str(tmp_path / "resnet18.safetensors"),
-            "shared_encoder.seeds": [0],
-        },
-    )
+    changes = {
+        "shared_encoder.set": {"label": "emotion", "train.epochs": 1, "classification.fusion": "stack"},
+        "shared_encoder.networks": ["frame"],
+        "shared_encoder.pretrained": str(tmp_path / "resnet18.safetensors"),
+        "shared_encoder.seeds": [0],
+    }
+    project = table(told, tmp_path / "project", "shared_encoder", **changes)
     project.run("shared_encoder")
     found = json.loads((project / "metrics/shared_encoder.json").read_text())["frame"]
     rows = {
