@@ -3,7 +3,6 @@ the same bytes as without."""
 
 import os
 import shutil
-import sys
 
 import pytest
 
@@ -11,6 +10,7 @@ from benchmarks.kills import cache
 from tests.pipeline.recordings import record, sine
 from tests.stages.project import DATA_STAGES, FOLDERS, Project
 from tests.stages.test_failures import disk, made_now
+from tests.stages.warm import Warm
 
 LIMITED = 'ulimit -f "$0" && exec "$@"'  # bash: no file may be larger than so many KiB
 
@@ -85,27 +85,26 @@ def test_a_folder_that_may_not_be_written_is_one_line(project, stage, folder):
 # --- the clock ------------------------------------------------------------------------------------------
 
 JUMPING = """
-import time
+import runpy, sys, time
 now = [2e9]
 def back():
     now[0] -= 3600.0
     return now[0]
 time.time = back
 time.time_ns = lambda: int(back() * 1e9)
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
 
 def test_a_clock_that_jumps_back_changes_nothing(made, project, tmp_path):
-    (tmp_path / "clock").mkdir()
-    (tmp_path / "clock/sitecustomize.py").write_text(JUMPING)
+    (tmp_path / "clock.py").write_text(JUMPING)
     for stage in DATA_STAGES:
         begin_anew(project, stage)
     for folder in ("checkpoints", "metrics/train"):
         shutil.rmtree(project / folder)
     for stage in (*DATA_STAGES, "train"):
-        process = project.start(
-            sys.executable, "-m", f"stages.{stage}", env={"PYTHONPATH": str(tmp_path / "clock")}
-        )
+        process = Warm(project.root, [str(tmp_path / "clock.py"), f"stages.{stage}"])
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0 and not err, out + err
     for folder in (*FOLDERS.values(), "checkpoints", "metrics/train"):
