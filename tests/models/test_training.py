@@ -91,8 +91,7 @@ def test_a_loaded_model_is_the_same_in_any_portion(trained, data):
 @pytest.mark.parametrize("matcher", ["distance", "concat"])
 @pytest.mark.parametrize("loss", ["bce", "triplet", "infonce"])
 def test_every_combination_runs(data, tmp_path, loss, matcher, pairing):
-    video = "cnn_avg" if loss == "bce" else "frame"
-    names = toy.experiment(loss=loss, matcher=matcher, pairing=pairing, video_encoder=video)
+    names = toy.experiment(loss=loss, matcher=matcher, pairing=pairing)
     summary = run(data, tmp_path, experiment=names, epochs=1, precision="bf16-mixed")
     assert np.isfinite([v for v in summary.values()]).all()
     model = checkpoint.load(tmp_path / "out")
