@@ -96,10 +96,14 @@ def settings(**changes) -> TrainParams:
 
 
 def experiment(**changes) -> Experiment:
-    """The default experiment, but for `changes`, and for a small network on pictures where they name none."""
-    if not changes.keys() & {"video_encoder", "encoders"}:
-        sizes = {"audio": {}, "video": {"trunk": "timm/test_resnet"}, "joint": {}}
-        changes |= {"video_encoder": "cnn_avg", "encoders": sizes}
+    """The default experiment, but for `changes`, and for small networks where they name none."""
+    if "encoders" not in changes:
+        sizes: dict[str, dict] = {"audio": {}, "video": {}, "joint": {}}
+        if "audio_encoder" not in changes:
+            sizes["audio"] = {"width": 8}
+        if "video_encoder" not in changes:
+            changes["video_encoder"], sizes["video"] = "cnn_avg", {"trunk": "timm/test_resnet"}
+        changes["encoders"] = sizes
     constants = {"constants": PARAMS.losses[changes["loss"]]} if "loss" in changes else {}
     return replace(Experiment.of(PARAMS), **constants | changes)
 

@@ -71,7 +71,7 @@ def _alone(whole: Project, stages: tuple[str, ...], tmp_path_factory) -> Project
     for stage in stages:
         alone, outs = sandbox(whole, stage, tmp_path_factory.mktemp(stage) / "project")
         arguments = (
-            ("--audio-encoder=cnn_small", "--video-encoder=frame", "--loss=bce") if stage == "grid" else ()
+            ("--audio-encoder=cnn_small", "--video-encoder=cnn_avg", "--loss=bce") if stage == "grid" else ()
         )
         (whole / "said" / stage).write_text(alone.run(stage, *arguments, trace=whole / "trace" / stage))
         for out in outs:

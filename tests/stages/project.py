@@ -45,6 +45,9 @@ TINY = {
     "pretraining.train.epochs": 4,
     "pretraining.train.batch_size": 8,
     "pretraining.train.precision": "32-true",
+    "encoders.audio.cnn_small": {"width": 8},
+    "encoders.video.cnn_avg": {"trunk": "timm/test_resnet"},
+    "video_encoder": "cnn_avg",
     "encoders.joint.cav_mae": {
         "patch": 8,
         "width": 32,
@@ -56,7 +59,7 @@ TINY = {
     "evaluate.bootstrap": 100,
     "engine.workers": 2,
     "grid.audio_encoder": ["cnn_small"],
-    "grid.video_encoder": ["frame"],
+    "grid.video_encoder": ["cnn_avg"],
     "grid.set": {"train.epochs": 2},
     "grid.leaders": 1,
     "grid.seeds": [1],

@@ -106,7 +106,7 @@ def sandbox(whole: Project, stage: str, root: Path) -> tuple[Project, list[str]]
             copy = shutil.copytree if (whole / name).is_dir() else shutil.copy
             copy(whole / name, root / name)
     outs = [o if isinstance(o, str) else next(iter(o)) for o in [*about["outs"], *about.get("metrics", [])]]
-    cell = {"${item.audio}": "cnn_small", "${item.video}": "frame", "${item.loss}": "bce"}
+    cell = {"${item.audio}": "cnn_small", "${item.video}": "cnn_avg", "${item.loss}": "bce"}
     for old, new in cell.items():
         outs = [out.replace(old, new) for out in outs]
     return Project(root), outs

@@ -1,13 +1,14 @@
 """The table of CAV-MAE, at a size that says nothing but that it comes about."""
 
 import json
+import shutil
 
 import pytest
 
 from tests.stages.project import Project
 
 
-def test_cav_mae(tmp_path):
+def test_cav_mae(made, tmp_path):
     project = Project.new(
         tmp_path / "project",
         **{
@@ -22,6 +23,7 @@ def test_cav_mae(tmp_path):
             "cav_mae.seeds": [0, 1],
         },
     )
+    shutil.copytree(made / "data", project / "tables/cav_mae/data/data")
     project.run("cav_mae")
     found = json.loads((project / "metrics/cav_mae.json").read_text())
     rows = found["classification"]

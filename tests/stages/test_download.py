@@ -220,7 +220,7 @@ def test_a_stream_without_end_is_given_up(films, tmp_path):
     try:
         changes = {"download.timeout": 5.0, "download.retries": 0, "download.max_missing": 1.0}
         project = new(tmp_path / "project", server.url, ["v-endless"], **changes)
-        assert "download: 1 of 1 clips: 1 timeout" in project.run("download")
+        assert "download: 1 clips in, 0 ok, 1 timeout" in project.run("download")
     finally:
         server.stop()
     assert statuses(project) == {"v-endless": "timeout"} and not leftovers(project)

@@ -58,7 +58,7 @@ def test_more_clips_cost_only_the_new_ones(project):
 
 
 def test_metrics_have_their_names_intervals_and_chance(made):
-    for path in ("metrics/evaluate.json", "metrics/grid/cnn_small-frame-bce.json"):
+    for path in ("metrics/evaluate.json", "metrics/grid/cnn_small-cnn_avg-bce.json"):
         metrics = json.loads((made / path).read_text())
         assert {"correspondence", "retrieval"} <= set(metrics)
         told(metrics["correspondence"], {"accuracy", "auc"})
