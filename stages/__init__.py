@@ -1,20 +1,14 @@
 """One file for each DVC stage. `python -m stages.wav` runs one; dvc.yaml says what it reads and writes."""
 
-import gc
 import os
 import sys
 from collections.abc import Callable
-
-# While `python -m stages.NAME` imports what it needs, nothing is garbage: to look for some takes a fifth of that.
-if sys.argv[0] == "-m":
-    gc.disable()
 
 
 def run(stage: Callable[[], None]) -> None:
     """Run a stage's function: one line for what a user did or brought, a traceback only for our defects."""
     from pipeline.errors import UserError, of_disk
 
-    gc.enable()
     alone = (
         os.environ.get("LOCAL_RANK", "0") == "0"
     )  # or one of several that train together: the first speaks
