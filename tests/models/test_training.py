@@ -235,9 +235,9 @@ def start(folder, out, **more):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
 
 
-def warm(folder, out, precision="32-true"):
+def warm(folder, out, precision="32-true", env=None, **more):
     """The same, without the time that imports take."""
-    return Warm(ROOT, ["tests.models.toy", str(folder), str(out), precision])
+    return Warm(ROOT, ["tests.models.toy", str(folder), str(out), precision, json.dumps(more)], env)
 
 
 def wait_for(process, text):
@@ -368,14 +368,13 @@ def test_two_processes_train_the_model_of_one(folder, data, tmp_path, nodes):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
-    def node(number: int) -> subprocess.Popen:
+    def node(number: int) -> subprocess.Popen | Warm:
+        if nodes == 1:
+            return start(folder, tmp_path, **how)
         told = {"TORCHELASTIC_RUN_ID": "x", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": number}
         told |= {"WORLD_SIZE": 2, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1}
         told |= {"GROUP_RANK": number, "GROUP_WORLD_SIZE": 2}
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in told.items() if nodes > 1 else ():
-                patch.setenv(name, str(value))
-            return start(folder, tmp_path, **how)
+        return warm(folder, tmp_path, env={name: str(value) for name, value in told.items()}, **how)
 
     stdout = together(node, nodes)[0]
     assert [line.split(":")[1] for line in stdout.splitlines()] == [f" epoch {i} of 6" for i in range(1, 7)]

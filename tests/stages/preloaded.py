@@ -7,17 +7,26 @@ import gc
 import av
 import cv2
 import dvc.cli.parser
-import dvc.repo
+import dvc.repo.datasets
 import dvclive
+import faiss
+import huggingface_hub
+import imageio_ffmpeg
+import jinja2
 import lightning
+import omegaconf
 import pebble
 import pyarrow.dataset
 import pyarrow.parquet
-import pydantic.functional_validators
 import scipy.signal
 import scmrepo.git
+import sklearn.linear_model
+import sklearn.metrics
+import timm
 import torchmetrics.functional.classification
 import yaml
+from annotated_types import Ge
+from pydantic import BaseModel, field_validator, model_validator
 
 # A collection would go through all of this, and copy its pages: half of the time of a short stage.
 gc.collect()

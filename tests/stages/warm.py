@@ -22,10 +22,10 @@ CONTEXT.set_forkserver_preload(["tests.stages.preloaded"])
 class Warm:
     """`python -m NAME` in a project, as subprocess.Popen would do it; its output goes into files."""
 
-    def __init__(self, root: Path, command: list[str]) -> None:
+    def __init__(self, root: Path, command: list[str], env: dict[str, str] | None = None) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.said = [Path(self.folder.name, name) for name in ("out", "err")]
-        self.process = CONTEXT.Process(target=_run, args=(str(root), command, self.said))
+        self.process = CONTEXT.Process(target=_run, args=(str(root), command, self.said, HERE | (env or {})))
         self.process.start()
         self.pid = self.process.pid
         self.kill = self.process.kill
@@ -56,11 +56,11 @@ class Warm:
             time.sleep(0.005)
 
 
-def _run(root: str, command: list[str], said: list[Path]) -> None:
+def _run(root: str, command: list[str], said: list[Path], env: dict[str, str]) -> None:
     import torch
 
     torch.set_num_threads(1)
-    os.environ |= HERE  # for what it starts
+    os.environ |= env
     multiprocessing.util.spawnv_passfds = _fork
     os.setsid()
     os.chdir(root)
