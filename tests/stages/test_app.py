@@ -27,6 +27,7 @@ from pipeline import query
 from pipeline.errors import UserError
 from pipeline.wav import write_wav
 from tests.pipeline.recordings import sine
+from tests.stages.warm import Warm
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -269,11 +270,10 @@ def test_a_file_that_holds_its_decoder_up_costs_itself(config, tmp_path):
 
 def test_no_model_and_a_taken_port_are_one_line(made, tmp_path):
     def said(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "app", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
-        )
-        assert done.returncode == 1 and "Traceback" not in done.stderr
-        return done.stderr
+        process = Warm(ROOT, ["app", *arguments])
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 1 and "Traceback" not in err
+        return err
 
     assert "no model there: train one first" in said("--project", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as taken:

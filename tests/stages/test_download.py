@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import time
 from collections import Counter
 
@@ -12,6 +11,7 @@ import yaml
 
 from tests.pipeline.server import Server, film
 from tests.stages.project import Project, wait_until
+from tests.stages.warm import Warm
 
 LABELS = 'index,mid,display_name\n0,/m/a,"Speech"\n1,/m/b,"Guitar"\n'
 ONTOLOGY = (
@@ -158,7 +158,7 @@ def test_failures_are_listed_and_the_chosen_tried_again(night):
     project, server, *_ = night
 
     def app(*arguments):
-        done = project.start(sys.executable, "-m", "app.failures", *arguments)
+        done = Warm(project.root, ["app.failures", *arguments])
         out, err = done.communicate(timeout=120)
         return done.returncode, out, err
 

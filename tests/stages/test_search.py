@@ -14,6 +14,7 @@ from app import search as command
 from models.search import Library
 from stages import run
 from tests.pipeline.recordings import record, sine
+from tests.stages.warm import Warm
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def ask(project, *arguments):
 
 
 def test_the_command_itself(made, clips):
-    process = made.start(sys.executable, "-m", "app.search", str(next(iter(clips.values()))), "-k", "2")
+    process = Warm(made.root, ["app.search", str(next(iter(clips.values()))), "-k", "2"])
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0 and not err and "audio to video" in out
 
