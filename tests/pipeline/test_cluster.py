@@ -149,8 +149,8 @@ def test_a_cluster_of_this_machine_is_seen_by_it_alone_and_ends_with_the_run(tmp
         os.kill(process.pid, how)
     process.communicate(timeout=30)
     assert process.returncode != 0
-    # Two agents of Ray's own, which do no work, ask for a minute where a killed cluster has gone, and so does
-    # a worker that had only begun. Their name as it is by now: at first it is plain Python.
+    # Two agents of Ray's own, which do no work, ask for a minute where a killed cluster has gone; on a busy
+    # machine another of its processes took as long. Their name as it is by now: at first it is plain Python.
     agents = ("ray::DashboardA", "ray::RuntimeEnv") if how == signal.SIGKILL else ("none",)
     deadline = time.monotonic() + 120
     while left := [name(p) for p in started if alive(p) and not name(p).startswith(agents)]:
