@@ -22,7 +22,7 @@ from pipeline import engine
 from pipeline.errors import UserError
 from tests.models import toy
 from tests.stages.project import ROOT
-from tests.stages.warm import Warm
+from tests.stages.warm import HERE, Warm
 
 CHANCY = toy.PARAMS.classification.model_dump() | {"dropout": 0.4, "mixup": 0.4, "mixup_rate": 0.5}
 EXPERIMENTS = {  # without chance in the network itself, and with it
@@ -231,7 +231,7 @@ def test_precision_is_what_the_machine_gains_by(monkeypatch):
 
 def start(folder, out, **more):
     command = [sys.executable, "-m", "tests.models.toy", str(folder), str(out), "32-true", json.dumps(more)]
-    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    env = os.environ | HERE
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
 
 

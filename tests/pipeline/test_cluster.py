@@ -17,7 +17,7 @@ from pipeline import cluster, engine
 from pipeline.errors import UserError
 from pipeline.shards import Account
 from tests.pipeline import test_engine, toy
-from tests.pipeline.test_engine import alive, family, files, name, until
+from tests.pipeline.test_engine import alive, comm, family, files, until
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = """
@@ -152,10 +152,11 @@ def test_a_cluster_of_this_machine_is_seen_by_it_alone_and_ends_with_the_run(tmp
     # Two agents of Ray's own, which do no work, ask for a minute where a killed cluster has gone; on a busy
     # machine another of its processes took as long. Their name as it is by now: at first it is plain Python.
     agents = ("ray::DashboardA", "ray::RuntimeEnv") if how == signal.SIGKILL else ("none",)
-    deadline = time.monotonic() + 120
-    while left := [name(p) for p in started if alive(p) and not name(p).startswith(agents)]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.02)
+
+    def left() -> list[str]:
+        return [comm(p) for p in started if alive(p) and not comm(p).startswith(agents)]
+
+    until(lambda: not left(), 120, left)
     if how == signal.SIGINT:
         assert not list((tmp_path / "a").glob(".*.tmp"))
     assert (tmp_path / "a/00000.npy").exists()

@@ -32,11 +32,11 @@ def start(folder: Path, *kinds: str) -> subprocess.Popen:
     )
 
 
-def until(there, seconds=30.0):
-    """Wait until `there()` is true; fail where it does not come."""
+def until(there, seconds=30.0, told=lambda: None):
+    """Wait until `there()` is true; fail where it does not come, with what `told()` says."""
     deadline = time.monotonic() + seconds
     while not there():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, told()
         time.sleep(0.02)
 
 
@@ -56,7 +56,7 @@ def family(root: int) -> dict[int, str]:
     return found
 
 
-def name(process: int) -> str:
+def comm(process: int) -> str:
     """What a process calls itself; nothing where it has ended."""
     try:
         return Path(f"/proc/{process}/comm").read_text()
