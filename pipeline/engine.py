@@ -39,6 +39,7 @@ from pipeline.shards import Account, Arrays, Shards, digest, places, read_index
 
 MEMORY = 4 << 30  # bytes that a worker may ask for, beyond what its shard holds
 LARGEST = 64 << 20  # bytes of a clip in a file that it writes, unless its values are larger
+ANSWERS = 0.1  # s after which Ctrl-C is answered
 RENEWED = 8  # shards after which a worker is replaced: decoders lose a little memory with every file
 Step = Callable[[list[dict], list], Iterable[Outcome]]
 
@@ -269,7 +270,7 @@ def _run_tasks(job: Job, tasks: list[_Task], engine, total: int, done: int) -> N
 def _locally(job: Job, tasks: list[_Task], engine) -> Generator[tuple[_Task, bytes], None, None]:
     """Each task with its account, as they are done, by processes of this machine."""
     workers = min(engine.workers or os.cpu_count() or 1, len(tasks))
-    with _scratch(job.shards.folder) as scratch, _pool(workers, tasks, scratch) as pool:
+    with _scratch(job.shards.folder) as scratch, _Workers(workers, tasks, scratch) as pool:
         waiting: dict[Future, _Task] = {}
         queue = iter(tasks)
         while True:
@@ -278,7 +279,7 @@ def _locally(job: Job, tasks: list[_Task], engine) -> Generator[tuple[_Task, byt
                 waiting[_scheduled(pool, task, engine.timeout)] = task
             if not waiting:
                 break
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+            for future in pool.finished(waiting):
                 task = waiting.pop(future)
                 yield task, _account(future, pool, task, engine.timeout)
 
@@ -286,7 +287,7 @@ def _locally(job: Job, tasks: list[_Task], engine) -> Generator[tuple[_Task, byt
 def alone(task: _Task, timeout: float) -> bytes:
     """A task's account, by a process of its own: for a worker of a cluster, which must outlive it."""
     try:
-        with tempfile.TemporaryDirectory() as scratch, _pool(1, [task], scratch) as pool:
+        with tempfile.TemporaryDirectory() as scratch, _Workers(1, [task], scratch) as pool:
             return _account(_scheduled(pool, task, timeout), pool, task, timeout)
     except BaseException:  # Ctrl-C: the process was stopped while it wrote
         for part in task.job.shards.folder.glob(f".{task.shard:05d}.*.tmp"):
@@ -294,24 +295,56 @@ def alone(task: _Task, timeout: float) -> bytes:
         raise
 
 
-@contextmanager
-def _pool(workers: int, tasks: list[_Task], scratch: str) -> Iterator[ProcessPool]:
-    pool = ProcessPool(
-        max_workers=workers,
-        max_tasks=RENEWED,
-        context=context(_needed(tasks[0].job.step)),
-        initializer=_start_worker,
-        initargs=[scratch, *_room(tasks)],
-    )
-    try:
-        yield pool
-    finally:
-        pool.stop()
+class _Workers(ProcessPool):
+    """Processes of this machine. While they are up, Ctrl-C is noted, and raised where results are waited for.
+
+    Raised wherever it comes, it could leave a lock held that threads of the pool wait for, and the stage
+    would never end: `concurrent.futures.wait` takes one of each future.
+    """
+
+    def __init__(self, workers: int, tasks: list[_Task], scratch: str) -> None:
+        super().__init__(
+            max_workers=workers,
+            max_tasks=RENEWED,
+            context=context(_needed(tasks[0].job.step)),
+            initializer=_start_worker,
+            initargs=[scratch, *_room(tasks)],
+        )
+
+    def __enter__(self) -> "_Workers":
+        self.interrupted = False
+        self.before = signal.getsignal(signal.SIGINT)
+        if callable(self.before):  # or it is ignored, as of a command that nohup began
+            signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def _interrupt(self, *_) -> None:
+        self.interrupted = True
+
+    def __exit__(self, failure: type | None, *_) -> None:
+        self.stop()
         # Before their locks go, which pebble takes first: one that is only starting would print a traceback.
         for worker in multiprocessing.active_children():
             if worker.name == WORKERS_NAME:
                 worker.terminate()
-        pool.join()
+        self.join()
+        if callable(self.before):
+            signal.signal(signal.SIGINT, self.before)
+        if self.interrupted and not failure:
+            raise KeyboardInterrupt
+
+    def finished(self, futures: Iterable[Future]) -> set[Future]:
+        """Those of `futures` that are done, one or more."""
+        done: set[Future] = set()
+        while not done:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            done = wait(futures, ANSWERS, FIRST_COMPLETED).done
+        return done
+
+    def result(self, future: Future) -> Any:
+        self.finished([future])
+        return future.result()
 
 
 def _room(tasks: list[_Task]) -> tuple[int, int]:
@@ -327,18 +360,18 @@ def _room(tasks: list[_Task]) -> tuple[int, int]:
     return MEMORY + 3 * (held + each * clips), max(max(LARGEST, each) * clips, held) + (1 << 20)
 
 
-def _scheduled(pool: ProcessPool, task: _Task, timeout: float) -> Future:
+def _scheduled(pool: _Workers, task: _Task, timeout: float) -> Future:
     return pool.schedule(task, timeout=timeout + len(task.clips))
 
 
-def _account(future: Future, pool: ProcessPool, task: _Task, timeout: float) -> bytes:
+def _account(future: Future, pool: _Workers, task: _Task, timeout: float) -> bytes:
     try:
-        return future.result()
+        return pool.result(future)
     except (ProcessExpired, OutOfTime, MemoryError):
         return _one_by_one(pool, task, timeout)
 
 
-def _one_by_one(pool: ProcessPool, task: _Task, timeout: float) -> bytes:
+def _one_by_one(pool: _Workers, task: _Task, timeout: float) -> bytes:
     """The retry of a shard on which a worker died, hung or asked for too much: each clip alone."""
     outcomes = task.known()
     futures = {
@@ -348,7 +381,7 @@ def _one_by_one(pool: ProcessPool, task: _Task, timeout: float) -> bytes:
     }
     for i, future in futures.items():
         try:
-            outcomes[i] = future.result()[0]
+            outcomes[i] = pool.result(future)[0]
         except ProcessExpired as e:
             outcomes[i] = failed("crashed", f"the decoder crashed ({_cause(e.exitcode)})")
         except MemoryError:

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,8 @@ def files(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
 
 
-def start(folder: Path, *kinds: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tests.pipeline.toy", str(folder), *kinds]
+def start(folder: Path, *kinds: str, by: tuple[str, ...] = ("-m", "tests.pipeline.toy")) -> subprocess.Popen:
+    command = [sys.executable, *by, str(folder), *kinds]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -240,6 +241,45 @@ def test_ctrl_c_is_quick_and_resumable(tmp_path):
     until(lambda: not any(alive(p) for p in left), 5)
     assert not list((tmp_path / "a").glob(".*.tmp"))
     assert (tmp_path / "a/00000.npy").exists()
+
+
+INTERRUPTED = """
+import signal, sys
+from concurrent.futures import _base
+from pathlib import Path
+from pipeline import engine
+from tests.pipeline import toy
+leave = _base._AcquireFutures.__exit__
+
+def interrupted(futures, *failure):
+    signal.raise_signal(signal.SIGINT)
+    leave(futures, *failure)
+
+if __name__ == "__main__":
+    _base._AcquireFutures.__exit__ = interrupted
+    engine.run(toy.job(Path(sys.argv[1])), toy.clips(*sys.argv[2:]), 4, toy.Engine())
+"""
+
+
+def test_ctrl_c_while_locks_are_held_ends_it_too(tmp_path):
+    """The pool's threads wait for the locks that waiting for results takes."""
+    process = start(tmp_path / "a", *["slow"] * 40, by=("-c", INTERRUPTED))
+    try:
+        _, err = process.communicate(timeout=20)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert err.splitlines()[-1] == "KeyboardInterrupt"
+    assert process.returncode == -signal.SIGINT
+    assert not list((tmp_path / "a").glob(".*"))
+
+
+def test_ctrl_c_that_is_ignored_stays_so(tmp_path):
+    """As nohup has it."""
+    ignored = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+    process = start(tmp_path / "a", *["ok"] * 40, by=("-c", ignored + INTERRUPTED))
+    out, err = process.communicate(timeout=60)
+    assert out.startswith("toy: 40 clips in, 40 ok") and not err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
