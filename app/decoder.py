@@ -9,9 +9,9 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from pipeline import limits
-from pipeline.engine import context, watch_parent
 from pipeline.errors import UserError
 from pipeline.query import Query, Reader, duration, read
+from pipeline.workers import context, watch_parent
 
 SECONDS = 20.0  # to decode one file
 MEMORY = 4 << 30  # bytes that a decoder may ask for; a picture of the largest size takes a tenth of it

@@ -17,9 +17,9 @@ import numpy as np
 from pebble import ProcessExpired, ProcessPool
 
 from app.home import stay_home
-from pipeline.engine import watch_parent
 from pipeline.errors import UserError
 from pipeline.query import Query
+from pipeline.workers import watch_parent
 
 OPEN = 4  # models in memory at a time
 SECONDS = 60.0  # for one answer; opening a model takes some

@@ -6,7 +6,6 @@ it, `log.sqlite`. A killed run loses the clips that were on their way, and the n
 
 import heapq
 import itertools
-import multiprocessing
 import os
 import random
 import shutil
@@ -15,18 +14,19 @@ import sys
 import threading
 import time
 from collections import Counter
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as OutOfTime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired
 
 from pipeline.download import fetched
 from pipeline.errors import UserError
 from pipeline.outcome import OK, Outcome, failed
+from pipeline.workers import Workers, context
 
 FOLDER = Path("data/downloads")
 PASSING = ("network", "cut_short", "timeout", "crashed")  # faults that another try may find gone
@@ -156,51 +156,44 @@ def _run(todo: list[dict], settings: Any, log: Log) -> None:
     told = Line(len(todo))
     row = 0  # tries that failed one after the other, for passing reasons
     begin = 0.0  # when the next may begin
-    multiprocessing.set_forkserver_preload(["pipeline.youtube", "yt_dlp"])  # which takes a second to import
-    pool = ProcessPool(
+    pool = Workers(
         max_workers=min(settings.concurrent, len(todo)),
         max_tasks=100,
-        context=multiprocessing.get_context("forkserver"),
+        context=context(["pipeline.youtube", "yt_dlp"]),  # which takes a second to import
         initializer=youtube.start_worker,
     )
     waiting: dict[Future, tuple[dict, int]] = {}
     try:
-        while queue or waiting:
-            now = time.monotonic()
-            while queue and len(waiting) < settings.concurrent and max(queue[0][0], begin) <= now:
-                _, _, clip, tries = heapq.heappop(queue)
-                arguments = [clip, settings, str(_file(clip).resolve())]
-                limit = settings.timeout + SLACK
-                waiting[pool.schedule(youtube.fetch, args=arguments, timeout=limit)] = clip, tries + 1
-                begin = now + 60 / settings.per_minute
-            soon = max(queue[0][0], begin) - now if queue and len(waiting) < settings.concurrent else 1.0
-            if not waiting:
-                time.sleep(min(max(soon, 0.01), 1.0))
-            for future in wait(waiting, timeout=min(max(soon, 0.01), 1.0), return_when=FIRST_COMPLETED).done:
-                clip, tries = waiting.pop(future)
-                outcome = _result(future)
-                passing = outcome.status in PASSING
-                row = row + 1 if passing else 0
-                if passing and tries <= settings.retries:
-                    # Half as long again by chance, so that those that failed together do not come together.
-                    later = settings.wait * 2 ** (tries - 1) * random.uniform(1.0, 1.5)
-                    heapq.heappush(queue, (time.monotonic() + later, next(order), clip, tries))
-                else:
-                    log.put(clip["clip_id"], outcome, tries)
-                    counts[outcome.status] += 1
-                if row >= settings.give_up:
-                    log.put(clip["clip_id"], outcome, tries)
-                    raise UserError(
-                        f"download: {row} tries in a row failed ({outcome.status}: {outcome.detail}):"
-                        " the network is gone, or the server has had enough; dvc repro goes on from here"
-                    )
-            told.say(counts, len(waiting))
-        pool.close()
-    except BaseException:
-        pool.stop()
-        raise
+        with pool:
+            while queue or waiting:
+                now = time.monotonic()
+                while queue and len(waiting) < settings.concurrent and max(queue[0][0], begin) <= now:
+                    _, _, clip, tries = heapq.heappop(queue)
+                    arguments = [clip, settings, str(_file(clip).resolve())]
+                    limit = settings.timeout + SLACK
+                    waiting[pool.schedule(youtube.fetch, args=arguments, timeout=limit)] = clip, tries + 1
+                    begin = now + 60 / settings.per_minute
+                soon = max(queue[0][0], begin) - now if queue and len(waiting) < settings.concurrent else 1.0
+                for future in pool.finished(waiting, min(max(soon, 0.01), 1.0)):
+                    clip, tries = waiting.pop(future)
+                    outcome = _result(future)
+                    passing = outcome.status in PASSING
+                    row = row + 1 if passing else 0
+                    if passing and tries <= settings.retries:
+                        # Half as long again by chance: those that failed together do not come together.
+                        later = settings.wait * 2 ** (tries - 1) * random.uniform(1.0, 1.5)
+                        heapq.heappush(queue, (time.monotonic() + later, next(order), clip, tries))
+                    else:
+                        log.put(clip["clip_id"], outcome, tries)
+                        counts[outcome.status] += 1
+                    if row >= settings.give_up:
+                        log.put(clip["clip_id"], outcome, tries)
+                        raise UserError(
+                            f"download: {row} tries in a row failed ({outcome.status}: {outcome.detail}): the"
+                            " network is gone, or the server has had enough; dvc repro goes on from here"
+                        )
+                told.say(counts, len(waiting))
     finally:
-        pool.join()
         for left in FOLDER.glob(".tmp-*"):
             shutil.rmtree(left, ignore_errors=True)
         told.say(counts, 0, last=True)

@@ -8,17 +8,15 @@ can do ends there, and what befalls a node is the cluster's to answer.
 """
 
 import math
-import multiprocessing
 import os
 import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as OutOfTime
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -27,8 +25,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pebble import ProcessExpired, ProcessPool
-from pebble.pool.process import WORKERS_NAME
+from pebble import ProcessExpired
 
 from pipeline import limits, storage
 from pipeline.errors import UserError, of_disk
@@ -36,10 +33,10 @@ from pipeline.outcome import OK, Outcome, failed
 from pipeline.params import ROOT, stage_entry
 from pipeline.progress import Progress
 from pipeline.shards import Account, Arrays, Shards, digest, places, read_index
+from pipeline.workers import Workers, context, watch_parent
 
 MEMORY = 4 << 30  # bytes that a worker may ask for, beyond what its shard holds
 LARGEST = 64 << 20  # bytes of a clip in a file that it writes, unless its values are larger
-ANSWERS = 0.1  # s after which Ctrl-C is answered
 RENEWED = 8  # shards after which a worker is replaced: decoders lose a little memory with every file
 Step = Callable[[list[dict], list], Iterable[Outcome]]
 
@@ -110,19 +107,6 @@ def _start_worker(scratch: str, memory: int, file: int) -> None:
     watch_parent()
 
 
-def watch_parent() -> None:
-    """End this worker when its parent ends, however that comes."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "not a worker"
-
-    def watch() -> None:
-        parent.join()
-        storage.abandon()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 class _NoPandas:
     """An importer that finds no pandas."""
 
@@ -143,15 +127,6 @@ def _spare_pandas() -> None:
             pa.array([0])
         finally:
             sys.meta_path.remove(_NoPandas)
-
-
-def context(needed: list[str]):
-    """Workers are forked by a server that has imported what they need: after a crash another is there soon.
-
-    Not by this process, whose threads a fork would cut off.
-    """
-    multiprocessing.set_forkserver_preload(needed)
-    return multiprocessing.get_context("forkserver")
 
 
 def _needed(step: Step) -> list[str]:
@@ -270,7 +245,7 @@ def _run_tasks(job: Job, tasks: list[_Task], engine, total: int, done: int) -> N
 def _locally(job: Job, tasks: list[_Task], engine) -> Generator[tuple[_Task, bytes], None, None]:
     """Each task with its account, as they are done, by processes of this machine."""
     workers = min(engine.workers or os.cpu_count() or 1, len(tasks))
-    with _scratch(job.shards.folder) as scratch, _Workers(workers, tasks, scratch) as pool:
+    with _scratch(job.shards.folder) as scratch, _workers(workers, tasks, scratch) as pool:
         waiting: dict[Future, _Task] = {}
         queue = iter(tasks)
         while True:
@@ -287,7 +262,7 @@ def _locally(job: Job, tasks: list[_Task], engine) -> Generator[tuple[_Task, byt
 def alone(task: _Task, timeout: float) -> bytes:
     """A task's account, by a process of its own: for a worker of a cluster, which must outlive it."""
     try:
-        with tempfile.TemporaryDirectory() as scratch, _Workers(1, [task], scratch) as pool:
+        with tempfile.TemporaryDirectory() as scratch, _workers(1, [task], scratch) as pool:
             return _account(_scheduled(pool, task, timeout), pool, task, timeout)
     except BaseException:  # Ctrl-C: the process was stopped while it wrote
         for part in task.job.shards.folder.glob(f".{task.shard:05d}.*.tmp"):
@@ -295,56 +270,14 @@ def alone(task: _Task, timeout: float) -> bytes:
         raise
 
 
-class _Workers(ProcessPool):
-    """Processes of this machine. While they are up, Ctrl-C is noted, and raised where results are waited for.
-
-    Raised wherever it comes, it could leave a lock held that threads of the pool wait for, and the stage
-    would never end: `concurrent.futures.wait` takes one of each future.
-    """
-
-    def __init__(self, workers: int, tasks: list[_Task], scratch: str) -> None:
-        super().__init__(
-            max_workers=workers,
-            max_tasks=RENEWED,
-            context=context(_needed(tasks[0].job.step)),
-            initializer=_start_worker,
-            initargs=[scratch, *_room(tasks)],
-        )
-
-    def __enter__(self) -> "_Workers":
-        self.interrupted = False
-        self.before = signal.getsignal(signal.SIGINT)
-        if callable(self.before):  # or it is ignored, as of a command that nohup began
-            signal.signal(signal.SIGINT, self._interrupt)
-        return self
-
-    def _interrupt(self, *_) -> None:
-        self.interrupted = True
-
-    def __exit__(self, failure: type | None, *_) -> None:
-        self.stop()
-        # Before their locks go, which pebble takes first: one that is only starting would print a traceback.
-        for worker in multiprocessing.active_children():
-            if worker.name == WORKERS_NAME:
-                worker.terminate()
-        self.join()
-        if callable(self.before):
-            signal.signal(signal.SIGINT, self.before)
-        if self.interrupted and not failure:
-            raise KeyboardInterrupt
-
-    def finished(self, futures: Iterable[Future]) -> set[Future]:
-        """Those of `futures` that are done, one or more."""
-        done: set[Future] = set()
-        while not done:
-            if self.interrupted:
-                raise KeyboardInterrupt
-            done = wait(futures, ANSWERS, FIRST_COMPLETED).done
-        return done
-
-    def result(self, future: Future) -> Any:
-        self.finished([future])
-        return future.result()
+def _workers(number: int, tasks: list[_Task], scratch: str) -> Workers:
+    return Workers(
+        max_workers=number,
+        max_tasks=RENEWED,
+        context=context(_needed(tasks[0].job.step)),
+        initializer=_start_worker,
+        initargs=[scratch, *_room(tasks)],
+    )
 
 
 def _room(tasks: list[_Task]) -> tuple[int, int]:
@@ -360,18 +293,18 @@ def _room(tasks: list[_Task]) -> tuple[int, int]:
     return MEMORY + 3 * (held + each * clips), max(max(LARGEST, each) * clips, held) + (1 << 20)
 
 
-def _scheduled(pool: _Workers, task: _Task, timeout: float) -> Future:
+def _scheduled(pool: Workers, task: _Task, timeout: float) -> Future:
     return pool.schedule(task, timeout=timeout + len(task.clips))
 
 
-def _account(future: Future, pool: _Workers, task: _Task, timeout: float) -> bytes:
+def _account(future: Future, pool: Workers, task: _Task, timeout: float) -> bytes:
     try:
         return pool.result(future)
     except (ProcessExpired, OutOfTime, MemoryError):
         return _one_by_one(pool, task, timeout)
 
 
-def _one_by_one(pool: _Workers, task: _Task, timeout: float) -> bytes:
+def _one_by_one(pool: Workers, task: _Task, timeout: float) -> bytes:
     """The retry of a shard on which a worker died, hung or asked for too much: each clip alone."""
     outcomes = task.known()
     futures = {

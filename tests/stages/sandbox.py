@@ -37,6 +37,7 @@ ALWAYS = {
     "stages/__init__.py": "how a mistake of the user is said",
 }
 RUNS = {
+    "pipeline/workers.py": "the processes that a step runs in",
     "pipeline/engine.py": "where and when a step runs, and the hash of what is listed",
     "pipeline/limits.py": "how much a worker may ask for",
     "pipeline/progress.py": "what is said meanwhile",
