@@ -236,10 +236,14 @@ def _run_tasks(job: Job, tasks: list[_Task], engine, total: int, done: int) -> N
         finished = cluster.shards(tasks, engine)
     else:
         finished = _locally(job, tasks, engine)
-    with Progress(job.name, total, done) as progress, closing(finished):
-        for task, account in finished:
-            job.shards.settle(task.shard, account)
-            progress.advance(len(task.clips))
+    try:
+        with Progress(job.name, total, done) as progress, closing(finished):
+            for task, account in finished:
+                job.shards.settle(task.shard, account)
+                progress.advance(len(task.clips))
+    finally:
+        for part in job.shards.folder.glob(".*.tmp"):  # of workers that were stopped while they wrote
+            part.unlink(missing_ok=True)
 
 
 def _locally(job: Job, tasks: list[_Task], engine) -> Generator[tuple[_Task, bytes], None, None]:
@@ -261,13 +265,8 @@ def _locally(job: Job, tasks: list[_Task], engine) -> Generator[tuple[_Task, byt
 
 def alone(task: _Task, timeout: float) -> bytes:
     """A task's account, by a process of its own: for a worker of a cluster, which must outlive it."""
-    try:
-        with tempfile.TemporaryDirectory() as scratch, _workers(1, [task], scratch) as pool:
-            return _account(_scheduled(pool, task, timeout), pool, task, timeout)
-    except BaseException:  # Ctrl-C: the process was stopped while it wrote
-        for part in task.job.shards.folder.glob(f".{task.shard:05d}.*.tmp"):
-            part.unlink(missing_ok=True)
-        raise
+    with tempfile.TemporaryDirectory() as scratch, _workers(1, [task], scratch) as pool:
+        return _account(_scheduled(pool, task, timeout), pool, task, timeout)
 
 
 def _workers(number: int, tasks: list[_Task], scratch: str) -> Workers:
@@ -339,5 +338,3 @@ def _scratch(folder: Path) -> Iterator[str]:
         yield str(path.resolve())
     finally:
         shutil.rmtree(path, ignore_errors=True)
-        for part in folder.glob(".*.tmp"):  # of workers that were stopped while they wrote
-            part.unlink(missing_ok=True)

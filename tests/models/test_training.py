@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -22,7 +20,7 @@ from pipeline import engine
 from pipeline.errors import UserError
 from tests.models import toy
 from tests.stages.project import ROOT
-from tests.stages.warm import HERE, Warm
+from tests.stages.warm import Warm
 
 CHANCY = toy.PARAMS.classification.model_dump() | {"dropout": 0.4, "mixup": 0.4, "mixup_rate": 0.5}
 EXPERIMENTS = {  # without chance in the network itself, and with it
@@ -229,14 +227,8 @@ def test_precision_is_what_the_machine_gains_by(monkeypatch):
 # --- killed, and run again ----------------------------------------------------------------------------
 
 
-def start(folder, out, **more):
-    command = [sys.executable, "-m", "tests.models.toy", str(folder), str(out), "32-true", json.dumps(more)]
-    env = os.environ | HERE
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
-
-
-def warm(folder, out, precision="32-true", env=None, **more):
-    """The same, without the time that imports take."""
+def start(folder, out, precision="32-true", env=None, **more):
+    """Train in a process of its own, without the time that imports take."""
     return Warm(ROOT, ["tests.models.toy", str(folder), str(out), precision, json.dumps(more)], env)
 
 
@@ -260,7 +252,7 @@ def same_files(a, b, names):
 def whole(folder, tmp_path_factory):
     """A training that nobody killed."""
     out = tmp_path_factory.mktemp("whole")
-    process = warm(folder, out, "bf16-mixed")
+    process = start(folder, out, "bf16-mixed")
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
     assert stderr == ""  # no chatter
@@ -270,13 +262,13 @@ def whole(folder, tmp_path_factory):
 
 
 def test_killed_and_run_again_is_the_same_bit_for_bit(folder, whole, tmp_path):
-    process = warm(folder, tmp_path, "bf16-mixed")
+    process = start(folder, tmp_path, "bf16-mixed")
     wait_for(process, "epoch 3 of")
     time.sleep(0.05)  # somewhere in the next epoch
     process.kill()
     process.communicate()
     assert (tmp_path / "out" / LAST).exists()
-    process = warm(folder, tmp_path, "bf16-mixed")
+    process = start(folder, tmp_path, "bf16-mixed")
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
     assert "going on after epoch" in stdout
@@ -285,7 +277,7 @@ def test_killed_and_run_again_is_the_same_bit_for_bit(folder, whole, tmp_path):
 
 
 def test_ctrl_c_is_quick_and_goes_on(folder, tmp_path):
-    process = warm(folder, tmp_path)
+    process = start(folder, tmp_path)
     wait_for(process, "epoch 2 of")
     began = time.monotonic()
     os.kill(process.pid, signal.SIGINT)
@@ -368,13 +360,13 @@ def test_two_processes_train_the_model_of_one(folder, data, tmp_path, nodes):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
-    def node(number: int) -> subprocess.Popen | Warm:
+    def node(number: int) -> Warm:
         if nodes == 1:
             return start(folder, tmp_path, **how)
         told = {"TORCHELASTIC_RUN_ID": "x", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": number}
         told |= {"WORLD_SIZE": 2, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1}
         told |= {"GROUP_RANK": number, "GROUP_WORLD_SIZE": 2}
-        return warm(folder, tmp_path, env={name: str(value) for name, value in told.items()}, **how)
+        return start(folder, tmp_path, env={name: str(value) for name, value in told.items()}, **how)
 
     stdout = together(node, nodes)[0]
     assert [line.split(":")[1] for line in stdout.splitlines()] == [f" epoch {i} of 6" for i in range(1, 7)]

@@ -102,7 +102,7 @@ def experiment(**changes) -> Experiment:
         if "audio_encoder" not in changes:
             sizes["audio"] = {"width": 8}
         if "video_encoder" not in changes:
-            changes["video_encoder"], sizes["video"] = "cnn_avg", {"trunk": "timm/test_resnet"}
+            changes["video_encoder"], sizes["video"] = "cnn", {"widths": [8, 8], "dropout": 0.0}
         changes["encoders"] = sizes
     constants = {"constants": PARAMS.losses[changes["loss"]]} if "loss" in changes else {}
     return replace(Experiment.of(PARAMS), **constants | changes)

@@ -1,9 +1,11 @@
 """`kill -9` in the middle of `dvc repro`; fifty of them: python -m benchmarks.kills."""
 
 import random
+from typing import Any
 
 from benchmarks.kills import begin, differences, disturbed
 from tests.stages.project import FOLDERS, Project
+from tests.stages.warm import Warm
 
 # s that each stage takes on an idle machine, at least: a kill comes within that time.
 LASTS = {
@@ -21,8 +23,15 @@ LASTS = {
 AIMS = ["download", "wav", "spectrogram", "frames", "train"]
 
 
+class Started(Project):
+    """Whose DVC has been imported already; the stages that it begins have not."""
+
+    def start(self, *command: str, **more: Any) -> Warm:
+        return Warm(self.root, [*command], **more)
+
+
 def test_five_kills_change_nothing(made, tmp_path):
-    project = begin(Project.new(tmp_path / "project"))
+    project = begin(Started.new(tmp_path / "project"))
     rng = random.Random(0)
     kills = [*disturbed(project, AIMS, LASTS, rng, targets=("train",))]
     assert len(kills) == len(AIMS)

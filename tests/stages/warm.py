@@ -37,18 +37,29 @@ class Warm:
     def poll(self) -> int | None:
         return self.returncode
 
-    def communicate(self, timeout: float | None = None) -> tuple[str, ...]:
+    def wait(self, timeout: float | None = None) -> int:
         self.process.join(timeout)
         assert self.returncode is not None, "not done in time"
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, ...]:
+        self.wait(timeout)
         return tuple(path.read_text() for path in self.said)
 
     @property
     def stdout(self) -> Iterator[str]:
+        return self._lines(self.said[0])
+
+    @property
+    def stderr(self) -> Iterator[str]:
+        return self._lines(self.said[1])
+
+    def _lines(self, path: Path) -> Iterator[str]:
         """Line by line, as they come."""
         done = 0
         while True:
             ended = self.returncode is not None
-            lines = self.said[0].read_text().splitlines() if self.said[0].exists() else []
+            lines = path.read_text().splitlines() if path.exists() else []
             yield from lines[done:]
             if ended:
                 return
