@@ -109,6 +109,8 @@ def connected(settings) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if settings.address is None:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        # s that its processes look for it where it was killed: a minute, where it might come back.
+        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "5")
     try:
         import ray
     except ImportError:

@@ -372,11 +372,11 @@ def test_multi_similarity_by_hand():
 @pytest.mark.parametrize("name", losses.names())
 def test_every_loss_learns_the_toy(data, tmp_path, name, pairing):
     experiment = toy.experiment(loss=name, pairing=pairing)
-    settings = toy.settings(epochs=12)
+    settings = toy.settings(epochs=8, learning_rate=5e-3)
     train(experiment, settings, toy.NO_AUGMENT, toy.INPUTS, data, tmp_path / "o", tmp_path / "l", "x")
     model = checkpoint.load(tmp_path / "o")
     found = evaluation.evaluate(model, data, pairing, "category", 100, 0)
-    assert found.metrics["correspondence"]["auc"] > 0.65
+    assert found.metrics["correspondence"]["auc"] > 0.8
 
 
 # --- matchers -----------------------------------------------------------------------------------------

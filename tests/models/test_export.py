@@ -66,6 +66,7 @@ CASES = {  # what is built, and which lengths ONNX has free
             "audio_encoder": "transformer",
             "video_encoder": "shallow",
             "classification": {},
+            "sizes": {"audio": {"layers": 1}},
         },
         FRAMES,
     ),

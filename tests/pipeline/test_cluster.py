@@ -166,7 +166,7 @@ def test_a_cluster_of_this_machine_is_seen_by_it_alone_and_ends_with_the_run(tmp
     def left() -> list[str]:
         return [comm(p) for p in started if alive(p)]
 
-    until(lambda: not left(), 60, left)
+    until(lambda: not left(), 120, left)
     if how == signal.SIGINT:
         assert not list((tmp_path / "a").glob(".*.tmp"))
     assert (tmp_path / "a/00000.npy").exists()

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -5,6 +6,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from pipeline import engine, storage
 from pipeline.errors import UserError
 from pipeline.shards import read_index
 from tests.pipeline.toy import Engine, clips, job
+from tests.stages.warm import Warm
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,11 +29,16 @@ def files(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
 
 
-def start(folder: Path, *kinds: str, by: tuple[str, ...] = ("-m", "tests.pipeline.toy")) -> subprocess.Popen:
-    command = [sys.executable, *by, str(folder), *kinds]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+def start(folder: Path, *kinds: str, **how: Any) -> Warm:
+    """The same in a process of its own. how: of the section `engine`; the way to a storage is as here."""
+    env = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "EARSIGHT_"))}
+    return Warm(ROOT, ["tests.pipeline.toy", str(folder), json.dumps(how), *kinds], env)
+
+
+def by_script(code: str, folder: Path, *kinds: str) -> subprocess.Popen:
+    command = [sys.executable, "-c", code, str(folder), *kinds]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
 
 def until(there, seconds=30.0, told=lambda: None):
@@ -263,7 +271,7 @@ if __name__ == "__main__":
 
 def test_ctrl_c_while_locks_are_held_ends_it_too(tmp_path):
     """The pool's threads wait for the locks that waiting for results takes."""
-    process = start(tmp_path / "a", *["slow"] * 40, by=("-c", INTERRUPTED))
+    process = by_script(INTERRUPTED, tmp_path / "a", *["slow"] * 40)
     try:
         _, err = process.communicate(timeout=20)
     finally:
@@ -277,7 +285,7 @@ def test_ctrl_c_while_locks_are_held_ends_it_too(tmp_path):
 def test_ctrl_c_that_is_ignored_stays_so(tmp_path):
     """As nohup has it."""
     ignored = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
-    process = start(tmp_path / "a", *["ok"] * 40, by=("-c", ignored + INTERRUPTED))
+    process = by_script(ignored + INTERRUPTED, tmp_path / "a", *["ok"] * 40)
     out, err = process.communicate(timeout=60)
     assert out.startswith("toy: 40 clips in, 40 ok") and not err
 

@@ -3,8 +3,6 @@
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,19 +13,9 @@ from pipeline import engine, storage
 from pipeline.errors import UserError
 from pipeline.shards import places, read_index
 from tests.pipeline import toy
-from tests.pipeline.test_engine import ROOT, files, until
+from tests.pipeline.test_engine import files, start, until
 from tests.pipeline.test_engine import run as local
 
-MAIN = """
-import sys
-from pathlib import Path
-from pipeline import engine
-from tests.pipeline import toy
-
-folder, storage, *kinds = sys.argv[1:]
-how = toy.Engine(storage=storage)
-engine.run(toy.job(Path(folder)), toy.clips(*kinds), 4, how)
-"""
 KINDS = ["slow"] * 29 + ["corrupt"]
 
 
@@ -37,16 +25,9 @@ def cache(tmp_path, monkeypatch) -> Path:
     return tmp_path / "cache"
 
 
-def start(folder: Path, where: str, *kinds: str) -> subprocess.Popen:
-    # A process of its own, whose workers have this environment.
-    command = [sys.executable, "-c", MAIN, str(folder), where, *kinds]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
-
-
-def run(folder: Path, where: str, *kinds: str) -> str:
-    """What the engine's run says at its end."""
-    process = start(folder, where, *kinds)
+def run(folder: Path, where: str | None, *kinds: str) -> str:
+    """What the engine's run says at its end, in a process whose workers have this environment."""
+    process = start(folder, *kinds, storage=where)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     return out
@@ -69,7 +50,7 @@ def same(one: Path, other: Path) -> bool:
 def test_a_run_that_was_killed_goes_on_and_gives_the_same_values(tmp_path, s3, kind):
     where = s3 if kind == "s3" else str(tmp_path / "nfs")
     local(tmp_path / "here", toy.clips(*KINDS))
-    process = start(tmp_path / "there", where, *KINDS)
+    process = start(tmp_path / "there", *KINDS, storage=where)
     until((tmp_path / "there/00001.index.parquet").exists)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=30)
@@ -101,8 +82,7 @@ def test_shards_move_without_being_made_again(tmp_path, s3):
     for where in (str(tmp_path / "nfs"), s3):
         assert "; 0 made" in run(tmp_path / "a", where, *kinds)
         assert same(tmp_path / "a", tmp_path / "here")
-    command = MAIN.replace("storage=storage", "storage=None")
-    subprocess.run([sys.executable, "-c", command, str(tmp_path / "a"), "", *kinds], cwd=ROOT, check=True)
+    run(tmp_path / "a", None, *kinds)
     assert files(tmp_path / "a") == files(tmp_path / "here")
 
 

@@ -1,5 +1,6 @@
 """A data stage for tests: each clip's row says what becomes of it."""
 
+import json
 import os
 import signal
 import sys
@@ -54,9 +55,16 @@ def clips(*kinds: str, first: int = 0) -> list[dict]:
     return [{"clip_id": f"clip-{i}", "kind": kind} for i, kind in enumerate(kinds, first)]
 
 
-# python -m tests.pipeline.toy FOLDER KIND ...: run in a process that can be killed
-if __name__ == "__main__":
+def main() -> None:
+    """python -m tests.pipeline.toy FOLDER ENGINE KIND ...: run in a process that can be killed."""
+    folder, how, *kinds = sys.argv[1:]
     try:
-        engine.run(job(Path(sys.argv[1])), clips(*sys.argv[2:]), 4, Engine())
+        engine.run(job(Path(folder)), clips(*kinds), 4, Engine(**json.loads(how)))
     except UserError as e:
         sys.exit(f"ERROR: {e}")
+
+
+if __name__ == "__main__":
+    from tests.pipeline import toy  # under the name that workers know its step by
+
+    toy.main()

@@ -18,6 +18,7 @@ import omegaconf
 import pebble
 import pyarrow.dataset
 import pyarrow.parquet
+import s3fs
 import scipy.signal
 import scmrepo.git
 import sklearn.linear_model

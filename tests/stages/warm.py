@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-OURS = ("models", "pipeline", "stages")
+OURS = ("models", "pipeline", "stages", "tests")
 # One thread: the same sums in the same order, and no waiting for each other on a busy machine.
 HERE = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
 HERE |= dict.fromkeys(("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"), os.devnull)
@@ -25,6 +25,8 @@ class Warm:
     def __init__(self, root: Path, command: list[str], env: dict[str, str] | None = None) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.said = [Path(self.folder.name, name) for name in ("out", "err")]
+        for path in self.said:
+            path.touch()  # it may be killed before it says anything
         self.process = CONTEXT.Process(target=_run, args=(str(root), command, self.said, HERE | (env or {})))
         self.process.start()
         self.pid = self.process.pid
@@ -59,7 +61,7 @@ class Warm:
         done = 0
         while True:
             ended = self.returncode is not None
-            lines = path.read_text().splitlines() if path.exists() else []
+            lines = path.read_text().splitlines()
             yield from lines[done:]
             if ended:
                 return
@@ -76,7 +78,7 @@ def _run(root: str, command: list[str], said: list[Path], env: dict[str, str]) -
     os.setsid()
     os.chdir(root)
     for number, path in enumerate(said, 1):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
     for name in [m for m in sys.modules if m.split(".")[0] in OURS]:
         del sys.modules[name]
     sys.path.insert(0, root)
