@@ -1,8 +1,5 @@
 import gc
 import signal
-from collections.abc import Generator
-
-import pytest
 
 from tests.pipeline.clusters import ray_cluster, s3  # noqa: F401
 
@@ -13,12 +10,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # What takes longest begins first, so that no process is left alone with it: stages, which wait for projects
 # that the first of them makes, then all that is short. (xdist would begin with the files of most tests.)
 ORDER = ("stages/test_dvc_yaml", "models", "stages", "")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
-    # One more than there are processors: a tenth of the time is waiting, for downloads, disks and clusters.
-    return (yield) + 1
 
 
 def pytest_collection_modifyitems(items: list) -> None:
