@@ -13,17 +13,8 @@ from tests.models import toy
 @pytest.fixture(scope="module", params=matchers.names())
 def model(request, data, tmp_path_factory):
     out = tmp_path_factory.mktemp(request.param)
-    experiment = toy.experiment(matcher=request.param)
-    train(
-        experiment,
-        toy.settings(epochs=30, learning_rate=5e-3),
-        toy.NO_AUGMENT,
-        toy.INPUTS,
-        data,
-        out / "out",
-        out / "live",
-        "x",
-    )
+    experiment, settings = toy.experiment(matcher=request.param), toy.settings(epochs=30, learning_rate=5e-3)
+    train(experiment, settings, toy.NO_AUGMENT, toy.INPUTS, data, out / "out", out / "live", "x")
     return checkpoint.load(out / "out")
 
 

@@ -1,5 +1,6 @@
 """The engine on a Ray cluster: whatever happens to it, the files are those of this machine alone."""
 
+import json
 import os
 import re
 import signal
@@ -17,19 +18,7 @@ from pipeline import cluster, engine
 from pipeline.errors import UserError
 from pipeline.shards import Account
 from tests.pipeline import test_engine, toy
-from tests.pipeline.test_engine import alive, comm, family, files, until
-
-ROOT = Path(__file__).resolve().parents[2]
-MAIN = """
-import sys
-from pathlib import Path
-from pipeline import engine
-from tests.pipeline import toy
-
-folder, address, *kinds = sys.argv[1:]
-how = toy.Engine(workers=2, name="ray", address=address or None)
-engine.run(toy.job(Path(folder)), toy.clips(*kinds), 4, how)
-"""
+from tests.pipeline.test_engine import alive, comm, family, files, real, until
 
 
 def run(folder: Path, rows: list[dict], there, workers: int | None = 2, timeout: float = 3.0) -> list[dict]:
@@ -102,10 +91,9 @@ def test_a_node_that_leaves_changes_nothing(tmp_path, ray_cluster):
     assert files(tmp_path / "there") == files(tmp_path / "here")
 
 
-def start(folder: Path, address: str, *kinds: str) -> subprocess.Popen:
-    command = [sys.executable, "-c", MAIN, str(folder), address, *kinds]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+def start(folder: Path, address: str | None, *kinds: str) -> subprocess.Popen:
+    how = json.dumps({"workers": 2, "name": "ray", "address": address})
+    return real("-m", "tests.pipeline.toy", str(folder), how, *kinds)
 
 
 def test_kill_9_then_a_second_run_gives_the_same_bytes(tmp_path, ray_cluster):
@@ -147,7 +135,7 @@ def is_agent(number: int) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to find processes")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_cluster_of_this_machine_is_seen_by_it_alone_and_ends_with_the_run(tmp_path, how):
-    process = start(tmp_path / "a", "", *["slow"] * 400)
+    process = start(tmp_path / "a", None, *["slow"] * 400)
     until((tmp_path / "a/00001.index.parquet").exists, 90)
     names = family(process.pid)
     assert any("raylet" in name for name in names.values())

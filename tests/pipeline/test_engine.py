@@ -35,9 +35,9 @@ def start(folder: Path, *kinds: str, **how: Any) -> Warm:
     return Warm(ROOT, ["tests.pipeline.toy", str(folder), json.dumps(how), *kinds], env)
 
 
-def by_script(code: str, folder: Path, *kinds: str) -> subprocess.Popen:
-    command = [sys.executable, "-c", code, str(folder), *kinds]
-    pipe = subprocess.PIPE
+def real(*words: str) -> subprocess.Popen:
+    """Python in a process of its own, that nobody else has imported anything for."""
+    command, pipe = [sys.executable, *words], subprocess.PIPE
     return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
 
@@ -271,7 +271,7 @@ if __name__ == "__main__":
 
 def test_ctrl_c_while_locks_are_held_ends_it_too(tmp_path):
     """The pool's threads wait for the locks that waiting for results takes."""
-    process = by_script(INTERRUPTED, tmp_path / "a", *["slow"] * 40)
+    process = real("-c", INTERRUPTED, str(tmp_path / "a"), *["slow"] * 40)
     try:
         _, err = process.communicate(timeout=20)
     finally:
@@ -285,7 +285,7 @@ def test_ctrl_c_while_locks_are_held_ends_it_too(tmp_path):
 def test_ctrl_c_that_is_ignored_stays_so(tmp_path):
     """As nohup has it."""
     ignored = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
-    process = by_script(ignored + INTERRUPTED, tmp_path / "a", *["ok"] * 40)
+    process = real("-c", ignored + INTERRUPTED, str(tmp_path / "a"), *["ok"] * 40)
     out, err = process.communicate(timeout=60)
     assert out.startswith("toy: 40 clips in, 40 ok") and not err
 
