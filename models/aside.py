@@ -1,5 +1,6 @@
 """Data of their own for the tables of docs/: a folder in which the data stages run with other parameters."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pipeline import dataset
 from pipeline.dataset import Dataset
 from pipeline.errors import UserError
 from pipeline.params import ROOT, Params
+from stages import run
 
 STAGES = ("clips", "download", "wav", "spectrogram", "frames", "faces", "split", "statistics")
 
@@ -23,10 +25,13 @@ def data(folder: Path, params: Params) -> Dataset:
     content = yaml.safe_dump(params.model_dump(), sort_keys=False)
     (folder / "params.yaml").write_text(content, encoding="utf-8")
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    for stage in STAGES:
-        done = subprocess.run(
-            [sys.executable, "-m", f"stages.{stage}"], cwd=folder, env=os.environ | {"PYTHONPATH": path}
-        )
-        if done.returncode:
-            raise UserError(f"{folder}: the stage {stage} failed there: see above")
+    # In a process of their own, whose workers need not import what models do.
+    words, env = [sys.executable, "-m", "models.aside"], os.environ | {"PYTHONPATH": path}
+    if subprocess.run(words, cwd=folder, env=env).returncode:
+        raise UserError(f"{folder}: a data stage failed there: see above")
     return dataset.load(folder / "data", params.audio, params.video, params.input)
+
+
+if __name__ == "__main__":
+    for name in STAGES:
+        run(getattr(importlib.import_module(f"stages.{name}"), name))

@@ -81,7 +81,8 @@ def evaluate(
             gains = (tags[rows] @ tags.T).toarray()  # (b, n) labels shared
             gains[np.arange(len(rows)), rows] = 0  # the query's own clip is not among its results
             ideal = _ideal(gains)
-            relevant[rows] = (gains > 0).sum(1)
+            relevant[rows] = np.count_nonzero(gains, axis=1)
+            average = gains.sum(1, dtype=float) / max(1, n - 1)
             for name in among:
                 source, target = DIRECTIONS[name]
                 if score is None or source == target:
@@ -89,7 +90,7 @@ def evaluate(
                 else:
                     near = _matched(score, raw, source, rows)
                 found[name][rows] += _metrics(near, gains, ideal, rows, own=source != target) / len(models)
-                chance[name][rows] = _chance(gains, ideal, n, own=source != target)
+                chance[name][rows] = _chance(relevant[rows], average, ideal, n, own=source != target)
 
     code, count = codes(np.arange(n) if groups is None else groups)
     code = code[shuffle]
@@ -191,13 +192,13 @@ def _keys(near: np.ndarray) -> np.ndarray:
     """(b, n) uint64 that sort from near to far, ties by column: one plain sort gives a stable ranking.
 
     The bits of a float32, with the sign bit set for positive numbers and all bits flipped for negative ones,
-    sort as its value does; their complement stands above the column number.
+    sort as its value does; their complement stands above the column number. The last bit is free.
     """
     bits = np.ascontiguousarray(near + np.float32(0)).view(np.int32)  # + 0 makes -0.0 the same as 0.0
     upward = bits ^ ((bits >> 31) | np.int32(-(2**31)))
     keys = (~upward).view(np.uint32).astype(np.uint64)
     keys <<= np.uint64(32)
-    keys |= np.arange(near.shape[1], dtype=np.uint64)
+    keys |= np.arange(near.shape[1], dtype=np.uint64) << np.uint64(1)
     return keys
 
 
@@ -206,12 +207,12 @@ def _discounts(count: int) -> np.ndarray:
 
 
 def _ideal(gains: np.ndarray) -> np.ndarray:
-    """(b,) DCG of the best order there is."""
-    top = min(CUT, gains.shape[1] - 1)
-    if top < 1:
-        return np.zeros(len(gains))
-    best = np.partition(gains, gains.shape[1] - top, axis=1)[:, -top:]
-    return np.sort(best, axis=1)[:, ::-1].astype(float) @ _discounts(top)
+    """(b,) DCG of the best order there is: a gain of two is one at the same rank, and one more."""
+    first = np.concatenate([[0.0], np.cumsum(_discounts(CUT))])  # DCG of a gain of one at the first 0, 1, ... ranks
+    return sum(
+        (first[np.minimum(np.count_nonzero(gains > less, axis=1), CUT)] for less in range(int(gains.max()))),
+        start=np.zeros(len(gains)),
+    )
 
 
 def _metrics(
@@ -222,6 +223,7 @@ def _metrics(
     out = np.full((count, len(METRICS)), np.nan)
     lines = np.arange(count)
     keys = _keys(near)
+    keys |= gains > 0  # so that sorting takes along what is relevant
     mine = keys[lines, rows]
     if own:
         above = (keys < mine[:, None]).sum(1)  # how many clips stand before the query's own counterpart
@@ -229,12 +231,11 @@ def _metrics(
     some = ideal > 0
     if not some.any():
         return out
-    keys[lines, rows] = np.iinfo(np.uint64).max  # the own clip goes last and is cut off
+    keys[lines, rows] = np.iinfo(np.uint64).max - 1  # the own clip goes last, and is not relevant
     keys.sort(axis=1)
-    order = (keys[:, :-1] & np.uint64(0xFFFFFFFF)).view(np.int64)
-    top = order[:, :CUT]
+    top = ((keys[:, : min(CUT, near.shape[1] - 1)] & np.uint64(0xFFFFFFFF)) >> np.uint64(1)).view(np.int64)
     dcg = np.take_along_axis(gains, top, axis=1).astype(float) @ _discounts(top.shape[1])
-    line, rank = np.nonzero(np.take_along_axis(gains > 0, order, axis=1))  # relevant clips, nearest first
+    line, rank = np.divmod(np.flatnonzero(keys & np.uint64(1)), near.shape[1])  # relevant clips, nearest first
     total = np.bincount(line, minlength=count)
     nth = np.arange(len(line)) - np.repeat(np.cumsum(total) - total, total) + 1
     precision = np.bincount(line, weights=nth / (rank + 1), minlength=count)
@@ -247,11 +248,15 @@ def _metrics(
     return out
 
 
-def _chance(gains: np.ndarray, ideal: np.ndarray, n: int, own: bool) -> np.ndarray:
-    """(b, metrics): what each metric of `_metrics` is on average over all orders of the same candidates."""
-    out = np.full((len(gains), len(METRICS)), np.nan)
+def _chance(
+    relevant: np.ndarray, average: np.ndarray, ideal: np.ndarray, n: int, own: bool
+) -> np.ndarray:
+    """(b, metrics): what each metric of `_metrics` is on average over all orders of the same candidates.
+
+    relevant, average: of each query's candidates, how many are relevant, and their mean gain.
+    """
+    out = np.full((len(relevant), len(METRICS)), np.nan)
     others = n - 1
-    relevant = (gains > 0).sum(1)
     some = relevant > 0
     if own:
         out[:, 1:-1] = np.minimum(KS, n) / n
@@ -262,7 +267,6 @@ def _chance(gains: np.ndarray, ideal: np.ndarray, n: int, own: bool) -> np.ndarr
             miss = np.clip(others - relevant[:, None] - steps, 0, None) / (others - steps)
             out[some, column] = 1 - miss.prod(1)[some]
     if some.any():
-        average = gains.sum(1, dtype=float) / others
         out[some, 0] = (average * _discounts(min(CUT, others)).sum())[some] / ideal[some]
         # a relevant clip at rank i sees, on average, 1 + (i - 1)(R - 1)/(N - 1) relevant ones down to itself
         harmonic = (1 / np.arange(1, others + 1)).sum()

@@ -46,7 +46,8 @@ def shared_encoder() -> None:
 
 def begun(params: Params, network: str, weights: str, frozen: bool) -> Params:
     """`params` with this network's weights from a file."""
-    return params.changed({f"encoders.video.{network}": {"pretrained": weights, "frozen": frozen}})
+    own = params.encoders.video.get(network, {}) | {"pretrained": weights, "frozen": frozen}
+    return params.changed({"encoders.video": params.encoders.video | {network: own}})
 
 
 def row(params: Params, data: Dataset, name: str, network: str, modality: str, several: list[int]) -> dict:
