@@ -208,7 +208,9 @@ def _discounts(count: int) -> np.ndarray:
 
 def _ideal(gains: np.ndarray) -> np.ndarray:
     """(b,) DCG of the best order there is: a gain of two is one at the same rank, and one more."""
-    first = np.concatenate([[0.0], np.cumsum(_discounts(CUT))])  # DCG of a gain of one at the first 0, 1, ... ranks
+    first = np.concatenate(
+        [[0.0], np.cumsum(_discounts(CUT))]
+    )  # DCG of a gain of one at the first 0, 1, ... ranks
     return sum(
         (first[np.minimum(np.count_nonzero(gains > less, axis=1), CUT)] for less in range(int(gains.max()))),
         start=np.zeros(len(gains)),
@@ -235,7 +237,9 @@ def _metrics(
     keys.sort(axis=1)
     top = ((keys[:, : min(CUT, near.shape[1] - 1)] & np.uint64(0xFFFFFFFF)) >> np.uint64(1)).view(np.int64)
     dcg = np.take_along_axis(gains, top, axis=1).astype(float) @ _discounts(top.shape[1])
-    line, rank = np.divmod(np.flatnonzero(keys & np.uint64(1)), near.shape[1])  # relevant clips, nearest first
+    line, rank = np.divmod(
+        np.flatnonzero(keys & np.uint64(1)), near.shape[1]
+    )  # relevant clips, nearest first
     total = np.bincount(line, minlength=count)
     nth = np.arange(len(line)) - np.repeat(np.cumsum(total) - total, total) + 1
     precision = np.bincount(line, weights=nth / (rank + 1), minlength=count)
@@ -248,9 +252,7 @@ def _metrics(
     return out
 
 
-def _chance(
-    relevant: np.ndarray, average: np.ndarray, ideal: np.ndarray, n: int, own: bool
-) -> np.ndarray:
+def _chance(relevant: np.ndarray, average: np.ndarray, ideal: np.ndarray, n: int, own: bool) -> np.ndarray:
     """(b, metrics): what each metric of `_metrics` is on average over all orders of the same candidates.
 
     relevant, average: of each query's candidates, how many are relevant, and their mean gain.

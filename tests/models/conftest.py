@@ -2,6 +2,7 @@ import functools
 
 import pytest
 import torch
+import torch._export.utils
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from tests.models import toy
@@ -10,6 +11,8 @@ from tests.models import toy
 torch.set_num_threads(1)
 # Half of the time of an export of a toy is this table of operators, compiled anew for each.
 ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))
+# A tenth more: PyTorch's own operators, looked up for each of some thirty libraries, twice an export.
+torch._export.utils._materialize_cpp_cia_ops = functools.cache(torch._export.utils._materialize_cpp_cia_ops)
 
 
 @pytest.fixture(scope="session")

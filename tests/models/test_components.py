@@ -126,7 +126,7 @@ def test_gradients_in_bfloat16_are_those_in_single_precision(kind, name):
             if isinstance(part, (torch.nn.Dropout, torch.nn.Dropout3d)):
                 part.p = 0.0
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            out = model(batch(kind, 8, shape)).float()
+            out = model(batch(kind, 4, shape)).float()
         (out * torch.linspace(-1, 1, out.numel()).reshape(out.shape)).mean().backward()
         found.append({n: p.grad.flatten() for n, p in model.named_parameters() if p.grad is not None})
     for weight, single in found[0].items():

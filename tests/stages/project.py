@@ -78,7 +78,9 @@ class Project:
     def new(cls, root: Path, **changes: Any) -> "Project":
         """The code and the tiny parameters, without data."""
         _compile()
-        skip = shutil.ignore_patterns("checkpoints", "leaders", "report", "retrieval", ".gitignore", "dvc.lock")
+        skip = shutil.ignore_patterns(
+            "checkpoints", "leaders", "report", "retrieval", ".gitignore", "dvc.lock"
+        )
         for name in (*CODE, "grid"):
             shutil.copytree(ROOT / name, root / name, ignore=skip)
         for name in ("dvc.yaml", "params.yaml"):
