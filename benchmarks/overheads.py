@@ -2,23 +2,24 @@
 
 - `nothing_to_do`: `dvc repro` where all is up to date, beside `dvc status` in an empty repository.
 - `start`: each data stage on one clip, from the command to its end, and whether it imports torch.
-- `append`: the data stages over N clips, then over N and 1% more.
+- `append`: the data stages over N clips, then over N and 1% more. What the start of the stages takes (`nothing_more_s`)
+  is a share of it that shrinks as N grows.
 - `training`: of the time that the stage `train` takes in its loop, how much is not the model (its forward and
   backward pass, its optimizer, in validation its forward pass).
 - `after_training`: `evaluate` and `report` beside `train`, all on the default data.
 """
 
 import argparse
-import cProfile
+import functools
 import json
 import os
-import pstats
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
 from benchmarks import films, project
@@ -34,8 +35,6 @@ GOALS = {
 }
 STAGES = ("download", "wav", "spectrogram", "frames", "faces", "split")
 DATA = ("wav", "spectrogram", "frames")
-# What the model is, of the functions that Lightning's loop calls.
-MODEL = {("strategy.py", "optimizer_step"), ("strategy.py", "validation_step")}
 
 
 def seconds(*words: str, folder: Path = ROOT) -> float:
@@ -90,7 +89,6 @@ def append(folder: Path, rows: int) -> dict:
     added, nothing = run(more), run(more)
     total, few, start = (sum(one.values()) for one in (whole, added, nothing))
     return {
-        "clips": rows,
         "whole_s": round(total, 2),
         "one_percent_more_s": round(few, 2),
         "nothing_more_s": round(start, 2),
@@ -114,49 +112,67 @@ def after_training(root: Path) -> dict:
 
 
 def training(root: Path) -> dict:
-    """By a profile of the stage, in a process of its own."""
+    """Of the stage train, in a process of its own."""
     shutil.rmtree(root / "checkpoints", ignore_errors=True)
-    words = [sys.executable, "-m", "benchmarks.overheads", "--profile"]
+    words = [sys.executable, "-m", "benchmarks.overheads", "--timed"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     said = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout
     return json.loads(said.splitlines()[-1])
 
 
-def profile() -> dict:
-    """Of the stage train in this folder."""
+def timed() -> dict:
+    """Of the stage train in this folder: by clocks around a few functions. (A profiler slows every function of
+    Python, and so the loop more than the model.)"""
+    from lightning.pytorch import Trainer
+    from lightning.pytorch.strategies import Strategy
+
+    from models.record import Record
+    from models.training import Batches
     from pipeline import dataset
     from pipeline.params import read
     from stages.train import train
 
-    profiler = cProfile.Profile()
-    profiler.runcall(train)
+    took: dict[str, float] = defaultdict(float)
+
+    def clock(what: str, owner: type, name: str) -> None:
+        function = getattr(owner, name)
+
+        @functools.wraps(function)
+        def around(*args, **kwargs):
+            began = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                took[what] += time.perf_counter() - began
+
+        setattr(owner, name, around)
+
+    clock("loop", Trainer, "fit")
+    clock("model", Strategy, "optimizer_step")  # training's forward and backward pass within
+    clock("model", Strategy, "validation_step")
+    clock("batches", Batches, "__getitem__")
+    clock("saving", Record, "_save")
+    clock("curves", Record, "_log")
+    train()
     params = read()
     data = dataset.load("data", params.audio, params.video, params.input)
     clips = params.train.epochs * len(data.of("train"))
-    stats = pstats.Stats(profiler).stats
-    cumulative = {(Path(f).name, name): own[3] for (f, _, name), own in stats.items()}
-    loop = cumulative["trainer.py", "fit"]
-    model = sum(cumulative.get(key, 0.0) for key in MODEL)
     return {
-        "clips_s": round(clips / loop),
-        "loop_s": round(loop, 2),
-        "model_s": round(model, 2),
-        "batches_s": round(cumulative.get(("training.py", "__getitem__"), 0.0), 2),
-        "saving_s": round(cumulative.get(("record.py", "_save"), 0.0), 2),
-        "curves_s": round(cumulative.get(("record.py", "_log"), 0.0), 2),
-        "share_lost": round(1 - model / loop, 4),
+        "clips_s": round(clips / took["loop"]),
+        **{f"{what}_s": round(seconds, 2) for what, seconds in took.items()},
+        "share_lost": round(1 - took["model"] / took["loop"], 4),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overheads", description=__doc__)
     parser.formatter_class = argparse.RawTextHelpFormatter
-    parser.add_argument("--clips", type=int, default=8192, help="of append")
+    parser.add_argument("--clips", type=int, nargs="+", default=[8192, 32768], help="of append")
     parser.add_argument("--only", choices=list(GOALS))
-    parser.add_argument("--profile", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--timed", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.profile:
-        print(json.dumps(profile()))
+    if given.timed:
+        print(json.dumps(timed()))
         return
     found = json.loads(RESULT.read_text()) if given.only and RESULT.exists() else {}
     with tempfile.TemporaryDirectory(prefix="earsight-overheads-") as name:
@@ -164,7 +180,7 @@ def main() -> None:
         ways = {
             "nothing_to_do": lambda: nothing_to_do(folder / "empty"),
             "start": lambda: start(folder / "start"),
-            "append": lambda: append(folder / "append", given.clips),
+            "append": lambda: {f"{n} clips": append(folder / "append" / str(n), n) for n in given.clips},
             "after_training": lambda: after_training(copied(folder / "after")),
             "training": lambda: training(copied(folder / "training")),
         }

@@ -37,4 +37,5 @@ for site in yt_dlp.extractor.gen_extractor_classes():
 # A collection would go through all of this, and copy its pages: half of the time of a short stage.
 gc.collect()
 gc.freeze()
+gc.set_threshold(50_000)  # as in tests/conftest.py
 atexit.register(gc.unfreeze)  # for libraries that complain of what is left at the end

@@ -59,7 +59,8 @@ def test_all_of_it_from_an_s3_server(made, there, s3, tmp_path, monkeypatch, cap
     for name in ("data", "metrics"):
         shutil.rmtree(project / name)
     shutil.copytree(made / "data/faces", project / "data/faces")
-    where = {"engine.name": "ray", "engine.address": there.address, "engine.storage": s3}
+    # One worker: each has to import what a stage does, and others are in the test above.
+    where = {"engine.name": "ray", "engine.address": there.address, "engine.workers": 1, "engine.storage": s3}
     project.set(where)
     run(project, "clips", monkeypatch)
     for stage in ("download", "wav", "spectrogram", "frames"):
