@@ -99,6 +99,14 @@ CASES = {  # what is built, and which lengths ONNX has free
 }
 
 
+EXPORTED = {
+    (kind, changes[f"{kind}_encoder"])
+    for changes, _ in CASES.values()
+    for kind in ("audio", "video")
+    if f"{kind}_encoder" in changes and changes.get("modality", kind) == kind
+}
+
+
 def asked(model: Model, file: str, given: list[torch.Tensor]) -> np.ndarray:
     """PyTorch's answer to what an ONNX file is asked."""
     module, modality = model.module, model.config["modality"]
