@@ -2,8 +2,8 @@
 
 - `nothing_to_do`: `dvc repro` where all is up to date, beside `dvc status` in an empty repository.
 - `start`: each data stage on one clip, from the command to its end, and whether it imports torch.
-- `append`: the data stages over N clips, then over N and 1% more. What the start of the stages takes (`nothing_more_s`)
-  is a share of it that shrinks as N grows.
+- `append`: the data stages over N clips, then over N and 1% more. What the start of the stages takes
+  (`nothing_more_s`) is a share of it that shrinks as N grows.
 - `training`: of the time that the stage `train` takes in its loop, how much is not the model (its forward and
   backward pass, its optimizer, in validation its forward pass).
 - `after_training`: `evaluate` and `report` beside `train`, all on the default data.
@@ -121,8 +121,8 @@ def training(root: Path) -> dict:
 
 
 def timed() -> dict:
-    """Of the stage train in this folder: by clocks around a few functions. (A profiler slows every function of
-    Python, and so the loop more than the model.)"""
+    """Of the stage train in this folder, by clocks around a few functions: a profiler slows every function of
+    Python, and so the loop more than the model."""
     from lightning.pytorch import Trainer
     from lightning.pytorch.strategies import Strategy
 

@@ -12,7 +12,6 @@ from pipeline import dataset
 from pipeline.dataset import Dataset
 from pipeline.errors import UserError
 from pipeline.params import ROOT, Params
-from stages import run
 
 STAGES = ("clips", "download", "wav", "spectrogram", "frames", "faces", "split", "statistics")
 
@@ -33,5 +32,7 @@ def data(folder: Path, params: Params) -> Dataset:
 
 
 if __name__ == "__main__":
+    from stages import run
+
     for name in STAGES:
         run(getattr(importlib.import_module(f"stages.{name}"), name))

@@ -207,14 +207,12 @@ def _discounts(count: int) -> np.ndarray:
 
 
 def _ideal(gains: np.ndarray) -> np.ndarray:
-    """(b,) DCG of the best order there is: a gain of two is one at the same rank, and one more."""
-    first = np.concatenate(
-        [[0.0], np.cumsum(_discounts(CUT))]
-    )  # DCG of a gain of one at the first 0, 1, ... ranks
-    return sum(
-        (first[np.minimum(np.count_nonzero(gains > less, axis=1), CUT)] for less in range(int(gains.max()))),
-        start=np.zeros(len(gains)),
-    )
+    """(b,) DCG of the best order there is: a gain of two counts as two of one at its rank."""
+    ones = np.append(0.0, np.cumsum(_discounts(CUT)))  # DCG of a gain of one at each of the first 0, 1, ...
+    ideal = np.zeros(len(gains))
+    for less in range(int(gains.max())):
+        ideal += ones[np.minimum(np.count_nonzero(gains > less, axis=1), CUT)]
+    return ideal
 
 
 def _metrics(
@@ -237,9 +235,8 @@ def _metrics(
     keys.sort(axis=1)
     top = ((keys[:, : min(CUT, near.shape[1] - 1)] & np.uint64(0xFFFFFFFF)) >> np.uint64(1)).view(np.int64)
     dcg = np.take_along_axis(gains, top, axis=1).astype(float) @ _discounts(top.shape[1])
-    line, rank = np.divmod(
-        np.flatnonzero(keys & np.uint64(1)), near.shape[1]
-    )  # relevant clips, nearest first
+    relevant = np.flatnonzero(keys & np.uint64(1))  # nearest first, query by query
+    line, rank = np.divmod(relevant, near.shape[1])
     total = np.bincount(line, minlength=count)
     nth = np.arange(len(line)) - np.repeat(np.cumsum(total) - total, total) + 1
     precision = np.bincount(line, weights=nth / (rank + 1), minlength=count)

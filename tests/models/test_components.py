@@ -97,7 +97,7 @@ def test_weights_survive_safetensors(kind, name, tmp_path):
         assert torch.equal(model.eval()(batch(kind, 2, shape)), other.eval()(batch(kind, 2, shape)))
 
 
-# An export takes seconds: those of whole models (test_export) have some of the encoders in them, at any length too.
+# An export takes seconds: those of whole models (test_export) have the other encoders in them.
 @pytest.mark.parametrize(("kind", "name"), [e for e in ENCODERS if e not in EXPORTED])
 def test_onnx_gives_the_same(kind, name, tmp_path):
     shape = shapes(kind)[1]
