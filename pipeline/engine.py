@@ -28,6 +28,7 @@ import pyarrow as pa
 from pebble import ProcessExpired
 
 from pipeline import limits, storage
+from pipeline.arrow import spare_pandas
 from pipeline.errors import UserError, of_disk
 from pipeline.outcome import OK, Outcome, failed
 from pipeline.params import ROOT, stage_entry
@@ -103,30 +104,8 @@ def _start_worker(scratch: str, memory: int, file: int) -> None:
     limits.hold(memory, file)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["TMPDIR"] = tempfile.tempdir = scratch
-    _spare_pandas()
+    spare_pandas()
     watch_parent()
-
-
-class _NoPandas:
-    """An importer that finds no pandas."""
-
-    @staticmethod
-    def find_spec(name: str, path=None, target=None) -> None:
-        if name == "pandas":
-            raise ImportError(name)
-
-
-def _spare_pandas() -> None:
-    """pyarrow imports pandas (0.6 s, 50 MB) before it makes an array of its first list: here it finds none.
-
-    For workers only; where somebody asks pyarrow for a DataFrame, it looks again.
-    """
-    if "pandas" not in sys.modules:
-        sys.meta_path.insert(0, _NoPandas)
-        try:
-            pa.array([0])
-        finally:
-            sys.meta_path.remove(_NoPandas)
 
 
 def _needed(step: Step) -> list[str]:

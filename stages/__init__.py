@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 def run(stage: Callable[[], None]) -> None:
     """Run a stage's function: one line for what a user did or brought, a traceback only for our defects."""
+    from pipeline.arrow import spare_pandas
     from pipeline.errors import UserError, of_disk
 
     alone = (
@@ -14,6 +15,7 @@ def run(stage: Callable[[], None]) -> None:
     )  # or one of several that train together: the first speaks
     if not alone:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    spare_pandas()
     try:
         stage()
     except UserError as e:

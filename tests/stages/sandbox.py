@@ -30,6 +30,7 @@ STAGES = DEFAULT + GRID
 ALWAYS = {
     "models/__init__.py": "empty",
     "pipeline/__init__.py": "empty",
+    "pipeline/arrow.py": "imports less",
     "pipeline/errors.py": "how a mistake of the user is said",
     "pipeline/params.py": "checks the parameters, which are listed themselves",
     "pipeline/storage.py": "where shards lie",
