@@ -127,7 +127,7 @@ def timed() -> dict:
     from lightning.pytorch.strategies import Strategy
 
     from models.record import Record
-    from models.training import Batches
+    from models.training import Batches, _precision
     from pipeline import dataset
     from pipeline.params import read
     from stages.train import train
@@ -158,6 +158,7 @@ def timed() -> dict:
     data = dataset.load("data", params.audio, params.video, params.input)
     clips = params.train.epochs * len(data.of("train"))
     return {
+        "precision": _precision(params.train.precision),
         "clips_s": round(clips / took["loop"]),
         **{f"{what}_s": round(seconds, 2) for what, seconds in took.items()},
         "share_lost": round(1 - took["model"] / took["loop"], 4),
