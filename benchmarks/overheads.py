@@ -160,7 +160,7 @@ def timed() -> dict:
     return {
         "precision": _precision(params.train.precision),
         "clips_s": round(clips / took["loop"]),
-        **{f"{what}_s": round(seconds, 2) for what, seconds in took.items()},
+        **{f"{what}_s": round(s, 2) for what, s in took.items()},
         "share_lost": round(1 - took["model"] / took["loop"], 4),
     }
 
