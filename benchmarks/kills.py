@@ -149,24 +149,28 @@ def disturbed(
                 "running": running,
                 "after_s": round(moment, 2),
                 "alone": alone,
-                "tore_dvc_lock": mend(project),
+                "tore": mend(project),
             }
         elif run.wait():
             raise RuntimeError("dvc repro, not killed: " + "".join(run.said[-20:]))
     whole(project, targets)
 
 
-def mend(project: Project) -> bool:
-    """DVC empties dvc.lock before it writes it anew: a kill between leaves a file that DVC refuses. It is
-    deleted then, as one would; what stages had finished is in their own folders, and kept."""
-    path = project / "dvc.lock"
-    try:
-        torn = path.exists() and not (yaml.safe_load(path.read_text()) or {}).get("stages")
-    except (yaml.YAMLError, AttributeError):
-        torn = True
-    if torn:
-        path.unlink()
+def mend(project: Project) -> list[str]:
+    """Delete what DVC tore. It empties dvc.lock, and its note of who is at work, before it writes them anew; a
+    kill between leaves a file that it refuses to read. What stages had finished is in folders of their own."""
+    torn = [n for n in ("dvc.lock", ".dvc/tmp/rwlock") if (project / n).exists() and not _whole(project / n)]
+    for name in torn:
+        (project / name).unlink()
     return torn
+
+
+def _whole(path: Path) -> bool:
+    try:
+        found = yaml.safe_load(path.read_text())
+    except yaml.YAMLError:
+        return False
+    return isinstance(found, dict) and (path.name != "dvc.lock" or bool(found.get("stages")))
 
 
 def differences(project: Project, reference: Project, folders: tuple[str, ...] = MADE) -> list[str]:
@@ -221,7 +225,7 @@ def measure(folder: Path, kills: int, seed: int) -> dict:
             "the process group": sum(not k["alone"] for k in done),
             "the stage": sum(k["alone"] for k in done),
         },
-        "dvc_lock_torn_by": sum(k["tore_dvc_lock"] for k in done),
+        "torn_by_dvc": dict(Counter(name for kill in done for name in kill["tore"])),
         "compared": [*MADE, "dvc.lock", "DVC's cache"],
         "files_compared": sum(len(reference.files(f)) for f in MADE),
         "broken": broken,
