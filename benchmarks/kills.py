@@ -157,8 +157,11 @@ def disturbed(
 
 
 def mend(project: Project) -> list[str]:
-    """Delete what DVC tore: it empties dvc.lock, and its note of who is at work, before it writes them anew. A
-    kill between leaves a file that it refuses. What stages had finished is in their own folders, and kept."""
+    """Delete what DVC tore, as one would, and return it.
+
+    DVC empties dvc.lock, and its note of who is at work, before it writes them anew: a kill between leaves a
+    file that it refuses. What stages had finished is in their own folders, and kept.
+    """
     torn = [n for n in ("dvc.lock", ".dvc/tmp/rwlock") if (project / n).exists() and not _whole(project / n)]
     for name in torn:
         (project / name).unlink()
