@@ -162,13 +162,15 @@ def mend(project: Project) -> list[str]:
     DVC empties dvc.lock, and its note of who is at work, before it writes them anew: a kill between leaves a
     file that it refuses. What stages had finished is in their own folders, and kept.
     """
-    torn = [n for n in ("dvc.lock", ".dvc/tmp/rwlock") if (project / n).exists() and not _whole(project / n)]
+    torn = [
+        n for n in ("dvc.lock", ".dvc/tmp/rwlock") if (project / n).exists() and not _readable(project / n)
+    ]
     for name in torn:
         (project / name).unlink()
     return torn
 
 
-def _whole(path: Path) -> bool:
+def _readable(path: Path) -> bool:
     try:
         found = yaml.safe_load(path.read_text())
     except yaml.YAMLError:

@@ -1,10 +1,7 @@
 """A stage starts without pandas, and may still have it."""
 
-import subprocess
-import sys
-from pathlib import Path
+from tests.pipeline.test_engine import real
 
-ROOT = Path(__file__).parents[2]
 STAGE = """
 import sys
 
@@ -25,5 +22,4 @@ print("pandas" in sys.modules)
 
 
 def test_pandas_is_imported_for_who_asks():
-    done = subprocess.run([sys.executable, "-c", STAGE], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.stderr) == ("True\n", "")
+    assert real("-c", STAGE).communicate(timeout=60) == ("True\n", "")
