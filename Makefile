@@ -72,5 +72,5 @@ lock: setup ## compile requirements.txt from pyproject.toml anew
 		pyproject.toml --output-file requirements.txt
 
 clean: ## delete what the pipeline made (DVC's cache and .venv stay)
-	rm -rf data checkpoints pretrained grid/checkpoints grid/leaders grid/report grid/retrieval report tables/shared_encoder tables/identification tables/cav_mae .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf data checkpoints pretrained resume grid/checkpoints grid/leaders grid/report grid/retrieval report tables/shared_encoder tables/identification tables/cav_mae .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

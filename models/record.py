@@ -2,7 +2,6 @@
 
 import io
 import math
-import os
 import sys
 import time
 from pathlib import Path
@@ -15,24 +14,33 @@ from dvclive import Live
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning_utilities.core.apply_func import apply_to_collection
+from torch import Tensor
 
 from pipeline.errors import UserError
+from pipeline.storage import written
 
-LAST = "last.ckpt"
 SAVING = 0.02  # part of the time that saving may take: a large model is not saved after every short epoch
 
 
 class Record(Callback):
-    """Measures each epoch, keeps the best one's weights, writes the curves and `last.ckpt`.
+    """Measures each epoch, keeps the best one's weights, writes the curves and the checkpoint to resume from.
 
     history: a dictionary of metrics for each epoch. best: epoch (from 0), rank and weights. settings: the
-    section `train` of the parameters. stage: whose lines it writes.
+    section `train` of the parameters. stage: whose lines it writes. checkpoints: the trainer's plugin.
     """
 
     def __init__(
-        self, last: Path, live: Path, fingerprint: str, precision: str, seed: int, settings: Any, stage: str
+        self,
+        checkpoints: "Checkpoints",
+        live: Path,
+        fingerprint: str,
+        precision: str,
+        seed: int,
+        settings: Any,
+        stage: str,
     ) -> None:
-        self.last, self.folder, self.seed, self.epochs = last, live, seed, settings.epochs
+        self.checkpoints, self.folder, self.seed, self.epochs = checkpoints, live, seed, settings.epochs
         self.average, self.stage = settings.average, stage
         self.made = {"fingerprint": fingerprint, "precision": precision}
         self.history: list[dict[str, float]] = []
@@ -50,9 +58,11 @@ class Record(Callback):
     def __enter__(self) -> "Record":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failure: type | None, *_: object) -> None:
         if self.live:
             self.live.end()
+        if failure:  # an interrupt, say: what was not worth a write before is now
+            self.checkpoints.write()
 
     def on_fit_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if self.live:
@@ -126,17 +136,11 @@ class Record(Callback):
 
     def _save(self, trainer: lightning.Trainer, epoch: int) -> None:
         began = time.monotonic()
+        trainer.save_checkpoint(self.checkpoints.path)
         soon = epoch + 1 < self.epochs and began - self.saved < self.saving / SAVING
-        if trainer.strategy.broadcast(soon):  # all save, or none: they wait for each other there
+        if soon:
             return
-        part = self.last.with_name(f".{LAST}.tmp")
-        try:
-            trainer.save_checkpoint(part)
-            if trainer.is_global_zero:
-                os.replace(part, self.last)
-        finally:
-            if trainer.is_global_zero:
-                part.unlink(missing_ok=True)
+        self.checkpoints.write()
         self.saved = time.monotonic()
         self.saving = self.saved - began
 
@@ -179,16 +183,31 @@ class Average(WeightAveraging):
         pass
 
 
-class InPlace(TorchCheckpointIO):
-    """Writes where it is told to; Lightning itself goes by way of /tmp, where a kill leaves the file."""
+class Checkpoints(TorchCheckpointIO):
+    """Keeps the checkpoint of the last epoch in memory until it is written to `path`.
+
+    Writing after each short epoch would take more time than training. An interrupt writes what is kept.
+    Lightning itself would write by way of /tmp, where a kill leaves the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.kept: dict[str, Any] | None = None
 
     def save_checkpoint(self, checkpoint: dict, path: str | Path, storage_options: Any = None) -> None:
+        """Called by Lightning, in the process that writes; nothing else in it changes a copy."""
+        self.kept = apply_to_collection(checkpoint, Tensor, lambda x: x.detach().to("cpu", copy=True))
+
+    def write(self) -> None:
+        """Write the checkpoint that is kept, if any; other processes see the old one or the new one."""
+        if self.kept is None:
+            return
         content = io.BytesIO()  # whole, so that a full disk is an error of the write and of nothing else
-        torch.save(checkpoint, content)
-        with open(path, "wb") as f:
-            f.write(content.getbuffer())
-            f.flush()
-            os.fsync(f.fileno())
+        torch.save(self.kept, content)
+        with written(self.path) as part:
+            part.write_bytes(content.getbuffer())
+        self.kept = None
 
 
 class Bar(TQDMProgressBar):

@@ -1,8 +1,8 @@
 """Training: Lightning's trainer, and beside it what records, chooses and goes on after a kill.
 
 All that is random in an epoch comes from the seed and the epoch's number (pairs, windows, augmentation, and
-torch's own generator, set anew as each epoch begins), so that `last.ckpt` need hold no generator's state, and
-a training that was killed ends in the weights of one that was not.
+torch's own generator, set anew as each epoch begins), so that the checkpoint to resume from need hold no
+generator's state, and a training that was killed ends in the weights of one that was not.
 """
 
 import logging
@@ -24,9 +24,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from models import checkpoint
-from models.record import LAST, Average, Bar, InPlace, Record, curves, log_best, log_epoch
+from models.record import Average, Bar, Checkpoints, Record, curves, log_best, log_epoch
 from models.tasks import tasks
-from pipeline import augment, pairing
+from pipeline import augment, pairing, resume
 from pipeline.dataset import MIDDLE, Dataset
 from pipeline.errors import UserError
 from pipeline.params import AugmentParams
@@ -121,7 +121,7 @@ def train(
 
     settings, change: sections of the parameters: `train`, `augment`, or those of `pretraining`. inputs: of
     the function `inputs`. data: from `pipeline.dataset.load`. fingerprint: what params, data and code this
-    is; an unfinished training with another one is discarded.
+    is; an unfinished training with the same one, left in `resume/`, is continued.
     Returns epochs, best_epoch (from 1) and that epoch's train/loss, and val/loss, val/auc, val/accuracy where
     there is validation.
     Raises UserError where there are too few clips, and KeyboardInterrupt, after which the next call goes on.
@@ -135,8 +135,8 @@ def train(
     if torch.cuda.is_available() and settings.devices > torch.cuda.device_count():
         raise UserError(f"devices: {settings.devices}: this machine has {torch.cuda.device_count()} GPUs")
     out.mkdir(parents=True, exist_ok=True)
-    last = out / LAST
-    resumed = _resumable(last, fingerprint)
+    checkpoints = Checkpoints(resume.prepare(f"{stage}-{fingerprint}.ckpt"))
+    resumed = _resumable(checkpoints.path, fingerprint, stage)
     precision = resumed["precision"] if resumed else _precision(settings.precision)
     nodes = int(os.environ.get("GROUP_WORLD_SIZE") or 1)  # torchrun says it on each of several machines
 
@@ -147,7 +147,7 @@ def train(
     for part in (getattr(module, name, None) for name in ("encoder", "decoder")):
         if part is not None:
             part.thrifty = settings.checkpointing
-    record = Record(last, live, fingerprint, precision, experiment.seed, settings, stage)
+    record = Record(checkpoints, live, fingerprint, precision, experiment.seed, settings, stage)
     callbacks: list[Callback] = [record, *([Bar()] if sys.stdout.isatty() else [])]
     average = Average(*settings.average) if settings.average else None
     if average:
@@ -169,7 +169,7 @@ def train(
             num_sanity_val_steps=0,
             log_every_n_steps=1,
             callbacks=callbacks,
-            plugins=[InPlace()],
+            plugins=[checkpoints],
         )
         how = {"even": getattr(settings, "balanced", False)}
         how["share"] = trainer.global_rank, trainer.world_size
@@ -191,8 +191,8 @@ def train(
                 " training's"
             )
         try:
-            trainer.fit(module, *loaders, ckpt_path=last if resumed else None, weights_only=True)
-        except SystemExit:  # what Lightning makes of Ctrl-C
+            trainer.fit(module, *loaders, ckpt_path=checkpoints.path if resumed else None, weights_only=True)
+        except SystemExit:  # what Lightning makes of Ctrl-C, and of SIGTERM after a batch
             raise KeyboardInterrupt from None
     if not trainer.is_global_zero:  # the first process goes on alone
         sys.exit()
@@ -200,7 +200,9 @@ def train(
         average.on_train_end(trainer, module)  # Lightning leaves it out where only the last epoch was missing
     else:
         module.load_state_dict(record.best["weights"])
-    return _finish(module, record, data, val_clips, config | {"fingerprint": fingerprint}, out)
+    summary = _finish(module, record, data, val_clips, config | {"fingerprint": fingerprint}, out)
+    resume.delete(checkpoints.path)
+    return summary
 
 
 def _begun(experiment: Experiment, config: dict[str, Any]) -> checkpoint.Model | None:
@@ -229,7 +231,6 @@ def _finish(
     module.settle(model, data, val)
     summary = {"epochs": len(record.history), "best_epoch": record.kept + 1, **record.history[record.kept]}
     checkpoint.save(out, module, config | {"chosen": summary, "history": record.history})
-    (out / LAST).unlink(missing_ok=True)
     return summary
 
 
@@ -313,7 +314,6 @@ def hand_on(source: str | Path, out: str | Path, live: str | Path, **about: Any)
     model = checkpoint.load(source)
     config = model.config | about
     Path(out).mkdir(parents=True, exist_ok=True)
-    (Path(out) / LAST).unlink(missing_ok=True)
     checkpoint.save(out, model.module, config)
     with curves(Path(live)) as log:
         for epoch, metrics in enumerate(config["history"]):
@@ -323,19 +323,19 @@ def hand_on(source: str | Path, out: str | Path, live: str | Path, **about: Any)
     return config["chosen"]
 
 
-def _resumable(last: Path, fingerprint: str) -> dict[str, Any] | None:
-    """What our callback kept in `last.ckpt`, or None (and no file) where it is not of this training."""
-    last.with_name(f".{LAST}.tmp").unlink(missing_ok=True)
-    if not last.exists():
+def _resumable(path: Path, fingerprint: str, stage: str) -> dict[str, Any] | None:
+    """What our callback kept in the checkpoint at `path`; None (and no file) where it is of no use."""
+    if not path.exists():
         return None
     try:
-        kept = torch.load(last, weights_only=True, mmap=True)["callbacks"][Record.__qualname__]
+        kept = torch.load(path, weights_only=True, mmap=True)["callbacks"][Record.__qualname__]
         if kept["fingerprint"] == fingerprint:
             return {"precision": kept["precision"]}
-        print("train: parameters, data or code have changed: beginning anew", flush=True)
-    except Exception as e:  # whatever a torn or foreign file makes of it, it is of no use
-        print(f"train: {last} cannot be read ({type(e).__name__}): beginning anew", flush=True)
-    last.unlink()
+        reason = "of another training"
+    except Exception as e:  # whatever a torn or foreign file makes of it
+        reason = type(e).__name__
+    print(f"{stage}: {path} cannot be used ({reason}): training starts from the beginning", flush=True)
+    path.unlink(missing_ok=True)
     return None
 
 

@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 from pebble import ProcessExpired
 
-from pipeline import limits, storage
+from pipeline import limits, resume, storage
 from pipeline.arrow import spare_pandas
 from pipeline.errors import UserError, of_disk
 from pipeline.outcome import OK, Outcome, failed
@@ -146,13 +146,17 @@ def run(job: Job, clips: list[dict], shard_size: int, engine) -> pa.Table:
     if lies:
         storage.check(f"{lies}/{job.shards.folder.name}")
     tasks = _plan(job, clips, shard_size)
+    unfinished = resume.prepare(f"{job.name}-{digest(str(job.shards.folder), job.made_from)}")
+    job.shards.restore(unfinished)
     todo = job.shards.prepare([t.keys for t in tasks])
     reusable = job.shards.reusable()
     tasks = [replace(tasks[s], kept=[reusable.get(k) for k in tasks[s].keys]) for s in todo]
     made = sum(c is None and k is None for t in tasks for c, k in zip(t.carried, t.kept, strict=True))
     try:
-        _run_tasks(job, tasks, engine, total=len(clips), done=len(clips) - sum(len(t.clips) for t in tasks))
+        done = len(clips) - sum(len(t.clips) for t in tasks)
+        _run_tasks(job, tasks, engine, unfinished, len(clips), done)
         index = job.shards.finish(-(-len(clips) // shard_size))
+        resume.delete(unfinished)
     except OSError as e:
         if told := of_disk(e, str(job.shards.folder)):
             raise told from None
@@ -206,7 +210,7 @@ def _plan(job: Job, clips: list[dict], shard_size: int) -> list[_Task]:
     return tasks
 
 
-def _run_tasks(job: Job, tasks: list[_Task], engine, total: int, done: int) -> None:
+def _run_tasks(job: Job, tasks: list[_Task], engine, unfinished: Path, total: int, done: int) -> None:
     if not tasks:
         return
     if getattr(engine, "name", "local") == "ray":
@@ -219,6 +223,7 @@ def _run_tasks(job: Job, tasks: list[_Task], engine, total: int, done: int) -> N
         with Progress(job.name, total, done) as progress, closing(finished):
             for task, account in finished:
                 job.shards.settle(task.shard, account)
+                job.shards.keep(task.shard, unfinished)
                 progress.advance(len(task.clips))
     finally:
         for part in job.shards.folder.glob(".*.tmp"):  # of workers that were stopped while they wrote

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import storage
+from pipeline import resume, storage
 from pipeline.errors import UserError
 from pipeline.outcome import OK, Outcome
 from pipeline.storage import written
@@ -248,6 +248,23 @@ class Shards:
         return {r["clip_id"]: data[r["row"]] for r in account.rows if r["status"] == OK}
 
     # --- what may be kept of an earlier run -----------------------------------------------------
+
+    def keep(self, shard: int, folder: Path) -> None:
+        """Link a finished shard into `folder` too, from which `restore` brings it back."""
+        folder.mkdir(exist_ok=True)
+        for path in (self.data(shard), self.account(shard)):  # the account last: it says that all is there
+            if path.exists():
+                resume.link(path, folder / path.name)
+
+    def restore(self, folder: Path) -> None:
+        """Link back the finished shards that `keep` linked into `folder`, where a checkout took them away."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for account in sorted(folder.glob(f"*.{INDEX}")):
+            data = account.with_name(account.name.removesuffix(f".{INDEX}") + self.store.suffix)
+            for path in (data, account):
+                there = self.folder / path.name
+                if path.exists() and not (there.exists() and there.samefile(path)):
+                    resume.link(path, there)
 
     def prepare(self, keys: list[list[str]]) -> list[int]:
         """Clear the folder for shards with these keys; return the numbers of those to be made.

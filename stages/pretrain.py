@@ -14,7 +14,7 @@ def pretrain() -> None:
     params = load("pretrain")
     task, encoder, start = params.task, params.encoder, params.classification.start
     if task != "pretraining" and not (task == "classification" and encoder and start == "pretrain"):
-        if not any((MODEL / name).exists() for name in ("config.json", "last.ckpt")):  # what is there is kept
+        if not (MODEL / "config.json").exists():  # what is there is kept
             for note in NOTES:
                 note.parent.mkdir(parents=True, exist_ok=True)
                 note.unlink(missing_ok=True)  # it may be a link into DVC's cache

@@ -1,6 +1,9 @@
 import gc
 import signal
 
+import pytest
+
+from pipeline import resume
 from tests.pipeline.clusters import ray_cluster, s3  # noqa: F401
 
 # A shell that starts the tests in the background has Ctrl-C ignored, and what they start would inherit that.
@@ -26,3 +29,11 @@ def pytest_collection_finish() -> None:
 
 def pytest_unconfigure() -> None:
     gc.unfreeze()  # for libraries that complain of what is left at the end
+
+
+@pytest.fixture(autouse=True)
+def unfinished(tmp_path, monkeypatch):
+    """Where a test's own process leaves unfinished work: no other test finds it."""
+    folder = tmp_path.with_name(f"{tmp_path.name}-resume")  # beside what tests list
+    monkeypatch.setattr(resume, "FOLDER", str(folder))
+    return folder

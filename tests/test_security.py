@@ -572,8 +572,8 @@ def test_no_model_is_unpickled(tmp_path, canary, write):
     for ask in (checkpoint.load, load):
         with pytest.raises(UserError, match="not a model"):
             ask(tmp_path)
-    write(evil, tmp_path / "last.ckpt")
-    assert _resumable(tmp_path / "last.ckpt", "x") is None and not (tmp_path / "last.ckpt").exists()
+    write(evil, tmp_path / "x.ckpt")
+    assert _resumable(tmp_path / "x.ckpt", "x", "train") is None and not (tmp_path / "x.ckpt").exists()
     for name in ("model.pth", "model.safetensors"):
         write(evil, tmp_path / name)
         with pytest.raises(UserError, match="not a file of weights"):

@@ -14,7 +14,7 @@ import torch
 
 from models import cell, checkpoint, evaluation, once
 from models.audio import encoders as audio_encoders
-from models.training import LAST, Experiment, Record, _precision, train
+from models.training import Experiment, Record, _precision, train
 from models.video import encoders as video_encoders
 from pipeline import engine
 from pipeline.errors import UserError
@@ -267,7 +267,7 @@ def test_killed_and_run_again_is_the_same_bit_for_bit(folder, whole, tmp_path):
     time.sleep(0.05)  # somewhere in the next epoch
     process.kill()
     process.communicate()
-    assert (tmp_path / "out" / LAST).exists()
+    assert (tmp_path / "resume/train-same.ckpt").exists()
     process = start(folder, tmp_path, "bf16-mixed")
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
@@ -276,15 +276,20 @@ def test_killed_and_run_again_is_the_same_bit_for_bit(folder, whole, tmp_path):
     assert same_files(whole, tmp_path, files(whole))
 
 
-def test_ctrl_c_is_quick_and_goes_on(folder, tmp_path):
-    process = start(folder, tmp_path)
-    wait_for(process, "epoch 2 of")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_quick_and_saves_the_last_epoch(folder, whole, tmp_path, signum):
+    """Also where no epoch would be saved otherwise: the first save takes so long that none is due again."""
+    process = start(folder, tmp_path, "bf16-mixed", slow_saving=True)
+    wait_for(process, "epoch 3 of")
     began = time.monotonic()
-    os.kill(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
+    os.kill(process.pid, signum)
+    stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 1 and stderr == "interrupted\n"
     assert time.monotonic() - began < 10
-    assert (tmp_path / "out" / LAST).exists()
+    last = sum("train: epoch" in line for line in stdout.splitlines())
+    stdout, _ = start(folder, tmp_path, "bf16-mixed").communicate(timeout=120)
+    assert f"going on after epoch {last} of 6" in stdout
+    assert same_files(whole, tmp_path, files(whole))
 
 
 def stop_after(monkeypatch, epoch):
@@ -314,16 +319,25 @@ def test_an_unfinished_training_goes_on(data, tmp_path, monkeypatch, capsys, epo
     assert same_files(tmp_path / "a", tmp_path / "b", files(tmp_path / "a"))
 
 
-def test_other_parameters_or_a_torn_file_begin_anew(data, tmp_path, monkeypatch, capsys):
+def test_each_training_has_its_own_checkpoint(data, tmp_path, unfinished, monkeypatch, capsys):
     with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
         stop_after(m, 2)
         run(data, tmp_path)
     run(data, tmp_path, fingerprint="y", epochs=1)
-    assert "have changed: beginning anew" in capsys.readouterr().out
-    (tmp_path / "out" / LAST).write_bytes(b"torn")
+    assert "going on" not in capsys.readouterr().out
+    assert [p.name for p in unfinished.iterdir()] == ["train-x.ckpt"]
+    run(data, tmp_path)
+    assert "going on after epoch 2 of 3" in capsys.readouterr().out
+    assert not [*unfinished.iterdir()]
+
+
+@pytest.mark.parametrize("content", [b"torn", b""])
+def test_a_torn_checkpoint_is_not_used(data, tmp_path, unfinished, capsys, content):
+    unfinished.mkdir()
+    (unfinished / "train-x.ckpt").write_bytes(content)
     assert run(data, tmp_path, epochs=1)["epochs"] == 1
-    assert "cannot be read" in capsys.readouterr().out
-    assert not (tmp_path / "out" / LAST).exists()
+    assert "cannot be used" in capsys.readouterr().out
+    assert not [*unfinished.iterdir()]
 
 
 # --- several devices --------------------------------------------------------------------------------------

@@ -109,12 +109,17 @@ def experiment(**changes) -> Experiment:
 
 
 if __name__ == "__main__":  # trains in a process of its own, so that it can be killed, or start others
+    from models import record
     from models.training import train
+    from pipeline import resume
 
     where, out, precision, *more = sys.argv[1:]
     wanted = {"epochs": 6, "precision": precision} | json.loads((more or ["{}"])[0])
     tried = experiment(**wanted.pop("experiment", {}))
     change = AUGMENT if wanted.pop("augment", True) else NO_AUGMENT
+    resume.FOLDER = f"{out}/resume"
+    if wanted.pop("slow_saving", False):
+        record.SAVING = 1e-9
     try:
         train(
             tried, settings(**wanted), change, INPUTS, load(Path(where)), f"{out}/out", f"{out}/live", "same"

@@ -148,7 +148,7 @@ def test_a_killed_pretraining_ends_the_same(copy, masked):
             break
     process.kill()
     process.communicate(timeout=60)
-    assert (copy / "pretrained/last.ckpt").exists()
+    assert [*(copy / "resume").glob("pretrain-*.ckpt")]
     process = copy.stage("pretrain")
     out, err = process.communicate(timeout=120)
     assert "going on after epoch" in out and not err
