@@ -17,6 +17,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
+from pipeline import epochs
 from pipeline.errors import UserError
 from pipeline.storage import written
 
@@ -66,7 +67,7 @@ class Record(Callback):
 
     def on_fit_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if self.live:
-            log_best(self.live, self.kept + 1, self.history[self.kept])
+            log(self.live, self.history, self.stage, best=self.kept + 1)
 
     # Lightning keeps these two in its checkpoint.
     def state_dict(self) -> dict[str, Any]:
@@ -76,10 +77,9 @@ class Record(Callback):
         self.history, self.best = state["history"], state["best"]
 
     def on_fit_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        # Lightning has restored the state by now. The curves of an unfinished run are written again from it.
-        self.live = curves(self.folder) if trainer.is_global_zero else None
-        for epoch, metrics in enumerate(self.history):
-            self._log(epoch, metrics)
+        # Lightning has restored the state by now. What an unfinished run wrote is written again from it.
+        self.live = start_live(self.folder) if trainer.is_global_zero else None
+        self._log()
         if self.history:
             print(f"{self.stage}: going on after epoch {len(self.history)} of {self.epochs}", flush=True)
         self.began, self.first = time.monotonic(), len(self.history)
@@ -117,13 +117,13 @@ class Record(Callback):
         if not self.best or rank >= self.best["rank"]:
             weights = {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}
             self.best = {"epoch": epoch, "rank": rank, "weights": weights}
-        self._log(epoch, metrics)
+        self._log()
         self._tell(epoch, metrics)
         self._save(trainer, epoch)
 
-    def _log(self, epoch: int, metrics: dict[str, float]) -> None:
+    def _log(self) -> None:
         if self.live:
-            log_epoch(self.live, epoch, metrics)
+            log(self.live, self.history, self.stage)
 
     def _tell(self, epoch: int, metrics: dict[str, float]) -> None:
         if sys.stdout.isatty() or not self.live:
@@ -145,23 +145,24 @@ class Record(Callback):
         self.saving = self.saved - began
 
 
-def curves(folder: Path) -> Live:
+def start_live(folder: Path) -> Live:
     return Live(str(folder), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False)
 
 
-def log_epoch(live: Live, epoch: int, metrics: dict[str, float]) -> None:
-    """epoch: from 0."""
-    live.step = epoch + 1
-    for name, value in metrics.items():
-        live.log_metric(name, value)
-    live.log_metric("epoch", epoch + 1)
-    live.make_summary()
+def log(live: Live, history: list[dict[str, float]], stage: str, best: int | None = None) -> None:
+    """Write the metrics of all epochs to `epochs.csv`, those of the last and the best one to `metrics.json`.
 
-
-def log_best(live: Live, epoch: int, metrics: dict[str, float]) -> None:
-    """epoch: from 1."""
-    for name, value in {"epoch": epoch, **metrics}.items():
-        live.log_metric(f"best/{name}", value, plot=False)
+    best: its number, from 1; None while training goes on.
+    """
+    epochs.write(live.dir, history, stage)
+    if not history:
+        return
+    live.step = len(history)
+    values = {**history[-1], "epoch": len(history)}
+    if best:
+        values |= {f"best/{name}": value for name, value in {"epoch": best, **history[best - 1]}.items()}
+    for name, value in values.items():
+        live.log_metric(name, value, plot=False)
     live.make_summary()
 
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from models import checkpoint
-from models.record import Average, Bar, Checkpoints, Record, curves, log_best, log_epoch
+from models.record import Average, Bar, Checkpoints, Record, log, start_live
 from models.tasks import tasks
 from pipeline import augment, pairing, resume
 from pipeline.dataset import MIDDLE, Dataset
@@ -315,11 +315,8 @@ def hand_on(source: str | Path, out: str | Path, live: str | Path, **about: Any)
     config = model.config | about
     Path(out).mkdir(parents=True, exist_ok=True)
     checkpoint.save(out, model.module, config)
-    with curves(Path(live)) as log:
-        for epoch, metrics in enumerate(config["history"]):
-            log_epoch(log, epoch, metrics)
-        best = config["chosen"]["best_epoch"]
-        log_best(log, best, config["history"][best - 1])
+    with start_live(Path(live)) as writer:
+        log(writer, config["history"], "train", config["chosen"]["best_epoch"])
     return config["chosen"]
 
 

@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 from pebble import ProcessExpired
 
-from pipeline import limits, resume, storage
+from pipeline import limits, resume, sources, storage
 from pipeline.arrow import spare_pandas
 from pipeline.errors import UserError, of_disk
 from pipeline.outcome import OK, Outcome, failed
@@ -113,20 +113,24 @@ def _needed(step: Step) -> list[str]:
     return [*found, getattr(step, "__module__", type(step).__module__)]
 
 
-def made_from(stage: str, params) -> str:
+def made_from(stage: str, params, source: str | None = None) -> str:
     """A hash of what dvc.yaml says that `stage` depends on, beside the data: its parameters and its code.
 
     Where and how it runs (`engine`, `download`) and how the table is cut change nothing in a clip's value.
+    source: the name of the clips' source; the code of other sources is left out.
     """
     how = ("engine", "download", "data.shard_size")
     values = {k: v for k, v in params.listed().items() if k not in how}
-    return digest(values, code_of(stage))
+    return digest(values, code_of(stage, source=source))
 
 
-def code_of(stage: str, script: bool = True) -> str:
+def code_of(stage: str, script: bool = True, source: str | None = None) -> str:
     """A hash of the code that dvc.yaml says `stage` depends on, with its script or without."""
     deps = [d for d in stage_entry(stage)["deps"] if script or not d.startswith("stages/")]
     code = [path for dep in deps for path in _code(ROOT / dep)]
+    if source:
+        own = sources.files(source)
+        code = [path for path in code if path.parent != sources.FOLDER or path in own]
     return digest(*(path.read_bytes() for path in sorted(code)))
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import clips as table
+from pipeline import epochs
 from pipeline.neighbourhoods import flat
 from pipeline.outcome import OK
 from pipeline.report import FACELESS, ReportData
@@ -32,7 +33,7 @@ def gather(params: dict[str, Any]) -> ReportData:
     return ReportData(
         params=params,
         metrics=metrics,
-        history=history("metrics/train/plots/metrics"),
+        history=epochs.read("metrics/train"),
         inpainting=Path("metrics/inpainting.jpg").read_bytes() if "reconstruction" in metrics else None,
         roc=_csv("metrics/roc.csv"),
         **{name: _csv(f"metrics/{name}.csv") for name in ("per_class", "confusion", "calibration")},
@@ -60,19 +61,6 @@ def account(stage: str, index: pa.Table) -> dict[str, Any]:
     """One stage's account in numbers."""
     reasons = {count["values"]: count["counts"] for count in pc.value_counts(index["status"]).to_pylist()}
     return {"stage": stage, "total": len(index), "ok": reasons.pop(OK, 0), "reasons": reasons}
-
-
-def history(folder: str | Path) -> list[dict[str, Any]]:
-    """DVCLive's curves, a TSV file for each metric (<folder>/train/loss.tsv), as a row for each epoch."""
-    epochs: dict[int, dict[str, Any]] = {}
-    for path in sorted(Path(folder).glob("*/*.tsv")):
-        with open(path, newline="", encoding="utf-8") as f:
-            for row in csv.DictReader(f, delimiter="\t"):
-                step = int(row["step"])
-                epochs.setdefault(step, {"epoch": step})[f"{path.parent.name}/{path.stem}"] = float(
-                    row[path.stem]
-                )
-    return [epochs[step] for step in sorted(epochs)]
 
 
 def _neighbours(folder: Path) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """Unfinished work that an interrupted stage continues from: finished shards, and checkpoints of trainings.
 
-It lies in `resume/` of the project and not among the outputs of stages. `dvc exp run` checks those out by force
-before it runs anything, which would delete it, and `dvc exp run --temp` and `dvc queue` work in copies of the
-project that they delete.
+It lies in `resume/` of the project and not among the outputs of stages. `dvc exp run` checks those out by
+force before it runs anything, which would delete it, and `dvc exp run --temp` and `dvc queue` work in copies
+of the project that they delete.
 """
 
 import os

@@ -9,13 +9,15 @@ from stages import run
 def download() -> None:
     params = load("download")
     rows = clips.read("data/clips.parquet").to_pylist()
-    source = sources.get(params.data.source)
+    name = params.data.source
+    source = sources.get(name)
     online = hasattr(source, "collect")
+    made_from = source.made_from(params) if online else engine.made_from("download", params, name)
     job = engine.Job(
         name="download",
         step=DownloadStep(params.data),
         shards=media_shards.MEDIA,
-        made_from=source.made_from(params) if online else engine.made_from("download", params),
+        made_from=made_from,
         facts=[source.stamp(row) for row in rows],
     )
     if online:

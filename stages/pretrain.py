@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from pipeline import dataset
+from pipeline import dataset, epochs
 from pipeline.params import load
+from pipeline.summary import write_json
 from stages import run
 
 MODEL, CURVES = Path("pretrained"), Path("metrics/pretrain")
-NOTES = (MODEL / "README.md", CURVES / "plots/README.md")  # neither git nor DVC keeps empty folders
+NOTE = MODEL / "README.md"  # DVC keeps no empty folders
 
 
 def pretrain() -> None:
@@ -15,17 +16,16 @@ def pretrain() -> None:
     task, encoder, start = params.task, params.encoder, params.classification.start
     if task != "pretraining" and not (task == "classification" and encoder and start == "pretrain"):
         if not (MODEL / "config.json").exists():  # what is there is kept
-            for note in NOTES:
-                note.parent.mkdir(parents=True, exist_ok=True)
-                note.unlink(missing_ok=True)  # it may be a link into DVC's cache
-                note.write_text("Nothing was pretrained.\n", encoding="utf-8")
-            (CURVES / "metrics.json").write_text("{}\n", encoding="utf-8")
+            MODEL.mkdir(exist_ok=True)
+            NOTE.unlink(missing_ok=True)  # it may be a link into DVC's cache
+            NOTE.write_text("Nothing was pretrained.\n", encoding="utf-8")
+            epochs.write(CURVES, [], "pretrain")
+            write_json({}, CURVES / "metrics.json")
         print("pretrain: nothing to do (task: pretraining, or encoder: cav_mae, asks for it)")
         return
     from models import once  # and torch: not where there is nothing to do
 
-    for note in NOTES:
-        note.unlink(missing_ok=True)
+    NOTE.unlink(missing_ok=True)
     data = dataset.load("data", params.audio, params.video, params.input)
     chosen = once.pretrained(params, data, MODEL, CURVES).config["chosen"]
     values = ", ".join(f"{k.replace('/', ' ')} {v:.3f}" for k, v in chosen.items() if "/" in k)

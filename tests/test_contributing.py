@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from dvc.utils.hydra import apply_overrides
 
+from tests import defaults
 from tests.pipeline.recordings import record, sine
 from tests.stages.project import ROOT, TINY, Project
 from tests.stages.sandbox import DEFAULT
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 CODE = dict(re.findall(r"^\*\*`(\S+)`\*\*\n\n```python\n(.+?)^```", TEXT, re.MULTILINE | re.DOTALL))
-DEP = re.search(r"^```yaml\n(.+?)^```", TEXT, re.MULTILINE | re.DOTALL)[1]
 COMMANDS = [line.strip() for line in TEXT.splitlines() if line.startswith("    ")]
 CLIPS = 20
 
@@ -32,20 +32,14 @@ def commands(begin: str) -> list[list[str]]:
 def project(tmp_path_factory) -> Project:
     """The project and its tests, and what CONTRIBUTING.md adds."""
     project = Project.new(tmp_path_factory.mktemp("contributing") / "project")
-    for name in ("params.yaml", "params.schema.json", "pyproject.toml"):
+    for name in ("params.schema.json", "pyproject.toml"):
         shutil.copy(ROOT / name, project / name)
+    shutil.copy(defaults.PARAMS, project / "params.yaml")
     for name in ("tests", "experiments"):
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name, code in CODE.items():
         assert not (project / name).exists()
         (project / name).write_text(code, encoding="utf-8")
-    listed = (project / "dvc.yaml").read_text()
-    for stage in ("clips", "download"):
-        listed, found = re.subn(
-            rf"(\n  {stage}:\n.*?\n    deps:\n)", rf"\1{DEP}", listed, count=1, flags=re.S
-        )
-        assert found
-    (project / "dvc.yaml").write_text(listed)
     python(project, "-m", "pipeline.schema")
     return project
 

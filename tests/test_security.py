@@ -36,6 +36,7 @@ from pipeline.media_shards import opened
 from pipeline.shards import Arrays
 from pipeline.sources import audioset_lists, folder
 from pipeline.wav import WavStep, write_wav
+from tests import defaults
 from tests.models.untrained import built
 from tests.pipeline.recordings import AUDIO, clip, record, sine
 from tests.pipeline.test_audioset import asked, rows
@@ -373,7 +374,7 @@ def test_no_server_reaches_a_file_here(tmp_path, hostile, kind):
         "/playlist": (200, {"Content-Type": "application/x-mpegURL"}, lines),
         "/page": (200, {"Content-Type": "text/html"}, html),
     }
-    settings = params.read(ROOT / "params.yaml").download
+    settings = params.readdefaults.PARAMS.download
     settings = settings.model_copy(update={"url": f"{hostile}/{{id}}", "stall": 2.0, "timeout": 20.0})
     row = {"video_id": kind, "video": f"{hostile}/{kind}#t=0,1"}
     (tmp_path / "out").mkdir()
@@ -685,7 +686,7 @@ def test_no_code_runs_what_it_reads(path):
 )
 def test_no_tag_makes_an_object(tmp_path, canary, tag):
     tag = tag.replace("CANARY", str(canary))
-    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    text = defaults.PARAMS.read_text(encoding="utf-8")
     for hostile in (text.replace("loss: infonce", f"loss: {tag}"), f"{text}\nmore: {tag}\n", tag):
         (tmp_path / "params.yaml").write_text(hostile)
         with pytest.raises(UserError, match="not YAML") as e:
@@ -706,7 +707,7 @@ def test_a_few_lines_that_stand_for_gigabytes(tmp_path):
     """Aliases of aliases: 9^9 words, of which an error shows a line."""
     lines = ["x0: &x0 [" + ",".join(["word"] * 9) + "]"]
     lines += [f"x{i}: &x{i} [{','.join([f'*x{i - 1}'] * 9)}]" for i in range(1, 9)]
-    text = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("loss: infonce", "loss: *x8")
+    text = defaults.PARAMS.read_text(encoding="utf-8").replace("loss: infonce", "loss: *x8")
     (tmp_path / "params.yaml").write_text("\n".join(lines) + "\n" + text)
     began = time.monotonic()
     with pytest.raises(UserError, match="loss: .*should be a valid string") as e:

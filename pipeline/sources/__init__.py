@@ -9,18 +9,38 @@ One that goes over the network has three more: `made_from(params)`, what its med
 code; `collect(clips, params)`, which brings those that no shard holds; `settle(table, params)` at the end.
 """
 
+import ast
 import importlib
 import re
 from pathlib import Path
 from types import ModuleType
 
+FOLDER = Path(__file__).parent
 # What has a `fetch` is a source, the others are what sources use. They are read for that, not imported.
 SOURCES = tuple(
     path.stem
-    for path in sorted(Path(__file__).parent.glob("*.py"))
+    for path in sorted(FOLDER.glob("*.py"))
     if re.search(r"^def fetch\(", path.read_text(encoding="utf-8"), re.MULTILINE)
 )
 
 
 def get(name: str) -> ModuleType:
     return importlib.import_module(f"pipeline.sources.{name}")
+
+
+def files(name: str) -> set[Path]:
+    """The code of a source: its module, and the modules of this package that it imports."""
+    todo, found = [name], set()
+    while todo:
+        path = FOLDER / f"{todo.pop()}.py"
+        if path in found or not path.exists():
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                todo += [alias.name.removeprefix("pipeline.sources.") for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module == "pipeline.sources":
+                todo += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                todo.append(node.module.removeprefix("pipeline.sources."))
+    return found

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from pipeline.params import ROOT, read
+from tests import defaults
 
 PRESETS = sorted(p.stem for p in (ROOT / "experiments").glob("*.yaml"))
 
@@ -20,7 +21,7 @@ def flags(name):
 def test_a_preset_gives_right_parameters(name, tmp_path):
     words = flags(name).stdout.split()
     assert words[::2] == ["-S"] * (len(words) // 2)
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = yaml.safe_load(defaults.PARAMS.read_text())
     for word in words[1::2]:
         key, _, value = word.partition("=")
         *parents, last = key.removeprefix("+").split(".")

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from models.training import Experiment
 from pipeline import dataset
-from pipeline.params import ROOT, AugmentParams, TrainParams, read
+from pipeline.params import AugmentParams, TrainParams, read
+from tests import defaults
 
 AUDIO = SimpleNamespace(sample_rate=1000, hop_length=10, window_seconds=0.2, feature="mel")
 VIDEO = SimpleNamespace(window_frames=1)
@@ -23,7 +24,7 @@ INPUTS = {
     "clip_seconds": 0.4,
 }
 KINDS = 8
-PARAMS = read(ROOT / "params.yaml")
+PARAMS = read(defaults.PARAMS)
 AUGMENT = PARAMS.augment
 NO_AUGMENT = AugmentParams(
     crop=1.0,

@@ -6,13 +6,13 @@ import threading
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.params import ROOT, read
+from pipeline.params import ROOT
 from pipeline.sources import audioset
 from pipeline.sources import audioset_lists as lists
 from tests.pipeline.server import Server
 
 REAL = ROOT.parent / "shared/audioset"
-DATA = read(ROOT / "params.yaml").data
+DATA = read(defaults.PARAMS).data
 LABELS = """index,mid,display_name
 0,/m/a,"Speech"
 1,/m/b,"Guitar"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.params import ROOT, CremaDParams, read
+from pipeline.params import ROOT, CremaDParams
 from pipeline.sources import crema_d
 
 LISTS = ROOT.parent / "shared/crema_d"
@@ -17,7 +17,7 @@ HEAD = '"","FileName","VoiceVote","VoiceLevel","FaceVote","FaceLevel","MultiModa
 def data(folder, emotions=tuple(crema_d.EMOTIONS), labels="acted"):
     about = {"folder": str(folder), "source": "crema_d"}
     wanted = CremaDParams(emotions=list(emotions), labels=labels)
-    return read(ROOT / "params.yaml").data.model_copy(update=about | {"crema_d": wanted})
+    return read(defaults.PARAMS).data.model_copy(update=about | {"crema_d": wanted})
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.params import ROOT, DataParams, EnsembleParams, read
+from pipeline.params import DataParams, EnsembleParams
 from pipeline.sources import ensemble
 from pipeline.sources.ensemble_picture import HEIGHT, WIDTH
 from pipeline.sources.ensemble_sound import HIGH, LOW, RATE, phrase, sound
@@ -19,7 +19,7 @@ from pipeline.sources.ensemble_sound import HIGH, LOW, RATE, phrase, sound
 
 def data(clips: int = 40, broken: float = 0.5, seconds: float = 2.0, seed: int = 0) -> DataParams:
     about = {"clip_seconds": seconds, "ensemble": EnsembleParams(clips=clips, broken=broken, seed=seed)}
-    return read(ROOT / "params.yaml").data.model_copy(update=about)
+    return read(defaults.PARAMS).data.model_copy(update=about)
 
 
 @cache

@@ -8,12 +8,13 @@ import yaml
 
 from pipeline import params
 from pipeline.errors import UserError
-from pipeline.params import ROOT, View, load, read
+from pipeline.params import View, load, read
+from tests import defaults
 
 
 def written(tmp_path, changes: dict, drop: str = ""):
     """A copy of the project's params.yaml with some keys changed or added, and one left out."""
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = yaml.safe_load(defaults.PARAMS.read_text())
     for key, value in changes.items():
         *sections, name = key.split(".")
         section = values
@@ -38,7 +39,7 @@ def complaints(path) -> list[str]:
 
 
 def test_the_projects_own_are_right():
-    assert read(ROOT / "params.yaml").data.source == "ensemble"
+    assert read(defaults.PARAMS).data.source == "ensemble"
 
 
 # key, value, what the line must say beside the key
@@ -174,7 +175,7 @@ def test_a_file_that_is_no_params_file_is_one_line(tmp_path, content, says):
 @pytest.fixture
 def view() -> View:
     keys = ("seed", "train", "audio.hop_length", "data.ensemble.seed")
-    return View(read(ROOT / "params.yaml"), "toy", keys)
+    return View(read(defaults.PARAMS), "toy", keys)
 
 
 def test_a_stage_reads_what_is_listed(view):
@@ -207,7 +208,7 @@ def test_a_worker_gets_the_same_view(view):
 
 def test_a_stage_gets_the_keys_that_dvc_yaml_lists(tmp_path):
     (tmp_path / "dvc.yaml").write_text("stages: {toy: {params: [seed, video]}}")
-    toy = load("toy", ROOT / "params.yaml", tmp_path)
+    toy = load("toy", defaults.PARAMS, tmp_path)
     assert toy.listed().keys() == {"seed", "video"}
     with pytest.raises(KeyError, match="stage toy reads loss, which dvc.yaml does not list"):
         toy.loss  # noqa: B018

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.params import ROOT, read
+from pipeline.params import ROOT
 from pipeline.sources import people
 from pipeline.sources.crema_d import NAME
 
-DATA = read(ROOT / "params.yaml").data
+DATA = read(defaults.PARAMS).data
 CASCADE = f"{cv2.data.haarcascades}haarcascade_frontalface_default.xml"
 
 

@@ -24,10 +24,11 @@ from pipeline import classification, clips, params, retrieval, scores, verificat
 from pipeline.clips import from_rows
 from pipeline.errors import UserError
 from pipeline.outcome import OK, STATUSES, Outcome, failed
-from pipeline.params import ROOT, Params
+from pipeline.params import Params
 from pipeline.shards import RETRIED, Arrays, Files, Shards
 from pipeline.sources import audioset_lists, clips_csv, folder
 from pipeline.split import assign
+from tests import defaults
 
 # Always the same examples: a test that fails now and then tells nobody what broke.
 EASY = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}
@@ -217,7 +218,7 @@ def test_any_list_of_audioset_is_read_or_told(which, listed, told):
 
 # --- parameters -----------------------------------------------------------------------------------------
 
-OWN = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"), params.Yaml)
+OWN = yaml.load(defaults.PARAMS.read_text(encoding="utf-8"), params.Yaml)
 
 
 def keys(values: dict, path: tuple = ()) -> list[tuple]:

@@ -12,13 +12,14 @@ from dvc.utils.hydra import apply_overrides
 
 from pipeline import schema
 from pipeline.params import ROOT, Yaml, read
+from tests import defaults
 
 PRESETS = sorted(p.stem for p in (ROOT / "experiments").glob("*.yaml"))
 VALIDATOR = jsonschema.Draft7Validator(json.loads((ROOT / schema.FILE).read_text(encoding="utf-8")))
 
 
 def values():
-    return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load(defaults.PARAMS.read_text(encoding="utf-8"))
 
 
 def changed(key, value):
@@ -38,7 +39,7 @@ def test_the_file_is_what_is_generated():
 
 def test_it_is_a_schema_and_params_yaml_names_it():
     VALIDATOR.check_schema(VALIDATOR.schema)
-    first = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()[0]
+    first = defaults.PARAMS.read_text(encoding="utf-8").splitlines()[0]
     assert first == f"# yaml-language-server: $schema={schema.FILE}"
 
 
@@ -49,7 +50,7 @@ def test_params_yaml_is_valid():
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_valid(name, tmp_path):
     # Applied as `dvc exp run -S` does it, which also shows that the comment at the top stays where it is.
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copy(defaults.PARAMS, tmp_path)
     command = [sys.executable, "-m", "experiments", name]
     words = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     apply_overrides(tmp_path / "params.yaml", words[1::2])
@@ -115,7 +116,7 @@ def test_what_the_reader_takes_is_valid(key, value, tmp_path):
 
 @pytest.mark.parametrize("number", ["1e-05", "1.0e-05", "1E-5", "0.00001"])
 def test_a_small_number_is_one_however_it_is_written(number, tmp_path):
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copy(defaults.PARAMS, tmp_path)
     apply_overrides(tmp_path / "params.yaml", [f"train.weight_decay={number}"])
     assert read(tmp_path / "params.yaml").train.weight_decay == 1e-5
 

@@ -5,14 +5,14 @@ from collections import defaultdict
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.params import ROOT, VoxCelebParams, read
+from pipeline.params import VoxCelebParams
 from pipeline.sources import voxceleb
 
 
 def data(folder, per_person=100, pair="person"):
     wanted = VoxCelebParams(faces="faces", voices="voices", per_person=per_person, pair=pair)
     about = {"folder": str(folder), "source": "voxceleb", "voxceleb": wanted}
-    return read(ROOT / "params.yaml").data.model_copy(update=about)
+    return read(defaults.PARAMS).data.model_copy(update=about)
 
 
 def put(folder, *paths):

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
+from tests import defaults
 from tests.stages.warm import HERE, Warm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,8 +83,9 @@ class Project:
             shutil.copytree(ROOT / name, root / name)
         (root / "grid").mkdir()
         # Without their dvc.lock: DVC takes a second to read that of the grid, each time.
-        for name in ("dvc.yaml", "grid/dvc.yaml", "params.yaml"):
+        for name in ("dvc.yaml", "grid/dvc.yaml"):
             shutil.copy(ROOT / name, root / name)
+        shutil.copy(defaults.PARAMS, root / "params.yaml")
         (root / "videos").mkdir()
         project = cls(root)
         project.set(TINY | changes)

@@ -33,6 +33,7 @@ ALWAYS = {
     "pipeline/arrow.py": "imports less",
     "pipeline/errors.py": "how a mistake of the user is said",
     "pipeline/params.py": "checks the parameters, which are listed themselves",
+    "pipeline/resume.py": "where unfinished work lies",
     "pipeline/storage.py": "where shards lie",
     "pipeline/sources/__init__.py": "finds a source by its name",
     "stages/__init__.py": "how a mistake of the user is said",
