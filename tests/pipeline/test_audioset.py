@@ -6,9 +6,10 @@ import threading
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.params import ROOT
+from pipeline.params import ROOT, read
 from pipeline.sources import audioset
 from pipeline.sources import audioset_lists as lists
+from tests import defaults
 from tests.pipeline.server import Server
 
 REAL = ROOT.parent / "shared/audioset"

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.params import ROOT, CremaDParams
+from pipeline.params import ROOT, CremaDParams, read
 from pipeline.sources import crema_d
+from tests import defaults
 
 LISTS = ROOT.parent / "shared/crema_d"
 HEAD = '"","FileName","VoiceVote","VoiceLevel","FaceVote","FaceLevel","MultiModalVote","MultiModalLevel"'

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.params import DataParams, EnsembleParams
+from pipeline.params import DataParams, EnsembleParams, read
 from pipeline.sources import ensemble
 from pipeline.sources.ensemble_picture import HEIGHT, WIDTH
 from pipeline.sources.ensemble_sound import HIGH, LOW, RATE, phrase, sound
+from tests import defaults
 
 
 def data(clips: int = 40, broken: float = 0.5, seconds: float = 2.0, seed: int = 0) -> DataParams:

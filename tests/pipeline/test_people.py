@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.params import ROOT
+from pipeline.params import ROOT, read
 from pipeline.sources import people
 from pipeline.sources.crema_d import NAME
+from tests import defaults
 
 DATA = read(defaults.PARAMS).data
 CASCADE = f"{cv2.data.haarcascades}haarcascade_frontalface_default.xml"

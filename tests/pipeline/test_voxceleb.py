@@ -5,8 +5,9 @@ from collections import defaultdict
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.params import VoxCelebParams
+from pipeline.params import VoxCelebParams, read
 from pipeline.sources import voxceleb
+from tests import defaults
 
 
 def data(folder, per_person=100, pair="person"):
