@@ -8,7 +8,8 @@ import numpy as np
 from models.checkpoint import Model
 from models.tasks import tasks
 from models.tasks._plan import Plan
-from pipeline import classification, verification
+from models.tasks._verification import Trials
+from pipeline import classification
 from pipeline.dataset import Dataset
 from pipeline.errors import UserError
 
@@ -18,12 +19,14 @@ def evaluate(model: Model, data: Dataset, bootstrap: int, seed: int, looks: int 
 
     - `without`: of both modalities, with one missing (silence, or a black picture, for two encoders);
     - `swapped`: of a stacked network of one modality, on the other, which it never saw;
-    - `verification`, where the label is the subject: by `audio`, `video`, or the mean of both.
+    - `verification`, where the label is the subject: by `audio`, `video`, or the mean of both; it is all that
+      there is for people whom training never saw (split.by: subject).
 
     looks: at how many places in a window it looks at the picture; probabilities are averaged.
     Returns "metrics" as in metrics/evaluate.json, and "per_class", "confusion", "calibration", rows of
     tables.
-    Raises UserError where the model knows other classes than the data, and where there is nothing to test.
+    Raises UserError where the model knows other classes than the data, and where there is nothing to test
+    (Classification.plan, which training asks first).
     """
     config, plan = model.config, planned(model, data)
     names, many = config["classes"], config["classification"]["multilabel"]
@@ -58,8 +61,6 @@ def evaluate(model: Model, data: Dataset, bootstrap: int, seed: int, looks: int 
             found["calibration"] = classification.calibration(p, targets)
     if config["label"] == "subject" and (verified := _verified(model, data, bootstrap, seed)):
         metrics["verification"] = verified
-    if not metrics:
-        raise UserError("no test clip is of a class that training has: see split.by, or choose another label")
     return found | {"metrics": metrics}
 
 
@@ -107,17 +108,8 @@ def _probabilities(logits: np.ndarray, model: Model) -> np.ndarray:
 
 def _verified(model: Model, data: Dataset, bootstrap: int, seed: int) -> dict[str, Any]:
     """By each modality alone and both; nothing where test clips give no trials of both kinds."""
-    test = np.array([i for i in data.of("test") if data.subject[i]], int)
-    people = np.array([data.subject[i] for i in test], object)
-    if len(test) < 2:
+    trials = Trials.of(data, data.of("test"), seed)
+    if not trials:
         return {}
-    a, b, same = verification.trials(people.tolist(), data.group[test], seed)
-    if same.all() or not same.any():
-        return {}
-    sides = model.embed(data, test)
-    known = dict(zip(model.module.embeds, sides, strict=False))
-    scores = {side: (x[a].astype(float) * x[b]).sum(1) for side, x in known.items()}
-    if len(scores) == 2:
-        scores["both"] = (scores["audio"] + scores["video"]) / 2
-    ends = np.stack([people[a], people[b]], axis=1)
-    return {side: verification.evaluate(s, same, ends, bootstrap, seed) for side, s in scores.items()}
+    sides = zip(model.module.embeds, model.embed(data, trials.clips), strict=False)
+    return trials.evaluate(dict(sides), bootstrap, seed)

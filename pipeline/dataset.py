@@ -33,6 +33,7 @@ class Dataset:
     clip_id: list[str]
     split: np.ndarray  # (n,) str: train, val, test
     group: np.ndarray  # (n,) numbers, or names: clips of one group are never each other's negatives
+    recording: np.ndarray  # (n,) numbers: clips cut from one video have the same
     columns: dict[str, list]  # of the clip table: labels, subject, and those of the source
     seconds: np.ndarray  # (n,) float: how much is real
     times: np.ndarray  # (n, stored frames) float: s from the clip's start
@@ -187,7 +188,7 @@ def load(folder: str | Path, audio, video, picture: str = "frame") -> Dataset:
     folder = Path(folder)
     spectrogram, frames = folder / "spectrogram", folder / ("faces" if picture == "face" else "frames")
     splits = folder / "splits.parquet"
-    rows = _read(splits, ["clip_id", "split", "group"])
+    rows = _read(splits, ["clip_id", "split", "group", "recording"])
     rows = rows.filter(pc.is_valid(rows["split"]))
     tables = (
         read_index(spectrogram, NEEDED),
@@ -214,6 +215,7 @@ def load(folder: str | Path, audio, video, picture: str = "frame") -> Dataset:
         clip_id=rows["clip_id"].to_pylist(),
         split=np.array(SPLITS)[pc.index_in(rows["split"], value_set=pa.array(SPLITS))],
         group=_numbers(rows["group"]),
+        recording=_numbers(rows["recording"]),
         columns={name: about[name].to_pylist() for name in about.column_names},
         seconds=seconds,
         times=pc.list_flatten(seen["times"]).to_numpy().reshape(len(seen), -1),

@@ -302,6 +302,7 @@ class FacesParams(Section):
 
 class SplitParams(Section):
     by: Annotated[str, one_of("video", "subject")]
+    own: bool  # a split that the source gives is kept
     val: float = Field(gt=0, lt=1)
     test: float = Field(gt=0, lt=1)
     seed: int = Field(ge=0, lt=2**32)

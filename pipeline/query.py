@@ -156,6 +156,7 @@ class Steps:
             clip_id=["query"],
             split=np.array(["test"]),
             group=np.array(["query"]),
+            recording=np.zeros(1, int),
             columns={"labels": [[]], "subject": [None]},
             seconds=np.array([min(seconds.values()) if seconds["video"] >= window else seconds["audio"]]),
             times=np.array([times]),

@@ -18,6 +18,7 @@ SCHEMA = pa.schema(
         pa.field("clip_id", pa.string(), nullable=False),
         pa.field("split", pa.string()),  # null where the clip cannot be used
         pa.field("group", pa.string(), nullable=False),  # clips of one group are all on one side
+        pa.field("recording", pa.string(), nullable=False),  # clips of one video have the same
         pa.field("status", pa.string(), nullable=False),
         pa.field("detail", pa.string(), nullable=False),
     ]
@@ -37,16 +38,16 @@ def assign(
 
     clips: the clip table. spectrogram, frames: the two indexes. split: the section of params.yaml.
     A clip is usable where both its sound and its picture are there and last for one window. A split that the
-    source gives is kept; a group with a clip in it follows that split, so that no group is on two sides.
-    Where a source says which clips are for testing, no others are. Raises UserError where a source puts clips
-    of one group on two sides.
+    source gives is kept, unless split.own is false; a group with a clip in it follows that split, so that no
+    group is on two sides. Where a source says which clips are for testing, no others are. Raises UserError
+    where a source puts clips of one group on two sides.
     """
     ids = clips["clip_id"]
     sound, picture = (index.take(rows_of(index, ids)) for index in (spectrogram, frames))
     status, detail = _usable(sound, picture, window_seconds)
     groups = _groups(clips, split.by)
     number, names = groups.indices.to_numpy(), groups.dictionary.to_pylist()
-    own = pc.fill_null(pc.index_in(clips["split"], value_set=pa.array(SPLITS)), NONE).to_numpy()
+    own = pc.fill_null(pc.index_in(_own(clips, split), value_set=pa.array(SPLITS)), NONE).to_numpy()
     # A source that names clips for testing has named them all: no other becomes one.
     test = 0.0 if SPLITS.index("test") in own else split.test
     known = np.flatnonzero(own != NONE)
@@ -62,25 +63,60 @@ def assign(
     for i in np.flatnonzero(given == NONE):
         given[i] = SPLITS.index(side(names[i], split.val, test, split.seed))
     chosen = pa.array(given[number], mask=status != OK)
-    columns = [ids, pa.array(SPLITS).take(chosen), groups.dictionary_decode(), status, detail]
+    columns = [ids, pa.array(SPLITS).take(chosen), groups.dictionary_decode()]
+    columns += [_recordings(clips), status, detail]
     return pa.table([pa.array(c, pa.string()) if isinstance(c, np.ndarray) else c for c in columns], SCHEMA)
 
 
-def _groups(clips: pa.Table, by: str) -> pa.DictionaryArray:
-    """Clips cut from one video belong together; by subject, all that one person did.
+def warnings(table: pa.Table, clips: pa.Table, split) -> list[str]:
+    """A line for each side that is empty, or has less than half or more than one and a half times its share.
+
+    table: of `assign`. Where the source has a split of its own, only empty sides are told of.
+    """
+    used = table.filter(pc.is_valid(table["split"]))
+    own = _own(clips, split).null_count < len(clips)
+    groups = f"{len(pc.unique(used['group']))} {'people' if split.by == 'subject' else 'videos'}"
+    wanted = {"train": 1 - split.val - split.test, "val": split.val, "test": split.test}
+    lines = []
+    for name, share in wanted.items():
+        count = pc.sum(pc.equal(used["split"], name)).as_py() or 0
+        real = count / max(len(used), 1)
+        if count and (own or share / 2 <= real <= share * 3 / 2):
+            continue
+        why = (
+            "as the source splits them: split.own: false overrules that"
+            if own
+            else f"a hash decides for each of {groups}: another split.seed decides otherwise"
+        )
+        lines.append(f"{count} of {len(used)} clips are in {name} ({real:.0%}, not {share:.0%}); {why}")
+    return lines
+
+
+def _own(clips: pa.Table, split) -> pa.ChunkedArray:
+    """The split that the source gives each clip, null where it gives none, or is overruled."""
+    return clips["split"] if split.own else pa.chunked_array([pa.nulls(len(clips), pa.string())])
+
+
+def _recordings(clips: pa.Table) -> pa.ChunkedArray:
+    """What clips that were cut from one video have in common.
 
     A source may name the video in a column `video_id`, so that splits do not depend on where the files lie.
     """
-
-    def said(name: str) -> pa.ChunkedArray:
-        column = clips[name].cast(pa.string())
-        return pc.if_else(pc.equal(column, ""), None, column)
-
     names = [name for name in ("video_id", "video", "audio", "clip_id") if name in clips.column_names]
-    groups = pc.binary_join_element_wise("video", pc.coalesce(*map(said, names)), ":")
+    return pc.binary_join_element_wise("video", pc.coalesce(*(_text(clips, name) for name in names)), ":")
+
+
+def _groups(clips: pa.Table, by: str) -> pa.DictionaryArray:
+    """Clips cut from one video belong together; by subject, all that one person did."""
+    groups = _recordings(clips)
     if by == "subject":
-        groups = pc.coalesce(pc.binary_join_element_wise("subject", said("subject"), ":"), groups)
+        groups = pc.coalesce(pc.binary_join_element_wise("subject", _text(clips, "subject"), ":"), groups)
     return groups.combine_chunks().dictionary_encode()
+
+
+def _text(clips: pa.Table, name: str) -> pa.ChunkedArray:
+    column = clips[name].cast(pa.string())
+    return pc.if_else(pc.equal(column, ""), None, column)
 
 
 def _usable(sound: pa.Table, picture: pa.Table, window_seconds: float) -> tuple[np.ndarray, np.ndarray]:

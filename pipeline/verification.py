@@ -66,6 +66,11 @@ def evaluate(
     }
 
 
+def eer(scores: np.ndarray, same: np.ndarray) -> float:
+    """The equal error rate alone. scores, same: as of `evaluate`."""
+    return float(_Errors(np.asarray(scores, float), same)(np.ones((1, len(scores))))[0][0])
+
+
 class _Errors:
     """EER and minDCF of the same trials under many weights: sorted once."""
 

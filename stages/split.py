@@ -6,14 +6,15 @@ from pathlib import Path
 from pipeline import clips
 from pipeline.params import load
 from pipeline.shards import read_index, write_table
-from pipeline.split import assign
+from pipeline.split import assign, warnings
 from stages import run
 
 
 def split() -> None:
     params = load("split")
+    clip_table = clips.read("data/clips.parquet")
     table = assign(
-        clips.read("data/clips.parquet"),
+        clip_table,
         read_index("data/spectrogram"),
         read_index("data/faces" if params.input == "face" else "data/frames"),
         params.split,
@@ -23,6 +24,8 @@ def split() -> None:
     counts = Counter(table["split"].to_pylist())
     reasons = Counter(s for s in table["status"].to_pylist() if s != "ok")
     left = "".join(f", {n} {reason}" for reason, n in sorted(reasons.items()))
+    for line in warnings(table, clip_table, params.split):
+        print(f"split: warning: {line}")
     print(f"split: {len(table)} clips in, " + ", ".join(f"{counts[s]} {s}" for s in clips.SPLITS) + left)
 
 

@@ -19,6 +19,7 @@ from models.joint import encoders as joint_encoders
 from models.tasks import tasks
 from models.tasks._plan import Plan, counted
 from models.tasks._schedule import adamw
+from models.tasks._verification import Trials
 from models.video import encoders as video_encoders
 from pipeline import pairing
 from pipeline.dataset import Dataset
@@ -85,6 +86,7 @@ class Classification(lightning.LightningModule):
         self.steps = 1  # of the whole training, for the schedule
         self.measured: dict[str, float] = {}  # of the last validation
         self._seen: list[tuple[Tensor, ...]] = []
+        self.trials: Trials | None = None  # of validation, where it has people whom training does not know
 
     # --- what is learnt from ------------------------------------------------------------------------
 
@@ -92,7 +94,9 @@ class Classification(lightning.LightningModule):
     def plan(experiment: Any, data: Dataset) -> Plan:
         """Classes are those of training; clips of no class, or where one is wanted of several, are left out.
 
-        Raises UserError where there are too few clips or classes.
+        Where the label is the subject and training knows no person of the test split (split.by: subject),
+        people are verified, and validation chooses by that too.
+        Raises UserError where there are too few clips or classes, and where nothing could be tested.
         """
         settings, kinds = experiment.classification, data.kinds(experiment.label)
         fits = np.array([bool(names) if settings["multilabel"] else len(names) == 1 for names in kinds])
@@ -111,19 +115,32 @@ class Classification(lightning.LightningModule):
         targets = np.zeros((len(data), len(classes)), np.uint8)
         for i, names in enumerate(kinds):
             targets[i, [number[name] for name in names if name in number]] = 1
-        for split in ("val", "test"):
-            known = targets[clips[split]].any(1)
-            if not known.all():
-                print(
-                    f"classification: {(~known).sum()} of {len(known)} {split} clips are of classes that"
-                    " training has no clip of, and are left out"
-                )
-                clips[split] = clips[split][known]
+        known = {split: targets[clips[split]].any(1) for split in ("val", "test")}
         if len(classes) < 2 or len(clips["train"]) < 2:
             raise UserError(
                 f"label: {experiment.label}: {counted(clips)}, {len(classes)} classes; at least 2 classes in"
                 " training are needed: name the labels, or choose another label"
             )
+        trials = None
+        if not known["test"].any():
+            if experiment.label != "subject" or not Trials.of(data, clips["test"], experiment.seed):
+                raise UserError(
+                    f"label: {experiment.label}: none of {len(known['test'])} test clips is of a class that"
+                    " training has a clip of, and nothing could be tested: see split.by and split.seed, or"
+                    " choose another label"
+                )
+            print("classification: training has no clip of a person of the test split: people are verified")
+            trials = Trials.of(data, clips["val"], experiment.seed)
+            known["val"][:] = trials is not None
+            clips["test"] = clips["test"][:0]
+            known["test"] = known["test"][:0]
+        for split in ("val", "test"):
+            if not known[split].all():
+                print(
+                    f"classification: {(~known[split]).sum()} of {len(known[split])} {split} clips are of"
+                    " classes that training has no clip of, and are left out"
+                )
+                clips[split] = clips[split][known[split]]
         related = pairing.Relation(data.group, [[n for n in names if n in number] for names in kinds])
 
         def sampler(rows: np.ndarray, batch_size: int, seed: int, **how: Any) -> pairing.Singles:
@@ -131,16 +148,19 @@ class Classification(lightning.LightningModule):
 
         weights = _weights(targets[clips["train"]], settings["multilabel"])
         about = {"classes": classes, "weights": weights if settings["class_weights"] else None}
-        return Plan(clips, sampler, targets, about)
+        return Plan(clips, sampler, targets, about, trials)
 
     def watch(self, plan: Plan, val: np.ndarray) -> None:
         """Validation takes all its clips."""
+        self.trials = plan.trials
 
     def settle(self, model: Any, data: Dataset, val: np.ndarray) -> None:
         """Validation decides no more than the epoch."""
 
     def rank(self) -> list[float]:
         """How good the last validation was; ties go to the loss."""
+        if self.trials:
+            return [-self.measured["val/eer"]]
         best = self.measured["val/map" if self.many else "val/accuracy"]
         return [best, -self.measured["val/loss"]]
 
@@ -251,12 +271,21 @@ class Classification(lightning.LightningModule):
         return mix(audio), mix(video), mix(target)
 
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
+        if self.trials:
+            sides = self.embed(batch["audio"], batch["video"]).values()
+            self._seen.append((batch["clip"], *(F.normalize(x.float(), dim=1) for x in sides)))
+            return
         logits = self(batch["audio"], batch["video"])
         self._seen.append((logits, batch["target"]))
 
     def on_validation_epoch_end(self) -> None:
-        logits, target = (torch.cat(x) for x in zip(*self._seen, strict=True))
+        logits, target, *_ = seen = [torch.cat(x) for x in zip(*self._seen, strict=True)]
         self._seen.clear()
+        if self.trials:
+            clips, *sides = (x.cpu().numpy() for x in seen)
+            embeddings = dict(zip(self.embeds, sides, strict=True))
+            self.measured = {"val/eer": self.trials.eer(clips, embeddings)}
+            return
         self.measured = {"val/loss": self.loss_of(logits, target).item()}
         count = target.shape[1]
         if self.many:

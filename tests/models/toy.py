@@ -70,7 +70,9 @@ def write(folder, counts=(48, 16, 16), frames=3, size=(32, 32), shard_size=16, s
                 )
         pq.write_table(pa.Table.from_pylist(rows), folder / name / "index.parquet")
     splits = np.repeat(["train", "val", "test"], counts)
-    pq.write_table(pa.table({"clip_id": ids, "split": splits, "group": ids}), folder / "splits.parquet")
+    pq.write_table(
+        pa.table({"clip_id": ids, "split": splits, "group": ids, "recording": ids}), folder / "splits.parquet"
+    )
     labels = [[f"kind{k}"] for k in kind]
     (folder / "statistics.json").write_text('{"mean": -38.0, "std": 10.0}')
     pq.write_table(

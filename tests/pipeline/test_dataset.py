@@ -44,7 +44,10 @@ def folder(tmp_path):
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / name / "index.parquet")
     ids = [f"c{i}" for i in range(N)]
     split = ["train", "val", None, "test", "train", None, "train"]
-    pq.write_table(pa.table({"clip_id": ids, "split": split, "group": ids}), tmp_path / "splits.parquet")
+    pq.write_table(
+        pa.table({"clip_id": ids, "split": split, "group": ids, "recording": ids}),
+        tmp_path / "splits.parquet",
+    )
     labels = [["x"], [], ["y"], None, ["x", "y"], ["y"], ["z"]]
     pq.write_table(
         pa.table({"clip_id": ids, "labels": labels, "subject": [None] * N}), tmp_path / "clips.parquet"

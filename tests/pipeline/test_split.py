@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 
 from pipeline.clips import from_rows
-from pipeline.split import SCHEMA, assign
+from pipeline.split import SCHEMA, assign, warnings
 
 
 def settings(**changes) -> SimpleNamespace:
-    return SimpleNamespace(**{"by": "video", "val": 0.15, "test": 0.2, "seed": 0} | changes)
+    return SimpleNamespace(**{"by": "video", "own": True, "val": 0.15, "test": 0.2, "seed": 0} | changes)
 
 
 def clip(name: str, video: str | None = None, **more) -> dict:
@@ -115,3 +115,34 @@ def test_a_clip_that_is_in_no_index_is_a_row_too():
 def test_no_clips_are_an_empty_table():
     empty = from_rows([])
     assert len(assign(empty, index([clip("a")])[:0], index([clip("a")])[:0], settings(), 1.0)) == 0
+
+
+# --- sides that are not what was asked for ---------------------------------------------------------------
+
+
+def told(rows: list[dict], **changes) -> list[str]:
+    table = assign(from_rows(rows), index(rows), index(rows), settings(**changes), 1.0)
+    return warnings(table, from_rows(rows), settings(**changes))
+
+
+def test_shares_that_are_near_are_not_worth_a_word():
+    assert told(MANY) == []
+
+
+def test_a_side_that_is_empty_or_far_from_its_share_is_told():
+    few = [clip(f"c{i}", subject=f"s{i % 6}") for i in range(1200)]
+    seed = next(s for s in range(1000) if set(sides(few, by="subject", seed=s).values()) == {"train", "test"})
+    lines = told(few, by="subject", seed=seed)
+    assert any(line.startswith("0 of 1200 clips are in val (0%, not 15%); ") for line in lines)
+    assert all("a hash decides for each of 6 people: another split.seed" in line for line in lines)
+
+
+def test_the_sources_own_split_can_be_overruled():
+    rows = [clip(f"c{i}", split="test" if i < 90 else "train") for i in range(100)]
+    assert Counter(sides(rows).values()) == {"test": 90, "train": 10}
+    found = Counter(sides(rows, own=False).values())
+    assert found["train"] > 40 and found["test"] < 40
+    assert told(rows, own=True) == [
+        "0 of 100 clips are in val (0%, not 15%); as the source splits them: split.own: false overrules that"
+    ]
+    assert told(rows, own=False) == []

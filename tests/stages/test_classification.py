@@ -11,6 +11,8 @@ from models import checkpoint
 from models.search import Library
 from pipeline.errors import UserError
 from pipeline.sources import people
+from pipeline.split import side
+from tests.stages.sandbox import DEFAULT
 
 
 def test_every_clip_has_a_face_or_a_reason(told):
@@ -91,3 +93,53 @@ def test_a_model_of_faces_is_asked_with_the_face_in_a_file(told, tmp_path):
 
 def test_faces_that_are_not_wanted_leave_an_empty_account(made):
     assert made.rows("faces/index.parquet") == [] and not list((made / "data/faces").glob("0*"))
+
+
+# --- people whom training never saw ---------------------------------------------------------------------
+
+
+def by_person(project, seed: int) -> dict[str, set[str]]:
+    """Split by subject with another seed; who is on which side."""
+    project.set({"label": "subject", "split.by": "subject", "split.seed": seed, "split.test": 0.5})
+    project.run("split")
+    people = {row["clip_id"]: row["subject"] for row in project.rows("clips.parquet")}
+    sides = {"train": set(), "val": set(), "test": set()}
+    for row in project.rows("splits.parquet"):
+        if row["split"]:
+            sides[row["split"]].add(people[row["clip_id"]])
+    return sides
+
+
+def seed_with(sizes: dict[str, int]) -> int:
+    """A split.seed that puts so many of the four people on each side."""
+    people = [f"subject:{1001 + i}" for i in range(4)]
+    for seed in range(1000):
+        found = [side(person, 0.2, 0.5, seed) for person in people]
+        if all(found.count(name) == count for name, count in sizes.items()):
+            return seed
+    raise AssertionError(sizes)
+
+
+def test_people_never_seen_are_verified(copy):
+    sides = by_person(copy, seed_with({"train": 2, "val": 0, "test": 2}))
+    assert not sides["train"] & sides["test"] and len(sides["test"]) == 2
+    for stage in DEFAULT[DEFAULT.index("statistics") : DEFAULT.index("train")]:
+        copy.run(stage)
+    out, err = copy.stage("train").communicate(timeout=120)
+    assert not err and "training has no clip of a person of the test split: people are verified" in out
+    assert "test clips or pairs: verification eer" in copy.run("evaluate")
+    metrics = json.loads((copy / "metrics/evaluate.json").read_text())
+    assert metrics.keys() == {"verification"}
+    for section in metrics["verification"].values():
+        assert section["n"] > section["n_same"] > 0 and 0 <= section["eer"] <= 1
+        assert section["ci"]["eer"] and section["chance"]["eer"] == 0.5
+    copy.run("index")
+    copy.run("report")
+    assert "Is it one person?" in (copy / "report/index.html").read_text()
+
+
+def test_what_cannot_be_tested_is_not_trained(copy):
+    by_person(copy, seed_with({"train": 3, "val": 0, "test": 1}))  # one person: nobody to tell from another
+    line = copy.fails("train")
+    assert "none of" in line and "test clips is of a class that training has a clip of" in line
+    assert "split.by" in line and not (copy / "resume").exists()
