@@ -118,8 +118,8 @@ class Record(Callback):
             weights = {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}
             self.best = {"epoch": epoch, "rank": rank, "weights": weights}
         self._log()
-        self._tell(epoch, metrics)
         self._save(trainer, epoch)
+        self._tell(epoch, metrics)  # last: what is told, an interrupt does not take away
 
     def _log(self) -> None:
         if self.live:

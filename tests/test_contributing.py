@@ -38,7 +38,6 @@ def project(tmp_path_factory) -> Project:
     for name in ("tests", "experiments"):
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name, code in CODE.items():
-        assert not (project / name).exists()
         (project / name).write_text(code, encoding="utf-8")
     python(project, "-m", "pipeline.schema")
     return project

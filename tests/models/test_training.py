@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -285,9 +286,9 @@ def test_an_interrupt_is_quick_and_saves_the_last_epoch(folder, whole, tmp_path,
     stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 1 and stderr == "interrupted\n"
     assert time.monotonic() - began < 10
-    last = sum("train: epoch" in line for line in stdout.splitlines())
+    told = sum("train: epoch" in line for line in stdout.splitlines())
     stdout, _ = start(folder, tmp_path, "bf16-mixed").communicate(timeout=120)
-    assert f"going on after epoch {last} of 6" in stdout
+    assert int(re.search(r"going on after epoch (\d) of 6", stdout)[1]) >= told >= 3
     assert same_files(whole, tmp_path, files(whole))
 
 

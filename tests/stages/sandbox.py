@@ -9,6 +9,7 @@ import yaml
 from tests.stages.project import ROOT, Project
 
 DEFAULT = (
+    "source",
     "clips",
     "download",
     "wav",
@@ -51,6 +52,7 @@ TABLES = {
     "pipeline/shards.py": "reads and writes tables as they are",
 }
 NEUTRAL = {
+    "source": TABLES | {"pipeline/download.py": "imported beside what finds the folder"},
     "clips": {p: TABLES[p] for p in ("pipeline/outcome.py", "pipeline/shards.py")},
     "download": RUNS
     | {
@@ -91,6 +93,7 @@ def neutral(stage: str) -> dict[str, str]:
 def sandbox(whole: Project, stage: str, root: Path) -> tuple[Project, list[str]]:
     """A folder with the deps of a stage, taken from `whole`; and its outs, for the grid those of one cell."""
     about = entry(stage)
+    (root / "videos").mkdir(parents=True)
     names = ["dvc.yaml", "grid/dvc.yaml", "params.yaml", *code(stage), *neutral(stage)]
     compiled = [cache_from_source(name) for name in names if name.endswith(".py")]
     for name in names + [c for c in compiled if (whole / c).exists()]:

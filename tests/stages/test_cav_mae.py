@@ -10,6 +10,7 @@ import torch
 
 from models import checkpoint
 from models.search import Library
+from pipeline import epochs
 from tests.stages.project import TINY, Project
 
 
@@ -48,8 +49,10 @@ def test_pretraining_is_judged_as_every_other_model(masked):
 
 def test_losses_by_part_are_plotted(masked):
     for folder in ("pretrain", "train"):  # the stage train hands on what pretrain has found
-        curves = {p.stem for p in (masked / f"metrics/{folder}/plots/metrics/train").glob("*.tsv")}
-        assert curves == {"loss", "audio_mse", "video_mse", "contrastive", "contrastive_accuracy"}
+        rows = epochs.read(masked / f"metrics/{folder}")
+        assert [row["epoch"] for row in rows] == list(range(1, TINY["pretraining.train.epochs"] + 1))
+        parts = ("loss", "audio_mse", "video_mse", "contrastive", "contrastive_accuracy")
+        assert all(np.isfinite(row[f"train/{part}"]) for part in parts for row in rows)
         told = json.loads((masked / f"metrics/{folder}/metrics.json").read_text())
         assert told["epoch"] == TINY["pretraining.train.epochs"] and told["best"]["train"]["audio_mse"] > 0
     assert (masked / "said/train").read_text().startswith("train: epoch ")
