@@ -1,0 +1,66 @@
+"""Make what the documentation's commands are tried on: python .ci/docs_data.py FOLDER PROJECT.
+
+Writes media that the project renders into FOLDER/my and FOLDER/data, as people have them, and into PROJECT/videos.
+"""
+
+import sys
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+FOLDER, PROJECT = map(Path, sys.argv[1:])
+sys.path.insert(0, str(PROJECT))
+
+from pipeline.params import read  # noqa: E402
+from pipeline.sources import ensemble, people  # noqa: E402
+from pipeline.wav import write_wav  # noqa: E402
+
+CLIPS = 24
+LABELS = ("bell", "flute")
+EMOTIONS = ("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")
+RATE = 16_000
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def jpg(video: Path) -> bytes:
+    with av.open(str(video)) as file:
+        picture = next(file.decode(video=0)).to_ndarray(format="bgr24")
+    return cv2.imencode(".jpg", picture)[1].tobytes()
+
+
+def wav(video: Path) -> bytes:
+    resampler = av.AudioResampler("s16", "mono", RATE)
+    with av.open(str(video)) as file:
+        parts = [p.to_ndarray()[0] for frame in file.decode(audio=0) for p in resampler.resample(frame)]
+    return write_wav(np.concatenate(parts), RATE)
+
+
+data = read(PROJECT / "params.yaml").data
+whole = data.ensemble.model_copy(update={"broken": 0.0})
+data = data.model_copy(update={"clip_seconds": 1.5, "ensemble": whole})
+for i in range(CLIPS):
+    film = ensemble.render(i, data)
+    for folder in (FOLDER / "my/videos", FOLDER / "my/holiday videos (2)", PROJECT / "videos"):
+        write(folder / LABELS[i % 2] / f"a video {i}.flv", film)
+    write(FOLDER / f"data/VGGSound/-{i:010d}_{10 * i:06d}.mp4", film)
+rows = [f"-{i:010d},{10 * i},{LABELS[i % 2]},{'train' if i % 4 else 'test'}\n" for i in range(CLIPS)]
+write(FOLDER / "data/VGGSound/vggsound.csv", "".join(rows).encode())
+write(PROJECT / "holiday.mp4", film)
+write(PROJECT / "videos/holiday.mp4", film)
+
+for i in range(CLIPS):
+    person, sentence = i % 4, ("IEO", "DFA")[i // 12]
+    name = f"{1001 + person}_{sentence}_{EMOTIONS[i % 6]}_LO"
+    talk = write(FOLDER / f"data/CREMA-D/{name}.flv", people.render(name, 0))
+    recording = f"person{person}/recording{i // 4}"
+    write(FOLDER / f"data/VoxCeleb1/faces/{recording}/0.jpg", jpg(talk))
+    write(FOLDER / f"data/VoxCeleb1/voices/{recording}/0.wav", wav(talk))
+write(PROJECT / "bell.wav", wav(talk))
+write(PROJECT / "bell.jpg", jpg(talk))

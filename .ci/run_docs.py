@@ -1,0 +1,367 @@
+"""Run every command and every piece of Python of the documentation, in its order, and look at what it prints.
+
+    python .ci/run_docs.py [PAGE ...]
+
+Each page gets a fresh clone of the last commit, in which `params.yaml` is committed with small sizes; the commands
+are those of the page, to the letter, save for the paths and addresses in PLACES. Each section begins with
+`git restore .`. Pieces of Python of one section are one program, run where the section ends. A command that stands
+on an earlier page too is not run again.
+
+What a command must print is in PRINTS; one that is not run is in NOT_RUN, with the reason. A command in neither,
+and an entry for no command, are errors: whoever writes a command says here what it prints.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+GROUPS = (  # the pages of a group share a clone, one after the other
+    ("README.md",),
+    (
+        "docs/data.md",
+        "docs/datasets.md",
+        "docs/encoders.md",
+        "docs/cav_mae.md",
+        "videos/README.md",
+        "CONTRIBUTING.md",
+    ),
+)
+PROGRAMS = ("dvc", "git", "hf", "make", "python", "ray", "torchrun", "export", "source", "pip", "uv")
+LIMIT = 300  # s for one command
+
+SMALL = [  # what is committed in the clones, as DVC sets it
+    "data.clip_seconds=1.5",
+    "data.ensemble.clips=60",
+    "data.people.people=8",
+    "data.people.clips=64",
+    "audio.sample_rate=8000",
+    "audio.n_fft=256",
+    "audio.win_length=200",
+    "audio.hop_length=80",
+    "audio.n_mels=16",
+    "audio.window_seconds=0.5",
+    "video.frames=2",
+    "video.height=32",
+    "video.width=32",
+    "faces.size=32",
+    "train.epochs=3",
+    "train.batch_size=8",
+    "train.embedding_dim=16",
+    "pretraining.train.epochs=2",
+    "pretraining.train.batch_size=8",
+    "encoders.audio.cnn_small={width: 8}",
+    "encoders.joint.cav_mae={patch: 8, width: 32, heads: 2, layers: 1, decoder_width: 16, decoder_heads: 2}",
+    "evaluate.bootstrap=100",
+]
+FEW = "-S data.ensemble.clips=60 -S data.clip_seconds=1.5 -S train.epochs=1"
+
+RAN = r"Ran experiment\(s\): .+"
+PRINTS = {  # command, or how it begins -> a pattern of its output
+    # README
+    "make repro": r"retrieval\.video_to_video\.map +│ 0\.\d+(?s:.)+Report: report/index.html",
+    "dvc exp run -S data.source=folder": r"clips: 25 clips, 2 classes, from folder(?s:.)+" + RAN,
+    "dvc exp run -S data.source=folder -S data.folder=/my/videos": RAN,
+    "dvc exp run -S data.source=folder -S \"data.folder='/my/holiday videos (2)'\"": r"clips: 24 clips(?s:.)+"
+    + RAN,
+    "dvc exp run -S data.source=crema_d": r"clips: 24 clips, 6 classes, from crema_d(?s:.)+" + RAN,
+    "dvc exp run -S data.source=voxceleb": r"clips: 24 clips, 4 classes, from voxceleb(?s:.)+" + RAN,
+    "python -m app.failures": r"clips",
+    "dvc exp run -S loss=triplet": RAN,
+    "dvc metrics diff": r"Path +Metric(?s:.)+evaluate\.json +correspondence\.auc",
+    "dvc params diff": r"params\.yaml +loss +infonce +triplet",
+    "dvc exp run --queue": r"Queued experiment (?s:.)+Queued experiment (?s:.)+Queued experiment",
+    "dvc queue start": r"Started|worker",
+    "dvc queue status": r"Success",
+    "dvc exp show": r"Experiment +.*correspondence\.accuracy +correspondence\.auc +loss *\n"
+    r"(?s:.)+\d\.\d+ +infonce(?s:.)*triplet",
+    "make app": r"http://127\.0\.0\.1:7860",
+    "python -m app.search holiday.mp4": r"\d\.\d\d",
+    "python -m app.search bell.wav --find video": r"answer\.html|\d\.\d\d",
+    "make export": r"dist/",
+    "python -m app.features /my/videos features": r"24 ",
+    "python -m app.features /my/videos features --side": r"24 ",
+    "dvc exp run $(python -m experiments avolnet)": r"evaluate: (?s:.)+" + RAN,
+    "dvc exp run -S data.source=people": r"evaluate: .*classification accuracy(?s:.)+" + RAN,
+    "dvc exp run -S task=pretraining": r"pretrain: epoch \d of 2 is kept(?s:.)+" + RAN,
+    "dvc exp run -S task=classification -S encoder=cav_mae": r"classification accuracy(?s:.)+" + RAN,
+    "dvc exp run $(python -m experiments videosound_matching)": r"from folder(?s:.)+" + RAN,
+    "dvc exp run -S engine.storage=/nfs/earsight": RAN,
+    # other pages
+    "dvc exp run -S classification.frozen=true": RAN,
+    "dvc exp run -S classification.frozen=false": RAN,
+    "dvc exp run -S audio_encoder=lstm": RAN,
+    "dvc exp run -S audio_encoder=bands": RAN,
+    "dvc exp run -S loss=soft_triplet": RAN,
+    "dvc exp run -S data.source=vggsound": r"clips: \d+ clips, 2 classes, from vggsound(?s:.)+" + RAN,
+    "python -m pipeline.schema": r"",
+    "python -m pytest tests/models/test_components.py -k bands": r"\d+ passed",
+    "python -m pytest tests/models/test_components.py -k soft_triplet": r"\d+ passed",
+}
+MORE = {  # flags that follow, so that published sizes do not take hours here
+    "dvc exp run $(python -m experiments avolnet)": FEW,
+    "dvc exp run $(python -m experiments videosound_matching)": f"{FEW} -S video.frames=8 -S video.window_frames=8"
+    " -S video.height=32 -S video.width=32 -S '+encoders.video.cnn={widths: [4, 4]}' -S audio.window_seconds=0.5",
+}
+NOT_RUN = {
+    "make test": "the gate runs it",
+    "make lint": "the gate runs it",
+    "make setup": "the gate runs it",
+    "make coverage": "the tests again",
+    "make grid": "hours",
+    "make shared-encoder": "half an hour",
+    "make identification": "half an hour",
+    "make cav-mae": "half an hour",
+    "make bench": "hours",
+    "source .venv/bin/activate": "done here for all commands",
+    "dvc exp run -S data.source=audioset": "network: YouTube",
+    "python -m app.failures --reason age": "network: what YouTube refused",
+    "python -m app.failures --retry age,region": "network: YouTube",
+    "dvc repro": "network: fetches from YouTube what failed",
+    "python -m app.export --checkpoint grid/checkpoints": "a model of make grid: hours",
+    "python -m app.export --push": "network: Hugging Face",
+    "hf auth login": "network: Hugging Face",
+    "git tag -a model@v1.0.0": "network: a Git server and a DVC remote",
+    "dvc artifacts get": "network: a Git server and a DVC remote",
+    "dvc exp run -S engine.storage=s3://bucket/earsight": "network: S3",
+    "export RAY_AUTH_MODE=token": "a cluster",
+    "ray ": "a cluster",
+    "dvc exp run -S engine.name=ray": "a cluster",
+    "torchrun": "a cluster",
+    "dvc exp run $(python -m experiments cav_mae)": "hours: CAV-MAE at its published size",
+    "python -m app.convert": "published checkpoints, which are not here",
+    "python -m benchmarks": "hours",
+}
+PYTHON_NOT_RUN = {'load("user/bells")': "network: Hugging Face"}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a page asks its reader to run. kind: section (begins), command, python, file (text of `name`)."""
+
+    kind: str
+    text: str
+    name: str = ""
+
+
+def pieces(page: str) -> list[Piece]:
+    """What a page holds, in its order."""
+    found: list[Piece] = []
+    lines = iter((ROOT / page).read_text(encoding="utf-8").splitlines())
+    file = ""
+    for line in lines:
+        if line.startswith("#"):
+            found.append(Piece("section", line.lstrip("# ")))
+        elif named := re.fullmatch(r"\*\*`(\S+)`\*\*", line):
+            file = named[1]
+        elif line.startswith("```"):
+            body = []
+            while (inner := next(lines)) != "```":
+                body.append(inner)
+            if line == "```python":
+                text = "\n".join(body) + "\n"
+                found.append(Piece("file", text, file) if file else Piece("python", text))
+            file = ""
+        elif re.match(rf"    ({'|'.join(PROGRAMS)})( |$)", line):
+            found.append(Piece("command", " ".join(shlex.split(line, comments=True, posix=False))))
+    return found
+
+
+def entry(command: str, table: dict[str, str]) -> str | None:
+    """The key in `table` for a command: the longest that it begins with."""
+    return max((k for k in table if command.startswith(k)), key=len, default=None)
+
+
+class Clone:
+    """A fresh clone with small parameters, and what the pages suppose to be there beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "earsight"
+        self.places = {name: str(folder / name.strip("/")) for name in ("/my/", "/data/", "/nfs/")}
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(self.root)], check=True)
+        (self.root / ".venv").symlink_to(VENV)
+        (self.root / ".git/info/exclude").write_text("/.venv\n")
+        old = (VENV / "ready").stat().st_mtime - 1  # make: nothing to install
+        os.utime(self.root / "requirements.txt", (old, old))
+        self.env = os.environ | {
+            "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(folder),
+            "GIT_CONFIG_GLOBAL": str(folder / ".gitconfig"),
+            "OMP_NUM_THREADS": "1",
+            "COLUMNS": "200",
+        }
+        self.do("git config --global user.name a && git config --global user.email a@example.org")
+        self.do(
+            f"python {shlex.quote(str(ROOT / '.ci/docs_data.py'))} {shlex.quote(str(folder))} {shlex.quote(str(self.root))}"
+        )
+        flags = " ".join(shlex.quote(flag) for flag in SMALL)
+        self.do(
+            "python -c 'import sys; from dvc.utils.hydra import apply_overrides as a;"
+            f' a("params.yaml", sys.argv[1:])\' {flags}'
+        )
+        self.do("git commit --quiet --all --message 'Small sizes'")
+
+    def do(self, command: str) -> str:
+        """Run a line of shell; what it prints. Raises RuntimeError where it fails."""
+        for name, place in self.places.items():
+            command = re.sub(rf"(?<![\w/]){re.escape(name)}", f"{place}/", command)
+        process = subprocess.Popen(
+            ["bash", "-c", command],
+            cwd=self.root,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            out, _ = process.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise RuntimeError(f"not done after {LIMIT} s:\n{process.communicate()[0][-2000:]}") from None
+        if process.returncode:
+            raise RuntimeError(f"exit status {process.returncode}:\n{out[-2000:]}")
+        return out
+
+    def serve(self, command: str, pattern: str) -> str:
+        """Run a command that ends by Ctrl-C alone, until it prints `pattern`."""
+        process = subprocess.Popen(
+            ["bash", "-c", command],
+            cwd=self.root,
+            env=self.env | {"PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        out = ""
+        try:
+            for line in process.stdout:
+                out += line
+                if re.search(pattern, out):
+                    break
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            process.communicate(timeout=60)
+        return out
+
+
+def run(page: str, clone: Clone, done: set[str]) -> list[str]:
+    """Run what a page holds; a line for everything that is not as it should be."""
+    wrong: list[str] = []
+    program: list[str] = []
+
+    def attempt(what: str, pattern: str, action) -> None:
+        began = time.monotonic()
+        try:
+            out = action()
+            problem = "" if re.search(pattern, out) else f"printed no {pattern!r}:\n{out[-2000:]}"
+        except RuntimeError as e:
+            problem = str(e)
+        print(f"{page}: {time.monotonic() - began:5.1f} s  {'FAILED ' if problem else ''}{what}", flush=True)
+        if problem:
+            wrong.append(f"{page}: {what}: {problem}")
+
+    def finish_section() -> None:
+        if program:
+            text = "\n".join(program)
+            (clone.root / "tmp").mkdir(exist_ok=True)
+            (clone.root / "tmp/program.py").write_text(text, encoding="utf-8")
+            attempt(
+                f"Python: {program[0].splitlines()[0]}",
+                "",
+                lambda: clone.do("PYTHONPATH=. python tmp/program.py"),
+            )
+            program.clear()
+
+    for piece in [*pieces(page), Piece("section", "")]:
+        if piece.kind == "section":
+            finish_section()
+            clone.do("git restore .")
+        elif piece.kind == "file":
+            (clone.root / piece.name).write_text(piece.text, encoding="utf-8")
+        elif piece.kind == "python":
+            if not any(text in piece.text for text in PYTHON_NOT_RUN):
+                program.append(piece.text)
+        elif (
+            piece.text not in done
+            and not entry(piece.text, NOT_RUN)
+            or entry(piece.text, PRINTS) == piece.text
+        ):
+            if piece.text in done:
+                continue
+            done.add(piece.text)
+            key = entry(piece.text, PRINTS)
+            if key is None:
+                wrong.append(
+                    f"{page}: {piece.text}: say in .ci/run_docs.py what it prints, or why it is not run"
+                )
+                continue
+            command = f"{piece.text} {MORE.get(key, '')}"
+            if key == "make app":
+                attempt(piece.text, PRINTS[key], lambda c=command: clone.serve(c, PRINTS["make app"]))
+            elif key == "dvc queue status":  # the queue takes its time
+                attempt(piece.text, PRINTS[key], lambda: clone.do(WAIT))
+            else:
+                attempt(piece.text, PRINTS[key], lambda c=command: clone.do(c))
+    return wrong
+
+
+WAIT = (
+    "for i in $(seq 250); do dvc queue status > tmp.queue; grep -qE 'Queued|Running' tmp.queue || break; sleep 1; done;"
+    " cat tmp.queue; rm tmp.queue"
+)
+
+
+def unused(pages: list[str]) -> list[str]:
+    """A line for each entry of the tables that is for no command any more."""
+    commands = [p.text for page in pages for p in pieces(page) if p.kind == "command"]
+    used = {entry(c, table) for c in commands for table in (PRINTS, NOT_RUN)}
+    return [f"{key}: no page has this command" for key in [*PRINTS, *NOT_RUN] if key not in used]
+
+
+def main() -> None:
+    asked = sys.argv[1:]
+    groups = [[page for page in group if not asked or page in asked] for group in GROUPS]
+    written = {
+        p.relative_to(ROOT).as_posix()
+        for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("videos/*.md")]
+    }
+    wrong = [] if asked else unused([page for group in GROUPS for page in group])
+    for page in sorted(written - {page for group in GROUPS for page in group}):
+        if any(p.kind in ("command", "python") for p in pieces(page)):
+            wrong.append(f"{page}: has commands: add it to GROUPS")
+    done: set[str] = set()
+    folder = Path(tempfile.mkdtemp(prefix="earsight-docs-"))
+
+    def together(number: int) -> list[str]:
+        if not groups[number]:
+            return []
+        (folder / str(number)).mkdir()
+        clone = Clone(folder / str(number))
+        if number:
+            clone.do("make repro")  # what the other pages suppose
+        return [line for page in groups[number] for line in run(page, clone, done)]
+
+    try:
+        with ThreadPoolExecutor(len(groups)) as pool:
+            wrong += [line for lines in pool.map(together, range(len(groups))) for line in lines]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if wrong:
+        sys.exit("\n\n".join(wrong))
+    print(f"documentation: {len(done)} commands ran as written")
+
+
+if __name__ == "__main__":
+    main()
