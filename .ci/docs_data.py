@@ -1,6 +1,6 @@
 """Make what the documentation's commands are tried on: python .ci/docs_data.py FOLDER PROJECT.
 
-Writes media that the project renders into FOLDER/my and FOLDER/data, as people have them, and into PROJECT/videos.
+Writes media that the project renders, laid out as people have them: into FOLDER/my, FOLDER/data, and PROJECT.
 """
 
 import sys

@@ -2,13 +2,13 @@
 
     python .ci/run_docs.py [PAGE ...]
 
-Each page gets a fresh clone of the last commit, in which `params.yaml` is committed with small sizes; the commands
-are those of the page, to the letter, save for the paths and addresses in PLACES. Each section begins with
-`git restore .`. Pieces of Python of one section are one program, run where the section ends. A command that stands
-on an earlier page too is not run again.
+Two groups of pages have a fresh clone of the last commit each, in which `params.yaml` is committed with small
+sizes. The commands are those of the page, to the letter, save for the folders /my, /data and /nfs. Each section
+begins with `git restore .`. Pieces of Python of one section are one program, run where the section ends. A
+command that stands on an earlier page too is not run again.
 
-What a command must print is in PRINTS; one that is not run is in NOT_RUN, with the reason. A command in neither,
-and an entry for no command, are errors: whoever writes a command says here what it prints.
+What a command must print is in PRINTS; one that is not run is in NOT_RUN, with the reason. A command in
+neither, and an entry for no command, are errors: whoever writes a command says here what it prints.
 """
 
 import os
@@ -60,8 +60,8 @@ SMALL = [  # what is committed in the clones, as DVC sets it
     "train.embedding_dim=16",
     "pretraining.train.epochs=2",
     "pretraining.train.batch_size=8",
-    "encoders.audio.cnn_small={width: 8}",
-    "encoders.joint.cav_mae={patch: 8, width: 32, heads: 2, layers: 1, decoder_width: 16, decoder_heads: 2}",
+    "+encoders.audio.cnn_small.width=8",
+    *(f"+encoders.joint.cav_mae.{size}" for size in ("patch=8", "width=32", "heads=2", "layers=1")),
     "evaluate.bootstrap=100",
 ]
 FEW = "-S data.ensemble.clips=60 -S data.clip_seconds=1.5 -S train.epochs=1"
@@ -110,8 +110,8 @@ PRINTS = {  # command, or how it begins -> a pattern of its output
 }
 MORE = {  # flags that follow, so that published sizes do not take hours here
     "dvc exp run $(python -m experiments avolnet)": FEW,
-    "dvc exp run $(python -m experiments videosound_matching)": f"{FEW} -S video.frames=8 -S video.window_frames=8"
-    " -S video.height=32 -S video.width=32 -S '+encoders.video.cnn={widths: [4, 4]}' -S audio.window_seconds=0.5",
+    "dvc exp run $(python -m experiments videosound_matching)": f"{FEW} -S video.frames=4 -S video.window_frames=4"
+    " -S video.height=32 -S video.width=32 -S audio.window_seconds=0.5",
 }
 NOT_RUN = {
     "make test": "the gate runs it",
@@ -201,9 +201,8 @@ class Clone:
             "COLUMNS": "200",
         }
         self.do("git config --global user.name a && git config --global user.email a@example.org")
-        self.do(
-            f"python {shlex.quote(str(ROOT / '.ci/docs_data.py'))} {shlex.quote(str(folder))} {shlex.quote(str(self.root))}"
-        )
+        words = ("python", str(ROOT / ".ci/docs_data.py"), str(folder), str(self.root))
+        self.do(shlex.join(words))
         flags = " ".join(shlex.quote(flag) for flag in SMALL)
         self.do(
             "python -c 'import sys; from dvc.utils.hydra import apply_overrides as a;"
@@ -317,9 +316,9 @@ def run(page: str, clone: Clone, done: set[str]) -> list[str]:
     return wrong
 
 
-WAIT = (
-    "for i in $(seq 250); do dvc queue status > tmp.queue; grep -qE 'Queued|Running' tmp.queue || break; sleep 1; done;"
-    " cat tmp.queue; rm tmp.queue"
+WAIT = (  # until the queue is done
+    "for i in $(seq 250); do said=$(dvc queue status); echo $said | grep -qE 'Queued|Running' || break; sleep 1;"
+    ' done; echo "$said"'
 )
 
 
