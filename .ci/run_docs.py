@@ -3,9 +3,8 @@
     python .ci/run_docs.py [PAGE ...]
 
 Two groups of pages have a fresh clone of the last commit each, in which `params.yaml` is committed with small
-sizes. The commands are those of the page, to the letter, save for the folders /my, /data and /nfs. Each section
-begins with `git restore .`. Pieces of Python of one section are one program, run where the section ends. A
-command that stands on an earlier page too is not run again.
+sizes. The commands are those of the page, to the letter, save for the folders /my, /data and /nfs. Each
+section begins with `git restore .`. Pieces of Python of one section are one program, run where it ends.
 
 What a command must print is in PRINTS; one that is not run is in NOT_RUN, with the reason. A command in
 neither, and an entry for no command, are errors: whoever writes a command says here what it prints.
@@ -19,7 +18,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,7 @@ SMALL = [  # what is committed in the clones, as DVC sets it
 ]
 FEW = "-S data.ensemble.clips=60 -S data.clip_seconds=1.5 -S train.epochs=1"
 
+SERVED = r"http://127\.0\.0\.1:\d+"
 RAN = r"Ran experiment\(s\): .+"
 PRINTS = {  # command, or how it begins -> a pattern of its output
     # README
@@ -85,7 +87,7 @@ PRINTS = {  # command, or how it begins -> a pattern of its output
     "dvc queue status": r"Success",
     "dvc exp show": r"Experiment +.*correspondence\.accuracy +correspondence\.auc +loss *\n"
     r"(?s:.)+\d\.\d+ +infonce(?s:.)*triplet",
-    "make app": r"http://127\.0\.0\.1:7860",
+    "make app": SERVED,
     "python -m app.search holiday.mp4": r"\d\.\d\d",
     "python -m app.search bell.wav --find video": r"answer\.html|\d\.\d\d",
     "make export": r"dist/",
@@ -110,8 +112,8 @@ PRINTS = {  # command, or how it begins -> a pattern of its output
 }
 MORE = {  # flags that follow, so that published sizes do not take hours here
     "dvc exp run $(python -m experiments avolnet)": FEW,
-    "dvc exp run $(python -m experiments videosound_matching)": f"{FEW} -S video.frames=4 -S video.window_frames=4"
-    " -S video.height=32 -S video.width=32 -S audio.window_seconds=0.5",
+    "dvc exp run $(python -m experiments videosound_matching)": f"{FEW} -S video.frames=4"
+    " -S video.window_frames=4 -S video.height=32 -S video.width=32 -S audio.window_seconds=0.5",
 }
 NOT_RUN = {
     "make test": "the gate runs it",
@@ -141,6 +143,10 @@ NOT_RUN = {
     "dvc exp run $(python -m experiments cav_mae)": "hours: CAV-MAE at its published size",
     "python -m app.convert": "published checkpoints, which are not here",
     "python -m benchmarks": "hours",
+}
+WAITS = {  # until the queue is done
+    "dvc queue status": "for i in $(seq 99); do status=$(dvc queue status);"
+    ' echo $status | grep -qE "Queued|Running" || break; sleep 2; done; echo "$status"'
 }
 PYTHON_NOT_RUN = {'load("user/bells")': "network: Hugging Face"}
 
@@ -198,6 +204,7 @@ class Clone:
             "HOME": str(folder),
             "GIT_CONFIG_GLOBAL": str(folder / ".gitconfig"),
             "OMP_NUM_THREADS": "1",
+            "PYTHONUNBUFFERED": "1",
             "COLUMNS": "200",
         }
         self.do("git config --global user.name a && git config --global user.email a@example.org")
@@ -214,112 +221,105 @@ class Clone:
         """Run a line of shell; what it prints. Raises RuntimeError where it fails."""
         for name, place in self.places.items():
             command = re.sub(rf"(?<![\w/]){re.escape(name)}", f"{place}/", command)
-        process = subprocess.Popen(
+        with tempfile.TemporaryFile("w+") as output:  # a pipe would wait for what runs on in the background
+            process = self._start(command, output)
+            try:
+                process.wait(LIMIT)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+            output.seek(0)
+            printed = output.read()
+        if process.poll() != 0:
+            how = (
+                f"not done after {LIMIT} s" if process.returncode is None else f"status {process.returncode}"
+            )
+            raise RuntimeError(f"{how}:\n{printed[-2000:]}")
+        return printed
+
+    def serve(self, command: str) -> str:
+        """Run a server until it prints its address; then Ctrl-C ends it."""
+        process = self._start(command, subprocess.PIPE)
+        printed = ""
+        stop = threading.Timer(LIMIT, os.killpg, (process.pid, signal.SIGKILL))
+        stop.start()
+        for line in process.stdout:
+            printed += line
+            if re.search(SERVED, printed):
+                os.killpg(process.pid, signal.SIGINT)
+        process.wait()
+        stop.cancel()
+        return printed
+
+    def _start(self, command: str, output) -> subprocess.Popen:
+        return subprocess.Popen(
             ["bash", "-c", command],
             cwd=self.root,
             env=self.env,
-            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
-        try:
-            out, _ = process.communicate(timeout=LIMIT)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise RuntimeError(f"not done after {LIMIT} s:\n{process.communicate()[0][-2000:]}") from None
-        if process.returncode:
-            raise RuntimeError(f"exit status {process.returncode}:\n{out[-2000:]}")
-        return out
-
-    def serve(self, command: str, pattern: str) -> str:
-        """Run a command that ends by Ctrl-C alone, until it prints `pattern`."""
-        process = subprocess.Popen(
-            ["bash", "-c", command],
-            cwd=self.root,
-            env=self.env | {"PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        out = ""
-        try:
-            for line in process.stdout:
-                out += line
-                if re.search(pattern, out):
-                    break
-        finally:
-            os.killpg(process.pid, signal.SIGINT)
-            process.communicate(timeout=60)
-        return out
 
 
-def run(page: str, clone: Clone, done: set[str]) -> list[str]:
-    """Run what a page holds; a line for everything that is not as it should be."""
-    wrong: list[str] = []
-    program: list[str] = []
+def is_run(command: str) -> bool:
+    """Whether a command is to be run: the longest entry that it begins with decides."""
+    return len(entry(command, PRINTS) or "") >= len(entry(command, NOT_RUN) or "")
 
-    def attempt(what: str, pattern: str, action) -> None:
+
+class Page:
+    """Runs what a page holds. wrong: a line for everything that is not as it should be."""
+
+    def __init__(self, name: str, clone: Clone) -> None:
+        self.name, self.clone = name, clone
+        self.wrong: list[str] = []
+        self.commands = 0
+        self.program: list[str] = []  # the Python of this section
+        for piece in [*pieces(name), Piece("section", "")]:
+            getattr(self, piece.kind)(piece)
+
+    def section(self, _: Piece) -> None:
+        if self.program:
+            first = self.program[0].splitlines()[0]
+            file = self.clone.root / "tmp/program.py"
+            file.parent.mkdir(exist_ok=True)
+            file.write_text("\n".join(self.program), encoding="utf-8")
+            self.program = []
+            self.attempt(f"Python: {first}", "", lambda: self.clone.do("PYTHONPATH=. python tmp/program.py"))
+        self.clone.do("git restore .")
+
+    def python(self, piece: Piece) -> None:
+        if not any(text in piece.text for text in PYTHON_NOT_RUN):
+            self.program.append(piece.text)
+
+    def file(self, piece: Piece) -> None:
+        (self.clone.root / piece.name).write_text(piece.text, encoding="utf-8")
+
+    def command(self, piece: Piece) -> None:
+        prints, not_run = entry(piece.text, PRINTS), entry(piece.text, NOT_RUN)
+        if len(not_run or "") > len(prints or ""):
+            return
+        if prints is None:
+            self.wrong.append(f"{self.name}: {piece.text}: say here what it prints, or why it is not run")
+            return
+        self.commands += 1
+        line = WAITS.get(prints, f"{piece.text} {MORE.get(prints, '')}")
+        do = self.clone.serve if prints == "make app" else self.clone.do
+        self.attempt(piece.text, PRINTS[prints], lambda: do(line))
+
+    def attempt(self, what: str, pattern: str, action: Callable[[], str]) -> None:
         began = time.monotonic()
         try:
-            out = action()
-            problem = "" if re.search(pattern, out) else f"printed no {pattern!r}:\n{out[-2000:]}"
+            printed = action()
+            found = re.search(pattern, printed)
+            problem = "" if found else f"does not print {pattern!r}:\n{printed[-2000:]}"
         except RuntimeError as e:
             problem = str(e)
-        print(f"{page}: {time.monotonic() - began:5.1f} s  {'FAILED ' if problem else ''}{what}", flush=True)
+        seconds = time.monotonic() - began
+        print(f"{self.name}: {seconds:5.1f} s  {'FAILED: ' if problem else ''}{what}", flush=True)
         if problem:
-            wrong.append(f"{page}: {what}: {problem}")
-
-    def finish_section() -> None:
-        if program:
-            text = "\n".join(program)
-            (clone.root / "tmp").mkdir(exist_ok=True)
-            (clone.root / "tmp/program.py").write_text(text, encoding="utf-8")
-            attempt(
-                f"Python: {program[0].splitlines()[0]}",
-                "",
-                lambda: clone.do("PYTHONPATH=. python tmp/program.py"),
-            )
-            program.clear()
-
-    for piece in [*pieces(page), Piece("section", "")]:
-        if piece.kind == "section":
-            finish_section()
-            clone.do("git restore .")
-        elif piece.kind == "file":
-            (clone.root / piece.name).write_text(piece.text, encoding="utf-8")
-        elif piece.kind == "python":
-            if not any(text in piece.text for text in PYTHON_NOT_RUN):
-                program.append(piece.text)
-        elif (
-            piece.text not in done
-            and not entry(piece.text, NOT_RUN)
-            or entry(piece.text, PRINTS) == piece.text
-        ):
-            if piece.text in done:
-                continue
-            done.add(piece.text)
-            key = entry(piece.text, PRINTS)
-            if key is None:
-                wrong.append(
-                    f"{page}: {piece.text}: say in .ci/run_docs.py what it prints, or why it is not run"
-                )
-                continue
-            command = f"{piece.text} {MORE.get(key, '')}"
-            if key == "make app":
-                attempt(piece.text, PRINTS[key], lambda c=command: clone.serve(c, PRINTS["make app"]))
-            elif key == "dvc queue status":  # the queue takes its time
-                attempt(piece.text, PRINTS[key], lambda: clone.do(WAIT))
-            else:
-                attempt(piece.text, PRINTS[key], lambda c=command: clone.do(c))
-    return wrong
-
-
-WAIT = (  # until the queue is done
-    "for i in $(seq 250); do said=$(dvc queue status); echo $said | grep -qE 'Queued|Running' || break; sleep 1;"
-    ' done; echo "$said"'
-)
+            self.wrong.append(f"{self.name}: {what}: {problem}")
 
 
 def unused(pages: list[str]) -> list[str]:
@@ -332,34 +332,31 @@ def unused(pages: list[str]) -> list[str]:
 def main() -> None:
     asked = sys.argv[1:]
     groups = [[page for page in group if not asked or page in asked] for group in GROUPS]
-    written = {
-        p.relative_to(ROOT).as_posix()
-        for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("videos/*.md")]
-    }
-    wrong = [] if asked else unused([page for group in GROUPS for page in group])
-    for page in sorted(written - {page for group in GROUPS for page in group}):
-        if any(p.kind in ("command", "python") for p in pieces(page)):
+    known = [page for group in GROUPS for page in group]
+    wrong = [] if asked else unused(known)
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("videos/*.md")]:
+        page = path.relative_to(ROOT).as_posix()
+        if page not in known and any(p.kind in ("command", "python") for p in pieces(page)):
             wrong.append(f"{page}: has commands: add it to GROUPS")
-    done: set[str] = set()
     folder = Path(tempfile.mkdtemp(prefix="earsight-docs-"))
 
-    def together(number: int) -> list[str]:
+    def run(number: int) -> list[Page]:
         if not groups[number]:
             return []
         (folder / str(number)).mkdir()
         clone = Clone(folder / str(number))
         if number:
-            clone.do("make repro")  # what the other pages suppose
-        return [line for page in groups[number] for line in run(page, clone, done)]
+            clone.do("make repro")  # README begins with it, other pages suppose it
+        return [Page(page, clone) for page in groups[number]]
 
     try:
         with ThreadPoolExecutor(len(groups)) as pool:
-            wrong += [line for lines in pool.map(together, range(len(groups))) for line in lines]
+            pages = [page for several in pool.map(run, range(len(groups))) for page in several]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if wrong:
+    if wrong := wrong + [line for page in pages for line in page.wrong]:
         sys.exit("\n\n".join(wrong))
-    print(f"documentation: {len(done)} commands ran as written")
+    print(f"documentation: {sum(page.commands for page in pages)} commands ran as written")
 
 
 if __name__ == "__main__":
