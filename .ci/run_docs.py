@@ -4,7 +4,7 @@
 
 Two groups of pages have a fresh clone of the last commit each, in which `params.yaml` is committed with small
 sizes. The commands are those of the page, to the letter, save for the folders /my, /data and /nfs. Each
-section begins with `git restore .`. Pieces of Python of one section are one program, run where it ends.
+section begins with `git restore .`. All pieces of Python of a page are one program, run where it ends.
 
 What a command must print is in PRINTS; one that is not run is in NOT_RUN, with the reason. A command in
 neither, and an entry for no command, are errors: whoever writes a command says here what it prints.
@@ -78,7 +78,6 @@ PRINTS = {  # command, or how it begins -> a pattern of its output
     + RAN,
     "dvc exp run -S data.source=crema_d": r"clips: 24 clips, 6 classes, from crema_d(?s:.)+" + RAN,
     "dvc exp run -S data.source=voxceleb": r"clips: 24 clips, 4 classes, from voxceleb(?s:.)+" + RAN,
-    "python -m app.failures": r"clips",
     "dvc exp run -S loss=triplet": RAN,
     "dvc metrics diff": r"Path +Metric(?s:.)+evaluate\.json +correspondence\.auc",
     "dvc params diff": r"params\.yaml +loss +infonce +triplet",
@@ -127,8 +126,7 @@ NOT_RUN = {
     "make bench": "hours",
     "source .venv/bin/activate": "done here for all commands",
     "dvc exp run -S data.source=audioset": "network: YouTube",
-    "python -m app.failures --reason age": "network: what YouTube refused",
-    "python -m app.failures --retry age,region": "network: YouTube",
+    "python -m app.failures": "network: what YouTube refused",
     "dvc repro": "network: fetches from YouTube what failed",
     "python -m app.export --checkpoint grid/checkpoints": "a model of make grid: hours",
     "python -m app.export --push": "network: Hugging Face",
@@ -276,17 +274,15 @@ class Page:
         self.wrong: list[str] = []
         self.commands = 0
         self.program: list[str] = []  # the Python of this section
-        for piece in [*pieces(name), Piece("section", "")]:
+        for piece in pieces(name):
             getattr(self, piece.kind)(piece)
-
-    def section(self, _: Piece) -> None:
         if self.program:
-            first = self.program[0].splitlines()[0]
             file = self.clone.root / "tmp/program.py"
             file.parent.mkdir(exist_ok=True)
             file.write_text("\n".join(self.program), encoding="utf-8")
-            self.program = []
-            self.attempt(f"Python: {first}", "", lambda: self.clone.do("PYTHONPATH=. python tmp/program.py"))
+            self.attempt("Python", "", lambda: self.clone.do("PYTHONPATH=. python tmp/program.py"))
+
+    def section(self, _: Piece) -> None:
         self.clone.do("git restore .")
 
     def python(self, piece: Piece) -> None:

@@ -7,6 +7,8 @@
 - `training`: of the time that the stage `train` takes in its loop, how much is not the model (its forward and
   backward pass, its optimizer, in validation its forward pass).
 - `after_training`: `evaluate` and `report` beside `train`, all on the default data.
+- `small`: every stage on 60 clips with one epoch of training, from the command to its end, and how much of
+  that is imports in the stages that need torch (`train`, `evaluate`, `index`).
 """
 
 import argparse
@@ -22,6 +24,8 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+import yaml
+
 from benchmarks import films, project
 from pipeline.params import ROOT
 
@@ -32,6 +36,7 @@ GOALS = {
     "append": "under 3% of the whole",
     "training": "under 5%",
     "after_training": "under 20% of training",
+    "small": "known",
 }
 STAGES = ("download", "wav", "spectrogram", "frames", "faces", "split")
 DATA = ("wav", "spectrogram", "frames")
@@ -94,6 +99,23 @@ def append(folder: Path, rows: int) -> dict:
         "nothing_more_s": round(start, 2),
         "share": round(few / total, 4),
         "share_beyond_start": round((few - start) / (total - start), 4),
+    }
+
+
+def small(folder: Path) -> dict:
+    project.turn(folder, {"data.ensemble.clips": 60, "train.epochs": 1})
+    (folder / "videos").mkdir()
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    costs = {name: round(project.stage(folder, name).wall, 2) for name in stages}
+    modules = {"train": "models.training", "evaluate": "models.evaluation, models.tasks.matching"}
+    modules["index"] = "models.index, models.tasks.matching"
+    imports = {name: round(seconds(sys.executable, "-c", f"import {m}"), 2) for name, m in modules.items()}
+    whole = sum(costs.values())
+    return {
+        "stages_s": costs,
+        "whole_s": round(whole, 1),
+        "imports_s": imports,
+        "imports_share": round(sum(imports.values()) / whole, 2),
     }
 
 
@@ -184,6 +206,7 @@ def main() -> None:
             "append": lambda: {f"{n} clips": append(folder / "append" / str(n), n) for n in given.clips},
             "after_training": lambda: after_training(copied(folder / "after")),
             "training": lambda: training(copied(folder / "training")),
+            "small": lambda: small(folder / "small"),
         }
         for what, measure in ways.items():
             if given.only in (None, what):

@@ -61,7 +61,20 @@ def markdown(found: dict[str, Any], params: Any) -> str:
         told = cells["verification"]
         judged = [cell((told.get(s) or {}).get(key), key) for key in ("eer", "min_dcf") for s in SIDES]
         lines.append(f"| {row} | " + " | ".join(judged) + " |")
+    best = max(found, key=lambda row: found[row]["test"]["accuracy"])
+    most = found[best]["test"]["accuracy"]
+    near = [row for row in found if row != best and found[row]["test"]["ci"]["accuracy"][1] >= most]
+    beside = f"it lies within the interval of {', '.join(near)}" if near else "it lies in no other's interval"
     lines += [
+        "",
+        "## What it says",
+        "",
+        f"- Best on the test recordings: {best}, {most:.3f}; {beside}.",
+        *(
+            f"- {row}: training {cells['train']['accuracy']:.3f}, test {cells['test']['accuracy']:.3f};"
+            f" published, training {PUBLISHED[row][0]} and validation {PUBLISHED[row][1]}."
+            for row, cells in found.items()
+        ),
         "",
         "The published figures are of 40 people of VoxCeleb, 100 faces and 100 voices each, put together by"
         " person and split by file, so that frames of one recording may lie on both sides. They are not to be"

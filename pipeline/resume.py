@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 FOLDER = "resume"
-COPIES = (".dvc", "tmp", "exps")  # where DVC copies a project to, inside it
 KEPT = 14 * 86_400.0  # s after which unfinished work that nobody continued is deleted
 TORN = 3600.0  # s after which a temporary file was left by a process that was killed
 
@@ -52,10 +51,5 @@ def link(source: Path, target: Path) -> None:
 
 
 def _project() -> Path:
-    """The project's folder; in a copy that DVC made of it, that of the project itself."""
-    here = Path.cwd()
-    parts = here.parts
-    for i in range(len(parts) - len(COPIES)):
-        if parts[i : i + len(COPIES)] == COPIES:
-            return Path(*parts[:i])
-    return here
+    """The project's folder; in a copy that DVC made of it, that of the project itself, which DVC names."""
+    return Path(os.environ.get("DVC_ROOT") or ".")

@@ -18,9 +18,13 @@ TESTED: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 COLUMNS = ("spectrograms", "faces", "both stacked", "spectrograms alone", "faces alone")
+CHANCE = 1 / 6
 MISSING = """
-The row of nothing tuned needs pretrained weights, and none were at hand: `shared_encoder.pretrained: PATH` in
-`params.yaml` adds it, and has the other rows begin with them."""
+**Not run: the row of nothing tuned** (ImageNet's weights, a new head). It needs published weights of these
+networks, and there are none: `shared_encoder.pretrained: PATH` in `params.yaml` adds the row for a network
+that has some (`shared_encoder.networks`), and has the other rows begin with them. For the same reason the published
+networks (VGG-16, ResNet-18, GoogLeNet, ViT, I3D) are not in the table: without their weights, and on so few
+clips, they would not show what was published."""
 PUBLISHED = """The published table (CREMA-D, VGG-16 with ImageNet weights, three emotions, 191 and 82 clips):
 nothing tuned .354 spectrograms, .390 faces, .268 both; tuned on spectrograms .768, tested on faces .305;
 tuned on faces .707, tested on spectrograms .342; both stacked .622. With six emotions, sound / picture /
@@ -57,6 +61,7 @@ def markdown(found: dict[str, Any], params: Any) -> str:
             ]
             for row, cells in rows.items():
                 lines.append(f"| {row} | " + " | ".join(cell(cells.get(c)) for c in COLUMNS) + " |")
+    lines += ["", "## What it says", "", *_said(found)]
     lines += [
         "",
         "Faces alone and spectrograms alone: the network of both, with silence, or a black picture, for"
@@ -66,3 +71,32 @@ def markdown(found: dict[str, Any], params: Any) -> str:
         PUBLISHED,
     ]
     return "\n".join(lines) + "\n"
+
+
+def _said(found: dict[str, Any]) -> list[str]:
+    """A line for each network and split, from the numbers."""
+
+    def value(cell: dict[str, Any]) -> str:
+        return f"{cell['accuracy']:.3f}"
+
+    def beside_chance(cell: dict[str, Any]) -> str:
+        low, high = cell["ci"]["accuracy"]
+        how = "above" if low > CHANCE else "below" if high < CHANCE else "no better than"
+        return f"{value(cell)}, {how} chance"
+
+    lines = []
+    for network, splits in found.items():
+        for by, rows in splits.items():
+            sound, face, both = (rows[name] for name in ROWS)
+            heard, seen, stacked = sound["spectrograms"], face["faces"], both["both stacked"]
+            best = max(heard["accuracy"], seen["accuracy"])
+            low, high = stacked["ci"]["accuracy"]
+            how = "less than" if high < best else "more than" if low > best else "within its interval of"
+            lines.append(
+                f"- `{network}`, split {SPLITS[by]}: spectrograms {value(heard)}, faces {value(seen)}, both"
+                f" stacked {value(stacked)} ({how} the better of the two). Carried over: tuned on"
+                f" spectrograms, faces {beside_chance(sound['faces'])}; tuned on faces, spectrograms"
+                f" {beside_chance(face['spectrograms'])}. Of both, with one blank: spectrograms"
+                f" {value(both['spectrograms alone'])}, faces {value(both['faces alone'])}."
+            )
+    return lines

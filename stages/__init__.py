@@ -1,7 +1,10 @@
 """One file for each DVC stage. `python -m stages.wav` runs one; dvc.yaml says what it reads and writes."""
 
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 
 
@@ -16,6 +19,8 @@ def run(stage: Callable[[], None]) -> None:
     if not alone:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     spare_pandas()
+    if "DVC_STAGE" in os.environ:
+        _end_with_dvc()
     try:
         stage()
     except UserError as e:
@@ -26,3 +31,15 @@ def run(stage: Callable[[], None]) -> None:
         sys.exit(f"ERROR: {told}")
     except KeyboardInterrupt:
         sys.exit(f"{stage.__name__}: interrupted: what is finished is kept, run again to go on")
+
+
+def _end_with_dvc() -> None:
+    """End as by SIGTERM once the `dvc` that runs this stage is gone: the next run would work beside it."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,162 @@
+"""`dvc exp run` in a clone, as a user has it: interrupted and continued, compared, applied."""
+
+import csv
+import io
+import os
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.stages.project import ROOT, Project, wait_until
+
+EPOCHS = 60
+NAME = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+
+
+@pytest.fixture(scope="module")
+def clone(made, tmp_path_factory) -> Project:
+    """A clone whose pipeline was run, and committed."""
+    project = made.copy(tmp_path_factory.mktemp("clone") / "project")
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8")
+    (project / ".gitignore").write_text(f"{ignored}/said/\n/trace/\n")
+    project.do("git", "init", "--quiet", "--initial-branch=main")
+    project.do("dvc", "init", "--quiet")
+    project.do("dvc", "commit", "--force", "--quiet")
+    project.do("git", "add", "--all")
+    project.do("git", *NAME, "commit", "--quiet", "--message", "x")
+    return project
+
+
+def exp_run(project: Project, *flags: str) -> tuple[int, str]:
+    """`dvc exp run` with flags: exit status, and what it prints."""
+    process = project.start("dvc", "exp", "run", *flags)
+    out, err = process.communicate(timeout=240)
+    return process.returncode, out + err
+
+
+def interrupted(project: Project, signum: int, *flags: str) -> None:
+    """`dvc exp run` with flags, all of its processes sent a signal after epoch 12."""
+    process = project.start("dvc", "exp", "run", *flags)
+    for line in process.stdout:
+        if "epoch 12 of" in line:
+            break
+    os.killpg(process.pid, signum)
+    process.communicate(timeout=60)
+
+
+@pytest.fixture
+def project(clone, tmp_path) -> Project:
+    yield clone.copy(tmp_path / "project")
+    shutil.rmtree(tmp_path / "project")
+
+
+FLAGS = ("-S", f"train.epochs={EPOCHS}")
+
+
+def continued(printed: str) -> int:
+    """After which epoch a training went on."""
+    assert (found := re.search(r"train: going on after epoch (\d+) of \d+", printed)), printed
+    return int(found[1])
+
+
+def test_every_command_continues_a_training_that_another_left(project, tmp_path):
+    interrupted(project, signal.SIGTERM, *FLAGS)
+    [checkpoint] = (project / "resume").iterdir()
+    copy = project.copy(tmp_path / "a copy")  # of the workspace
+    assert continued(copy.do("dvc", "repro", "train")) >= 12
+    shutil.copytree(project / "resume", tmp_path / "resume")
+    code, printed = exp_run(project, "--temp", *FLAGS)
+    assert code == 0 and continued(printed) >= 12
+    assert not checkpoint.exists() and not [*(project / "resume").iterdir()]
+    shutil.copytree(tmp_path / "resume", project / "resume", dirs_exist_ok=True)
+    code, printed = exp_run(project, "--force", *FLAGS)
+    assert code == 0 and continued(printed) >= 12
+    for name in ("model.safetensors", "config.json"):
+        assert (project / "checkpoints" / name).read_bytes() == (copy / "checkpoints" / name).read_bytes()
+    shutil.rmtree(copy.root)
+
+
+def test_a_killed_training_is_continued_by_the_same_line(project):
+    interrupted(project, signal.SIGKILL, *FLAGS)
+    assert [p.suffix for p in (project / "resume").iterdir() if not p.name.startswith(".")] == [".ckpt"]
+    code, printed = exp_run(project, *FLAGS)
+    assert code == 0 and continued(printed) >= 1
+
+
+def test_a_stage_ends_with_its_dvc(project):
+    """Killed alone, DVC would leave it running, beside what the next run starts."""
+    process = project.start("dvc", "exp", "run", *FLAGS)
+    for line in process.stdout:
+        if "epoch 12 of" in line:
+            break
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive and len([*(project / "resume").glob("train-*.ckpt")]) == 1
+    code, printed = exp_run(project, *FLAGS)
+    assert code == 0 and continued(printed) >= 12
+
+
+def test_a_killed_data_stage_is_continued_by_the_same_line(project):
+    flags = ("-S", "data.ensemble.clips=80")
+    process = project.start("dvc", "exp", "run", *flags)
+
+    def shards() -> list[Path]:
+        return [*(project / "resume").glob("download-*/0*.index.parquet")]
+
+    wait_until(lambda: len(shards()) >= 6 or process.poll() is not None)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    kept = len(shards()) * 8
+    assert 48 <= kept < 80
+    time.sleep(0.2)  # workers end with their parent
+    _, printed = exp_run(project, *flags, "download")
+    [made_] = re.findall(r"download: 80 clips in, 80 ok; (\d+) made", printed)
+    assert int(made_) <= 80 - kept and not [*(project / "resume").iterdir()]
+
+
+def test_experiments_are_compared_applied_and_left(project):
+    for flags in (("-S", "loss=triplet"), ("-S", "loss=infonce", "-S", "task=classification")):
+        code, printed = exp_run(project, *flags)
+        assert code == 0, printed
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [line] = re.findall(r"^    dvc exp show .*--keep '(.+?)' (.+)$", readme, re.MULTILINE)
+    command = ("dvc", "exp", "show", "--drop", ".*", "--keep", line[0], *line[1].split())
+    table = [*csv.DictReader(io.StringIO(project.do(*command, "--csv")))]
+    assert table[0].keys() == {"Experiment", "correspondence.accuracy", "correspondence.auc", "loss"}
+    triplet = next(
+        r for r in table if r["loss"] == "triplet" and r["Experiment"] not in ("workspace", "main")
+    )
+    assert float(triplet["correspondence.auc"]) > 0 and len(table) == 4
+    # Applied, nothing is left of the other: there is nothing to run.
+    names = project.do("dvc", "exp", "list", "--name-only").split()
+    for name in [*names, *names]:
+        project.do("dvc", "exp", "apply", name)
+        assert "up to date" in project.do("dvc", "status", "dvc.yaml")
+        assert not re.search(r"^\?\?", project.do("git", "status", "--short"), re.MULTILINE)
+    project.do("git", "restore", ".")
+    project.do("dvc", "repro")
+    assert "up to date" in project.do("dvc", "status", "dvc.yaml")
+
+
+def test_a_missing_folder_is_one_line(project):
+    code, printed = exp_run(project, "-S", "data.source=folder", "-S", "data.folder=/not/there")
+    assert code and "ERROR: /not/there: no such folder: make it and put videos there" in printed
+    assert "Errno" not in printed and "Traceback" not in printed
+    assert "folder: /not/there" in Path(project / "params.yaml").read_text()  # as README says
+
+
+def test_a_folder_with_a_space_and_brackets(project):
+    place = project.root.parent / "my holiday videos (2)"
+    place.mkdir()
+    code, printed = exp_run(project, "-S", "data.source=folder", "-S", f"data.folder='{place}'")
+    assert (
+        code
+        and "clips: ERROR: " not in printed
+        and "no video, sound or picture files in this folder" in printed
+    )
