@@ -10,6 +10,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -152,7 +153,7 @@ def train(
     average = Average(*settings.average) if settings.average else None
     if average:
         callbacks.insert(0, average)
-    with _quiet(), record:
+    with _quiet(), _interruptible(), record:
         trainer = lightning.Trainer(
             max_epochs=settings.epochs,
             precision=precision,
@@ -192,7 +193,7 @@ def train(
             )
         try:
             trainer.fit(module, *loaders, ckpt_path=checkpoints.path if resumed else None, weights_only=True)
-        except SystemExit:  # what Lightning makes of Ctrl-C, and of SIGTERM after a batch
+        except SystemExit:  # what Lightning makes of an interrupt
             raise KeyboardInterrupt from None
     if not trainer.is_global_zero:  # the first process goes on alone
         sys.exit()
@@ -343,7 +344,6 @@ def _quiet():
         logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "dvclive", "dvc")
     ]
     levels = [logger.level for logger in loggers]
-    handler = signal.getsignal(signal.SIGINT)
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
@@ -356,5 +356,31 @@ def _quiet():
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-        if signal.getsignal(signal.SIGINT) is not handler:  # Lightning leaves Ctrl-C ignored after the first
-            signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def _interruptible():
+    """The first SIGINT or SIGTERM raises KeyboardInterrupt; later ones must not stop what is then saved.
+
+    Lightning alone would wait for the end of a batch, and have the second one end the process at once.
+    """
+    if threading.current_thread() is not threading.main_thread():  # it gets no signals
+        yield
+        return
+    interrupted = False
+
+    def interrupt(*_: Any) -> None:
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            raise KeyboardInterrupt
+
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {s: handler for s, handler in before.items() if handler is not signal.SIG_IGN}  # nohup
+    for s in before:
+        signal.signal(s, interrupt)
+    try:
+        yield
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)

@@ -22,9 +22,9 @@ CHANCE = 1 / 6
 MISSING = """
 **Not run: the row of nothing tuned** (ImageNet's weights, a new head). It needs published weights of these
 networks, and there are none: `shared_encoder.pretrained: PATH` in `params.yaml` adds the row for a network
-that has some (`shared_encoder.networks`), and has the other rows begin with them. For the same reason the published
-networks (VGG-16, ResNet-18, GoogLeNet, ViT, I3D) are not in the table: without their weights, and on so few
-clips, they would not show what was published."""
+that has some (`shared_encoder.networks`), and has the other rows begin with them. For the same reason the
+published networks (VGG-16, ResNet-18, GoogLeNet, ViT, I3D) are not in the table: without their weights, and
+on so few clips, they would not show what was published."""
 PUBLISHED = """The published table (CREMA-D, VGG-16 with ImageNet weights, three emotions, 191 and 82 clips):
 nothing tuned .354 spectrograms, .390 faces, .268 both; tuned on spectrograms .768, tested on faces .305;
 tuned on faces .707, tested on spectrograms .342; both stacked .622. With six emotions, sound / picture /
