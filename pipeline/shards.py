@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -252,9 +253,13 @@ class Shards:
     def keep(self, shard: int, folder: Path) -> None:
         """Link a finished shard into `folder` too, from which `restore` brings it back."""
         folder.mkdir(exist_ok=True)
-        for path in (self.data(shard), self.account(shard)):  # the account last: it says that all is there
-            if path.exists():
-                resume.link(path, folder / path.name)
+        with suppress(FileNotFoundError):  # another run of the same finished, and deleted the folder
+            for path in (
+                self.data(shard),
+                self.account(shard),
+            ):  # the account last: it says that all is there
+                if path.exists():
+                    resume.link(path, folder / path.name)
 
     def restore(self, folder: Path) -> None:
         """Link back the finished shards that `keep` linked into `folder`, where a checkout took them away."""
@@ -264,7 +269,8 @@ class Shards:
             for path in (data, account):
                 there = self.folder / path.name
                 if path.exists() and not (there.exists() and there.samefile(path)):
-                    resume.link(path, there)
+                    with suppress(FileNotFoundError):
+                        resume.link(path, there)
 
     def prepare(self, keys: list[list[str]]) -> list[int]:
         """Clear the folder for shards with these keys; return the numbers of those to be made.
