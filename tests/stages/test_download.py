@@ -169,7 +169,8 @@ def test_failures_are_listed_and_the_chosen_tried_again(night):
     assert code == 1 and "unavailble: no reason" in err
     project.set({"download.max_missing": 0.5, "download.retries": 0})
     project.do("dvc", "init", "--no-scm", "--quiet")
-    project.do("dvc", "commit", "--force", "--quiet", "clips", "download")
+    project.run("source")
+    project.do("dvc", "commit", "--force", "--quiet", "source", "clips", "download")
     server.asked.clear()
     code, out, err = app("--retry", "unavailable")
     assert code == 0, err
