@@ -71,24 +71,29 @@ def assign(
 def warnings(table: pa.Table, clips: pa.Table, split) -> list[str]:
     """A line for each side that is empty, or has less than half or more than one and a half times its share.
 
-    table: of `assign`. Where the source has a split of its own, only empty sides are told of.
+    table: of `assign`. A side that the source itself gives to clips has no share to be far from.
     """
-    used = table.filter(pc.is_valid(table["split"]))
-    own = _own(clips, split).null_count < len(clips)
-    groups = f"{len(pc.unique(used['group']))} {'people' if split.by == 'subject' else 'videos'}"
-    wanted = {"train": 1 - split.val - split.test, "val": split.val, "test": split.test}
+    used = pc.is_valid(table["split"])
+    sides, own = table["split"].filter(used), _own(clips, split).filter(used)
+    given = set(pc.unique(own).to_pylist()) - {None}
+    free = own.null_count / max(len(own), 1)  # share of the clips that a hash decides for
+    test = 0.0 if "test" in given else split.test
+    wanted = {"train": 1 - split.val - test, "val": split.val, "test": test}
+    groups = len(pc.unique(table["group"].filter(used)))
+    kind = "people" if split.by == "subject" else "videos"
     lines = []
     for name, share in wanted.items():
-        count = pc.sum(pc.equal(used["split"], name)).as_py() or 0
-        real = count / max(len(used), 1)
-        if count and (own or share / 2 <= real <= share * 3 / 2):
+        count = pc.sum(pc.equal(sides, name)).as_py() or 0
+        real, share = count / max(len(sides), 1), share * free
+        if count and (name in given or share / 2 <= real <= share * 3 / 2):
             continue
-        why = (
-            "as the source splits them: split.own: false overrules that"
-            if own
-            else f"a hash decides for each of {groups}: another split.seed decides otherwise"
-        )
-        lines.append(f"{count} of {len(used)} clips are in {name} ({real:.0%}, not {share:.0%}); {why}")
+        if free:
+            why = f"a hash decides for each of {groups} {kind}: another split.seed decides otherwise"
+            lines.append(f"{count} of {len(sides)} clips are in {name} ({real:.0%}, not {share:.0%}); {why}")
+        else:
+            lines.append(
+                f"no clip is in {name}, since the source splits all of them: split.own: false overrules that"
+            )
     return lines
 
 

@@ -10,7 +10,7 @@ def source() -> None:
     data = load("source").data
     located(data.folder)
     write_json({"source": data.source, "folder": data.folder}, "data/source.json")
-    print(f"source: {data.source}, {data.folder}")
+    print(f"source: {data.source}; data.folder is there: {data.folder}")
 
 
 if __name__ == "__main__":

@@ -123,11 +123,19 @@ class Classification(lightning.LightningModule):
             )
         trials = None
         if not known["test"].any():
-            if experiment.label != "subject" or not Trials.of(data, clips["test"], experiment.seed):
+            count = len(known["test"])
+            if experiment.label != "subject":
                 raise UserError(
-                    f"label: {experiment.label}: none of {len(known['test'])} test clips is of a class that"
-                    " training has a clip of, and nothing could be tested: see split.by and split.seed, or"
-                    " choose another label"
+                    f"label: {experiment.label}: none of {count} test clips is of a class that training has a"
+                    " clip of, and nothing could be tested: see split.by and split.seed, or choose another"
+                    " label"
+                )
+            if not Trials.of(data, clips["test"], experiment.seed):
+                people = {data.subject[i] for i in clips["test"]}
+                raise UserError(
+                    f"label: subject: {count} test clips of {len(people)} people whom training does not know:"
+                    " to verify them, at least 2 people are needed, one of them in 2 recordings: another"
+                    " split.seed draws others, a larger split.test more"
                 )
             print("classification: training has no clip of a person of the test split: people are verified")
             trials = Trials.of(data, clips["val"], experiment.seed)

@@ -143,6 +143,13 @@ def test_the_sources_own_split_can_be_overruled():
     found = Counter(sides(rows, own=False).values())
     assert found["train"] > 40 and found["test"] < 40
     assert told(rows, own=True) == [
-        "0 of 100 clips are in val (0%, not 15%); as the source splits them: split.own: false overrules that"
+        "no clip is in val, since the source splits all of them: split.own: false overrules that"
     ]
     assert told(rows, own=False) == []
+
+
+def test_what_the_source_leaves_open_is_looked_at():
+    rows = [clip(f"c{i}", split="test" if i < 6 else None) for i in range(23)]
+    seed = next(s for s in range(1000) if list(sides(rows, seed=s).values()).count("val") == 1)
+    [line] = told(rows, seed=seed)
+    assert line.startswith("1 of 23 clips are in val (4%, not 11%); ")
