@@ -202,3 +202,11 @@ def test_a_face_and_a_voice_in_files_of_their_own_go_all_the_way(tmp_path):
         project.run(stage)
     assert {r["status"] for r in project.rows("splits.parquet")} == {"ok"}
     assert all(r["audio"].endswith(".wav") for r in project.rows("clips.parquet"))
+
+
+def test_a_new_source_makes_no_clip_of_another_again(project):
+    (project / "pipeline/sources/extra.py").write_text("def fetch(clip, data):\n    return None\n")
+    assert project.run("download").endswith("; 0 made, nothing to do")
+    own = project / "pipeline/sources/flv.py"  # which the source in use imports
+    own.write_text(own.read_text() + "\nMORE = 1\n")
+    assert "; 40 made, " in project.run("download")
