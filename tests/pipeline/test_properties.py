@@ -391,7 +391,7 @@ def groups_of_clips(draw, given_splits: bool = False) -> list[dict]:
 
 
 def sides(rows: list[dict], **changes) -> dict[str, str]:
-    how = SimpleNamespace(**{"by": "video", "val": 0.2, "test": 0.3, "seed": 0} | changes)
+    how = SimpleNamespace(**{"by": "video", "own": True, "val": 0.2, "test": 0.3, "seed": 0} | changes)
     fine = {"status": "ok", "detail": "", "seconds": 2.0}
     index = pa.Table.from_pylist([{"clip_id": r["clip_id"]} | fine for r in rows])
     return {r["clip_id"]: r["split"] for r in assign(from_rows(rows), index, index, how, 1.0).to_pylist()}
