@@ -47,7 +47,7 @@ whole = data.ensemble.model_copy(update={"broken": 0.0})
 data = data.model_copy(update={"clip_seconds": 1.5, "ensemble": whole})
 for i in range(CLIPS):
     film = ensemble.render(i, data)
-    for folder in (FOLDER / "my/videos", FOLDER / "my/holiday videos (2)", PROJECT / "videos"):
+    for folder in (FOLDER / "my/videos", PROJECT / "videos"):
         write(folder / LABELS[i % 2] / f"a video {i}.flv", film)
     write(FOLDER / f"data/VGGSound/-{i:010d}_{10 * i:06d}.mp4", film)
 rows = [f"-{i:010d},{10 * i},{LABELS[i % 2]},{'train' if i % 4 else 'test'}\n" for i in range(CLIPS)]
