@@ -221,17 +221,17 @@ class Clone:
             command = re.sub(rf"(?<![\w/]){re.escape(name)}", f"{place}/", command)
         with tempfile.TemporaryFile("w+") as output:  # a pipe would wait for what runs on in the background
             process = self._start(command, output)
+            ending = "fine"
             try:
-                process.wait(LIMIT)
+                if process.wait(LIMIT):
+                    ending = f"exit status {process.returncode}"
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
+                ending = f"not done after {LIMIT} s"
             output.seek(0)
             printed = output.read()
-        if process.poll() != 0:
-            how = (
-                f"not done after {LIMIT} s" if process.returncode is None else f"status {process.returncode}"
-            )
-            raise RuntimeError(f"{how}:\n{printed[-2000:]}")
+        if ending != "fine":
+            raise RuntimeError(f"{ending}:\n{printed[-2000:]}")
         return printed
 
     def serve(self, command: str) -> str:
@@ -242,9 +242,10 @@ class Clone:
         stop.start()
         for line in process.stdout:
             printed += line
-            if re.search(SERVED, printed):
+            if re.search(SERVED, line):
                 os.killpg(process.pid, signal.SIGINT)
-        process.wait()
+                break
+        process.communicate()
         stop.cancel()
         return printed
 
@@ -261,11 +262,6 @@ class Clone:
         )
 
 
-def is_run(command: str) -> bool:
-    """Whether a command is to be run: the longest entry that it begins with decides."""
-    return len(entry(command, PRINTS) or "") >= len(entry(command, NOT_RUN) or "")
-
-
 class Page:
     """Runs what a page holds. wrong: a line for everything that is not as it should be."""
 
@@ -275,7 +271,7 @@ class Page:
         self.commands = 0
         others = [] if name in ("README.md", *WHOLE) else pieces("README.md")
         self.run_before = {piece.text for piece in others if piece.kind == "command"}
-        self.program: list[str] = []  # the Python of this section
+        self.program: list[str] = []  # the Python of this page
         for piece in pieces(name):
             getattr(self, piece.kind)(piece)
         if self.program:

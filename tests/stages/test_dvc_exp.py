@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -40,12 +41,18 @@ def exp_run(project: Project, *flags: str) -> tuple[int, str]:
     return process.returncode, out + err
 
 
-def interrupted(project: Project, signum: int, *flags: str) -> None:
-    """`dvc exp run` with flags, all of its processes sent a signal after epoch 12."""
+def in_epoch_13(project: Project, *flags: str) -> subprocess.Popen:
+    """`dvc exp run` with flags, whose training has told of epoch 12."""
     process = project.start("dvc", "exp", "run", *flags)
     for line in process.stdout:
         if "epoch 12 of" in line:
-            break
+            return process
+    pytest.fail(f"no epoch 12: {process.communicate()}")
+
+
+def interrupt(project: Project, signum: int, *flags: str) -> None:
+    """Send a signal to all processes of a `dvc exp run` that is training."""
+    process = in_epoch_13(project, *flags)
     os.killpg(process.pid, signum)
     process.communicate(timeout=60)
 
@@ -66,7 +73,7 @@ def continued(printed: str) -> int:
 
 
 def test_every_command_continues_a_training_that_another_left(project, tmp_path):
-    interrupted(project, signal.SIGTERM, *FLAGS)
+    interrupt(project, signal.SIGTERM, *FLAGS)
     [checkpoint] = (project / "resume").iterdir()
     copy = project.copy(tmp_path / "a copy")  # of the workspace
     assert continued(copy.do("dvc", "repro", "train")) >= 12
@@ -85,7 +92,7 @@ def test_every_command_continues_a_training_that_another_left(project, tmp_path)
 
 
 def test_a_killed_training_is_continued_by_the_same_line(project):
-    interrupted(project, signal.SIGKILL, *FLAGS)
+    interrupt(project, signal.SIGKILL, *FLAGS)
     assert [p.suffix for p in (project / "resume").iterdir() if not p.name.startswith(".")] == [".ckpt"]
     code, printed = exp_run(project, *FLAGS)
     assert code == 0, printed
@@ -94,10 +101,7 @@ def test_a_killed_training_is_continued_by_the_same_line(project):
 
 def test_a_stage_ends_with_its_dvc(project):
     """Killed alone, DVC would leave it running, beside what the next run starts."""
-    process = project.start("dvc", "exp", "run", *FLAGS)
-    for line in process.stdout:
-        if "epoch 12 of" in line:
-            break
+    process = in_epoch_13(project, *FLAGS)
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
