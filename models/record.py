@@ -194,21 +194,21 @@ class Checkpoints(TorchCheckpointIO):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        self.kept: dict[str, Any] | None = None
+        self.unwritten: dict[str, Any] | None = None
 
     def save_checkpoint(self, checkpoint: dict, path: str | Path, storage_options: Any = None) -> None:
-        """Called by Lightning, in the process that writes; nothing else in it changes a copy."""
-        self.kept = apply_to_collection(checkpoint, Tensor, lambda x: x.detach().to("cpu", copy=True))
+        """Copy what Lightning hands over: training goes on to change those tensors."""
+        self.unwritten = apply_to_collection(checkpoint, Tensor, lambda x: x.detach().to("cpu", copy=True))
 
     def write(self) -> None:
-        """Write the checkpoint that is kept, if any; other processes see the old one or the new one."""
-        if self.kept is None:
+        """Write the checkpoint in memory, if any; other processes see the old file or the new one."""
+        if self.unwritten is None:
             return
         content = io.BytesIO()  # whole, so that a full disk is an error of the write and of nothing else
-        torch.save(self.kept, content)
+        torch.save(self.unwritten, content)
         with written(self.path) as part:
             part.write_bytes(content.getbuffer())
-        self.kept = None
+        self.unwritten = None
 
 
 class Bar(TQDMProgressBar):

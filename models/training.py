@@ -322,13 +322,13 @@ def hand_on(source: str | Path, out: str | Path, live: str | Path, **about: Any)
 
 
 def _resumable(path: Path, fingerprint: str, stage: str) -> dict[str, Any] | None:
-    """What our callback kept in the checkpoint at `path`; None (and no file) where it is of no use."""
+    """Read the precision from the checkpoint at `path`; return None, and delete it, where it is of no use."""
     if not path.exists():
         return None
     try:
-        kept = torch.load(path, weights_only=True, mmap=True)["callbacks"][Record.__qualname__]
-        if kept["fingerprint"] == fingerprint:
-            return {"precision": kept["precision"]}
+        state = torch.load(path, weights_only=True, mmap=True)["callbacks"][Record.__qualname__]
+        if state["fingerprint"] == fingerprint:
+            return {"precision": state["precision"]}
         reason = "of another training"
     except Exception as e:  # whatever a torn or foreign file makes of it
         reason = type(e).__name__

@@ -10,6 +10,8 @@ import shutil
 import time
 from pathlib import Path
 
+from pipeline.storage import written
+
 FOLDER = "resume"
 KEPT = 14 * 86_400.0  # s after which unfinished work that nobody continued is deleted
 TORN = 3600.0  # s after which a temporary file was left by a process that was killed
@@ -39,15 +41,11 @@ def delete(path: Path) -> None:
 
 def link(source: Path, target: Path) -> None:
     """Make `target` the file `source` too: a hard link, or a copy where the file system has none."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
+    with written(target) as part:
         try:
             os.link(source, part)
         except OSError:
             shutil.copyfile(source, part)
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)  # rename leaves it where both names are one file already
 
 
 def _project() -> Path:

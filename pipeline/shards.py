@@ -188,6 +188,10 @@ class Shards:
     def account(self, shard: int) -> Path:
         return self.folder / f"{shard:05d}.{INDEX}"
 
+    def beside(self, account: Path) -> Path:
+        """The values that lie beside an account."""
+        return account.with_name(account.name.removesuffix(f".{INDEX}") + self.store.suffix)
+
     def place(self, shard: int, rows: list[dict]) -> str:
         """Where the values of a shard with these rows lie."""
         if self.storage is None:
@@ -203,8 +207,7 @@ class Shards:
             return None
         if not table.schema.equals(self.schema):
             return None
-        beside = path.with_name(path.name.removesuffix(f".{INDEX}") + self.store.suffix)
-        return Account((places(table) or [str(beside)])[0], table.to_pylist())
+        return Account((places(table) or [str(self.beside(path))])[0], table.to_pylist())
 
     def write(self, shard: int, clips: list[dict], keys: list[str], outcomes: list[Outcome]) -> bytes:
         """Write the values of one shard; return its account, a Parquet file, for `settle`."""
@@ -253,11 +256,9 @@ class Shards:
     def keep(self, shard: int, folder: Path) -> None:
         """Link a finished shard into `folder` too, from which `restore` brings it back."""
         folder.mkdir(exist_ok=True)
+        account = self.account(shard)
         with suppress(FileNotFoundError):  # another run of the same finished, and deleted the folder
-            for path in (
-                self.data(shard),
-                self.account(shard),
-            ):  # the account last: it says that all is there
+            for path in (self.beside(account), account):  # the account says that all is there: it comes last
                 if path.exists():
                     resume.link(path, folder / path.name)
 
@@ -265,11 +266,10 @@ class Shards:
         """Link back the finished shards that `keep` linked into `folder`, where a checkout took them away."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for account in sorted(folder.glob(f"*.{INDEX}")):
-            data = account.with_name(account.name.removesuffix(f".{INDEX}") + self.store.suffix)
-            for path in (data, account):
-                there = self.folder / path.name
-                if path.exists() and not (there.exists() and there.samefile(path)):
-                    with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):
+                for path in (self.beside(account), account):
+                    there = self.folder / path.name
+                    if path.exists() and not (there.exists() and there.samefile(path)):
                         resume.link(path, there)
 
     def prepare(self, keys: list[list[str]]) -> list[int]:
@@ -296,7 +296,7 @@ class Shards:
             if path.name in keep:
                 continue
             if path.name.endswith(f".{INDEX}") and not path.name.startswith("."):
-                data = path.with_name(path.name.removesuffix(INDEX)[:-1] + self.store.suffix)
+                data = self.beside(path)
                 # The inode makes the name unique: a killed run may have left one of this number.
                 name = f"{path.name.split('.')[0]}-{path.stat().st_ino}"
                 old.mkdir(exist_ok=True)

@@ -61,7 +61,7 @@ def markdown(found: dict[str, Any], params: Any) -> str:
             ]
             for row, cells in rows.items():
                 lines.append(f"| {row} | " + " | ".join(cell(cells.get(c)) for c in COLUMNS) + " |")
-    lines += ["", "## What it says", "", *_said(found)]
+    lines += ["", "## What it says", "", *_conclusions(found)]
     lines += [
         "",
         "Faces alone and spectrograms alone: the network of both, with silence, or a black picture, for"
@@ -73,8 +73,8 @@ def markdown(found: dict[str, Any], params: Any) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _said(found: dict[str, Any]) -> list[str]:
-    """A line for each network and split, from the numbers."""
+def _conclusions(found: dict[str, Any]) -> list[str]:
+    """Say in one line for each network and split what the numbers show. found: as of `markdown`."""
 
     def value(cell: dict[str, Any]) -> str:
         return f"{cell['accuracy']:.3f}"

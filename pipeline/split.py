@@ -75,17 +75,17 @@ def warnings(table: pa.Table, clips: pa.Table, split) -> list[str]:
     """
     used = pc.is_valid(table["split"])
     sides, own = table["split"].filter(used), _own(clips, split).filter(used)
-    given = set(pc.unique(own).to_pylist()) - {None}
+    sides_of_source = set(pc.unique(own).to_pylist()) - {None}
     free = own.null_count / max(len(own), 1)  # share of the clips that a hash decides for
-    test = 0.0 if "test" in given else split.test
-    wanted = {"train": 1 - split.val - test, "val": split.val, "test": test}
+    test = 0.0 if "test" in sides_of_source else split.test
+    shares = {"train": 1 - split.val - test, "val": split.val, "test": test}
     groups = len(pc.unique(table["group"].filter(used)))
     kind = "people" if split.by == "subject" else "videos"
     lines = []
-    for name, share in wanted.items():
+    for name, share in shares.items():
         count = pc.sum(pc.equal(sides, name)).as_py() or 0
         real, share = count / max(len(sides), 1), share * free
-        if count and (name in given or share / 2 <= real <= share * 3 / 2):
+        if count and (name in sides_of_source or share / 2 <= real <= share * 3 / 2):
             continue
         if free:
             why = f"a hash decides for each of {groups} {kind}: another split.seed decides otherwise"

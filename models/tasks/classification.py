@@ -115,40 +115,24 @@ class Classification(lightning.LightningModule):
         targets = np.zeros((len(data), len(classes)), np.uint8)
         for i, names in enumerate(kinds):
             targets[i, [number[name] for name in names if name in number]] = 1
-        known = {split: targets[clips[split]].any(1) for split in ("val", "test")}
         if len(classes) < 2 or len(clips["train"]) < 2:
             raise UserError(
                 f"label: {experiment.label}: {counted(clips)}, {len(classes)} classes; at least 2 classes in"
                 " training are needed: name the labels, or choose another label"
             )
+        unknown = {split: ~targets[clips[split]].any(1) for split in ("val", "test")}
         trials = None
-        if not known["test"].any():
-            count = len(known["test"])
-            if experiment.label != "subject":
-                raise UserError(
-                    f"label: {experiment.label}: none of {count} test clips is of a class that training has a"
-                    " clip of, and nothing could be tested: see split.by and split.seed, or choose another"
-                    " label"
-                )
-            if not Trials.of(data, clips["test"], experiment.seed):
-                people = {data.subject[i] for i in clips["test"]}
-                raise UserError(
-                    f"label: subject: {count} test clips of {len(people)} people whom training does not know:"
-                    " to verify them, at least 2 people are needed, one of them in 2 recordings: another"
-                    " split.seed draws others, a larger split.test more"
-                )
-            print("classification: training has no clip of a person of the test split: people are verified")
-            trials = Trials.of(data, clips["val"], experiment.seed)
-            known["val"][:] = trials is not None
+        if unknown["test"].all():
+            trials = _validation_trials(experiment, data, clips)
             clips["test"] = clips["test"][:0]
-            known["test"] = known["test"][:0]
-        for split in ("val", "test"):
-            if not known[split].all():
+            unknown = {} if trials else {"val": unknown["val"]}
+        for split, mask in unknown.items():
+            if mask.any():
                 print(
-                    f"classification: {(~known[split]).sum()} of {len(known[split])} {split} clips are of"
-                    " classes that training has no clip of, and are left out"
+                    f"classification: {mask.sum()} of {len(mask)} {split} clips are of classes that training"
+                    " has no clip of, and are left out"
                 )
-                clips[split] = clips[split][known[split]]
+                clips[split] = clips[split][~mask]
         related = pairing.Relation(data.group, [[n for n in names if n in number] for names in kinds])
 
         def sampler(rows: np.ndarray, batch_size: int, seed: int, **how: Any) -> pairing.Singles:
@@ -309,6 +293,29 @@ class Classification(lightning.LightningModule):
 
     def configure_optimizers(self) -> dict:
         return adamw(self, self.train_params, self.steps)
+
+
+def _validation_trials(experiment: Any, data: Dataset, clips: dict[str, np.ndarray]) -> Trials | None:
+    """Make the trials of validation where training has no clip of any person of the test split.
+
+    Returns None where validation has too few people or recordings for trials. Raises UserError where the test
+    split has too few, and where the label is not the subject: nothing could be tested.
+    """
+    count = len(clips["test"])
+    if experiment.label != "subject":
+        raise UserError(
+            f"label: {experiment.label}: none of {count} test clips is of a class that training has a clip"
+            " of, and nothing could be tested: see split.by and split.seed, or choose another label"
+        )
+    if not Trials.of(data, clips["test"], experiment.seed):
+        people = {data.subject[i] for i in clips["test"]}
+        raise UserError(
+            f"label: subject: {count} test clips of {len(people)} people whom training does not know: to"
+            " verify them, at least 2 people are needed, one of them in 2 recordings: another split.seed"
+            " draws others, a larger split.test more"
+        )
+    print("classification: training has no clip of a person of the test split: people are verified")
+    return Trials.of(data, clips["val"], experiment.seed)
 
 
 def _drawn(clips: np.ndarray, kinds: list[list[str]], share: float, seed: int) -> np.ndarray:

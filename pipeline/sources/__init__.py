@@ -30,17 +30,17 @@ def get(name: str) -> ModuleType:
 
 def files(name: str) -> set[Path]:
     """The code of a source: its module, and the modules of this package that it imports."""
-    todo, found = [name], set()
-    while todo:
-        path = FOLDER / f"{todo.pop()}.py"
-        if path in found or not path.exists():
+    names, paths = [name], set()
+    while names:
+        path = FOLDER / f"{names.pop()}.py"
+        if path in paths or not path.exists():
             continue
-        found.add(path)
+        paths.add(path)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
-                todo += [alias.name.removeprefix("pipeline.sources.") for alias in node.names]
+                names += [alias.name.removeprefix("pipeline.sources.") for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module == "pipeline.sources":
-                todo += [alias.name for alias in node.names]
+                names += [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
-                todo.append(node.module.removeprefix("pipeline.sources."))
-    return found
+                names.append(node.module.removeprefix("pipeline.sources."))
+    return paths
