@@ -166,10 +166,10 @@ def _held(out: Path) -> Iterator[None]:
 def _serve(config: dict[str, Any]) -> None:
     """Start it, unless it runs, and wait until it has imported all that the model is made of: each worker
     would take seconds for that."""
+    from models.components import component_modules
     from pipeline import workers
 
-    hubs = [f"models.{side}._hub" for side in ("audio", "video") if "/" in str(config.get(f"{side}_encoder"))]
-    workers.context(["models.features", "models.checkpoint", f"models.tasks.{config.get('task')}", *hubs])
+    workers.context(["models.features_step", "models.checkpoint", *component_modules(config)])
     resource_tracker.ensure_running()  # lets signals through, and would do so below
     with _undisturbed():
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the server inherits it

@@ -16,6 +16,6 @@ def run(
 
     out: where the model goes; one that is there and was made from just the same is not trained again.
     """
-    model = trained(Experiment.of(params, **other), params.train, params.augment, params, data, out, "train")
+    model = trained(Experiment.of(params, **other), params.train, params.augment, params, data, out)
     wanted = params.pairing, params.label, params.evaluate.bootstrap, params.seed
     return model, evaluation.evaluate(model, data, *wanted, looks=params.evaluate.frames)

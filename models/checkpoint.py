@@ -39,7 +39,8 @@ def save(folder: str | Path, module: torch.nn.Module, config: dict) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
     _replace(folder / WEIGHTS, safetensors.torch.save(weights))
-    _replace(folder / CONFIG, (json.dumps({"format": FORMAT, **config}, indent=2) + "\n").encode())
+    about = {"format": FORMAT, **config, "weights_digest": identity(folder)}
+    _replace(folder / CONFIG, (json.dumps(about, indent=2) + "\n").encode())
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -84,10 +85,12 @@ def load(folder: str | Path) -> "Model":
 
 
 def made_from(folder: str | Path) -> str | None:
-    """The fingerprint of what the model in `folder` was made from; None where there is none."""
+    """The fingerprint of what the model in `folder` was made from; None where there is none, or where the
+    weights are not those that were saved with it."""
     try:
-        return json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError):
+        config = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))
+        return config["fingerprint"] if config["weights_digest"] == identity(folder) else None
+    except (OSError, ValueError, KeyError, TypeError, UserError):
         return None
 
 

@@ -1,13 +1,14 @@
-"""Models that are trained once: what is there and was made from just the same is not made again."""
+"""Models that are trained once: one that was made from just the same is not trained again."""
 
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from models import checkpoint
-from models.training import Experiment, inputs, train
-from pipeline import engine
+from models import checkpoint, training
+from models.components import component_modules
+from models.training import Experiment, inputs, train, write_curves
+from pipeline.code_identity import code_digest
 from pipeline.dataset import Dataset
 from pipeline.errors import UserError
 from pipeline.shards import digest
@@ -18,30 +19,36 @@ def pretrained(
 ) -> checkpoint.Model:
     """The model of the stage pretrain, as `params` say, but for `other` (of Experiment.pretrained)."""
     tried, sections = Experiment.pretrained(params, **other), params.pretraining
-    return trained(tried, sections.train, sections.augment, params, data, out, "pretrain", live)
+    return trained(tried, sections.train, sections.augment, params, data, out, live)
 
 
 def trained(
-    tried: Experiment,
+    experiment: Experiment,
     settings: Any,
     change: Any,
     params: Any,
     data: Dataset,
     out: str | Path,
-    stage: str,
     live: str | Path | None = None,
 ) -> checkpoint.Model:
-    """The model in `out`, trained unless it is there already. stage: whose code it depends on.
+    """Load the model in `out`, after training it if it was not made from the same data, parameters and code.
 
-    live: where the curves go, if anywhere.
+    settings, change: sections of the parameters, as of `train`. live: the folder of the curves, if any; those
+    of a model that is not trained again are written there too.
     """
-    given = inputs(params)
-    values = [asdict(tried), settings.model_dump(), change.model_dump(), given]
     if live is None and settings.devices > 1:
         raise UserError("devices: a table trains several models in one process, each on one device")
-    made_of = data.digest, tried.begun(data)
-    fingerprint = digest(values, engine.code_of(stage, script=False), *made_of)
+    stage = "pretrain" if experiment.task == "pretraining" else "train"
+    given = inputs(params)
+    values: list[dict] = [asdict(experiment), settings.model_dump(), change.model_dump(), given]
+    code = code_digest(training.__name__, *component_modules(values[0]))
+    fingerprint = digest(values, code, data.digest, experiment.begun(data))
     if checkpoint.made_from(out) != fingerprint:
         with tempfile.TemporaryDirectory() as folder:
-            train(tried, settings, change, given, data, out, live or folder, fingerprint)
-    return checkpoint.load(out)
+            train(experiment, settings, change, given, data, out, live or folder, fingerprint)
+        return checkpoint.load(out)
+    model = checkpoint.load(out)
+    if live:
+        print(f"{stage}: nothing to do: {out}/ was made from the same data, parameters and code", flush=True)
+        write_curves(model.config, live, stage)
+    return model

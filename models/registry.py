@@ -36,6 +36,10 @@ class Registry:
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(p.stem for p in self.folder.glob("*.py") if not p.stem.startswith("_")))
 
+    def module(self, name: str) -> str:
+        """The module of the class called `name`: `_hub` for `timm/...` and `torchvision/...`."""
+        return f"{self.package}.{'_hub' if name.startswith(HUBS) else name}"
+
     def get(self, name: str) -> Any:
         """The class called `name`. Raises UserError that names the nearest where there is none.
 

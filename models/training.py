@@ -30,7 +30,6 @@ from models.tasks import tasks
 from pipeline import augment, pairing, resume
 from pipeline.dataset import MIDDLE, Dataset
 from pipeline.errors import UserError
-from pipeline.params import AugmentParams
 
 PRETRAINED = "pretrained"  # where the stage pretrain leaves its model
 SCRATCH = "scratch"
@@ -175,8 +174,7 @@ def train(
         how = {"even": getattr(settings, "balanced", False)}
         how["share"] = trainer.global_rank, trainer.world_size
         sampler = plan.sampler(train_clips, settings.batch_size, experiment.seed, **how)
-        strengths = {name: getattr(change, name) for name in AugmentParams.model_fields}
-        augmentation = augment.Augment(inputs["audio"]["feature"], **strengths)
+        augmentation = augment.Augment(inputs["audio"]["feature"], **change.model_dump())
         anywhere = inputs["video"]["training_frame"] == "random"
         batches = Batches(data, augmentation, plan.targets, anywhere)
         loaders = [_loader(batches, sampler, settings.loader_workers)]
@@ -314,11 +312,16 @@ def hand_on(source: str | Path, out: str | Path, live: str | Path, **about: Any)
     configuration. Returns its summary, as `train`."""
     model = checkpoint.load(source)
     config = model.config | about
-    Path(out).mkdir(parents=True, exist_ok=True)
     checkpoint.save(out, model.module, config)
-    with start_live(Path(live)) as writer:
-        log(writer, config["history"], "train", config["chosen"]["best_epoch"])
+    write_curves(config, live, "train")
     return config["chosen"]
+
+
+def write_curves(config: dict[str, Any], live: str | Path, stage: str) -> None:
+    """Write the curves of a trained model into `live` again, from its configuration."""
+    with start_live(Path(live)) as writer:
+        for best in (None, config["chosen"]["best_epoch"]):  # as training does: keys come in the same order
+            log(writer, config["history"], stage, best)
 
 
 def _resumable(path: Path, fingerprint: str, stage: str) -> dict[str, Any] | None:

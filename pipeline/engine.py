@@ -27,11 +27,11 @@ import numpy as np
 import pyarrow as pa
 from pebble import ProcessExpired
 
-from pipeline import limits, resume, sources, storage
+from pipeline import limits, resume, storage
 from pipeline.arrow import spare_pandas
+from pipeline.code_identity import code_digest
 from pipeline.errors import UserError, of_disk
 from pipeline.outcome import OK, Outcome, failed
-from pipeline.params import ROOT, stage_entry
 from pipeline.progress import Progress
 from pipeline.shards import Account, Arrays, Shards, digest, places, read_index
 from pipeline.workers import Workers, context, watch_parent
@@ -113,29 +113,15 @@ def _needed(step: Step) -> list[str]:
     return [*found, getattr(step, "__module__", type(step).__module__)]
 
 
-def made_from(stage: str, params, source: str | None = None) -> str:
-    """A hash of what dvc.yaml says that `stage` depends on, beside the data: its parameters and its code.
+def made_from(params: Any, *code: str | type | Callable) -> str:
+    """Hash what all clips of a stage depend on beside the data: its parameters and its code.
 
-    Where and how it runs (`engine`, `download`) and how the table is cut change nothing in a clip's value.
-    source: the name of the clips' source; the code of other sources is left out.
+    params: as the stage may read them. code: the step, its opener and what they use by name, as for
+    `code_digest`. Where and how the stage runs (`engine`, `download`) and the size of shards change no value.
     """
     how = ("engine", "download", "data.shard_size")
     values = {k: v for k, v in params.listed().items() if k not in how}
-    return digest(values, code_of(stage, source=source))
-
-
-def code_of(stage: str, script: bool = True, source: str | None = None) -> str:
-    """A hash of the code that dvc.yaml says `stage` depends on, with its script or without."""
-    deps = [d for d in stage_entry(stage)["deps"] if script or not d.startswith("stages/")]
-    code = [path for dep in deps for path in _code(ROOT / dep)]
-    if source:
-        own = sources.files(source)
-        code = [path for path in code if path.parent != sources.FOLDER or path in own]
-    return digest(*(path.read_bytes() for path in sorted(code)))
-
-
-def _code(path: Path) -> list[Path]:
-    return sorted(path.glob("*.py")) if path.is_dir() else [path] if path.suffix == ".py" else []
+    return digest(values, code_digest(*code))
 
 
 def run(job: Job, clips: list[dict], shard_size: int, engine) -> pa.Table:

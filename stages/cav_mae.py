@@ -75,7 +75,7 @@ def asked(params: Params, data: Dataset, out: Path, ways: dict, seed: int, how: 
     """Train a classifier, and ask it in several ways: way -> whether each test clip was told right; and the
     groups of these clips."""
     tried = Experiment.of(params, seed=seed, classification=how)
-    model = once.trained(tried, params.train, params.augment, params, data, out, "train")
+    model = once.trained(tried, params.train, params.augment, params, data, out)
     found = {way: classified.told(model, data, **asked) for way, asked in ways.items()}
     clips = next(iter(found.values()))[1]
     return {way: right for way, (right, _) in found.items()} | {"groups": data.group[clips]}

@@ -12,7 +12,8 @@ def download() -> None:
     name = params.data.source
     source = sources.get(name)
     online = hasattr(source, "collect")
-    made_from = source.made_from(params) if online else engine.made_from("download", params, name)
+    code = DownloadStep, source.__name__, media_shards.__name__
+    made_from = source.made_from(params) if online else engine.made_from(params, *code)
     job = engine.Job(
         name="download",
         step=DownloadStep(params.data),

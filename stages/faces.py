@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline import clips, engine, media_shards
+from pipeline import clips, engine, media_files, media_shards
 from pipeline.params import load
 from pipeline.shards import digest
 from stages import run
@@ -22,13 +22,14 @@ def faces() -> None:
     model = Path(params.faces.model).read_bytes() if params.faces.model else b""
     frames = {"middle": 1, "every": params.video.frames}[params.faces.frames]
     step = FacesStep(params.faces, params.data.clip_seconds, frames)
+    code = FacesStep, media_files.opened, media_shards.__name__
     job = engine.Job(
         name="faces",
         step=step,
         shards=media_shards.faces(step.shape),
-        made_from=digest(engine.made_from("faces", params), model),
+        made_from=digest(engine.made_from(params, *code), model),
         upstream=media_shards.MEDIA,
-        opener=media_shards.opened,
+        opener=media_files.opened,
     )
     rows = clips.read("data/clips.parquet").to_pylist()
     engine.run(job, rows, params.data.shard_size, params.engine)

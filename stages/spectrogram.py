@@ -13,7 +13,7 @@ def spectrogram() -> None:
         name="spectrogram",
         step=step,
         shards=media_shards.spectrogram(step.shape, params.audio.dtype),
-        made_from=engine.made_from("spectrogram", params),
+        made_from=engine.made_from(params, SpectrogramStep, media_shards.__name__),
         upstream=media_shards.WAV,
     )
     rows = clips.read("data/clips.parquet").to_pylist()

@@ -1,10 +1,9 @@
 """What params.yaml says is trained; the epoch that validation likes best is kept."""
 
-from models.training import PRETRAINED, Experiment, hand_on, inputs
-from models.training import train as fit
-from pipeline import dataset, engine
+from models import once
+from models.training import PRETRAINED, Experiment, hand_on
+from pipeline import dataset
 from pipeline.params import load
-from pipeline.shards import digest
 from stages import run
 
 
@@ -14,10 +13,9 @@ def train() -> None:
         chosen = hand_on(PRETRAINED, "checkpoints", "metrics/train", label=params.label)
     else:
         data = dataset.load("data", params.audio, params.video, params.input)
-        tried = Experiment.of(params)
-        fingerprint = digest(engine.made_from("train", params), data.digest, tried.begun(data))
-        sections = params.train, params.augment, inputs(params)
-        chosen = fit(tried, *sections, data, "checkpoints", "metrics/train", fingerprint)
+        sections = params.train, params.augment, params
+        model = once.trained(Experiment.of(params), *sections, data, "checkpoints", "metrics/train")
+        chosen = model.config["chosen"]
     values = ", ".join(
         f"{name.replace('/', ' ')} {value:.3f}" for name, value in chosen.items() if "/" in name
     )

@@ -32,7 +32,7 @@ from pipeline import page, params, report, vectors, youtube
 from pipeline.errors import UserError
 from pipeline.ffmpeg import MAX_PIXELS
 from pipeline.media import Media
-from pipeline.media_shards import opened
+from pipeline.media_files import opened
 from pipeline.shards import Arrays
 from pipeline.sources import audioset_lists, folder
 from pipeline.wav import WavStep, write_wav

@@ -9,7 +9,6 @@ One that goes over the network has three more: `made_from(params)`, what its med
 code; `collect(clips, params)`, which brings those that no shard holds; `settle(table, params)` at the end.
 """
 
-import ast
 import importlib
 import re
 from pathlib import Path
@@ -26,21 +25,3 @@ SOURCES = tuple(
 
 def get(name: str) -> ModuleType:
     return importlib.import_module(f"pipeline.sources.{name}")
-
-
-def files(name: str) -> set[Path]:
-    """The code of a source: its module, and the modules of this package that it imports."""
-    names, paths = [name], set()
-    while names:
-        path = FOLDER / f"{names.pop()}.py"
-        if path in paths or not path.exists():
-            continue
-        paths.add(path)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names += [alias.name.removeprefix("pipeline.sources.") for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module == "pipeline.sources":
-                names += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names.append(node.module.removeprefix("pipeline.sources."))
-    return paths

@@ -9,6 +9,7 @@ Source: Gemmeke et al., Audio Set, ICASSP 2017; lists under CC BY 4.0.
 
 import hashlib
 import re
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -16,9 +17,11 @@ from pipeline import clips as clip_table
 from pipeline import downloads
 from pipeline.errors import UserError
 from pipeline.outcome import Outcome
-from pipeline.params import DataParams
 from pipeline.shards import digest
 from pipeline.sources import audioset_lists as lists
+
+if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not
+    from pipeline.params import DataParams
 
 ADDRESS = "https://www.youtube.com/watch?v="  # what a clip is; download.url says from where it is fetched
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -30,7 +33,7 @@ EXTRA = pa.schema(
 )
 
 
-def clips(data: DataParams) -> pa.Table:
+def clips(data: "DataParams") -> pa.Table:
     """The clip table, in the order of the lists.
 
     A segment whose id is none has no address, and becomes a row that says so.
@@ -106,7 +109,7 @@ def _limited(rows: list[dict], wanted) -> list[dict]:
     return [row for row in rows if row["clip_id"] in chosen]
 
 
-def notes(data: DataParams, table: pa.Table) -> list[str]:
+def notes(data: "DataParams", table: pa.Table) -> list[str]:
     """How many have an id that is none; classes that no clip has."""
     lines = []
     if bad := table["video"].null_count:
@@ -132,7 +135,7 @@ def collect(clips: list[dict], params) -> None:
     downloads.collect(clips, params.download)
 
 
-def fetch(clip: dict, data: DataParams) -> Outcome:
+def fetch(clip: dict, data: "DataParams") -> Outcome:
     """What `collect` brought, or why it did not."""
     return downloads.taken(clip)
 

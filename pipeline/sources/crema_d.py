@@ -12,6 +12,7 @@ Source: Cao et al., CREMA-D, IEEE Transactions on Affective Computing 5 (2014).
 import csv
 import os
 import re
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -19,8 +20,10 @@ from pipeline import clips as clip_table
 from pipeline.download import in_place
 from pipeline.errors import UserError
 from pipeline.outcome import Outcome, failed
-from pipeline.params import DataParams
 from pipeline.sources import folder
+
+if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not
+    from pipeline.params import DataParams
 
 SENTENCES = {
     "IEO": "It's eleven o'clock",
@@ -61,7 +64,7 @@ EXTRA = pa.schema(
 )
 
 
-def clips(data: DataParams) -> pa.Table:
+def clips(data: "DataParams") -> pa.Table:
     """The clip table, by name. `subject` is the actor.
 
     Raises UserError where the folder holds no such file, where none has a wanted emotion, and where one of
@@ -108,7 +111,7 @@ def clips(data: DataParams) -> pa.Table:
     return clip_table.from_rows(rows, EXTRA)
 
 
-def notes(data: DataParams, table: pa.Table) -> list[str]:
+def notes(data: "DataParams", table: pa.Table) -> list[str]:
     """One line for each kind of thing in the folder that became no clip of `table`."""
     root = folder.located(data.folder)
     found, misnamed = _files(root)
@@ -129,7 +132,7 @@ def stamp(clip: dict) -> list:
     return folder.stamp(clip)
 
 
-def fetch(clip: dict, data: DataParams) -> Outcome:
+def fetch(clip: dict, data: "DataParams") -> Outcome:
     """The clip's file, checked and left where it lies; those known to be broken fail."""
     if reason := BROKEN.get(clip["clip_id"]):
         return failed("corrupt", f"{clip['clip_id']}: broken as published: {reason}")

@@ -16,6 +16,7 @@ import unicodedata
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -23,8 +24,10 @@ from pipeline import clips as clip_table
 from pipeline.download import in_place
 from pipeline.errors import UserError
 from pipeline.outcome import Outcome
-from pipeline.params import DataParams
 from pipeline.sources import clips_csv
+
+if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not
+    from pipeline.params import DataParams
 
 # What a file is, by its extension. A container that can hold either is taken for both: decoding finds out.
 # fmt: off
@@ -45,7 +48,7 @@ CSV = "clips.csv"
 EXTRA = pa.schema([pa.field("video_id", pa.string())])  # the path within the folder: clips are split by it
 
 
-def clips(data: DataParams) -> pa.Table:
+def clips(data: "DataParams") -> pa.Table:
     """The clip table of `data.folder`: in the order of its clips.csv, else by relative path (byte order).
 
     Paths in it are `data.folder` joined with the relative path: as relative as the user wrote them, so that
@@ -71,7 +74,7 @@ def clips(data: DataParams) -> pa.Table:
     return clip_table.from_rows([_row(root, e) for e in entries], EXTRA)
 
 
-def notes(data: DataParams, table: pa.Table) -> list[str]:
+def notes(data: "DataParams", table: pa.Table) -> list[str]:
     """One line for each kind of thing in the folder that became no clip of `table`; empty if all did."""
     root = located(data.folder)
     found = scan(root)
@@ -119,7 +122,7 @@ def stamp(clip: dict) -> list:
     return [check(path) for path in _files(clip)]
 
 
-def fetch(clip: dict, data: DataParams) -> Outcome:
+def fetch(clip: dict, data: "DataParams") -> Outcome:
     """The clip's files, checked and left where they lie."""
     return in_place(clip, {path: check(path) for path in _files(clip)})
 

@@ -8,6 +8,7 @@ however many there are.
 """
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,18 +17,20 @@ from pipeline import clips as table
 from pipeline.download import fetched
 from pipeline.errors import UserError
 from pipeline.outcome import Outcome
-from pipeline.params import DataParams
 from pipeline.sources import people_face as face
 from pipeline.sources import people_voice as voice
 from pipeline.sources.crema_d import EMOTIONS, EXTRA, LEVELS, NAME
 from pipeline.sources.flv import encode
+
+if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not
+    from pipeline.params import DataParams
 
 FIRST = 1001  # the first person's number
 STRENGTH = {"LO": 0.6, "MD": 0.8, "HI": 1.0, "XX": 0.8}
 SENTENCES = tuple(voice.SENTENCES)
 
 
-def clips(data: DataParams) -> pa.Table:
+def clips(data: "DataParams") -> pa.Table:
     """The clip table: every person in every emotion, then the same with the next sentence.
 
     `labels` are the emotion, `subject` the person. Raises UserError where there are more clips than sentences
@@ -62,7 +65,7 @@ def _row(number: int, people: int) -> dict:
     }
 
 
-def notes(data: DataParams, table: pa.Table) -> list[str]:
+def notes(data: "DataParams", table: pa.Table) -> list[str]:
     """Nothing: all that is drawn is a clip."""
     return []
 
@@ -71,7 +74,7 @@ def stamp(clip: dict) -> None:
     """Nothing outside: a clip changes only with its row, the parameters or this code."""
 
 
-def fetch(clip: dict, data: DataParams) -> Outcome:
+def fetch(clip: dict, data: "DataParams") -> Outcome:
     """The rendered FLV of one clip of the table."""
     if not NAME.fullmatch(clip["clip_id"]):
         raise UserError(f"{clip['clip_id']}: not a clip of the embedded people: run the stage clips again")

@@ -15,6 +15,7 @@ import csv
 import os
 import random
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -22,14 +23,16 @@ from pipeline import clips as clip_table
 from pipeline.download import in_place
 from pipeline.errors import UserError
 from pipeline.outcome import Outcome
-from pipeline.params import DataParams
 from pipeline.sources import folder
+
+if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not
+    from pipeline.params import DataParams
 
 META = "vox1_meta.csv"
 Files = dict[str, dict[str, list[str]]]  # person -> recording -> relative paths
 
 
-def clips(data: DataParams) -> pa.Table:
+def clips(data: "DataParams") -> pa.Table:
     """The clip table, by person. `labels` and `subject` are the person; `video_id` a pair of recordings.
 
     Raises UserError where a folder is missing or empty, and where nobody has both a face and a voice.
@@ -52,7 +55,7 @@ def clips(data: DataParams) -> pa.Table:
     return clip_table.from_rows([{n: row.get(n) for n in names} for row in rows], folder.EXTRA)
 
 
-def notes(data: DataParams, table: pa.Table) -> list[str]:
+def notes(data: "DataParams", table: pa.Table) -> list[str]:
     """One line for each kind of thing that became no clip of `table`."""
     root = folder.located(data.folder)
     faces, voices = _sides(root, data)
@@ -75,12 +78,12 @@ def stamp(clip: dict) -> list:
     return folder.stamp(clip)
 
 
-def fetch(clip: dict, data: DataParams) -> Outcome:
+def fetch(clip: dict, data: "DataParams") -> Outcome:
     """The clip's files, checked and left where they lie."""
     return in_place(clip, {clip[kind]: folder.check(clip[kind]) for kind in ("audio", "video")})
 
 
-def _sides(root: str, data: DataParams) -> tuple[Files, Files]:
+def _sides(root: str, data: "DataParams") -> tuple[Files, Files]:
     wanted = data.voxceleb
     faces = _people(root, wanted.faces, folder.PICTURE, "pictures", "data.voxceleb.faces")
     voices = _people(root, wanted.voices, folder.SOUND, "sounds", "data.voxceleb.voices")
@@ -118,7 +121,7 @@ def _names(root: str) -> dict[str, str]:
     return {row[0]: row[1] for row in rows[1:] if len(row) > 1}
 
 
-def _paired(person: str, faces: dict, voices: dict, data: DataParams) -> list[tuple[str, str, str]]:
+def _paired(person: str, faces: dict, voices: dict, data: "DataParams") -> list[tuple[str, str, str]]:
     """(face, voice, pair of recordings), drawn by chance but always the same, one pair after the other."""
     both = sorted(faces.keys() & voices.keys())
     groups: list[tuple[str, list, list]] = [(name, faces[name], voices[name]) for name in both]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from models import checkpoint, features
+from models import checkpoint, features_step
 from models.files import FileModel
 from models.training import inputs
 from pipeline.errors import UserError
@@ -87,11 +87,13 @@ def media(tmp_path_factory) -> Path:
     return folder
 
 
-def step(model: Path, media: Path, side: str = "both", every: float | None = None) -> features.FeaturesStep:
-    return features.FeaturesStep(str(media), str(model), checkpoint.identity(model), side, every)
+def step(
+    model: Path, media: Path, side: str = "both", every: float | None = None
+) -> features_step.FeaturesStep:
+    return features_step.FeaturesStep(str(media), str(model), checkpoint.identity(model), side, every)
 
 
-def made(step: features.FeaturesStep, *names: str, start=None, end=None) -> list[Outcome]:
+def made(step: features_step.FeaturesStep, *names: str, start=None, end=None) -> list[Outcome]:
     files = [Path(step.root, name) for name in names]
     clips = [
         {"clip_id": f.stem, "path": f.name, "start": start, "end": end}
@@ -102,7 +104,7 @@ def made(step: features.FeaturesStep, *names: str, start=None, end=None) -> list
 
 
 def vectors(outcome: Outcome) -> dict[str, np.ndarray]:
-    return {name: value for name, value in outcome.value.items() if name in features.INPUTS}
+    return {name: value for name, value in outcome.value.items() if name in features_step.INPUTS}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -181,7 +183,7 @@ def test_neighbours_change_nothing_to_the_last_bit(tmp_path, media):
 
 def test_one_side_is_all_that_is_decoded(tmp_path, media, monkeypatch):
     folder = new_model(tmp_path / "model")
-    tools = features.tools_of(str(folder), checkpoint.identity(folder), "audio")
+    tools = features_step.tools_of(str(folder), checkpoint.identity(folder), "audio")
     monkeypatch.setattr(type(tools.steps.see), "__call__", lambda _, clips, media: [_nothing(media)])
     [outcome, still] = made(step(folder, media, side="audio"), "film.mkv", "still.png")
     assert vectors(outcome).keys() == {"audio"} and not outcome.detail
@@ -226,7 +228,7 @@ def test_another_model_in_the_same_place_is_noticed(tmp_path, media):
 
 
 def test_the_store_gives_back_what_it_took(tmp_path):
-    rng, store = np.random.default_rng(0), features.Vectors()
+    rng, store = np.random.default_rng(0), features_step.Vectors()
     audio = rng.normal(size=(5, 3)).astype(np.float32)
     values = [
         {

@@ -18,7 +18,7 @@ from models import cell, checkpoint, evaluation, once
 from models.audio import encoders as audio_encoders
 from models.training import Experiment, Record, _precision, train
 from models.video import encoders as video_encoders
-from pipeline import engine, epochs
+from pipeline import epochs
 from pipeline.errors import UserError
 from tests.models import toy
 from tests.stages.project import ROOT
@@ -137,7 +137,7 @@ def test_a_finished_model_is_not_trained_again(data, tmp_path, monkeypatch):
     with monkeypatch.context() as m:
         m.setattr(once, "train", lambda *_: pytest.fail("trained again"))
         assert cell.run(params, data, tmp_path / "out", seed=3)[1] == before[1]
-    monkeypatch.setattr(engine, "code_of", lambda *_, **__: "other code")
+    monkeypatch.setattr(once, "code_digest", lambda *_: "other code")
     with monkeypatch.context() as m, pytest.raises(RuntimeError, match="trained again"):
         m.setattr(once, "train", lambda *_: (_ for _ in ()).throw(RuntimeError("trained again")))
         cell.run(params, data, tmp_path / "out", seed=3)

@@ -19,8 +19,8 @@ def asked(project: Project, stage: str, kind: str) -> set[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_needs_nothing_that_is_not_listed(made, told, stage):
-    # The fixture ran each stage where only those files are that dvc.yaml lists (and those that
-    # tests/stages/sandbox.py calls neutral); reading a key that is not listed is an error.
+    # The fixture ran each stage where only those data are that dvc.yaml lists; reading a key that is not
+    # listed is an error. Which code a clip or a model depends on, pipeline/code_identity.py finds itself.
     assert (made / "said" / stage).read_text().startswith(f"{stage}: ")
     if stage in DEFAULT:
         assert (told / "said" / stage).read_text().startswith(f"{stage}: ")

@@ -17,7 +17,7 @@ import pytest
 
 from app import features as command
 from models import features
-from models.features import array_of
+from models.features_step import FeaturesStep, array_of
 from pipeline import engine
 from stages import run
 from tests.pipeline.recordings import record, sine
@@ -165,7 +165,7 @@ def test_only_what_is_new_or_changed_is_made(ask, tmp_path):
     }
 
 
-class Crashing(features.FeaturesStep):
+class Crashing(FeaturesStep):
     """A decoder that one file crashes."""
 
     def __call__(self, clips, values):

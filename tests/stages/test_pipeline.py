@@ -40,6 +40,30 @@ def test_a_second_run_has_nothing_to_do(made):
         assert touched(made, stage) == before
 
 
+def test_only_what_code_does_makes_anything_again(project):
+    """Comments, another format, new components and new sources compute 0 clips and train nothing."""
+    for folder in ("models", "pipeline"):
+        for path in (project / folder).rglob("*.py"):
+            path.write_text(f"{path.read_text()}\n# A comment.\n")
+        project.do("ruff", "format", "--quiet", "--config", "line-length = 70", str(project / folder))
+    for name in ("models/losses/bce", "models/audio/cnn_small", "pipeline/sources/ensemble"):
+        shutil.copy(project / f"{name}.py", project / f"{name}_2.py")
+    for stage in DATA_STAGES:
+        assert project.run(stage).endswith("; 0 made, nothing to do")
+    checkpoint = (project / "checkpoints/model.safetensors").stat().st_mtime_ns
+    curves = project.files("metrics/train")
+    process = project.stage("train")
+    assert "train: nothing to do: checkpoints/ was made from the same" in process.communicate(timeout=120)[0]
+    assert (project / "checkpoints/model.safetensors").stat().st_mtime_ns == checkpoint
+    assert project.files("metrics/train") == curves
+
+
+def test_what_a_helper_does_is_part_of_a_clip(project):
+    path = project / "pipeline/media.py"
+    path.write_text(f"{path.read_text()}\nUNUSED = 1\n")
+    assert "; 40 made" in project.run("wav") and "; 0 made" in project.run("download")
+
+
 def touched(project: Project, stage: str) -> dict:
     found = (project / FOLDERS[stage]).glob("0*")
     return {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in found}
