@@ -29,7 +29,7 @@ setup: .venv/ready ## make .venv with the exact versions of requirements.txt
 
 repro: setup ## run the pipeline: data, training, evaluation, report; only what changed
 	@dvc repro
-	@python -m pipeline.headline
+	@python -m pipeline.report.terminal_table
 
 app: setup ## ask the trained model in a browser, on this machine alone (python -m app --help)
 	@python -m app

@@ -4,7 +4,7 @@ from earsight import load
 load("user/bells").embed("bell.wav")["audio"]  # (dim,)
 """
 
-from models.loading import load
+from models.sharing.load import load
 from models.version import VERSION as __version__
 
 __all__ = ["__version__", "load"]

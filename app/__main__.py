@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from stages import run
+from pipeline.cli import run
 
 PREFIX = "earsight-app-"
 
@@ -47,7 +47,7 @@ def app() -> None:
     from app import server
     from app.answers import Answers
     from app.decoder import Decoder
-    from app.home import stay_home
+    from app.offline import stay_home
 
     decoder = Decoder(uploads)
     try:

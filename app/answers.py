@@ -13,9 +13,9 @@ from app import model
 from app.decoder import Decoder
 from app.model import ModelProcess
 from app.runs import HEADLINES, Run, Runs
-from pipeline import embed
+from models.inference.query import Query, parts
 from pipeline.errors import UserError
-from pipeline.query import Query, parts
+from pipeline.report import data_uri
 
 EVERY, LONGEST = 0.25, 60.0  # s: how often, and for how long, the score is told along a video
 EXAMPLES = 8
@@ -96,7 +96,9 @@ class Answers:
         sound, picture = self.read(run, sound_path), self.read(run, picture_path)
         told = self.ask(model.belong, run.ready(index=True), sound, picture)
         score, where, right, wrong = told["score"], told["where"], told["right"], told["wrong"]
-        image = embed.jpeg(picture.image, 480) if where is None else embed.heat(picture.image, where, 480)
+        image = (
+            data_uri.jpeg(picture.image, 480) if where is None else data_uri.heat(picture.image, where, 480)
+        )
         known = bool(len(right) and len(wrong))
         return page(
             "belong",
@@ -104,7 +106,7 @@ class Answers:
             match=score > 0,
             image=image,
             map=where is not None,
-            sound=embed.data_uri("audio/wav", sound.wav),
+            sound=data_uri.data_uri("audio/wav", sound.wav),
             above=f"{np.mean(wrong < score):.0%}" if known else "",
             below=f"{np.mean(right <= score):.0%}" if known else "",
             right=len(right),
@@ -153,7 +155,7 @@ class Answers:
 
     def embedding_map(self, name: str) -> str:
         """The test split's clips on a map on which those lie near each other whose embeddings do."""
-        from pipeline.neighbourhoods import flat  # scikit-learn takes a second to import
+        from pipeline.report.tsne import flat  # scikit-learn takes a second to import
 
         run = self.runs[name]
         folder = run.ready(index=True) / "data/embeddings"
@@ -203,8 +205,8 @@ def _given(query: Query) -> dict[str, Any]:
     """What was asked with, as the page shows it."""
     return {
         "name": query.name,
-        "image": None if query.image is None else embed.jpeg(query.image, 240),
-        "sound": embed.data_uri("audio/wav", query.wav) if query.wav else None,
+        "image": None if query.image is None else data_uri.jpeg(query.image, 240),
+        "sound": data_uri.data_uri("audio/wav", query.wav) if query.wav else None,
     }
 
 

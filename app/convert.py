@@ -8,9 +8,9 @@ pretraining or fine-tuned, and writes `model.safetensors` and `config.json` into
 import argparse
 import csv
 
-from models import published
+from models.sharing import cav_mae_checkpoint
+from pipeline.cli import run
 from pipeline.errors import UserError
-from stages import run
 
 NAMES = ("display_name", "name", "label")  # columns that a list of classes may have
 
@@ -47,7 +47,7 @@ def convert() -> None:
     given = parser.parse_args()
     names = classes(given.classes) if given.classes else None
     heads = {"heads": given.heads, "decoder_heads": given.decoder_heads}
-    config = published.convert(given.checkpoint, given.out, names, given.one_label, **heads)
+    config = cav_mae_checkpoint.convert(given.checkpoint, given.out, names, given.one_label, **heads)
     sizes = config["encoders"]["joint"]
     what = f"{len(config['classes'])} classes" if "classes" in config else "with its decoder"
     layers = f"{sizes['layers']} + {sizes['joint_layers']} layers"

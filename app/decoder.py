@@ -8,10 +8,10 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from pipeline import limits
+from models.inference.query import Query, Reader, duration, read
+from pipeline.engine import limits
+from pipeline.engine.workers import context, watch_parent
 from pipeline.errors import UserError
-from pipeline.query import Query, Reader, duration, read
-from pipeline.workers import context, watch_parent
 
 SECONDS = 20.0  # to decode one file
 MEMORY = 4 << 30  # bytes that a decoder may ask for; a picture of the largest size takes a tenth of it
@@ -20,7 +20,7 @@ LARGEST = 100 << 20  # bytes of a file
 
 
 class Decoder:
-    """`read` is pipeline.query.read in one of a few processes: a file that crashes one costs itself.
+    """`read` is models.inference.query.read in one of a few processes: a file that crashes one costs itself.
 
     folder: where what was brought lies. Nothing outside is read, whatever path a browser tells.
     """
@@ -30,7 +30,10 @@ class Decoder:
     ) -> None:
         self.folder, self.seconds, self.work = folder.resolve(), seconds, work or _bounded
         self.pool = ProcessPool(
-            max_workers=workers, context=context(["pipeline.query"]), initializer=_start, max_tasks=100
+            max_workers=workers,
+            context=context(["models.inference.query"]),
+            initializer=_start,
+            max_tasks=100,
         )
 
     def read(self, config: dict[str, Any], path: str | Path, start: float = 0.0) -> Query:

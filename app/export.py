@@ -3,11 +3,11 @@
 import argparse
 import json
 
-from models import hub
 from models.checkpoint import CONFIG
-from models.export import export as write
+from models.sharing import hub
+from models.sharing.export import export as write
+from pipeline.cli import run
 from pipeline.errors import UserError
-from stages import run
 
 
 def export() -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from pipeline.errors import UserError
-from pipeline.outcome import OK, STATUSES
-from pipeline.shards import read_index
+from pipeline.store.shards import read_index
+from pipeline.store.status import OK, STATUSES
 
 STAGES = {
     "download": "media",
@@ -62,7 +62,7 @@ def show(found: dict[str, dict[str, list[dict]]]) -> None:
 
 def retry(reasons: list[str], found: dict[str, dict[str, list[dict]]]) -> None:
     """Have the stage `download` fetch the clips that failed for these reasons."""
-    from pipeline.downloads import FOLDER, Log
+    from pipeline.download.queue import FOLDER, Log
 
     if not (FOLDER / "log.sqlite").exists():
         raise UserError("nothing was fetched here: --retry is for clips that came over the network")

@@ -20,8 +20,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from pipeline.cli import run
 from pipeline.errors import UserError
-from stages import run
 
 SHARD = 32  # clips in a shard
 TIMEOUT, TIMEOUT_ALONG = 300.0, 3600.0  # s that a file may take: its middle window, all of it
@@ -79,8 +79,8 @@ def features() -> None:
 
 def _features(given: argparse.Namespace) -> None:
     with _undisturbed():
-        from models import features as of
-        from pipeline import engine
+        from models.inference import extract as of
+        from pipeline.engine import runner
         from pipeline.sources import folder as source
 
     data, out, model = SimpleNamespace(folder=given.folder), Path(given.out), Path(given.model)
@@ -100,9 +100,9 @@ def _features(given: argparse.Namespace) -> None:
     size = SHARD if given.every is None else max(min(SHARD, len(rows) // 16), 1)
     with _held(out):
         job = of.job(step, config, out, [source.stamp(clip) for clip in clips])
-        if engine.missing(job, rows):
+        if runner.missing(job, rows):
             _serve(config)
-        index = engine.run(job, rows, size, SimpleNamespace(workers=given.workers, timeout=timeout))
+        index = runner.run(job, rows, size, SimpleNamespace(workers=given.workers, timeout=timeout))
         told = of.write(job, config, rows, index, out, given.format)
     if not told["windows"]:
         raise UserError(f"{root}: nothing in it can be embedded: {out / 'index.parquet'} says why")
@@ -167,9 +167,9 @@ def _serve(config: dict[str, Any]) -> None:
     """Start it, unless it runs, and wait until it has imported all that the model is made of: each worker
     would take seconds for that."""
     from models.components import component_modules
-    from pipeline import workers
+    from pipeline.engine import workers
 
-    workers.context(["models.features_step", "models.checkpoint", *component_modules(config)])
+    workers.context(["models.inference.extraction_step", "models.checkpoint", *component_modules(config)])
     resource_tracker.ensure_running()  # lets signals through, and would do so below
     with _undisturbed():
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the server inherits it

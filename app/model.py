@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from pebble import ProcessExpired, ProcessPool
 
-from app.home import stay_home
+from app.offline import stay_home
+from models.inference.query import Query
+from pipeline.engine.workers import watch_parent
 from pipeline.errors import UserError
-from pipeline.query import Query
-from pipeline.workers import watch_parent
 
 OPEN = 4  # models in memory at a time
 SECONDS = 60.0  # for one answer; opening a model takes some
@@ -75,7 +75,7 @@ def _files(root: str) -> Any:
 @functools.lru_cache(OPEN)
 def _opened(root: str, _: int) -> Any:
     from models import checkpoint  # torch takes seconds to import: here, while the page is already there
-    from models.files import FileModel
+    from models.inference.file_model import FileModel
 
     return FileModel(checkpoint.load(Path(root) / "checkpoints"))
 
@@ -86,7 +86,7 @@ def _library(root: str) -> Any:
 
 @functools.lru_cache(OPEN)
 def _indexed(root: str, _: int, files: Any) -> Any:
-    from models.search import Library
+    from models.inference.search import Library
 
     return Library.open(root, files.model)
 

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import yaml
 
 from pipeline.errors import UserError
-from pipeline.outcome import OK
-from pipeline.shards import read_table
+from pipeline.store.shards import read_table
+from pipeline.store.status import OK
 
 HERE = "this project"
 MOST = 50  # experiments in the leaderboard

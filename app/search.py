@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from models.search import KINDS, Hit, Library, Query
-from pipeline import gather, page, report
+from models.inference.search import KINDS, Hit, Library, Query
+from pipeline.cli import run
 from pipeline.errors import UserError
-from stages import run
+from pipeline.report import data, experiment_page, page
 
 ASKED = "\0query"  # no clip has this name
 
@@ -76,7 +76,7 @@ def show(name: str, found: dict[str, list[Hit]], console: Console) -> None:
 
 def write_page(library: Library, query: Query, found: dict[str, list[Hit]], path: str) -> None:
     """The nearest as pictures and players, on one page."""
-    clips = gather.media({hit.clip_id: hit.labels for hits in found.values() for hit in hits})
+    clips = data.media({hit.clip_id: hit.labels for hits in found.values() for hit in hits})
     clips[ASKED] = {"labels": [query.name], "image": query.image, "wav": query.wav}
     galleries = {
         direction: [
@@ -87,11 +87,9 @@ def write_page(library: Library, query: Query, found: dict[str, list[Hit]], path
         ]
         for direction, hits in found.items()
     }
-    shown = report.shown_clips(galleries, clips)
-    lists = report.shown_galleries(galleries, shown)
-    page.write(
-        path, "search_template.html", shown, name=query.name, total=len(library.clips), galleries=lists
-    )
+    shown = experiment_page.shown_clips(galleries, clips)
+    lists = experiment_page.shown_galleries(galleries, shown)
+    page.write(path, "search.html", shown, name=query.name, total=len(library.clips), galleries=lists)
 
 
 def search() -> None:

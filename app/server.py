@@ -13,8 +13,8 @@ from app import layout
 from app.answers import Answers
 from app.decoder import LARGEST
 from app.runs import Runs
-from pipeline import embed
 from pipeline.errors import UserError
+from pipeline.report import data_uri
 
 KEPT = 2 << 30  # bytes of uploads held at a time, of all people together
 # The browser loads nothing from elsewhere, and no other page frames this one.
@@ -97,7 +97,7 @@ def _clip(runs: Runs, name: str, row: int, kind: str, read: Any) -> Response:
 
 
 def _jpeg(image: Any) -> bytes | None:
-    return None if image is None else embed.jpeg_bytes(image, 240, 80)
+    return None if image is None else data_uri.jpeg_bytes(image, 240, 80)
 
 
 def _full(request: Request, uploads: Path) -> str:

@@ -31,10 +31,10 @@ import pyarrow.parquet as pq
 from benchmarks import project
 from benchmarks.search import clustered
 from models import checkpoint
-from models.index import indexed
-from pipeline import vectors
+from models.inference import vector_index
+from models.inference.index import indexed
+from pipeline.media.wav import write_wav
 from pipeline.params import ROOT
-from pipeline.wav import write_wav
 
 SECONDS, RATE = 5.0, 16000
 ASKED, PEOPLE, EACH = 20, 8, 5  # questions of one person; people at once, and questions of each
@@ -53,7 +53,9 @@ def library(folder: Path, count: int) -> None:
     pq.write_table(_repeated(clips, ids), folder / "data/embeddings/clips.parquet")
     for side in indexed(model):
         np.save(folder / f"data/embeddings/{side}.npy", known)
-        vectors.save(vectors.build(known, vectors.chosen("auto", count)), folder / f"data/index/{side}.faiss")
+        vector_index.save(
+            vector_index.build(known, vector_index.chosen("auto", count)), folder / f"data/index/{side}.faiss"
+        )
     for stage in ("wav", "frames"):
         (folder / "data" / stage).mkdir()
         for path in (ROOT / "data" / stage).iterdir():

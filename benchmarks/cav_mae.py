@@ -28,7 +28,7 @@ from benchmarks import project
 from benchmarks.cav_mae_plain import Plain, prepared
 from models import checkpoint
 from models.joint.cav_mae import SIDES
-from models.training import BF16, _precision
+from models.training.loop import BF16, _precision
 from pipeline.params import ROOT, read
 
 SHAPES = {"tiny": ((1, 64, 100), (1, 112, 112, 3)), "base": ((1, 128, 1024), (1, 224, 224, 3))}

@@ -20,7 +20,7 @@ import yaml
 from benchmarks import project as measured
 from benchmarks.kills import begin, whole
 from pipeline.params import ROOT
-from tests.stages.project import Project
+from testing.project import Project
 
 TARGETS = ("evaluate", "index")
 METRICS = ("clips", "evaluate", "index", "train/metrics")

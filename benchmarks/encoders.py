@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import project
 from models.audio import encoders as audio_encoders
 from models.video import encoders as video_encoders
-from pipeline import spectrogram
+from pipeline.media import spectrogram
 from pipeline.params import read
 
 PAGE = Path("docs/encoders.md")

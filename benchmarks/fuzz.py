@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import mutants, project
-from pipeline.outcome import OK, STATUSES
 from pipeline.params import ROOT
-from pipeline.shards import read_index, read_table
+from pipeline.store.shards import read_index, read_table
+from pipeline.store.status import OK, STATUSES
 
 STAGES = {
     "download": "media",

@@ -28,10 +28,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks import project
-from models import checkpoint, evaluation
-from models.training import Experiment, train
-from pipeline import dataset
-from pipeline.dataset import Dataset, Stored
+from models import checkpoint
+from models.evaluation import evaluation
+from models.training.loop import Experiment, train
+from pipeline.dataset import dataset
+from pipeline.dataset.dataset import Dataset, Stored
 from pipeline.params import ROOT, DataParams, EnsembleParams, read
 from pipeline.sources import ensemble
 

@@ -28,7 +28,7 @@ import psutil
 import yaml
 
 from benchmarks import project as measured
-from tests.stages.project import Project
+from testing.project import Project
 
 AIMS = ("clips", "download", "wav", "spectrogram", "frames", "faces", "split", "train")
 TARGETS = ("evaluate", "index")

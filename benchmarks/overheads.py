@@ -107,8 +107,11 @@ def small(folder: Path) -> dict:
     (folder / "videos").mkdir()
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     costs = {name: round(project.stage(folder, name).wall, 2) for name in stages}
-    modules = {"train": "models.training", "evaluate": "models.evaluation, models.tasks.matching"}
-    modules["index"] = "models.index, models.tasks.matching"
+    modules = {
+        "train": "models.training.loop",
+        "evaluate": "models.evaluation.evaluation, models.tasks.matching",
+    }
+    modules["index"] = "models.inference.index, models.tasks.matching"
     imports = {name: round(seconds(sys.executable, "-c", f"import {m}"), 2) for name, m in modules.items()}
     whole = sum(costs.values())
     return {
@@ -148,9 +151,9 @@ def timed() -> dict:
     from lightning.pytorch import Trainer
     from lightning.pytorch.strategies import Strategy
 
-    from models.record import Record
-    from models.training import Batches, _precision
-    from pipeline import dataset
+    from models.training.loop import Batches, _precision
+    from models.training.recorder import Record
+    from pipeline.dataset import dataset
     from pipeline.params import read
     from stages.train import train
 

@@ -32,7 +32,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks import project
-from pipeline.faces import cut, detector_of, largest
+from pipeline.media.faces import cut, detector_of, largest
 from pipeline.params import ROOT, read
 from pipeline.sources import people
 

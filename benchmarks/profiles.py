@@ -30,11 +30,11 @@ import scipy.fft
 
 from benchmarks import bare, films, project
 from benchmarks.overheads import copied
-from pipeline.frames import FramesStep
-from pipeline.media import Media
+from pipeline.media.files import Media
+from pipeline.media.frames import FramesStep
+from pipeline.media.spectrogram import SpectrogramStep, mel_bank
+from pipeline.media.wav import WavStep, read_wav
 from pipeline.params import ROOT, read
-from pipeline.spectrogram import SpectrogramStep, mel_bank
-from pipeline.wav import WavStep, read_wav
 
 GOALS = {"wav": 0.8, "spectrogram": 0.8, "frames": 0.8}
 STAGES = (
@@ -141,7 +141,7 @@ def step() -> dict[str, Any]:
     from torch.utils.flop_counter import FlopCounterMode
 
     from models import checkpoint
-    from models.training import _precision
+    from models.training.loop import _precision
 
     params, model = read(ROOT / "params.yaml"), checkpoint.load(ROOT / "checkpoints")
     module, config = model.module.train(), model.config

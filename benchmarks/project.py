@@ -17,11 +17,12 @@ from typing import Any
 
 import av
 
-from pipeline import clips, ffmpeg
+from pipeline.media import ffmpeg
 from pipeline.params import ROOT
-from pipeline.shards import write_table
-from pipeline.summary import write_json
-from tests.stages.project import Project
+from pipeline.store import clip_table
+from pipeline.store.metric_files import write_json
+from pipeline.store.shards import write_table
+from testing.project import Project
 
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of Linux
 EVERY = 0.02  # s between two looks at the memory of processes
@@ -47,7 +48,7 @@ def make(folder: Path, films: list[Path], rows: int, workers: int, **knobs: Any)
     for i in range(rows):
         path = str(films[i % len(films)])
         table.append({"clip_id": f"clip-{i}", "audio": path, "video": path, "labels": [], **blank})
-    write_table(clips.from_rows(table), folder / "data/clips.parquet")
+    write_table(clip_table.from_rows(table), folder / "data/clips.parquet")
 
 
 def turn(folder: Path, knobs: dict[str, Any]) -> None:

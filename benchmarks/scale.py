@@ -30,12 +30,14 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks import films, project
-from pipeline import clips, dataset, engine
-from pipeline.outcome import Outcome
+from pipeline.dataset import dataset
+from pipeline.dataset.split import assign
+from pipeline.engine import runner
 from pipeline.params import ROOT, read
-from pipeline.shards import ACCOUNT, Arrays, Shards, read_index, read_table, write_table
-from pipeline.split import assign
-from pipeline.summary import classes, describe
+from pipeline.store import clip_table
+from pipeline.store.metric_files import classes, describe
+from pipeline.store.shards import ACCOUNT, Arrays, Shards, read_index, read_table, write_table
+from pipeline.store.status import Outcome
 
 RESULT = Path("benchmarks/results/scale.json")
 STEPS = ("clips", "split", "first", "again", "load")
@@ -66,7 +68,7 @@ def made(count: int) -> pa.Table:
             pa.nulls(count, pa.string()),
             pa.nulls(count, pa.string()),
         ],
-        schema=clips.SCHEMA,
+        schema=clip_table.SCHEMA,
     )
 
 
@@ -87,13 +89,13 @@ def one(step: str, count: int, folder: Path) -> None:
     """A step as its stage does it."""
     params, data = read(ROOT / "params.yaml"), folder / "data"
     if step == "clips":
-        table = clips.check(made(count), "here")
+        table = clip_table.check(made(count), "here")
         data.mkdir(exist_ok=True)
         write_table(table, data / "clips.parquet")
         describe(table), classes(table)
     elif step == "split":
         accounts = read_index(data / "spectrogram"), read_index(data / "frames")
-        found = assign(clips.read(data / "clips.parquet"), *accounts, params.split, 1.0)
+        found = assign(clip_table.read(data / "clips.parquet"), *accounts, params.split, 1.0)
         write_table(found, data / "splits.parquet")
     elif step == "load":
         dataset.load(data, params.audio, params.video)
@@ -101,9 +103,9 @@ def one(step: str, count: int, folder: Path) -> None:
         shards = Shards(
             data / "nothing", STORE, (("seconds", pa.float64()), ("times", pa.list_(pa.float64())))
         )
-        job = engine.Job("nothing", nothing, shards, "")
+        job = runner.Job("nothing", nothing, shards, "")
         rows = read_table(data / "clips.parquet").to_pylist()
-        engine.run(job, rows, SIZE, SimpleNamespace(name="local", workers=2, timeout=600.0, storage=None))
+        runner.run(job, rows, SIZE, SimpleNamespace(name="local", workers=2, timeout=600.0, storage=None))
 
 
 def measured(step: str, count: int, folder: Path) -> dict[str, float]:

@@ -18,7 +18,8 @@ import faiss
 import numpy as np
 
 from benchmarks import project
-from pipeline import retrieval, vectors
+from models.inference import vector_index
+from pipeline.metrics import retrieval
 
 QUERIES, CLUSTERS, DIM = 1000, 5000, 128
 
@@ -42,7 +43,7 @@ def memory(key: str) -> float:
 def index(kind: str, count: int) -> dict:
     known, queries = clustered(count, QUERIES)
     before, began = memory("VmRSS"), time.perf_counter()
-    searcher = vectors.Searcher(vectors.build(known, kind), known)
+    searcher = vector_index.Searcher(vector_index.build(known, kind), known)
     built = time.perf_counter() - began
     held = memory("VmRSS") - before
     faiss.omp_set_num_threads(1)
@@ -51,9 +52,9 @@ def index(kind: str, count: int) -> dict:
         searcher.search(query[None], 10)
     each = (time.perf_counter() - began) / len(queries) * 1000
     faiss.omp_set_num_threads(os.cpu_count() or 1)
-    share = vectors.recall(searcher, queries)
+    share = vector_index.recall(searcher, queries)
     with tempfile.NamedTemporaryFile() as file:
-        vectors.save(searcher.index, file.name)
+        vector_index.save(searcher.index, file.name)
         size = os.path.getsize(file.name) / 2**20
     return {
         "kind": kind,

@@ -26,7 +26,7 @@ import torch
 
 from benchmarks import bare, films, project
 from benchmarks.usual import STEPS
-from pipeline import dataset
+from pipeline.dataset import dataset
 from pipeline.params import ROOT, read
 
 DISTINCT = 120  # films; more clips than that take them again under other names

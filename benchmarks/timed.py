@@ -43,14 +43,14 @@ class Timed:
 def main() -> None:
     name, notes, limit = sys.argv[1:]
     faulthandler.dump_traceback_later(float(limit), exit=True)
-    from pipeline import engine
-    from stages import run
+    from pipeline.cli import run
+    from pipeline.engine import runner
 
     module = importlib.import_module(f"stages.{name}")
-    whole = engine.run
+    whole = runner.run
 
     def noting(job, *rest):
         return whole(replace(job, step=Timed(job.step, str(Path(notes).absolute()))), *rest)
 
-    engine.run = noting
+    runner.run = noting
     run(getattr(module, name))

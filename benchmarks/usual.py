@@ -13,7 +13,7 @@ import cv2
 import librosa
 import numpy as np
 
-from pipeline import ffmpeg
+from pipeline.media import ffmpeg
 from pipeline.params import read
 
 STEPS = ("wav", "spectrogram", "frames")

@@ -8,7 +8,7 @@
 - `step`: a training step of AVE-Net at the paper's size, in single precision and PyTorch's default layout.
   Ours: the same network as `train` runs it here.
 - `retrieval`: nDCG@30, recall@10 and mAP of every query in four directions, by a loop over pairs with the
-  Euclidean distance of each, as AVE-Net ranks. Ours: pipeline.retrieval, which has more of them.
+  Euclidean distance of each, as AVE-Net ranks. Ours: pipeline.metrics.retrieval, which has more of them.
 
 Whole processes, their start included. Ours has a worker for each core, as it has without being asked; what
 is published goes through the clips one by one.
@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import films, project
-from pipeline import ffmpeg
+from pipeline.media import ffmpeg
 from pipeline.params import ROOT
 
 RESULT = Path("benchmarks/results/versus.json")
@@ -160,7 +160,7 @@ def frames(folder: Path, count: int) -> dict:
 
 
 def retrieval() -> dict:
-    from pipeline import retrieval as fast
+    from pipeline.metrics import retrieval as fast
 
     rng = np.random.default_rng(0)
     audio = rng.normal(size=(CLIPS, DIM)).astype(np.float32)
@@ -265,7 +265,7 @@ def step(batch: int, rounds: int) -> dict:
     import torch
     from torch.nn import functional as F
 
-    from models.training import _precision
+    from models.training.loop import _precision
 
     module, plain = _ours(), _plain()
     adam = module.configure_optimizers()["optimizer"]

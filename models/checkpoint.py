@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models.tasks import tasks
-from pipeline.dataset import MIDDLE, Dataset
+from pipeline.dataset.dataset import MIDDLE, Dataset
 from pipeline.errors import UserError
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"

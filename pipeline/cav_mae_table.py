@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import retrieval_table, seeds
-from pipeline.seeds import cell
+from pipeline import retrieval_table
+from pipeline.metrics import over_seeds
+from pipeline.metrics.over_seeds import cell
 
 SIDES = ("audio", "video")
 SCRATCH = "from scratch"
@@ -39,7 +40,7 @@ PUBLISHED = (
 def classified(right: dict[str, dict[str, list]], bootstrap: int, seed: int) -> dict[str, Any]:
     """right: row -> column -> of each seed, whether each test clip was told; and `groups`, of these clips.
 
-    Returns row -> column -> as of pipeline.seeds.accuracy; `gain` is the difference from the first row, with
+    Returns row -> column -> as of pipeline.metrics.over_seeds.accuracy; `gain` is the difference from the first row, with
     an interval over the same clips.
     """
     found: dict[str, Any] = {}
@@ -50,12 +51,12 @@ def classified(right: dict[str, dict[str, list]], bootstrap: int, seed: int) -> 
         if row != SCRATCH:
             told["gain"] = told["fine_tuned"] - np.stack(right[SCRATCH]["fine_tuned"])
         groups = columns["groups"][0].tolist()
-        found[row] = {name: seeds.accuracy(x, groups, bootstrap, seed) for name, x in told.items()}
+        found[row] = {name: over_seeds.accuracy(x, groups, bootstrap, seed) for name, x in told.items()}
     return found
 
 
 def filled(errors: dict[str, list[dict]]) -> dict[str, Any]:
-    """errors: row -> of each seed, as of models.inpainting.evaluate. Returns row -> side -> each seed's."""
+    """errors: row -> of each seed, as of models.evaluation.inpainting.evaluate. Returns row -> side -> each seed's."""
     found = {
         row: {side: [told[f"{side}_mse"] for told in several] for side in SIDES}
         for row, several in errors.items()

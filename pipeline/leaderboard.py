@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import charts, page
-from pipeline.scores import interval, resamples
+from pipeline.metrics.bootstrap import interval, resamples
+from pipeline.report import charts, page
 
-TEMPLATE = "leaderboard_template.html"
+TEMPLATE = "leaderboard.html"
 
 
 @dataclass

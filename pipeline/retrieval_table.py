@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from sklearn.cross_decomposition import CCA
 
-from pipeline import retrieval
-from pipeline.seeds import cell
+from pipeline.metrics import retrieval
+from pipeline.metrics.over_seeds import cell
 
 Embeddings = dict[str, np.ndarray]  # "audio" and "video", (n, d) each
 ROWS = ("L3-Net", "L3-Net with CCA", "AVE-Net")

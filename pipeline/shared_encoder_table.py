@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.seeds import cell
+from pipeline.metrics.over_seeds import cell
 
 SPLITS = {"video": "at random", "subject": "by actor"}
 NOTHING = "nothing (pretrained weights, new head)"
@@ -37,7 +37,7 @@ split puts the same actors on both sides. What can be compared is the shape of t
 
 
 def markdown(found: dict[str, Any], params: Any) -> str:
-    """found: network -> split -> row -> column -> as of pipeline.seeds.accuracy."""
+    """found: network -> split -> row -> column -> as of pipeline.metrics.over_seeds.accuracy."""
     people = params.data.people
     begin = "begun with pretrained weights" if params.shared_encoder.pretrained else "no pretrained weights"
     lines = [

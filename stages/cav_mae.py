@@ -3,15 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from models import aside, classified, inpainting, once
+from experiments import study_data
 from models.checkpoint import Model
-from models.training import Experiment
+from models.evaluation import classifier, inpainting
+from models.training import cached
+from models.training.loop import Experiment
 from pipeline import cav_mae_table as table
-from pipeline import plots, retrieval_table
-from pipeline.dataset import Dataset
+from pipeline import retrieval_table
+from pipeline.cli import run
+from pipeline.dataset.dataset import Dataset
 from pipeline.params import Params, applied, read
-from pipeline.summary import write_json
-from stages import run
+from pipeline.report import plots
+from pipeline.store.metric_files import write_json
 
 FOLDER = Path("tables/cav_mae")
 
@@ -20,7 +23,7 @@ def cav_mae() -> None:
     params = read()
     wanted = params.cav_mae
     own = applied(params, wanted.set, "params.yaml: cav_mae.set")
-    data = aside.data(FOLDER / "data", own)
+    data = study_data.data(FOLDER / "data", own)
     test, resampled = data.of("test"), (own.evaluate.bootstrap, own.seed)
     groups = data.group[test].tolist()
     before: dict[str, list[Model]] = {}
@@ -31,7 +34,7 @@ def cav_mae() -> None:
             if losses is not None:
                 print(f"cav_mae: {row}, seed {seed}: pretraining", flush=True)
                 start = str(FOLDER / f"pretrained-{name}")
-                model = once.pretrained(own, data, start, seed=seed, pretraining=losses)
+                model = cached.pretrained(own, data, start, seed=seed, pretraining=losses)
                 before.setdefault(row, []).append(model)
             print(f"cav_mae: {row}, seed {seed}: classification", flush=True)
             how = {"start": start, "labels": wanted.labels}
@@ -60,7 +63,7 @@ def cav_mae() -> None:
     }
     # Patches that are normalised by themselves cannot be shown without lending them what they lack.
     plain = {"normalize_patches": False}
-    shown = once.pretrained(own, data, FOLDER / "shown", seed=wanted.seeds[0], pretraining=plain)
+    shown = cached.pretrained(own, data, FOLDER / "shown", seed=wanted.seeds[0], pretraining=plain)
     plots.save_inpainting("docs/pictures/inpainting.jpg", inpainting.pictures(shown, data, test, own.seed))
     write_json(found, "metrics/cav_mae.json")
     Path("docs").mkdir(exist_ok=True)
@@ -75,8 +78,8 @@ def asked(params: Params, data: Dataset, out: Path, ways: dict, seed: int, how: 
     """Train a classifier, and ask it in several ways: way -> whether each test clip was told right; and the
     groups of these clips."""
     tried = Experiment.of(params, seed=seed, classification=how)
-    model = once.trained(tried, params.train, params.augment, params, data, out)
-    found = {way: classified.told(model, data, **asked) for way, asked in ways.items()}
+    model = cached.trained(tried, params.train, params.augment, params, data, out)
+    found = {way: classifier.told(model, data, **asked) for way, asked in ways.items()}
     clips = next(iter(found.values()))[1]
     return {way: right for way, (right, _) in found.items()} | {"groups": data.group[clips]}
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from pipeline import clips as table
 from pipeline import sources
+from pipeline.cli import run
 from pipeline.params import load
-from pipeline.shards import write_table
-from pipeline.summary import classes, describe, write_csv, write_json
-from stages import run
+from pipeline.store import clip_table as table
+from pipeline.store.metric_files import classes, describe, write_csv, write_json
+from pipeline.store.shards import write_table
 
 
 def clips() -> None:

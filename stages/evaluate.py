@@ -1,10 +1,14 @@
 """What the model is worth on the test split, which training and its choices never saw."""
 
-from models import evaluation, spread
-from pipeline import clips, dataset, localization, plots
+from models.evaluation import evaluation
+from models.inference import distributed
+from pipeline.cli import run
+from pipeline.dataset import dataset
+from pipeline.metrics import localization
 from pipeline.params import load
-from pipeline.summary import write_csv, write_json
-from stages import run
+from pipeline.report import plots
+from pipeline.store import clip_table
+from pipeline.store.metric_files import write_csv, write_json
 
 TABLES = {  # of Evaluation: metrics/<name>.csv, for DVC's plots and the report
     "roc": ("fpr", "tpr"),
@@ -17,9 +21,9 @@ TABLES = {  # of Evaluation: metrics/<name>.csv, for DVC's plots and the report
 def evaluate() -> None:
     params = load("evaluate")
     data = dataset.load("data", params.audio, params.video, params.input)
-    boxes = localization.boxes(clips.read("data/clips.parquet").to_pylist(), *data.video_shape[1:3])
+    boxes = localization.boxes(clip_table.read("data/clips.parquet").to_pylist(), *data.video_shape[1:3])
     resamples, looks = params.evaluate.bootstrap, params.evaluate.frames
-    with spread.loaded("checkpoints", params.engine) as model:
+    with distributed.loaded("checkpoints", params.engine) as model:
         found = evaluation.evaluate(
             model, data, params.pairing, params.label, resamples, params.seed, boxes, looks
         )

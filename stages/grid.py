@@ -2,11 +2,11 @@
 
 import argparse
 
-from models import cell
-from pipeline import dataset
+from models.evaluation import trial
+from pipeline.cli import run
+from pipeline.dataset import dataset
 from pipeline.params import load
-from pipeline.summary import write_json, write_table
-from stages import run
+from pipeline.store.metric_files import write_json, write_table
 
 
 def grid() -> None:
@@ -17,7 +17,7 @@ def grid() -> None:
     name = "-".join(names.values())
     params = load("grid", table="grid")
     data = dataset.load("data", params.audio, params.video, params.input)
-    model, found = cell.run(params, data, f"grid/checkpoints/{name}", **names)
+    model, found = trial.run(params, data, f"grid/checkpoints/{name}", **names)
     write_json(found.metrics | {"chosen": model.config["chosen"]}, f"metrics/grid/{name}.json")
     history = [{"epoch": i, **row} for i, row in enumerate(model.config["history"], 1)]
     write_table(history, f"metrics/grid/{name}.csv")

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from models import aside, cell, classified
+from experiments import study_data
+from models.evaluation import classifier, trial
 from pipeline import identification_table as table
-from pipeline import seeds
+from pipeline.cli import run
+from pipeline.metrics import over_seeds
 from pipeline.params import applied, read
-from pipeline.summary import write_json
-from stages import run
+from pipeline.store.metric_files import write_json
 
 FOLDER = Path("tables/identification")
 
@@ -18,7 +19,7 @@ def identification() -> None:
     params = read()
     wanted = params.identification
     own = applied(params, params.people_tables.set | wanted.set, "params.yaml: identification.set")
-    data = aside.data(FOLDER / "people", own)
+    data = study_data.data(FOLDER / "people", own)
     found: dict = {}
     for row, other in table.ROWS.items():
         clips: dict[str, np.ndarray] = {}
@@ -27,20 +28,20 @@ def identification() -> None:
         for seed in wanted.seeds:
             print(f"identification: {row}, seed {seed}", flush=True)
             chosen = other | {"seed": seed}
-            model, told = cell.run(own, data, FOLDER / f"{row.replace(' ', '_')}-{seed}", **chosen)
+            model, told = trial.run(own, data, FOLDER / f"{row.replace(' ', '_')}-{seed}", **chosen)
             for split in ("train", "val", "test"):
-                is_told, clips[split] = classified.told(model, data, split)
+                is_told, clips[split] = classifier.told(model, data, split)
                 right.setdefault(split, []).append(is_told)
             for side, result in told.metrics["verification"].items():
                 verified.setdefault(side, []).append(result)
         found[row] = {
-            split: seeds.accuracy(
+            split: over_seeds.accuracy(
                 np.stack(r), data.group[clips[split]].tolist(), own.evaluate.bootstrap, own.seed
             )
             for split, r in right.items()
         }
         found[row]["verification"] = {
-            side: {key: seeds.mean(results, key) for key in ("eer", "min_dcf")}
+            side: {key: over_seeds.mean(results, key) for key in ("eer", "min_dcf")}
             for side, results in verified.items()
         }
     write_json(found, "metrics/identification.json")

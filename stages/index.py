@@ -1,17 +1,17 @@
 """Every clip's embeddings, and an index to search them by."""
 
-from models import index as clips
-from models import spread
-from pipeline import dataset
+from models.inference import distributed
+from models.inference import index as clips
+from pipeline.cli import run
+from pipeline.dataset import dataset
 from pipeline.params import load
-from pipeline.summary import write_json
-from stages import run
+from pipeline.store.metric_files import write_json
 
 
 def index() -> None:
     params = load("index")
     data = dataset.load("data", params.audio, params.video, params.input)
-    with spread.loaded("checkpoints", params.engine) as model:
+    with distributed.loaded("checkpoints", params.engine) as model:
         found = clips.write(model, data, params.index.kind, "data/embeddings", "data/index", params.seed)
     write_json(found, "metrics/index.json")
     recalls = ", ".join(f"{name} {m['recall_10']:.3f}" for name, m in found.items())

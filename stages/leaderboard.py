@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from models import cell, checkpoint, evaluation
-from pipeline import dataset, scores
+from models import checkpoint
+from models.evaluation import evaluation, trial
 from pipeline import leaderboard as board
+from pipeline.cli import run
+from pipeline.dataset import dataset
+from pipeline.metrics import bootstrap
 from pipeline.params import load
-from pipeline.summary import write_json
-from stages import run
+from pipeline.store.metric_files import write_json
 
 
 def read(audio: str, video: str, loss: str) -> board.Cell:
@@ -26,7 +28,7 @@ def areas(model: checkpoint.Model, data: dataset.Dataset, params) -> np.ndarray:
     """The AUC of the model in each resample of the test pairs."""
     sides = model.embed(data, data.of("test"))
     found = evaluation.judged(model, data, *sides, params.pairing, params.label, params.seed)
-    return scores.areas(*found, params.evaluate.bootstrap, params.seed)
+    return bootstrap.areas(*found, params.evaluate.bootstrap, params.seed)
 
 
 def leaderboard() -> None:
@@ -40,7 +42,7 @@ def leaderboard() -> None:
     for leader, seed in product(leaders, grid.seeds):
         print(f"leaderboard: {leader.name} with seed {seed}", flush=True)
         names = {"audio_encoder": leader.audio, "video_encoder": leader.video, "loss": leader.loss}
-        model, found = cell.run(params, data, f"grid/leaders/{leader.name}-{seed}", **names, seed=seed)
+        model, found = trial.run(params, data, f"grid/leaders/{leader.name}-{seed}", **names, seed=seed)
         leader.seeds.append(found.metrics)
         leader.areas.append(areas(model, data, params))
     found = board.summary(cells, leaders, params.evaluate.bootstrap, params.seed)

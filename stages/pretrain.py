@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from pipeline import dataset, epochs
+from pipeline.cli import run
+from pipeline.dataset import dataset
 from pipeline.params import load
-from pipeline.summary import write_json
-from stages import run
+from pipeline.store import epochs
+from pipeline.store.metric_files import write_json
 
 MODEL, CURVES = Path("pretrained"), Path("metrics/pretrain")
 NOTE = MODEL / "README.md"  # DVC keeps no empty folders
@@ -23,11 +24,11 @@ def pretrain() -> None:
             write_json({}, CURVES / "metrics.json")
         print("pretrain: nothing to do (task: pretraining, or encoder: cav_mae, asks for it)")
         return
-    from models import once  # and torch: not where there is nothing to do
+    from models.training import cached  # and torch: not where there is nothing to do
 
     NOTE.unlink(missing_ok=True)
     data = dataset.load("data", params.audio, params.video, params.input)
-    chosen = once.pretrained(params, data, MODEL, CURVES).config["chosen"]
+    chosen = cached.pretrained(params, data, MODEL, CURVES).config["chosen"]
     values = ", ".join(f"{k.replace('/', ' ')} {v:.3f}" for k, v in chosen.items() if "/" in k)
     print(f"pretrain: epoch {chosen['best_epoch']} of {chosen['epochs']} is kept: {values}")
 

@@ -1,9 +1,10 @@
 """One page that shows the experiment: report/index.html."""
 
-from pipeline import gather, plots
-from pipeline import report as page
+from pipeline.cli import run
 from pipeline.params import load
-from stages import run
+from pipeline.report import data as gather
+from pipeline.report import experiment_page as page
+from pipeline.report import plots
 
 
 def report() -> None:

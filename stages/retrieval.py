@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from models import cell
-from pipeline import dataset
+from models.evaluation import trial
 from pipeline import retrieval_table as table
+from pipeline.cli import run
+from pipeline.dataset import dataset
 from pipeline.params import load
-from pipeline.summary import write_json
-from stages import run
+from pipeline.store.metric_files import write_json
 
 MATCHERS = {"concat": "L3-Net", "distance": "AVE-Net"}
 
@@ -21,7 +21,7 @@ def retrieval() -> None:
         for matcher, row in MATCHERS.items():
             print(f"retrieval: {row} with seed {seed}", flush=True)
             out = f"grid/retrieval/{matcher}-{seed}"
-            model, _ = cell.run(params, data, out, matcher=matcher, seed=seed)
+            model, _ = trial.run(params, data, out, matcher=matcher, seed=seed)
             sides = [model.embed(data, clips) for clips in (train, test)]
             known, asked = (dict(zip(("audio", "video"), both, strict=True)) for both in sides)
             models[row].append(asked)

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from models import aside, cell, classified
-from pipeline import seeds
+from experiments import study_data
+from models.evaluation import classifier, trial
 from pipeline import shared_encoder_table as table
-from pipeline.dataset import Dataset
+from pipeline.cli import run
+from pipeline.dataset.dataset import Dataset
+from pipeline.metrics import over_seeds
 from pipeline.params import Params, applied, read
-from pipeline.summary import write_json
-from stages import run
+from pipeline.store.metric_files import write_json
 
 FOLDER = Path("tables/shared_encoder")
 
@@ -23,7 +24,7 @@ def shared_encoder() -> None:
     for by in table.SPLITS:
         settings = params.people_tables.set | wanted.set | {"split.by": by}
         own = applied(params, settings, "params.yaml: shared_encoder.set")
-        data = aside.data(FOLDER / "people", own)
+        data = study_data.data(FOLDER / "people", own)
         for network in wanted.networks:
             rows: dict[str, dict] = {}
             if wanted.pretrained:
@@ -56,12 +57,12 @@ def row(params: Params, data: Dataset, name: str, network: str, modality: str, s
     for seed in several:
         print(f"shared_encoder: {name}, seed {seed}", flush=True)
         other: dict[str, Any] = {"modality": modality, "video_encoder": network, "seed": seed}
-        model, _ = cell.run(params, data, FOLDER / f"{name.replace('/', '_')}-{seed}", **other)
+        model, _ = trial.run(params, data, FOLDER / f"{name.replace('/', '_')}-{seed}", **other)
         for column, how in table.TESTED[modality].items():
-            told, test = classified.told(model, data, **how)
+            told, test = classifier.told(model, data, **how)
             right.setdefault(column, []).append(told)
     groups, resampled = data.group[test].tolist(), (params.evaluate.bootstrap, params.seed)
-    return {column: seeds.accuracy(np.stack(r), groups, *resampled) for column, r in right.items()}
+    return {column: over_seeds.accuracy(np.stack(r), groups, *resampled) for column, r in right.items()}
 
 
 if __name__ == "__main__":

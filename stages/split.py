@@ -3,11 +3,11 @@
 from collections import Counter
 from pathlib import Path
 
-from pipeline import clips
+from pipeline.cli import run
+from pipeline.dataset.split import assign, warnings
 from pipeline.params import load
-from pipeline.shards import read_index, write_table
-from pipeline.split import assign, warnings
-from stages import run
+from pipeline.store import clip_table as clips
+from pipeline.store.shards import read_index, write_table
 
 
 def split() -> None:

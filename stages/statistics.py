@@ -1,10 +1,10 @@
 """What features of the training split are on average, and how far they spread."""
 
-from pipeline import dataset
+from pipeline.cli import run
+from pipeline.dataset import dataset
+from pipeline.dataset.statistics import statistics as measure
 from pipeline.params import load
-from pipeline.statistics import statistics as measure
-from pipeline.summary import write_json
-from stages import run
+from pipeline.store.metric_files import write_json
 
 
 def statistics() -> None:

@@ -1,10 +1,10 @@
 """What params.yaml says is trained; the epoch that validation likes best is kept."""
 
-from models import once
-from models.training import PRETRAINED, Experiment, hand_on
-from pipeline import dataset
+from models.training import cached
+from models.training.loop import PRETRAINED, Experiment, hand_on
+from pipeline.cli import run
+from pipeline.dataset import dataset
 from pipeline.params import load
-from stages import run
 
 
 def train() -> None:
@@ -14,7 +14,7 @@ def train() -> None:
     else:
         data = dataset.load("data", params.audio, params.video, params.input)
         sections = params.train, params.augment, params
-        model = once.trained(Experiment.of(params), *sections, data, "checkpoints", "metrics/train")
+        model = cached.trained(Experiment.of(params), *sections, data, "checkpoints", "metrics/train")
         chosen = model.config["chosen"]
     values = ", ".join(
         f"{name.replace('/', ' ')} {value:.3f}" for name, value in chosen.items() if "/" in name

@@ -1,23 +1,25 @@
 """The sound of every clip as WAV: mono, 16 bit, at audio.sample_rate."""
 
-from pipeline import clips, engine, media_files, media_shards
+from pipeline.cli import run
+from pipeline.engine import runner
+from pipeline.media import opener, shard_layouts
+from pipeline.media.wav import WavStep
 from pipeline.params import load
-from pipeline.wav import WavStep
-from stages import run
+from pipeline.store import clip_table
 
 
 def wav() -> None:
     params = load("wav")
-    job = engine.Job(
+    job = runner.Job(
         name="wav",
         step=WavStep(params.audio, params.data.clip_seconds),
-        shards=media_shards.WAV,
-        made_from=engine.made_from(params, WavStep, media_files.opened, media_shards.__name__),
-        upstream=media_shards.MEDIA,
-        opener=media_files.opened,
+        shards=shard_layouts.WAV,
+        made_from=runner.made_from(params, WavStep, opener.opened, shard_layouts.__name__),
+        upstream=shard_layouts.MEDIA,
+        opener=opener.opened,
     )
-    rows = clips.read("data/clips.parquet").to_pylist()
-    engine.run(job, rows, params.data.shard_size, params.engine)
+    rows = clip_table.read("data/clips.parquet").to_pylist()
+    runner.run(job, rows, params.data.shard_size, params.engine)
 
 
 if __name__ == "__main__":

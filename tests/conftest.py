@@ -3,8 +3,8 @@ import signal
 
 import pytest
 
-from pipeline import resume
-from tests.pipeline.clusters import ray_cluster, s3  # noqa: F401
+from pipeline.store import resume
+from testing.clusters import ray_cluster, s3  # noqa: F401
 
 # A shell that starts the tests in the background has Ctrl-C ignored, and what they start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from dvc.utils.hydra import apply_overrides
 
-from tests import defaults
-from tests.pipeline.recordings import record, sine
-from tests.stages.project import ROOT, TINY, Project
-from tests.stages.sandbox import DEFAULT
+from testing import defaults
+from testing.project import ROOT, TINY, Project
+from testing.recordings import record, sine
+from testing.sandbox import DEFAULT
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 CODE = dict(re.findall(r"^\*\*`(\S+)`\*\*\n\n```python\n(.+?)^```", TEXT, re.MULTILINE | re.DOTALL))

@@ -25,24 +25,28 @@ import torch
 
 from app.decoder import Decoder
 from earsight import load
-from models import checkpoint, published
-from models.search import Library
-from models.training import _resumable
-from pipeline import page, params, report, vectors, youtube
+from models import checkpoint
+from models.inference import vector_index
+from models.inference.search import Library
+from models.sharing import cav_mae_checkpoint
+from models.training.loop import _resumable
+from pipeline import params
+from pipeline.download import ytdlp
 from pipeline.errors import UserError
-from pipeline.ffmpeg import MAX_PIXELS
-from pipeline.media import Media
-from pipeline.media_files import opened
-from pipeline.shards import Arrays
+from pipeline.media.ffmpeg import MAX_PIXELS
+from pipeline.media.files import Media
+from pipeline.media.opener import opened
+from pipeline.media.wav import WavStep, write_wav
+from pipeline.report import experiment_page, page
 from pipeline.sources import audioset_lists, folder
-from pipeline.wav import WavStep, write_wav
-from tests import defaults
-from tests.models.untrained import built
-from tests.pipeline.recordings import AUDIO, clip, record, sine
-from tests.pipeline.test_audioset import asked, rows
-from tests.pipeline.test_audioset import folder as lists  # noqa: F401
-from tests.pipeline.test_frames import step as frames_step
-from tests.pipeline.test_report import Page, example
+from pipeline.store.shards import Arrays
+from testing import defaults
+from testing.recordings import AUDIO, clip, record, sine
+from testing.untrained import built
+from tests.pipeline.media.test_frames import step as frames_step
+from tests.pipeline.report.test_experiment_page import Page, example
+from tests.pipeline.sources.test_audioset import asked, rows
+from tests.pipeline.sources.test_audioset import folder as lists  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = [p for f in ("pipeline", "models", "app", "stages", "experiments") for p in (ROOT / f).rglob("*.py")]
@@ -379,7 +383,7 @@ def test_no_server_reaches_a_file_here(tmp_path, hostile, kind):
     row = {"video_id": kind, "video": f"{hostile}/{kind}#t=0,1"}
     (tmp_path / "out").mkdir()
     with opening(tmp_path / "secret") as seen:
-        outcome = youtube.fetch(row, settings, str(tmp_path / "out/a.mkv"))
+        outcome = ytdlp.fetch(row, settings, str(tmp_path / "out/a.mkv"))
     assert outcome.status in ("network", "refused", "unavailable", "corrupt") and not seen
     assert not os.listdir(tmp_path / "out")
 
@@ -431,9 +435,9 @@ def measured(path: Path) -> dict:
     """The outcome of `frames` in a process of its own: status, detail, seconds, MB that it took."""
     code = (
         "import json, resource, sys, time\n"
-        "from tests.pipeline.test_frames import step\n"
-        "from pipeline.media import Media\n"
-        "from tests.pipeline.recordings import clip\n"
+        "from tests.pipeline.media.test_frames import step\n"
+        "from pipeline.media.files import Media\n"
+        "from testing.recordings import clip\n"
         "use = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10\n"
         "before, began = use(), time.monotonic()\n"
         "[o] = step()([clip()], [Media(None, sys.argv[1])])\n"
@@ -578,14 +582,14 @@ def test_no_model_is_unpickled(tmp_path, canary, write):
     for name in ("model.pth", "model.safetensors"):
         write(evil, tmp_path / name)
         with pytest.raises(UserError, match="not a file of weights"):
-            published.read(tmp_path / name)
+            cav_mae_checkpoint.read(tmp_path / name)
 
 
 def test_an_index_is_data_alone(tmp_path, canary):
     points = np.random.default_rng(0).normal(size=(10_000, 8)).astype(np.float32)
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     path = tmp_path / "audio.faiss"
-    vectors.save(vectors.build(points, "flat"), path)
+    vector_index.save(vector_index.build(points, "flat"), path)
     whole = path.read_bytes()
     huge = whole[:4] + struct.pack("<iq", 8, 1 << 50) + whole[16:]
     for content in (
@@ -599,7 +603,7 @@ def test_an_index_is_data_alone(tmp_path, canary):
     ):
         path.write_bytes(content)
         with pytest.raises(UserError, match="cannot be read"):
-            vectors.load(path, points)
+            vector_index.load(path, points)
 
 
 @LINUX
@@ -607,25 +611,25 @@ def test_no_index_opens_another_file(tmp_path):
     """FAISS can keep a part of an index in a file that the index names."""
     points = np.random.default_rng(0).normal(size=(10_000, 8)).astype(np.float32)
     (tmp_path / "secret").mkdir()
-    index = vectors.build(points, "ivf_pq")
-    vectors.save(index, tmp_path / "good.faiss")
-    assert vectors.load(tmp_path / "good.faiss", points).search(points[:1], 3)[0].shape == (1, 3)
+    index = vector_index.build(points, "ivf_pq")
+    vector_index.save(index, tmp_path / "good.faiss")
+    assert vector_index.load(tmp_path / "good.faiss", points).search(points[:1], 3)[0].shape == (1, 3)
     elsewhere = faiss.OnDiskInvertedLists(index.nlist, index.code_size, str(tmp_path / "secret/lists"))
     for number in range(index.nlist):
         held = index.invlists
         size = held.list_size(number)
         elsewhere.add_entries(number, size, held.get_ids(number), held.get_codes(number))
     index.replace_invlists(elsewhere, False)
-    vectors.save(index, tmp_path / "named.faiss")
+    vector_index.save(index, tmp_path / "named.faiss")
     graph = faiss.IndexHNSWFlat(8, 4, faiss.METRIC_INNER_PRODUCT)  # an index within an index
     inner = (tmp_path / "named.faiss").read_bytes()
     graph.add(points[:100])
-    vectors.save(graph, tmp_path / "graph.faiss")
+    vector_index.save(graph, tmp_path / "graph.faiss")
     content = (tmp_path / "graph.faiss").read_bytes()
     (tmp_path / "graph.faiss").write_bytes(content[: content.index(b"IxFI")] + inner)
     for name in ("named", "graph"):
         with opening(tmp_path / "secret") as seen, pytest.raises(UserError, match="names another file"):
-            vectors.load(tmp_path / f"{name}.faiss", points)
+            vector_index.load(tmp_path / f"{name}.faiss", points)
         assert not seen
 
 
@@ -770,11 +774,11 @@ def test_no_name_of_a_file_is_markup(tmp_path):
     hits = [{"clip_id": i, "score": 0.5, "relevant": None} for i in ids]
     data.galleries = {"audio_to_video": [{"query": ids[0], "results": hits}]}
     data.classes, data.spectrograms = {name: 3 for name in EVIL}, {name: np.eye(8) for name in EVIL}
-    pages = [report.build(data, tmp_path / "report.html")]
-    shown = report.shown_clips(data.galleries, data.clips)
-    lists_ = report.shown_galleries(data.galleries, shown)
+    pages = [experiment_page.build(data, tmp_path / "report.html")]
+    shown = experiment_page.shown_clips(data.galleries, data.clips)
+    lists_ = experiment_page.shown_galleries(data.galleries, shown)
     found = {"name": f"{EVIL[0]}.flv", "total": 5, "galleries": lists_}
-    pages.append(page.write(tmp_path / "search.html", "search_template.html", shown, **found))
+    pages.append(page.write(tmp_path / "search.html", "search.html", shown, **found))
     for path in pages:
         text = path.read_text(encoding="utf-8")
         parsed = Page(text)

@@ -1,7 +1,7 @@
 """Losses: what embeddings or scores are trained with.
 
 A loss is built from its constants, keywords that stand under its name in params.yaml, section `losses`. Its
-`pairs` says what it is called with; one sampler (pipeline/pairing.py) serves all:
+`pairs` says what it is called with; one sampler (pipeline/dataset/pairing.py) serves all:
 
 - "pairs": (audio, video, target, logits): (P, dim) twice, (P,) 1 for a match or 0, the matcher's logits (P,);
 - "triplets": (video, right, wrong): (P, dim) each, a picture, a sound that matches it, one that does not;

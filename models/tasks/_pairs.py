@@ -9,8 +9,8 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
 from models.tasks._plan import Plan, counted
-from pipeline import pairing
-from pipeline.dataset import Dataset
+from pipeline.dataset import pairing
+from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
 
 

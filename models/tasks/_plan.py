@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from models.tasks._verification import Trials
-from pipeline.pairing import Sampler
+from pipeline.dataset.pairing import Sampler
 
 PURPOSE = {"train": "train", "val": "choose (val)", "test": "test"}
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import verification
-from pipeline.dataset import Dataset
+from pipeline.dataset.dataset import Dataset
+from pipeline.metrics import verification
 
 
 @dataclass(frozen=True)

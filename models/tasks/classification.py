@@ -21,8 +21,8 @@ from models.tasks._plan import Plan, counted
 from models.tasks._schedule import adamw
 from models.tasks._verification import Trials
 from models.video import encoders as video_encoders
-from pipeline import pairing
-from pipeline.dataset import Dataset
+from pipeline.dataset import pairing
+from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
 
 SPREAD = 3.0  # deviations from the mean that a spectrogram's picture shows, up and down

@@ -15,8 +15,8 @@ from models.tasks._pairs import Pairs, enough
 from models.tasks._plan import Plan
 from models.tasks._schedule import adamw
 from models.video import encoders as video_encoders
-from pipeline import pairing
-from pipeline.dataset import Dataset
+from pipeline.dataset import pairing
+from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
 
 

@@ -17,8 +17,8 @@ from models.tasks import tasks
 from models.tasks._pairs import Pairs, enough
 from models.tasks._plan import Plan
 from models.tasks._schedule import adamw
-from pipeline import pairing
-from pipeline.dataset import Dataset
+from pipeline.dataset import pairing
+from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
 
 SMALL = 1e-6  # added to a patch's variance

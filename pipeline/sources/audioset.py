@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipeline import clips as clip_table
-from pipeline import downloads
+from pipeline.download import queue
 from pipeline.errors import UserError
-from pipeline.outcome import Outcome
-from pipeline.shards import digest
 from pipeline.sources import audioset_lists as lists
+from pipeline.store import clip_table
+from pipeline.store.shards import digest
+from pipeline.store.status import Outcome
 
 if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not
     from pipeline.params import DataParams
@@ -128,17 +128,17 @@ def made_from(params) -> str:
 
 def stamp(clip: dict) -> int | None:
     """How often somebody asked for it again (python -m app.failures)."""
-    return downloads.Log.of().asked(clip["clip_id"]) or None
+    return queue.Log.of().asked(clip["clip_id"]) or None
 
 
 def collect(clips: list[dict], params) -> None:
-    downloads.collect(clips, params.download)
+    queue.collect(clips, params.download)
 
 
 def fetch(clip: dict, data: "DataParams") -> Outcome:
     """What `collect` brought, or why it did not."""
-    return downloads.taken(clip)
+    return queue.taken(clip)
 
 
 def settle(table: pa.Table, params) -> None:
-    downloads.settle(table, params.download)
+    queue.settle(table, params.download)

@@ -13,8 +13,8 @@ import unicodedata
 from collections.abc import Iterator
 from functools import cache
 
-from pipeline.clips import CLIP_ID, SPLITS
 from pipeline.errors import UserError
+from pipeline.store.clip_table import CLIP_ID, SPLITS
 
 COLUMNS = ("path", "clip_id", "start", "end", "labels", "subject", "split")
 SHOWN = 20  # problems told one by one; of more, only the number

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline import clips as table
-from pipeline.download import fetched
+from pipeline.download.step import fetched
 from pipeline.errors import UserError
-from pipeline.outcome import Outcome
 from pipeline.sources import ensemble_picture as picture
 from pipeline.sources.ensemble_sound import INSTRUMENTS, RATE, phrase, sound
 from pipeline.sources.flv import encode
+from pipeline.store import clip_table as table
+from pipeline.store.status import Outcome
 
 LABELS = tuple(INSTRUMENTS)  # AudioSet's display names, the most frequent first
 SKEW = 5.0  # the first label is this many times as frequent as the last

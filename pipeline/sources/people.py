@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipeline import clips as table
-from pipeline.download import fetched
+from pipeline.download.step import fetched
 from pipeline.errors import UserError
-from pipeline.outcome import Outcome
 from pipeline.sources import people_face as face
 from pipeline.sources import people_voice as voice
 from pipeline.sources.crema_d import EMOTIONS, EXTRA, LEVELS, NAME
 from pipeline.sources.flv import encode
+from pipeline.store import clip_table as table
+from pipeline.store.status import Outcome
 
 if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not
     from pipeline.params import DataParams

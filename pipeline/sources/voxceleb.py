@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipeline import clips as clip_table
-from pipeline.download import in_place
+from pipeline.download.step import in_place
 from pipeline.errors import UserError
-from pipeline.outcome import Outcome
 from pipeline.sources import folder
+from pipeline.store import clip_table
+from pipeline.store.status import Outcome
 
 if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not
     from pipeline.params import DataParams

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pipeline.params import ROOT, read
-from tests import defaults
+from testing import defaults
 
 PRESETS = sorted(p.stem for p in (ROOT / "experiments").glob("*.yaml"))
 

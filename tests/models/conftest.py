@@ -5,7 +5,7 @@ import torch
 import torch._export.utils
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
-from tests.models import toy
+from testing import toy
 
 # One thread is enough for toys, and several of them on the same cores wait for each other most of the time.
 torch.set_num_threads(1)

@@ -9,18 +9,19 @@ import safetensors.torch
 import torch
 from torch.nn import functional as F
 
-from models import checkpoint, evaluation
+from models import checkpoint
 from models.audio import encoders as audio_encoders
+from models.evaluation import evaluation
 from models.joint import encoders as joint_encoders
 from models.losses import losses
 from models.matchers import matchers
 from models.registry import Registry
 from models.tasks import tasks
-from models.training import train
+from models.training.loop import train
 from models.video import encoders as video_encoders
 from pipeline.errors import UserError
-from tests.models import toy
-from tests.models.test_export import EXPORTED
+from testing import toy
+from tests.models.sharing.test_export import EXPORTED
 
 DIM = 6
 AUDIO_SHAPES = [(1, 64, 100), (2, 33, 17), (1, 1, 1)]

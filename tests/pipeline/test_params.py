@@ -9,7 +9,7 @@ import yaml
 from pipeline import params
 from pipeline.errors import UserError
 from pipeline.params import View, load, read
-from tests import defaults
+from testing import defaults
 
 
 def written(tmp_path, changes: dict, drop: str = ""):

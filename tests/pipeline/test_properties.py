@@ -20,15 +20,17 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline import classification, clips, params, retrieval, scores, verification
-from pipeline.clips import from_rows
+from pipeline import params
+from pipeline.dataset.split import assign
 from pipeline.errors import UserError
-from pipeline.outcome import OK, STATUSES, Outcome, failed
+from pipeline.metrics import bootstrap, classification, retrieval, verification
 from pipeline.params import Params
-from pipeline.shards import RETRIED, Arrays, Files, Shards
 from pipeline.sources import audioset_lists, clips_csv, folder
-from pipeline.split import assign
-from tests import defaults
+from pipeline.store import clip_table
+from pipeline.store.clip_table import from_rows
+from pipeline.store.shards import RETRIED, Arrays, Files, Shards
+from pipeline.store.status import OK, STATUSES, Outcome, failed
+from testing import defaults
 
 # Always the same examples: a test that fails now and then tells nobody what broke.
 EASY = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}
@@ -39,7 +41,7 @@ def some(examples: int) -> settings:
 
 
 text = st.text(max_size=12)
-ids = st.from_regex(clips.CLIP_ID, fullmatch=True).map(lambda s: s[:200])
+ids = st.from_regex(clip_table.CLIP_ID, fullmatch=True).map(lambda s: s[:200])
 odd = st.sampled_from(
     ["", " ", "-a", "..", "a/b", '"', "'", "a,b", "a;b", "\n", "\r\n", "é", "\ufeff", "=1", "\0", "a\tb"]
 )
@@ -75,11 +77,11 @@ def test_a_clip_table_comes_back_as_it_was_or_says_what_is_wrong(rows):
         assert len(str(e).splitlines()) == 1
         return
     for row in table.to_pylist():
-        assert clips.CLIP_ID.fullmatch(row["clip_id"]) and row["split"] in (None, *clips.SPLITS)
+        assert clip_table.CLIP_ID.fullmatch(row["clip_id"]) and row["split"] in (None, *clip_table.SPLITS)
         assert row["end"] is None or row["end"] > (row["start"] or 0.0) >= 0
     with tempfile.TemporaryDirectory() as place:
         pq.write_table(table, Path(place) / "clips.parquet")
-        back = clips.read(Path(place) / "clips.parquet")
+        back = clip_table.read(Path(place) / "clips.parquet")
     assert back.equals(table) and back.to_pylist() == rows
 
 
@@ -89,7 +91,7 @@ def test_a_clip_table_comes_back_as_it_was_or_says_what_is_wrong(rows):
 )
 def test_another_table_is_told(rows, column):
     with pytest.raises(UserError):
-        clips.check(pa.Table.from_pylist([], schema=clips.SCHEMA).drop_columns([column]), "t")
+        clip_table.check(pa.Table.from_pylist([], schema=clip_table.SCHEMA).drop_columns([column]), "t")
 
 
 names = st.text(
@@ -449,7 +451,7 @@ def searched(draw) -> tuple[dict, list[list[str]], int]:
 
 
 def slow_retrieval(embeddings: dict, labels: list[list[str]], seed: int, direction: str) -> dict:
-    """Definitions at the top of pipeline/retrieval.py, one query after the other."""
+    """Definitions at the top of pipeline/metrics/retrieval.py, one query after the other."""
     source, target = retrieval.DIRECTIONS[direction]
     across, n = source != target, len(labels)
     unit = {s: [v / (np.linalg.norm(v) or 1) for v in embeddings[s].astype(float)] for s in embeddings}
@@ -509,13 +511,13 @@ def judged(draw, least: int = 1) -> tuple[np.ndarray, np.ndarray]:
 @given(judged(), st.integers(-4, 4).map(lambda v: v / 4))
 def test_correspondence_is_what_its_words_say(pairs_, threshold):
     values, matches = pairs_
-    found = scores.correspondence(values, matches, threshold, bootstrap=0)
+    found = bootstrap.correspondence(values, matches, threshold, bootstrap=0)
     right = [(v >= threshold) == m for v, m in zip(values, matches, strict=True)]
     assert found["accuracy"] == pytest.approx(sum(right) / len(right), abs=2e-6)
     yes, no = values[matches], values[~matches]
     wins = [1.0 if a > b else 0.5 if a == b else 0.0 for a in yes for b in no]
     assert found["auc"] == (pytest.approx(sum(wins) / len(wins), abs=2e-6) if wins else None)
-    best = scores.best_threshold(values, matches)
+    best = bootstrap.best_threshold(values, matches)
     tried = [sum((v >= t) == m for v, m in zip(values, matches, strict=True)) for t in [*values, np.inf]]
     assert sum((v >= best) == m for v, m in zip(values, matches, strict=True)) == max(tried)
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline import retrieval, retrieval_table
+from pipeline import retrieval_table
+from pipeline.metrics import retrieval
 
 
 def towers(count, seed, shared=4, noise=0.1):

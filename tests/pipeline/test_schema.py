@@ -12,7 +12,7 @@ from dvc.utils.hydra import apply_overrides
 
 from pipeline import schema
 from pipeline.params import ROOT, Yaml, read
-from tests import defaults
+from testing import defaults
 
 PRESETS = sorted(p.stem for p in (ROOT / "experiments").glob("*.yaml"))
 VALIDATOR = jsonschema.Draft7Validator(json.loads((ROOT / schema.FILE).read_text(encoding="utf-8")))

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.pipeline.recordings import record, sine
-from tests.stages.project import Project
-from tests.stages.sandbox import DEFAULT, STAGES, sandbox
-from tests.stages.tables import PEOPLE
+from testing.people_tables import PEOPLE
+from testing.project import Project
+from testing.recordings import record, sine
+from testing.sandbox import DEFAULT, STAGES, sandbox
 
 # There is one such server in a process: what a test runs in its own would start it without what is slow.
 multiprocessing.forkserver.ensure_running()

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from models import checkpoint
-from models.search import Library
-from pipeline import epochs
-from tests.stages.project import TINY, Project
+from models.inference.search import Library
+from pipeline.store import epochs
+from testing.project import TINY, Project
 
 
 def test_statistics_are_those_of_the_training_split(masked):

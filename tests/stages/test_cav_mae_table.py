@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.stages.project import Project
+from testing.project import Project
 
 
 def test_cav_mae(made, tmp_path):

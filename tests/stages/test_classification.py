@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from models import checkpoint
-from models.search import Library
+from models.inference.search import Library
+from pipeline.dataset.split import side
 from pipeline.errors import UserError
 from pipeline.sources import people
-from pipeline.split import side
-from tests.stages.sandbox import DEFAULT
+from testing.sandbox import DEFAULT
 
 
 def test_every_clip_has_a_face_or_a_reason(told):

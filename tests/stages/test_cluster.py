@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import dataset
+from pipeline.dataset import dataset
 from pipeline.params import read
-from pipeline.shards import places, read_index
-from tests.stages.project import ROOT, Project
-from tests.stages.sandbox import entry
+from pipeline.store.shards import places, read_index
+from testing.project import ROOT, Project
+from testing.sandbox import entry
 
 SHARDED = sorted(p.stem for p in (ROOT / "stages").glob("*.py") if "engine.run(" in p.read_text())
 

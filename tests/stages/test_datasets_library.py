@@ -10,12 +10,12 @@ import av
 import numpy as np
 import pytest
 
-from pipeline import dataset
-from pipeline.media_shards import MEDIA, WAV
+from pipeline.dataset import dataset
+from pipeline.media.shard_layouts import MEDIA, WAV
+from pipeline.media.wav import read_wav
 from pipeline.params import read
-from pipeline.shards import Shards
-from pipeline.wav import read_wav
-from tests.stages.project import ROOT, Project
+from pipeline.store.shards import Shards
+from testing.project import ROOT, Project
 
 TEXT = (ROOT / "docs/data.md").read_text(encoding="utf-8").partition("\n## In other tools\n")[2]
 SNIPPETS = re.findall(r"^```python\n(.+?)^```", TEXT, re.MULTILINE | re.DOTALL)

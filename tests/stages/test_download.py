@@ -9,9 +9,9 @@ import psutil
 import pytest
 import yaml
 
-from tests.pipeline.server import Server, film
-from tests.stages.project import Project, wait_until
-from tests.stages.warm import Warm
+from testing.project import Project, wait_until
+from testing.video_server import Server, film
+from testing.warm import Warm
 
 LABELS = 'index,mid,display_name\n0,/m/a,"Speech"\n1,/m/b,"Guitar"\n'
 ONTOLOGY = (
@@ -149,7 +149,7 @@ def test_the_next_run_fetches_exactly_the_rest(night):
     assert set(server.asked) == rest and statuses(project) == before
     server.asked.clear()
     project.set({"download.max_missing": 0.5, "download.per_minute": 200.0})  # says how, not what
-    (project / "pipeline/downloads.py").open("a").write("\n# mended\n")  # nor does the code
+    (project / "pipeline/download/queue.py").open("a").write("\n# mended\n")  # nor does the code
     project.run("download")
     assert set(server.asked) == rest
 

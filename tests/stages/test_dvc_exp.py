@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.stages.project import ROOT, Project, wait_until
+from testing.project import ROOT, Project, wait_until
 
 EPOCHS = 60
 NAME = ("-c", "user.name=a", "-c", "user.email=a@example.org")

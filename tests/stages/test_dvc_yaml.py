@@ -4,8 +4,8 @@ import pytest
 from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 
-from tests.stages.project import ROOT, Project
-from tests.stages.sandbox import DEFAULT, GRID, STAGES, code, entry
+from testing.project import ROOT, Project
+from testing.sandbox import DEFAULT, GRID, STAGES, code, entry
 
 DATA = {"clips", "download", "wav", "spectrogram", "frames", "split"}
 
@@ -20,7 +20,7 @@ def asked(project: Project, stage: str, kind: str) -> set[str]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_needs_nothing_that_is_not_listed(made, told, stage):
     # The fixture ran each stage where only those data are that dvc.yaml lists; reading a key that is not
-    # listed is an error. Which code a clip or a model depends on, pipeline/code_identity.py finds itself.
+    # listed is an error. Which code a clip or a model depends on, pipeline/store/code_identity.py finds itself.
     assert (made / "said" / stage).read_text().startswith(f"{stage}: ")
     if stage in DEFAULT:
         assert (told / "said" / stage).read_text().startswith(f"{stage}: ")

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from earsight import load
-from pipeline.wav import write_wav
-from tests.pipeline.recordings import sine
-from tests.stages.project import ROOT, TINY, Project
+from pipeline.media.wav import write_wav
+from testing.project import ROOT, TINY, Project
+from testing.recordings import sine
 
 DECLARED = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 EPOCHS = TINY["train.epochs"]

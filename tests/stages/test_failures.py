@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stages.project import DATA_STAGES, FOLDERS, Project, wait_until
-from tests.stages.warm import Warm
+from testing.project import DATA_STAGES, FOLDERS, Project, wait_until
+from testing.warm import Warm
 
 # What becomes of each of the damaged files: in download (which decodes nothing), in wav and in frames.
 FATES = {

@@ -7,10 +7,10 @@ import shutil
 import pytest
 
 from benchmarks.kills import cache
-from tests.pipeline.recordings import record, sine
-from tests.stages.project import DATA_STAGES, FOLDERS, Project
+from testing.project import DATA_STAGES, FOLDERS, Project
+from testing.recordings import record, sine
+from testing.warm import Warm
 from tests.stages.test_failures import disk, made_now
-from tests.stages.warm import Warm
 
 LIMITED = 'ulimit -f "$0" && exec "$@"'  # bash: no file may be larger than so many KiB
 

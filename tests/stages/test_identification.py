@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.stages.tables import table
+from testing.people_tables import table
 
 
 def test_identification(told, tmp_path):

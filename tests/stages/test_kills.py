@@ -4,8 +4,8 @@ import random
 from typing import Any
 
 from benchmarks.kills import begin, differences, disturbed
-from tests.stages.project import FOLDERS, Project
-from tests.stages.warm import Warm
+from testing.project import FOLDERS, Project
+from testing.warm import Warm
 
 # s that each stage takes on an idle machine, at least: a kill comes within that time.
 LASTS = {

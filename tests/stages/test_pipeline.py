@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.pipeline.recordings import record, sine
-from tests.stages.project import DATA_STAGES, FOLDERS, Project
+from testing.project import DATA_STAGES, FOLDERS, Project
+from testing.recordings import record, sine
 
 INDEXES = [f"{folder.removeprefix('data/')}/index.parquet" for folder in FOLDERS.values()]
 RETRIEVAL = {"audio_to_video", "video_to_audio", "audio_to_audio", "video_to_video"}
@@ -59,7 +59,7 @@ def test_only_what_code_does_makes_anything_again(project):
 
 
 def test_what_a_helper_does_is_part_of_a_clip(project):
-    path = project / "pipeline/media.py"
+    path = project / "pipeline/media/files.py"
     path.write_text(f"{path.read_text()}\nUNUSED = 1\n")
     assert "; 40 made" in project.run("wav") and "; 0 made" in project.run("download")
 

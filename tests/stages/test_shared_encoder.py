@@ -5,7 +5,7 @@ import json
 import timm
 from safetensors.torch import save_file
 
-from tests.stages.tables import table
+from testing.people_tables import table
 
 
 def test_shared_encoder(told, tmp_path):

@@ -1,0 +1,38 @@
+"""Data of their own for the tables of docs/: a folder in which the data stages run with other parameters."""
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from pipeline.dataset import dataset
+from pipeline.dataset.dataset import Dataset
+from pipeline.errors import UserError
+from pipeline.params import ROOT, Params
+
+STAGES = ("clips", "download", "wav", "spectrogram", "frames", "faces", "split", "statistics")
+
+
+def data(folder: Path, params: Params) -> Dataset:
+    """Run the data stages in `folder` with `params`, and load what they made. Stages that were run before
+    with the same find nothing to do."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / params.data.folder).mkdir(parents=True, exist_ok=True)
+    content = yaml.safe_dump(params.model_dump(), sort_keys=False)
+    (folder / "params.yaml").write_text(content, encoding="utf-8")
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    # In a process of their own, whose workers need not import what models do.
+    words, env = [sys.executable, "-m", "experiments.study_data"], os.environ | {"PYTHONPATH": path}
+    if subprocess.run(words, cwd=folder, env=env).returncode:
+        raise UserError(f"{folder}: a data stage failed there: see above")
+    return dataset.load(folder / "data", params.audio, params.video, params.input)
+
+
+if __name__ == "__main__":
+    from pipeline.cli import run
+
+    for name in STAGES:
+        run(getattr(importlib.import_module(f"stages.{name}"), name))

@@ -1,0 +1,115 @@
+"""What a classifier is worth, on clips that neither training nor its choices ever saw."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from models.checkpoint import Model
+from models.tasks import tasks
+from models.tasks._plan import Plan
+from models.tasks._verification import Trials
+from pipeline.dataset.dataset import Dataset
+from pipeline.errors import UserError
+from pipeline.metrics import classification
+
+
+def evaluate(model: Model, data: Dataset, bootstrap: int, seed: int, looks: int = 1) -> dict[str, Any]:
+    """Classification on the test split's middle windows; beside it, where it applies,
+
+    - `without`: of both modalities, with one missing (silence, or a black picture, for two encoders);
+    - `swapped`: of a stacked network of one modality, on the other, which it never saw;
+    - `verification`, where the label is the subject: by `audio`, `video`, or the mean of both; it is all that
+      there is for people whom training never saw (split.by: subject).
+
+    looks: at how many places in a window it looks at the picture; probabilities are averaged.
+    Returns "metrics" as in metrics/evaluate.json, and "per_class", "confusion", "calibration", rows of
+    tables.
+    Raises UserError where the model knows other classes than the data, and where there is nothing to test
+    (Classification.plan, which training asks first).
+    """
+    config, plan = model.config, planned(model, data)
+    names, many = config["classes"], config["classification"]["multilabel"]
+    if plan.about["classes"] != names:
+        raise UserError("the model was trained for other classes than the data have: dvc repro train")
+    test = plan.clips["test"]
+    found: dict[str, Any] = {"per_class": [], "confusion": [], "calibration": []}
+    metrics: dict[str, Any] = {}
+    assert plan.targets is not None  # a classifier's
+    if len(test):
+        targets, groups = plan.targets[test] > 0, data.group[test].tolist()
+        settings = many, groups, bootstrap, seed
+
+        def judged(**how: Any) -> dict[str, Any]:
+            p = probabilities(model, data, test, looks=looks, **how)
+            return classification.evaluate(p, targets, *settings)
+
+        p = probabilities(model, data, test, looks=looks)
+        metrics["classification"] = classification.evaluate(p, targets, *settings)
+        if config["modality"] == "both":
+            metrics["without"] = {side: judged(blank=side) for side in ("audio", "video")}
+        elif config["classification"]["fusion"] == "stack":
+            metrics["swapped"] = judged(swapped=True)
+        found["per_class"] = classification.per_class(p, targets, names, *settings)
+        if not many:
+            told = [names[i] for i in p.argmax(1)]
+            actual = [names[i] for i in targets.argmax(1)]
+            ids = [data.clip_id[i] for i in test]
+            rows = zip(ids, actual, told, p.max(1).round(4).tolist(), strict=True)
+            keys = ("clip_id", "actual", "predicted", "probability")
+            found["confusion"] = [dict(zip(keys, row, strict=True)) for row in rows]
+            found["calibration"] = classification.calibration(p, targets)
+    if config["label"] == "subject" and (verified := _verified(model, data, bootstrap, seed)):
+        metrics["verification"] = verified
+    return found | {"metrics": metrics}
+
+
+def planned(model: Model, data: Dataset) -> Plan:
+    """What the model's own task makes of the data: clips, and which class they are."""
+    wanted = SimpleNamespace(**{name: model.config[name] for name in ("classification", "label", "seed")})
+    return tasks.get("classification").plan(wanted, data)
+
+
+def told(model: Model, data: Dataset, split: str = "test", **how: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each clip of a split was told right, (n,) bool, and which clips these are. how: of
+    `probabilities`."""
+    plan = planned(model, data)
+    clips = plan.clips[split]
+    assert plan.targets is not None
+    return probabilities(model, data, clips, **how).argmax(1) == plan.targets[clips].argmax(1), clips
+
+
+def probabilities(
+    model: Model,
+    data: Dataset,
+    clips: np.ndarray,
+    blank: str | None = None,
+    swapped: bool = False,
+    looks: int = 1,
+) -> np.ndarray:
+    """(n, classes) float64. blank: the modality that is taken away. swapped: as of Classification.swapped.
+    looks: the mean over so many places in the window, evenly spaced, at which it looks at the picture."""
+    if model.config["modality"] == "audio" or blank == "video":
+        looks = 1  # nothing is looked at
+    found = [
+        _probabilities(model.logits(data, clips, blank, swapped, look=(i + 0.5) / looks), model)
+        for i in range(looks)
+    ]
+    return np.mean(found, axis=0)
+
+
+def _probabilities(logits: np.ndarray, model: Model) -> np.ndarray:
+    logits = logits.astype(float)
+    if model.config["classification"]["multilabel"]:
+        return 1 / (1 + np.exp(-logits.clip(-500, 500)))
+    e = np.exp(logits - logits.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def _verified(model: Model, data: Dataset, bootstrap: int, seed: int) -> dict[str, Any]:
+    """By each modality alone and both; nothing where test clips give no trials of both kinds."""
+    trials = Trials.of(data, data.of("test"), seed)
+    if not trials:
+        return {}
+    sides = zip(model.module.embeds, model.embed(data, trials.clips), strict=False)
+    return trials.evaluate(dict(sides), bootstrap, seed)

@@ -1,0 +1,1 @@
+"""Windows, pairs, augmentation, splits and statistics."""

@@ -1,0 +1,1 @@
+"""Fetch segments of online videos."""

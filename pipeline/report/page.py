@@ -1,0 +1,41 @@
+"""Pages that stand alone: a template of this folder, the report's style, and nothing from anywhere."""
+
+import base64
+import hashlib
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+FOLDER = Path(__file__).parent / "templates"
+STYLE, SCRIPT = "page.css", "page.js"
+
+
+def write(path: str | Path, template: str, clips: dict[str, dict] | None = None, **values: object) -> Path:
+    """Fill `template` in, write it to `path` and return that.
+
+    clips: those to see and hear, as `pipeline.report.experiment_page.shown_clips` gives them; without any, the page has no
+    script.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = ((FOLDER / name).read_text(encoding="utf-8") for name in (STYLE, SCRIPT))
+    shown = list((clips or {}).values())
+    page = environment.get_template(template).render(
+        style=style,
+        script=script if clips is not None else "",
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        clips=clips,
+        sounds={c["key"]: c["sound"] for c in shown if c["sound"]},
+        aspect=next((c["aspect"] for c in shown if c["aspect"]), 1.0),
+        **values,
+    )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # it may be a link into DVC's cache
+    path.write_text(page, encoding="utf-8")
+    return path

@@ -1,0 +1,1 @@
+"""Clip tables, shards and indexes on disk."""

@@ -1,0 +1,60 @@
+"""What dvc.yaml says of a stage, and a folder in which there are no other data."""
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from testing.project import CODE, ROOT, Project
+
+DEFAULT = (
+    "source",
+    "clips",
+    "download",
+    "wav",
+    "spectrogram",
+    "frames",
+    "faces",
+    "split",
+    "statistics",
+    "pretrain",
+    "train",
+    "evaluate",
+    "index",
+    "report",
+)
+GRID = ("grid", "leaderboard", "retrieval")
+STAGES = DEFAULT + GRID
+
+
+def entry(stage: str, root: Path = ROOT) -> dict:
+    path = root / ("grid/dvc.yaml" if stage in GRID else "dvc.yaml")
+    return yaml.load(path.read_text(), yaml.CSafeLoader)["stages"][stage]
+
+
+def code(stage: str) -> list[str]:
+    """The files of code that are listed, each file of a listed folder too."""
+    deps = [ROOT / d for d in entry(stage)["deps"] if d.startswith(("pipeline/", "models/", "stages/"))]
+    files = [f for d in deps for f in (sorted(d.glob("*.py")) if d.is_dir() else [d])]
+    return [f.relative_to(ROOT).as_posix() for f in files]
+
+
+def sandbox(whole: Project, stage: str, root: Path) -> tuple[Project, list[str]]:
+    """A folder with the deps of a stage, taken from `whole`; and its outs, for the grid those of one cell."""
+    about = entry(stage)
+    (root / "videos").mkdir(parents=True)
+    for folder in CODE:
+        shutil.copytree(whole / folder, root / folder)
+    (root / "grid").mkdir()
+    for name in ("dvc.yaml", "grid/dvc.yaml", "params.yaml"):
+        shutil.copy(whole / name, root / name)
+    for name in about["deps"]:
+        if name.startswith(("data/", "metrics/", "checkpoints", "pretrained", "grid/")):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if (whole / name).is_dir() else shutil.copy
+            copy(whole / name, root / name)
+    outs = [o if isinstance(o, str) else next(iter(o)) for o in [*about["outs"], *about.get("metrics", [])]]
+    cell = {"${item.audio}": "cnn_small", "${item.video}": "cnn_avg", "${item.loss}": "bce"}
+    for old, new in cell.items():
+        outs = [out.replace(old, new) for out in outs]
+    return Project(root), outs

@@ -1,0 +1,131 @@
+"""A tiny data set on disk: a band of the spectrogram and a bar in the picture tell what belongs together."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.training.loop import Experiment
+from pipeline.dataset import dataset
+from pipeline.params import AugmentParams, TrainParams, read
+from testing import defaults
+
+AUDIO = SimpleNamespace(sample_rate=1000, hop_length=10, window_seconds=0.2, feature="mel")
+VIDEO = SimpleNamespace(window_frames=1)
+INPUTS = {
+    "audio": {"feature": "mel"},
+    "video": {"training_frame": "middle"},
+    "faces": {},
+    "clip_seconds": 0.4,
+}
+KINDS = 8
+PARAMS = read(defaults.PARAMS)
+AUGMENT = PARAMS.augment
+NO_AUGMENT = AugmentParams(
+    crop=1.0,
+    flip=False,
+    brightness=[1.0, 1.0],
+    saturation=[1.0, 1.0],
+    loudness=0.0,
+    mask_freq=0.0,
+    mask_time=0.0,
+    noise=0.0,
+    roll=False,
+)
+
+
+def write(folder, counts=(48, 16, 16), frames=3, size=(32, 32), shard_size=16, seed=0, kinds=KINDS):
+    """Shards, indexes and tables under `folder`. Clip i is of kind i % kinds: its band, its bar's place."""
+    rng = np.random.default_rng(seed)
+    n = sum(counts)
+    kind = np.arange(n) % kinds
+    sound = rng.normal(-40, 5, (n, 1, 16, 41)).astype(np.float16)
+    picture = rng.integers(0, 120, (n, frames, *size, 3)).astype(np.uint8)
+    for i, k in enumerate(kind):
+        sound[i, :, 2 * k : 2 * k + 2] += 30
+        picture[i, :, :, 4 * k : 4 * k + 4] += 120
+    ids = [f"clip{i:03d}" for i in range(n)]
+    for name, values in (("spectrogram", sound), ("frames", picture)):
+        (folder / name).mkdir(parents=True)
+        rows = []
+        for shard, start in enumerate(range(0, n, shard_size)):
+            np.save(folder / name / f"{shard:05d}.npy", values[start : start + shard_size])
+            for row, clip in enumerate(ids[start : start + shard_size]):
+                account = {
+                    "clip_id": clip,
+                    "shard": shard,
+                    "row": row,
+                    "status": "ok",
+                    "detail": "",
+                    "digest": "",
+                    "seconds": 0.4,
+                }
+                rows.append(
+                    account | ({"times": list(np.linspace(0.05, 0.35, frames))} if name == "frames" else {})
+                )
+        pq.write_table(pa.Table.from_pylist(rows), folder / name / "index.parquet")
+    splits = np.repeat(["train", "val", "test"], counts)
+    pq.write_table(
+        pa.table({"clip_id": ids, "split": splits, "group": ids, "recording": ids}), folder / "splits.parquet"
+    )
+    labels = [[f"kind{k}"] for k in kind]
+    (folder / "statistics.json").write_text('{"mean": -38.0, "std": 10.0}')
+    pq.write_table(
+        pa.table({"clip_id": ids, "labels": labels, "subject": ["me"] * n}), folder / "clips.parquet"
+    )
+    return folder
+
+
+def load(folder, video=VIDEO, audio=AUDIO):
+    return dataset.load(folder, audio, video)
+
+
+def settings(**changes) -> TrainParams:
+    """The default ones, but for small sizes and `changes`."""
+    values = {
+        "epochs": 3,
+        "batch_size": 16,
+        "learning_rate": 2e-3,
+        "weight_decay": 0.01,
+        "precision": "32-true",
+        "embedding_dim": 16,
+    }
+    return TrainParams(**PARAMS.train.model_dump() | values | changes)
+
+
+def experiment(**changes) -> Experiment:
+    """The default experiment, but for `changes`, and for small networks where they name none."""
+    if "encoders" not in changes:
+        sizes: dict[str, dict] = {"audio": {}, "video": {}, "joint": {}}
+        if "audio_encoder" not in changes:
+            sizes["audio"] = {"width": 8}
+        if "video_encoder" not in changes:
+            changes["video_encoder"], sizes["video"] = "cnn", {"widths": [8, 8], "dropout": 0.0}
+        changes["encoders"] = sizes
+    constants = {"constants": PARAMS.losses[changes["loss"]]} if "loss" in changes else {}
+    return replace(Experiment.of(PARAMS), **constants | changes)
+
+
+if __name__ == "__main__":  # trains in a process of its own, so that it can be killed, or start others
+    from models.training import recorder
+    from models.training.loop import train
+    from pipeline.store import resume
+
+    where, out, precision, *more = sys.argv[1:]
+    wanted = {"epochs": 6, "precision": precision} | json.loads((more or ["{}"])[0])
+    tried = experiment(**wanted.pop("experiment", {}))
+    change = AUGMENT if wanted.pop("augment", True) else NO_AUGMENT
+    resume.FOLDER = f"{out}/resume"
+    if wanted.pop("slow_saving", False):
+        recorder.SAVING = 1e-9
+    try:
+        train(
+            tried, settings(**wanted), change, INPUTS, load(Path(where)), f"{out}/out", f"{out}/live", "same"
+        )
+    except KeyboardInterrupt:
+        sys.exit("interrupted")

@@ -1,0 +1,494 @@
+"""`python -m app` in a project that has run: over HTTP as a stranger would try it, and in a real browser."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+
+from app.answers import histogram, page
+from app.decoder import LARGEST, Decoder
+from app.runs import HERE, Runs
+from models.inference import query
+from pipeline.errors import UserError
+from pipeline.media.wav import write_wav
+from testing.recordings import sine
+from testing.warm import Warm
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+browsers = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+
+
+def tone() -> bytes:
+    return write_wav((sine(2.0, rate=16000) * 32767).astype(np.int16), 16000)
+
+
+@contextlib.contextmanager
+def serving(project: Path, temporary: Path):
+    """The app in a process of its own: its address as (host, port), ended with Ctrl-C."""
+    command = [sys.executable, "-m", "app", "--port", "0", "--project", str(project)]
+    environment = os.environ | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
+    said = temporary / "said"  # a file: a pipe that nobody reads would stop the app
+    with open(said, "w") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True
+        )
+    try:
+        deadline = time.monotonic() + 90
+        while not (found := re.search(r"http://127\.0\.0\.1:(\d+)", said.read_text())):
+            assert process.poll() is None and time.monotonic() < deadline, said.read_text()
+            time.sleep(0.1)
+        yield SimpleNamespace(port=int(found[1]), url=f"http://127.0.0.1:{found[1]}", process=process)
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+
+@pytest.fixture(scope="module")
+def app(made, tmp_path_factory):
+    temporary = tmp_path_factory.mktemp("app")
+    with serving(made.root, temporary) as running:
+        running.temporary = temporary
+        yield running
+
+
+def get(app, path: str, host: str | None = None) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=20)
+    connection.putrequest("GET", path, skip_host=True)
+    connection.putheader("Host", host or f"127.0.0.1:{app.port}")
+    connection.endheaders()
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer.status, content
+
+
+def test_clips_are_asked_for_by_number_and_nothing_else_is_served(app, made):
+    where = "/clips/this%20project"
+    row = next(
+        i
+        for i, clip in enumerate(made.rows("embeddings/clips.parquet"))
+        if {"wav", "frames"}
+        <= {s for s in ("wav", "frames") for r in made.rows(f"{s}/index.parquet") if _ok(r, clip)}
+    )
+    status, picture = get(app, f"{where}/{row}.jpg")
+    assert status == 200 and picture[:2] == b"\xff\xd8"
+    status, sound = get(app, f"{where}/{row}.wav")
+    assert status == 200 and sound[:4] == b"RIFF"
+    for path in (
+        f"{where}/100000.jpg",
+        f"{where}/-1.jpg",
+        f"{where}/../../params.yaml",
+        f"{where}/..%2f..%2fparams.yaml",
+        "/clips/..%2f..%2fetc/1.jpg",
+        "/clips/no-such-experiment/1.jpg",
+        "/params.yaml",
+    ):
+        assert get(app, path)[0] in (404, 422), path
+
+
+def _ok(row: dict, clip: dict) -> bool:
+    return row["clip_id"] == clip["clip_id"] and row["status"] == "ok"
+
+
+def test_no_file_of_this_machine_can_be_asked_for(app, made):
+    for path in ("/etc/passwd", str(made / "params.yaml"), str(ROOT / "README.md"), "../../etc/passwd"):
+        status, content = get(app, f"/gradio_api/file={path}")
+        assert status in (403, 404) and b"root:" not in content, path
+
+
+def test_no_address_is_fetched_for_anybody(app):
+    """Not by its ways to show a file or another app, and not as what was uploaded."""
+    hits: list = []
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.settimeout(3)
+        address = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/x.wav"
+
+        def listen() -> None:
+            with contextlib.suppress(OSError):
+                hits.append(elsewhere.accept()[1])
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        assert get(app, f"/gradio_api/file={address}")[0] in (400, 403, 404)
+        assert get(app, f"/gradio_api/proxy={address}")[0] in (400, 403, 404)
+        config = json.loads(get(app, "/config")[1])
+        for number in range(len(config["dependencies"])):
+            file = {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
+            inputs = [file] * len(config["dependencies"][number]["inputs"])
+            body = {"fn_index": number, "data": inputs, "session_hash": f"s{number}"}
+            connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=20)
+            connection.request(
+                "POST", "/gradio_api/queue/join", json.dumps(body), {"Content-Type": "application/json"}
+            )
+            connection.getresponse().read()
+            connection.close()
+        listener.join()
+    assert hits == []
+
+
+def ask(app, component: str, given: list) -> str:
+    """What the page is told when a person puts something into a component."""
+
+    def post(path: str, body: dict) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=60)
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        connection.getresponse().read()
+        connection.close()
+
+    config = json.loads(get(app, "/config")[1])
+    [place] = [c["id"] for c in config["components"] if c["props"].get("elem_id") == component]
+    number = next(d["id"] for d in config["dependencies"] if [place, "change"] in d["targets"])
+    session = f"s{time.monotonic_ns()}"
+    post("/gradio_api/queue/join", {"fn_index": number, "data": given, "session_hash": session})
+    return get(app, f"/gradio_api/queue/data?session_hash={session}")[1].decode()
+
+
+def test_a_file_that_was_not_uploaded_is_not_read(app, tmp_path):
+    [uploads] = app.temporary.glob("earsight-app-*")
+    (tmp_path / "tone.wav").write_bytes(tone())
+    (app.temporary / "tone.wav").write_bytes(tone())
+    os.symlink(tmp_path / "tone.wav", uploads / "tone.wav")
+    for path in (tmp_path / "tone.wav", uploads / "../tone.wav", uploads / "tone.wav"):
+        file = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+        said = ask(app, "search-sound", [HERE, file, "both", 10])
+        assert '"success":false' in said and "nearest" not in said, path
+    assert '"success":true' in ask(app, "search-sound", [HERE, None, "both", 10])
+
+
+def test_another_name_for_this_machine_is_refused(app):
+    assert get(app, "/", "evil.example")[0] == 400
+    assert get(app, "/", f"localhost:{app.port}")[0] == 200
+
+
+def test_the_page_names_nothing_elsewhere_that_a_browser_would_load(app):
+    connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=20)
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    policy = answer.getheader("Content-Security-Policy")
+    connection.close()
+    assert "default-src 'self'" in policy and "http" not in policy
+    assert not re.search(r"""<(script|link)[^>]+(src|href)=["']?https?://(?!127\.0\.0\.1)""", text)
+    assert "fonts.googleapis" not in text
+
+
+def test_what_anybody_wrote_stays_text():
+    evil = "<img src=x onerror=alert(1)>"
+    card = {"row": 1, "clip_id": evil, "labels": evil, "address": "clips/a/1", "score": "0.1"}
+    asked = {"name": evil, "image": None, "sound": None}
+    shown = page(
+        "search", asked=asked, galleries=[{"title": evil, "role": "audio", "cards": [card]}], total=1
+    )
+    assert "<img src=x" not in shown and shown.count("&lt;img src=x") >= 4
+    assert "<img" not in page("failed", text=evil)
+
+
+def test_where_a_score_lies_is_drawn():
+    drawn = histogram(np.array([1.0, 2.0]), np.array([-2.0, -1.0, 0.0]), 0.5)
+    assert drawn.count('class="right"') == 2 and drawn.count('class="wrong"') == 3 and "+0.50" in drawn
+
+
+@pytest.fixture(scope="module")
+def config(made):
+    return json.loads((made / "checkpoints/config.json").read_text())
+
+
+def test_files_are_decoded_within_bounds(config, tmp_path):
+    decoder = Decoder(tmp_path, workers=1)
+    try:
+        (tmp_path / "broken.mp4").write_bytes(b"\0" * 2000)
+        with pytest.raises(UserError, match=r"^broken.mp4: neither sound nor picture"):
+            decoder.read(config, tmp_path / "broken.mp4")
+        with open(tmp_path / "large.wav", "wb") as f:
+            f.truncate(LARGEST + 1)
+        with pytest.raises(UserError, match="large.wav: 100 MB: at most 100 MB"):
+            decoder.read(config, tmp_path / "large.wav")
+        with pytest.raises(UserError, match="tone.wav: not here"):
+            decoder.read(config, tmp_path / "tone.wav")
+        with pytest.raises(UserError, match="README.md: not here"):
+            decoder.read(config, ROOT / "README.md")
+        path = tmp_path / "tone.wav"
+        path.write_bytes(tone())
+        found, plain = decoder.read(config, path), query.read(config, path)
+        assert np.array_equal(found.data.audio.array, plain.data.audio.array)
+    finally:
+        decoder.close()
+
+
+def hang(config: dict, path: str, start: float) -> str:
+    """Instead of a decoder: one for which the file `endless` has no end."""
+    while Path(path).name == "endless":
+        time.sleep(0.1)
+    return path
+
+
+def test_a_file_that_holds_its_decoder_up_costs_itself(config, tmp_path):
+    """One that does not end, and one whose decoder is killed; the next file is read again."""
+    decoder = Decoder(tmp_path, workers=1, seconds=3, work=hang)
+    good, endless = tmp_path / "a.wav", tmp_path / "endless"
+    good.touch()
+    endless.touch()
+    others = set(psutil.Process().children(recursive=True))
+    try:
+        assert decoder.read(config, good) == str(good)
+        with pytest.raises(UserError, match=r"^endless: not decoded after 3 s"):
+            decoder.read(config, endless)
+        assert decoder.read(config, good) == str(good)
+        [worker] = [
+            p
+            for p in set(psutil.Process().children(recursive=True)) - others
+            if not p.children() and "resource_tracker" not in str(p.cmdline())
+        ]
+        killer = threading.Timer(0.5, worker.kill)
+        killer.start()
+        with pytest.raises(UserError, match=r"^endless: the decoder crashed on it"):
+            decoder.read(config, endless)
+        assert decoder.read(config, good) == str(good)
+    finally:
+        decoder.close()
+
+
+def test_no_model_and_a_taken_port_are_one_line(made, tmp_path):
+    def said(*arguments: str) -> str:
+        process = Warm(ROOT, ["app", *arguments])
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 1 and "Traceback" not in err
+        return err
+
+    assert "no model there: train one first" in said("--project", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert "in use" in said("--project", str(made.root), "--port", port)
+
+
+@pytest.fixture(scope="module")
+def experiments(made, tmp_path_factory):
+    """A project under Git and DVC with an experiment `other`, whose loss, score and sounds are others."""
+    project = made.copy(tmp_path_factory.mktemp("experiments") / "project")
+    do = project.do
+
+    shutil.rmtree(project / "grid")  # DVC wants what a stage writes to be ignored by Git, each as there
+    shutil.copy(ROOT / ".gitignore", project.root)
+    do("git", "init", "--quiet")
+    do("git", "config", "user.email", "t@example.org")
+    do("git", "config", "user.name", "t")
+    do("dvc", "init", "--quiet")
+    do("dvc", "commit", "--force", "--quiet", "dvc.yaml")
+    do("git", "add", ".")
+    do("git", "commit", "--quiet", "--message", "as it was")
+    metrics = json.loads((project / "metrics/evaluate.json").read_text())
+    before = metrics["correspondence"]["auc"]
+    metrics["correspondence"]["auc"] = 0.9999
+    (project / "metrics/evaluate.json").unlink()
+    (project / "metrics/evaluate.json").write_text(json.dumps(metrics))
+    project.set({"loss": "triplet"})
+    do("dvc", "commit", "--force", "--quiet", "dvc.yaml")
+    do("dvc", "exp", "save", "--name", "other", "--force")
+    do("git", "restore", ".")
+    do("dvc", "checkout", "--force", "dvc.yaml")
+    project.auc = before
+    return project
+
+
+def test_experiments_are_told_and_looked_at(experiments):
+    runs = Runs(experiments.root)
+    try:
+        assert runs.names() == [HERE, "other"]
+        other, here = runs.leaderboard()  # the best first
+        assert (other["name"], other["metrics"]["correspondence.auc"]) == ("other", 0.9999)
+        assert (here["name"], here["metrics"]["correspondence.auc"]) == (HERE, experiments.auc)
+        assert other["params"] == {"loss": "triplet"} and here["params"] == {"loss": "infonce"}
+        assert runs["other"].root != runs[HERE].root
+        assert runs["other"].config == runs[HERE].config and runs["other"].clips == runs[HERE].clips
+        row = next(i for i in range(len(runs[HERE].clips)) if runs[HERE].wav(i))
+        assert runs["other"].wav(row) == runs[HERE].wav(row)
+        assert np.array_equal(runs["other"].image(row), runs[HERE].image(row))
+        with pytest.raises(UserError, match="no such experiment"):
+            runs["another"]
+    finally:
+        runs.close()
+
+
+# --- in a browser -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def media(made, tmp_path_factory):
+    """A clip of the data as a file, a tone, a picture, and files that will not do."""
+    folder = tmp_path_factory.mktemp("media")
+    known = {clip["clip_id"] for clip in made.rows("embeddings/clips.parquet")}
+    row = next(r for r in made.rows("media/index.parquet") if r["clip_id"] in known)
+    value = made.rows(f"media/{row['shard']:05d}.parquet")[row["row"]]
+    (folder / "a clip <b>.mp4").write_bytes((value["video"] or value["audio"])["bytes"])
+    (folder / "tone.wav").write_bytes(tone())
+    cv2.imwrite(str(folder / "wall.png"), np.full((90, 120, 3), 90, np.uint8))
+    (folder / "broken.wav").write_bytes(b"RIFF\0\0\0\0WAVE" + b"\0" * 500)
+    return folder
+
+
+@pytest.fixture
+def visit(app, chromium):
+    """A person at the page; whatever the page asks of others than the app is noted."""
+    contexts = []
+
+    def come(**how):
+        context = chromium.new_context(**how)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.elsewhere = []
+        tab.on(
+            "request",
+            lambda r: (
+                tab.elsewhere.append(r.url) if not r.url.startswith((app.url, "data:", "blob:")) else None
+            ),
+        )
+        tab.goto(app.url)
+        tab.wait_for_selector("#examples .es-card", timeout=60_000)
+        return tab
+
+    yield come
+    for context in contexts:
+        context.close()
+
+
+def give(tab, component: str, path: Path) -> None:
+    tab.set_input_files(f"#{component} input[type=file]", str(path))
+
+
+@browsers
+def test_search_by_file_and_by_example(visit, media):
+    tab = visit()
+    give(tab, "search-sound", media / "tone.wav")
+    tab.wait_for_selector("#found .es-card", timeout=60_000)
+    assert "tone.wav" in tab.inner_text("#found")
+    assert "Pictures nearest to this sound" in tab.inner_text("#found")
+    tab.locator("#find label", has_text="Sounds").click()  # a knob asks again
+    tab.wait_for_function("!document.querySelector('#found').innerText.includes('Pictures nearest')")
+    tab.wait_for_selector("#found .es-card")
+    assert "tone.wav" in tab.inner_text("#found") and "Sounds nearest" in tab.inner_text("#found")
+    tab.click("#examples .es-ask >> nth=1")
+    tab.wait_for_function("!document.querySelector('#found').innerText.includes('tone.wav')")
+    tab.wait_for_selector("#found .es-card")
+    assert "Pictures nearest" not in tab.inner_text("#found")
+    tab.locator("#find label", has_text="Both").click()
+    tab.wait_for_function("document.querySelector('#found').innerText.includes('Pictures nearest')")
+    assert tab.locator("#found .es-card").count() > 10
+    assert tab.elsewhere == []
+
+
+@browsers
+def test_a_broken_file_is_answered_with_a_line(visit, media):
+    tab = visit()
+    give(tab, "search-sound", media / "broken.wav")
+    tab.wait_for_selector("#found .es-failed", timeout=60_000)
+    assert "broken.wav: neither sound nor picture" in tab.inner_text("#found")
+
+
+@browsers
+def test_a_sound_and_a_picture_are_compared(visit, media):
+    tab = visit()
+    tab.get_by_role("tab", name="Belong together?").click()
+    tab.click("#compare")
+    tab.wait_for_selector("#verdict .es-failed")
+    assert "give a sound and a picture" in tab.inner_text("#verdict")
+    give(tab, "belong-sound", media / "tone.wav")
+    give(tab, "belong-picture", media / "wall.png")
+    tab.wait_for_selector("#belong-picture img")
+    tab.wait_for_timeout(500)
+    tab.click("#compare")
+    tab.wait_for_selector("#verdict .es-verdict", timeout=60_000)
+    assert "belong together" in tab.inner_text("#verdict")
+    assert tab.locator("#verdict svg.chart").count() == 1
+
+
+@browsers
+def test_a_video_is_scored_along_time(visit, media):
+    tab = visit()
+    tab.get_by_role("tab", name="Belong together?").click()
+    tab.get_by_role("tab", name="Video along time").click()
+    give(tab, "belong-video", media / "a clip <b>.mp4")
+    tab.wait_for_selector("#verdict .line", state="attached", timeout=60_000)
+    assert "a clip b.mp4 along time" in tab.inner_text("#verdict")  # Gradio takes < and > away
+    assert tab.locator("#verdict circle").count() > 1
+
+
+@browsers
+def test_what_is_it_and_look_around(visit, app):
+    phone = visit(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390  # nothing hangs out
+    tab = visit(viewport={"width": 1280, "height": 900}, color_scheme="dark")
+    tab.get_by_role("tab", name="What is it?").click()
+    tab.wait_for_selector("#classes .es", timeout=30_000)
+    assert "task: matching" in tab.inner_text("#classes")
+    tab.get_by_role("tab", name="Look around").click()
+    tab.wait_for_selector("#map svg g", timeout=60_000)
+    tab.hover("#map svg g >> nth=-1")  # the last is drawn over the others
+    tab.wait_for_selector("#map .es-tip:not([hidden])")
+    tab.click("#map svg g >> nth=-1")
+    tab.wait_for_selector("#map g.playing")
+    tab.get_by_role("tab", name="Experiments").click()
+    tab.wait_for_selector("#leaderboard table", timeout=60_000)
+    assert "this project" in tab.inner_text("#leaderboard")
+
+
+@browsers
+def test_two_people_at_once_each_get_their_own(visit, media):
+    one, two = visit(), visit()
+    give(one, "search-sound", media / "tone.wav")
+    two.click("#examples .es-ask >> nth=0")
+    for tab in (one, two):
+        tab.wait_for_selector("#found .es-card", timeout=60_000)
+    assert "tone.wav" in one.inner_text("#found") and "tone.wav" not in two.inner_text("#found")
+
+
+def test_nothing_that_was_brought_stays(made, tmp_path):
+    with serving(made.root, tmp_path) as running:
+        content = (
+            b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\nabc\r\n--x--\r\n'
+        )
+        connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
+        connection.request(
+            "POST", "/gradio_api/upload", content, {"Content-Type": "multipart/form-data; boundary=x"}
+        )
+        assert connection.getresponse().status == 200
+        connection.close()
+        connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
+        connection.putrequest("POST", "/gradio_api/upload")
+        connection.putheader("Content-Type", "multipart/form-data; boundary=x")
+        connection.putheader("Content-Length", str(3 * LARGEST))
+        connection.endheaders()
+        assert connection.getresponse().status == 413
+        connection.close()
+        assert [p.read_bytes() for p in tmp_path.rglob("a.wav")] == [b"abc"]
+    time.sleep(0.2)
+    assert not list(tmp_path.glob("earsight-*"))

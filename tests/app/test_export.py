@@ -1,0 +1,145 @@
+"""`python -m app.export` in a project that has run: what is handed on answers as the pipeline did."""
+
+import contextlib
+import io
+import json
+import sys
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from app import export as command
+from earsight import load
+from models.inference.search import Library
+from models.sharing.git_source import Origin
+from pipeline.cli import run
+from pipeline.errors import UserError
+
+
+def export(project, *arguments) -> tuple[str, str]:
+    """What the command says, and its error line, run in the project."""
+    out = io.StringIO()
+    with contextlib.chdir(project.root), contextlib.redirect_stdout(out), pytest.MonkeyPatch.context() as m:
+        m.setattr(sys, "argv", ["export", *map(str, arguments)])
+        try:
+            run(command.export)
+        except SystemExit as e:
+            return out.getvalue(), str(e.code)
+    return out.getvalue(), ""
+
+
+@pytest.fixture(scope="module")
+def exported(tracked, tmp_path_factory):
+    out, err = export(tracked, "--out", tmp_path_factory.mktemp("dist"), "--name", "tiny")
+    assert not err and out.startswith("export: ") and len(out.splitlines()) == 1
+    return tracked, tmp_path_factory.getbasetemp() / out.split(": ")[1]
+
+
+@pytest.fixture(scope="module")
+def clip(tracked, tmp_path_factory):
+    """A clip of the embedded data as a file, and its stored vectors."""
+    clips = Library.open(tracked.root).clips
+    media = {row["clip_id"]: row for row in tracked.rows("media/index.parquet")}
+    row = media[clips[0]["clip_id"]]
+    value = tracked.rows(f"media/{row['shard']:05d}.parquet")[row["row"]]
+    path = tmp_path_factory.mktemp("clips") / "clip.flv"
+    path.write_bytes((value["video"] or value["audio"])["bytes"])
+    return path, {side: np.load(tracked / f"data/embeddings/{side}.npy")[0] for side in ("audio", "video")}
+
+
+def agrees(model, clip) -> bool:
+    path, stored = clip
+    found = model.embed(path)
+    return found.keys() == stored.keys() and all(
+        np.allclose(found[k], v, atol=1e-5) for k, v in stored.items()
+    )
+
+
+def test_an_export_answers_as_the_pipeline(exported, clip):
+    _, folder = exported
+    model = load(folder)
+    assert agrees(model, clip)
+    # What the card says of ONNX.
+    audio, video = model.query(clip[0]).data.read(np.array([0]))
+    for side, x in (("audio", audio.astype("float32")), ("video", video)):
+        session = onnxruntime.InferenceSession(folder / f"{side}.onnx")
+        [embedding] = session.run(None, {side: x})
+        assert np.allclose(embedding[0], clip[1][side], atol=1e-4)
+
+
+def test_the_card_has_the_figures_of_the_run(exported):
+    project, folder = exported
+    card = (folder / "README.md").read_text()
+    metrics = json.loads((project / "metrics/evaluate.json").read_text())
+    counts = json.loads((project / "metrics/clips.json").read_text())
+    part = metrics["retrieval"]["audio_to_video"]
+    low, high = part["ci"]["map"]
+    row = f"| {part['map']:.3f} | {low:.3f} to {high:.3f} | {part['chance']['map']:.3f} | {part['n']} |"
+    assert row in card and "audio\\_to\\_video" in card
+    assert f"drawn and played by Earsight itself: {counts['clips']} clips" in card
+    assert (
+        json.loads((folder / "labels.json").read_text())
+        == json.loads((folder / "config.json").read_text())["labels"]
+    )
+
+
+def test_metrics_of_another_model_are_not_told(exported, tmp_path):
+    project, folder = exported
+    assert Origin.of(project / "checkpoints").metrics and not Origin.of(folder).metrics
+    changed = project.copy(tmp_path / "project")
+    inside = changed / "dist/tiny"
+    (changed / "dist").mkdir()
+    inside.symlink_to(changed / "checkpoints")
+    assert Origin.of(inside).metrics  # the same weights
+    (changed / "metrics/evaluate.json").write_text("{}")  # of another evaluation than dvc.lock knows
+    (changed / "data/clips.parquet").touch()
+    found = Origin.of(changed / "checkpoints")
+    assert not found.metrics and "dvc repro evaluate" in found.none and found.data["source"] == "ensemble"
+    (changed / "metrics/clips.json").write_text("{}")
+    assert not Origin.of(changed / "checkpoints").data
+    config = changed / "checkpoints/config.json"
+    config.write_text(config.read_text() + " ")  # trained again, say
+    assert "knows no run" in Origin.of(changed / "checkpoints").none
+    # A cell of the grid has figures of its own.
+    [cell] = (path.name for path in (changed / "grid/checkpoints").iterdir())
+    figures = json.loads((changed / f"metrics/grid/{cell}.json").read_text())
+    assert Origin.of(changed / "grid/checkpoints" / cell).metrics == figures
+
+
+def test_a_mistake_is_one_line(exported, tmp_path):
+    project, _ = exported
+    for arguments, said in (
+        (["--checkpoint", "nowhere"], "nowhere/config.json: not there"),
+        (["--name", "../x"], "--name '../x'"),
+        (["--private"], "--private"),
+        (["--push", "bells"], "--push bells: USER/REPO"),
+        (["--out", ".", "--name", "data"], "is there, and no export"),
+    ):
+        out, err = export(project, *arguments)
+        assert not out and err.startswith("ERROR: ") and said in err and len(err.splitlines()) == 1
+
+
+def test_a_project_in_git_with_a_remote_of_dvc(tracked, clip, tmp_path):
+    project = tracked.copy(tmp_path / "project")
+    for command_ in (
+        ["git", "init", "--quiet"],
+        ["git", "config", "user.email", "a@example.org"],
+        ["git", "config", "user.name", "a"],
+        ["dvc", "config", "--unset", "core.no_scm"],
+        ["dvc", "remote", "add", "--quiet", "--default", "near", str(tmp_path / "storage")],
+        ["dvc", "push", "--quiet", "checkpoints"],
+        ["git", "add", "--force", "dvc.yaml", "dvc.lock", "params.yaml", ".dvc/config"],
+        ["git", "commit", "--quiet", "--message", "trained"],
+        ["git", "tag", "v1"],
+        ["git", "rm", "--quiet", "--cached", "dvc.lock"],
+        ["git", "commit", "--quiet", "--message", "gone"],
+    ):
+        project.do(*command_)
+    url = f"file://{project.root}"
+    assert agrees(load(url, revision="v1"), clip)
+    assert agrees(load(project.root, revision="v1"), clip) and agrees(load(project.root), clip)
+    for place, revision in ((url, None), (url, "v9"), (f"file://{tmp_path}/nothing.git", None)):
+        with pytest.raises(UserError, match="its checkpoints cannot be fetched") as e:
+            load(place, revision)
+        assert len(str(e.value).splitlines()) == 1

@@ -1,0 +1,72 @@
+"""Evaluation: on the test split alone, with the model's own score, the same numbers for the same seed."""
+
+import numpy as np
+import pytest
+
+from models import checkpoint
+from models.evaluation import evaluation
+from models.matchers import matchers
+from models.training.loop import train
+from pipeline.dataset import pairing
+from testing import toy
+
+
+@pytest.fixture(scope="module", params=matchers.names())
+def model(request, data, tmp_path_factory):
+    out = tmp_path_factory.mktemp(request.param)
+    experiment, settings = toy.experiment(matcher=request.param), toy.settings(epochs=30, learning_rate=5e-3)
+    train(experiment, settings, toy.NO_AUGMENT, toy.INPUTS, data, out / "out", out / "live", "x")
+    return checkpoint.load(out / "out")
+
+
+def test_numbers_of_the_test_split(model, data):
+    found = evaluation.evaluate(model, data, "clip", "category", 100, 0)
+    again = evaluation.evaluate(model, data, "clip", "category", 100, 0)
+    assert found == again
+    test = data.of("test")
+    pairs = found.metrics["correspondence"]
+    assert pairs["n"] == 2 * len(test)
+    audio, video = model.embed(data, test)
+    sound, picture, match = pairing.balanced(test, pairing.relation("clip", data.group, data.labels), 0)
+    judged = model.score(audio[sound], video[picture]) > 0
+    assert pairs["accuracy"] == pytest.approx((judged == match).mean(), abs=1e-6)
+    assert pairs["accuracy"] > 0.6  # it has learnt, and what it learnt is asked in the right order
+    for direction in found.metrics["retrieval"].values():
+        assert direction["n"] == len(test) and direction["map"] > direction["chance"]["map"]
+
+
+def test_clips_outside_the_test_split_change_nothing(model, data):
+    found = evaluation.evaluate(model, data, "clip", "category", 100, 0)
+    columns, group = data.columns, data.group
+    try:
+        known = zip(data.labels, data.split, strict=True)
+        data.columns = columns | {"labels": [names if s == "test" else ["?"] for names, s in known]}
+        data.group = np.where(data.split == "test", group, "?")
+        assert evaluation.evaluate(model, data, "clip", "category", 100, 0).metrics == found.metrics
+    finally:
+        data.columns, data.group = columns, group
+
+
+def test_galleries_show_test_clips_nearest_first(model, data):
+    galleries = evaluation.evaluate(model, data, "clip", "category", 100, 0).galleries
+    test = {data.clip_id[i] for i in data.of("test")}
+    labels = dict(zip(data.clip_id, data.labels, strict=True))
+    for direction, rows in galleries.items():
+        assert len(rows) == evaluation.SHOWN
+        assert len({tuple(labels[row["query"]]) for row in rows}) == evaluation.SHOWN  # all different
+        for row in rows:
+            scores = [r["score"] for r in row["results"]]
+            assert scores == sorted(scores, reverse=True)
+            shown = [r["clip_id"] for r in row["results"]]
+            assert set(shown) <= test and len(set(shown)) == evaluation.NEAREST
+            if direction in ("audio_to_audio", "video_to_video"):
+                assert row["query"] not in shown
+            for r in row["results"]:
+                assert r["relevant"] == bool({*labels[row["query"]]} & {*labels[r["clip_id"]]})
+
+
+def test_by_subject(model, data):
+    found = evaluation.evaluate(model, data, "clip", "subject", 100, 0)
+    directions = found.metrics["retrieval"].values()
+    assert {d["n_relevant"] for d in directions} == {len(data.of("test"))}  # all of one person
+    assert {d["map"] for d in directions} == {1.0}

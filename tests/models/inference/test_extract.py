@@ -1,0 +1,265 @@
+"""Vectors of files: those that the model gives to each of them, whatever else is embedded beside it."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from models import checkpoint
+from models.inference import extraction_step
+from models.inference.file_model import FileModel
+from models.training.loop import inputs
+from pipeline.errors import UserError
+from pipeline.sources import people
+from pipeline.store.status import Outcome
+from testing import toy
+from testing.recordings import grey, record, sine
+
+AUDIO = {"sample_rate": 8000, "n_fft": 256, "win_length": 200, "hop_length": 80, "n_mels": 16}
+AUDIO |= {"window_seconds": 0.5, "fmax": None}
+VIDEO = {"frames": 4, "height": 32, "width": 32}
+CAV = {"patch": 8, "width": 32, "heads": 2, "layers": 1, "decoder_width": 16, "decoder_heads": 2}
+STACK = toy.PARAMS.classification.model_dump() | {"fusion": "stack"}
+CLASSES = {"classes": ["a", "b"], "weights": None}
+# What each kind of model gives: column -> numbers of a vector.
+KINDS = {
+    "matching": ({}, {}, {"audio": 8, "video": 8}),
+    "siamese": ({"modality": "audio", "pairing": "category"}, {}, {"audio": 8}),
+    "classes": ({"task": "classification"}, CLASSES, {"audio": 8, "video": 8}),
+    "stack": ({"task": "classification", "classification": STACK}, CLASSES, {"both": 8}),
+    "stacked sounds": (
+        {"task": "classification", "classification": STACK, "modality": "audio"},
+        CLASSES,
+        {"audio": 8},
+    ),
+    "places": (
+        {"video_encoder": "avolnet", "matcher": "localize", "loss": "bce"},
+        {"encoders": {"audio": {}, "video": {"width": 8}, "joint": {}}},
+        {"audio": 8, "video": None},
+    ),
+    "masked": (
+        {"task": "pretraining", "encoder": "cav_mae"},
+        {
+            "encoders": {"audio": {}, "video": {}, "joint": CAV},
+            "pretraining": toy.PARAMS.pretraining.model_dump(exclude={"train", "augment"}),
+            "statistics": {"mean": -40.0, "std": 12.0},
+        },
+        {"audio": 32, "video": 32},
+    ),
+}
+
+
+def new_model(folder: Path, kind: str = "matching", **more) -> Path:
+    """A model of this kind with fresh weights, saved."""
+    changes, about, _ = KINDS[kind]
+    sections = {"audio": AUDIO, "video": VIDEO, "faces": {"size": 32}}
+    values = {name: getattr(toy.PARAMS, name).model_copy(update=new) for name, new in sections.items()}
+    values["data"] = toy.PARAMS.data.model_copy(update={"clip_seconds": 1.5})
+    given = inputs(toy.PARAMS.model_copy(update=values))
+    config = asdict(toy.experiment(**changes)) | {"train": toy.settings(embedding_dim=8).model_dump()}
+    config |= {"inputs": given, "audio_shape": [1, 16, 50], "video_shape": [1, 32, 32, 3]} | about | more
+    torch.manual_seed(0)
+    checkpoint.save(folder, checkpoint.build(config), config)
+    return folder
+
+
+def frames(count: int) -> list:
+    return [grey(i % 70) for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory) -> Path:
+    """A folder with one file of each kind."""
+    folder = tmp_path_factory.mktemp("media")
+    how = {"codec": "mpeg4", "sound_codec": "pcm_s16le"}
+    record(folder / "film.mkv", frames(150), sound=sine(5.0), **how)
+    record(folder / "long_sound.mkv", frames(45), sound=sine(5.0, 700), **how)
+    record(folder / "long_picture.mkv", frames(150), sound=sine(1.5, 900), **how)
+    record(folder / "mute.mkv", frames(50), **how)
+    record(folder / "brief.mkv", frames(6), **how)
+    record(folder / "sound.wav", 0, sound=sine(2.0, 300), sound_codec="pcm_s16le")
+    cv2.imwrite(str(folder / "still.png"), np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8))
+    (folder / "broken.mp4").write_bytes(b"as good as any")
+    return folder
+
+
+def step(
+    model: Path, media: Path, side: str = "both", every: float | None = None
+) -> extraction_step.FeaturesStep:
+    return extraction_step.FeaturesStep(str(media), str(model), checkpoint.identity(model), side, every)
+
+
+def made(step: extraction_step.FeaturesStep, *names: str, start=None, end=None) -> list[Outcome]:
+    files = [Path(step.root, name) for name in names]
+    clips = [
+        {"clip_id": f.stem, "path": f.name, "start": start, "end": end}
+        | {"audio": f.suffix != ".png", "video": f.suffix != ".wav"}
+        for f in files
+    ]
+    return list(step(clips, [None] * len(clips)))
+
+
+def vectors(outcome: Outcome) -> dict[str, np.ndarray]:
+    return {name: value for name, value in outcome.value.items() if name in extraction_step.INPUTS}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_model_gives_what_it_gives_a_file(tmp_path, media, kind):
+    folder = new_model(tmp_path / "model", kind)
+    files, dims = FileModel(checkpoint.load(folder)), KINDS[kind][2]
+    names = ("film.mkv", "long_sound.mkv", "sound.wav", "still.png", "mute.mkv", "broken.mp4")
+    for name, outcome in zip(names, made(step(folder, media), *names), strict=True):
+        try:
+            wanted = files.embed(media / name)
+        except UserError:
+            assert outcome.status != "ok" and outcome.detail, name
+            continue
+        assert outcome.status == "ok" and outcome.extra == {"windows": 1}
+        found = vectors(outcome)
+        assert found.keys() == dims.keys() and outcome.value["path"] == name
+        for column, dim in dims.items():
+            assert found[column].shape[0] == 1 and dim in (None, found[column].shape[1])
+            assert column in wanted or np.isnan(found[column]).all() and outcome.detail
+            if column in wanted:
+                assert np.allclose(found[column][0], wanted[column], atol=1e-6)
+    if kind == "places":
+        assert found["video"].shape[1] % 8 == 0 and found["video"].shape[1] > 8
+
+
+@pytest.mark.parametrize("kind", ["matching", "stack"])
+def test_along_time_it_is_what_the_model_gives_along_a_file(tmp_path, media, kind):
+    folder = new_model(tmp_path / "model", kind)
+    files = FileModel(checkpoint.load(folder))
+    [film, sound] = made(step(folder, media, every=0.2), "film.mkv", "sound.wav")
+    times, wanted = files.along(media / "film.mkv", 0.2)
+    assert np.allclose(film.value["start"], times) and len(times) == 23
+    for column, found in vectors(film).items():
+        assert np.allclose(found, wanted[column], atol=1e-6)
+    assert sound.status == ("ok" if kind == "matching" else "no_video")
+
+
+def test_each_side_goes_as_far_as_it_lasts(tmp_path, media):
+    along = step(new_model(tmp_path / "model"), media, every=0.5)
+    wanted = {
+        "film.mkv": [10, 10],  # of half a second, each half second: of 5 s
+        "long_sound.mkv": [10, 3],
+        "long_picture.mkv": [3, 10],
+        "mute.mkv": [0, 3],
+        "brief.mkv": [0, 1],
+        "still.png": [0, 1],
+    }
+    for (name, counts), outcome in zip(wanted.items(), made(along, *wanted), strict=True):
+        there = [int((~np.isnan(x[:, 0])).sum()) for x in vectors(outcome).values()]
+        assert there == counts, name
+        assert np.allclose(outcome.value["start"], np.arange(max(there)) * 0.5)
+
+
+def test_a_cut_is_embedded_and_nothing_else(tmp_path, media):
+    folder = new_model(tmp_path / "model")
+    [whole] = made(step(folder, media, every=0.5), "film.mkv")
+    [cut] = made(step(folder, media, every=0.5), "film.mkv", start=1.5, end=3.5)
+    assert cut.value["start"].tolist() == [1.5, 2.0, 2.5, 3.0]
+    # A cut begins with the silence before it, as a clip does in training: parts of the whole do so elsewhere.
+    assert cut.value["video"].shape == (4, 8) and np.isfinite(cut.value["audio"]).all()
+    assert np.allclose(cut.value["video"][0], whole.value["video"][3], atol=1e-6)
+    [middle] = made(step(folder, media), "film.mkv", start=1.5, end=2.0)
+    assert middle.value["start"] == pytest.approx([1.5], abs=0.011)  # a column more is real than a window has
+
+
+def test_neighbours_change_nothing_to_the_last_bit(tmp_path, media):
+    folder = new_model(tmp_path / "model")
+    for every in (None, 0.1):
+        names = ("film.mkv", "long_sound.mkv", "mute.mkv")
+        together = made(step(folder, media, every=every), *names)
+        for name, outcome in zip(names, together, strict=True):
+            [alone] = made(step(folder, media, every=every), name)
+            for column, found in vectors(outcome).items():
+                assert np.array_equal(found, alone.value[column], equal_nan=True)
+
+
+def test_one_side_is_all_that_is_decoded(tmp_path, media, monkeypatch):
+    folder = new_model(tmp_path / "model")
+    tools = extraction_step.tools_of(str(folder), checkpoint.identity(folder), "audio")
+    monkeypatch.setattr(type(tools.steps.see), "__call__", lambda _, clips, media: [_nothing(media)])
+    [outcome, still] = made(step(folder, media, side="audio"), "film.mkv", "still.png")
+    assert vectors(outcome).keys() == {"audio"} and not outcome.detail
+    assert still.status == "no_audio" and still.detail == "no sound: the clip has no sound"
+
+
+def _nothing(media) -> Outcome:
+    assert media[0].video is None
+    return Outcome("no_video")
+
+
+def test_faces_are_what_a_model_of_faces_sees(tmp_path, media):
+    folder = new_model(tmp_path / "model", input="face")
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media/face.flv").write_bytes(people.render("1001_IEO_HAP_HI", 0))
+    wanted = FileModel(checkpoint.load(folder)).embed(tmp_path / "media/face.flv")
+    [outcome] = made(step(folder, tmp_path / "media"), "face.flv")
+    assert all(np.allclose(outcome.value[side][0], wanted[side], atol=1e-6) for side in ("audio", "video"))
+    [outcome] = made(step(folder, media), "film.mkv")
+    assert outcome.status == "ok" and outcome.detail.startswith("no picture: no face in the middle frame")
+
+
+@pytest.mark.parametrize(
+    ("kind", "side", "said"),
+    [
+        ("siamese", "video", "--side video: the model in .* knows no pictures: use --side audio"),
+        ("stack", "audio", "--side audio: .* reads sound and picture as one: use --side both"),
+    ],
+)
+def test_a_side_that_the_model_does_not_know_is_one_line(tmp_path, media, kind, side, said):
+    with pytest.raises(UserError, match=said):
+        made(step(new_model(tmp_path / "model", kind), media, side), "film.mkv")
+
+
+def test_another_model_in_the_same_place_is_noticed(tmp_path, media):
+    asked = step(new_model(tmp_path / "model"), media)
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    torch.manual_seed(1)
+    checkpoint.save(tmp_path / "model", checkpoint.build(config), config)
+    with pytest.raises(UserError, match="has changed meanwhile: run again"):
+        made(asked, "film.mkv")
+
+
+def test_the_store_gives_back_what_it_took(tmp_path):
+    rng, store = np.random.default_rng(0), extraction_step.Vectors()
+    audio = rng.normal(size=(5, 3)).astype(np.float32)
+    values = [
+        {
+            "path": "a.mp4",
+            "start": np.array([0.0, 0.5]),
+            "audio": audio[:2],
+            "video": np.full((2, 4), np.nan),
+        },
+        {
+            "path": "b ü.mp4",
+            "start": np.array([1.0]),
+            "audio": np.full((1, 3), np.nan),
+            "video": np.ones((1, 4)),
+        },
+        {"path": "c.mp4", "start": np.array([0.0, 1.0]), "audio": audio[3:], "video": np.zeros((2, 4))},
+    ]
+    for value in values:
+        value |= {side: value[side].astype(np.float32) for side in ("audio", "video")}
+    store.write(tmp_path / "a.parquet", ["a", "b", "c"], values)
+    found = store.read(tmp_path / "a.parquet")
+    for value, same in zip(values, found, strict=True):
+        assert value["path"] == same["path"] and value["start"].tolist() == same["start"].tolist()
+        assert np.array_equal(value["audio"], same["audio"], equal_nan=True)
+        assert np.array_equal(value["video"], same["video"], equal_nan=True)
+        assert store.digest(value) == store.digest(same)
+    store.write(tmp_path / "b.parquet", ["a", "b", "c"], found)
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    table = pq.read_table(tmp_path / "a.parquet")
+    assert (
+        str(table.schema.field("audio").type).startswith("fixed_size_list") and table["audio"].null_count == 1
+    )
+    store.write(tmp_path / "none.parquet", [], [])
+    assert store.read(tmp_path / "none.parquet") == []

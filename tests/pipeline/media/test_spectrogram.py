@@ -1,0 +1,161 @@
+import pickle
+from types import SimpleNamespace
+
+import librosa
+import numpy as np
+import pytest
+
+from pipeline.media import spectrogram
+from pipeline.media.feature_ranges import BYTES
+from pipeline.media.spectrogram import FEATURES, SpectrogramStep
+from pipeline.media.wav import write_wav
+from testing.recordings import AUDIO, clip, sine
+
+SOUNDS = {
+    "noise": np.random.default_rng(0).standard_normal(20000).astype(np.float32) * 0.1,
+    "chord": (sine(1.2, 300, 16000) + sine(1.2, 2500, 16000)) * 0.5
+    + np.float32(0.01) * np.random.default_rng(1).standard_normal(19200).astype(np.float32),
+    "tone": sine(1.3, 3111, 16000) * np.float32(1.99),
+    "silence": np.zeros(17000, np.float32),
+    "loudest": np.sign(sine(1.3, 1000, 16000)).astype(np.float32),
+}
+SETTINGS = {
+    "default": {},
+    "odd": {"n_fft": 600, "win_length": 441, "hop_length": 123, "n_mels": 40, "fmin": 0.0, "fmax": None},
+    "wide": {"n_fft": 2048, "win_length": 2048, "hop_length": 512, "n_mels": 128},
+}
+
+
+def params(feature, **more):
+    return SimpleNamespace(**(vars(AUDIO) | {"feature": feature} | more))
+
+
+def padded(sound, seconds=1.5, rate=16000):
+    return np.pad(sound, (0, max(0, round(seconds * rate) - len(sound))))[: round(seconds * rate)]
+
+
+def reference_stft(sound, a):
+    return librosa.stft(
+        padded(sound).astype(np.float64), n_fft=a.n_fft, hop_length=a.hop_length, win_length=a.win_length
+    )
+
+
+def reference_mel(sound, a):
+    power = np.abs(reference_stft(sound, a)) ** 2
+    mel = librosa.feature.melspectrogram(S=power, sr=a.sample_rate, n_mels=a.n_mels, fmin=a.fmin, fmax=a.fmax)
+    return librosa.power_to_db(mel, ref=1.0, amin=1e-10, top_db=None)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("sound", SOUNDS)
+def test_agrees_with_librosa(sound, settings):
+    y, more = SOUNDS[sound], SETTINGS[settings]
+    a = params("stft", **more)
+    spectrum = reference_stft(y, a)
+    got = SpectrogramStep(a, 1.5).feature(y)
+    np.testing.assert_allclose(got, np.stack([spectrum.real, spectrum.imag]), atol=1e-3)
+    got = SpectrogramStep(params("log_spectrogram", **more), 1.5).feature(y)
+    np.testing.assert_allclose(got[0], np.log(np.abs(spectrum) + 1e-5), atol=1e-3)
+    got = SpectrogramStep(params("mel", **more), 1.5).feature(y)
+    np.testing.assert_allclose(got[0], reference_mel(y, a), atol=1e-3)
+
+
+def test_the_banks_are_librosa_s():
+    for n_mels, n_fft, high in [(64, 512, 8000.0), (128, 2048, None), (40, 600, 7000.0)]:
+        ours = spectrogram.mel_bank(16000, n_fft, n_mels, 50.0, high).toarray()
+        theirs = librosa.filters.mel(sr=16000, n_fft=n_fft, n_mels=n_mels, fmin=50.0, fmax=high)
+        np.testing.assert_allclose(ours, theirs, atol=1e-7)
+
+
+def test_log_frequency_by_hand():
+    """Five bins an octave apart from 500 Hz, FFT bins 250 Hz apart: weights worked out on paper."""
+    bank = spectrogram.log_bank(16000, 64, 5, 500.0, 8000.0).toarray()
+    assert bank.shape == (5, 33) and np.allclose(bank.sum(1), 1)
+    # 500 Hz: 250 Hz down to 250 (weight 0 there), 500 Hz up to 1000: 500 -> 1, 750 -> 1/2; their sum is 3/2.
+    np.testing.assert_allclose(bank[0, :5], [0, 0, 2 / 3, 1 / 3, 0], atol=1e-6)
+    # 1000 Hz: from 500, up to 2000: 750 -> 1/2, 1000 -> 1, then 3/4, 1/2, 1/4; their sum is 3.
+    np.testing.assert_allclose(bank[1, 2:9], np.array([0, 0.5, 1, 0.75, 0.5, 0.25, 0]) / 3, atol=1e-6)
+
+
+@pytest.mark.parametrize("tone", [60.0, 440.0, 1000.0, 5000.0])
+def test_log_frequency_shows_a_tone_in_its_bin(tone):
+    step = SpectrogramStep(params("log_frequency", n_fft=4096, win_length=4096, n_mels=84, fmin=32.7), 1.5)
+    value = step.feature(sine(1.5, tone, 16000))[0]
+    centres = 32.7 * (8000 / 32.7) ** (np.arange(84) / 83)
+    assert abs(value[:, 75].argmax() - np.abs(np.log(centres / tone)).argmin()) <= 1
+    assert np.isfinite(value).all()
+
+
+def kaldi(sound, rate=16000, window=400, hop=160, bins=128):
+    """Kaldi's log mel filterbank, bin by bin and frame by frame, in float64."""
+    size = 512
+    low, high = 1127 * np.log(1 + 20 / 700), 1127 * np.log(1 + rate / 2 / 700)
+    delta = (high - low) / (bins + 1)
+    rows = []
+    for start in range(0, len(sound) - window + 1, hop):
+        frame = sound[start : start + window].astype(np.float64)
+        frame = frame - frame.mean()
+        emphasized = frame.copy()
+        for i in range(window):
+            emphasized[i] = frame[i] - 0.97 * frame[max(0, i - 1)]
+        hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / (window - 1))
+        power = np.abs(np.fft.rfft(emphasized * hann, size)) ** 2
+        row = []
+        for b in range(bins):
+            left, centre, right = low + b * delta, low + (b + 1) * delta, low + (b + 2) * delta
+            total = 0.0
+            for k in range(size // 2):
+                mel = 1127 * np.log(1 + k * rate / size / 700)
+                if left < mel < right:
+                    total += power[k] * ((mel - left) / delta if mel <= centre else (right - mel) / delta)
+            row.append(np.log(max(total, 1.1920929e-07)))
+        rows.append(row)
+    return np.array(rows).T
+
+
+@pytest.mark.parametrize("sound", ["noise", "silence"])
+def test_fbank_agrees_with_a_hand_worked_definition(sound):
+    y = SOUNDS[sound][:3000] + np.float32(0.2)  # a constant, to be removed
+    got = SpectrogramStep(params("fbank", n_mels=128), 0.25).feature(y)
+    expected = kaldi(padded(y - y.mean(), 0.25))
+    assert got.shape == (1, 128, 23)
+    np.testing.assert_allclose(got[0], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("feature", FEATURES)
+def test_shapes_and_half_precision(feature, settings):
+    step = pickle.loads(pickle.dumps(SpectrogramStep(params(feature, **SETTINGS[settings]), 1.5)))
+    for y in SOUNDS.values():
+        content = write_wav((y.clip(-1, 32767 / 32768) * 32768).astype(np.int16), 16000)
+        (outcome,) = step([clip()], [content])
+        assert (
+            outcome.status == "ok" and outcome.value.shape == step.shape and outcome.value.dtype == np.float16
+        )
+        assert np.isfinite(outcome.value).all()
+        assert outcome.extra["seconds"] == min(1.5, len(y) / 16000)
+
+
+@pytest.mark.parametrize("feature", sorted(BYTES))
+def test_bytes_hold_every_feature_to_half_a_step(feature):
+    fine, coarse = (SpectrogramStep(params(feature, dtype=d), 1.5) for d in ("float16", "uint8"))
+    low, high = BYTES[feature]
+    for y in SOUNDS.values():
+        content = write_wav((y.clip(-1, 32767 / 32768) * 32768).astype(np.int16), 16000)
+        (wanted,), (got,) = fine([clip()], [content]), coarse([clip()], [content])
+        assert got.value.dtype == np.uint8
+        back = got.value * ((high - low) / 255) + low
+        assert np.abs(back - wanted.value.astype(np.float32)).max() <= (high - low) / 510 + 0.05
+
+
+def test_the_loudest_sound_fits_float16():
+    a = params("stft", n_fft=65536, win_length=65536, hop_length=16384)
+    (outcome,) = SpectrogramStep(a, 5.0)([clip()], [write_wav(np.full(80000, -32768, np.int16), 16000)])
+    assert np.isfinite(outcome.value).all() and np.abs(outcome.value).max() == pytest.approx(32768, rel=1e-3)
+
+
+def test_what_is_no_wav_is_a_row():
+    good = write_wav((sine(1.0, rate=16000) * 32767).astype(np.int16), 16000)
+    wrong = write_wav(np.zeros(8000, np.int16), 8000)
+    outcomes = list(SpectrogramStep(AUDIO, 1.5)([clip()] * 4, [good, b"RIFF", wrong, good]))
+    assert [o.status for o in outcomes] == ["ok", "corrupt", "corrupt", "ok"]

@@ -1,0 +1,137 @@
+"""CREMA-D: names become labels and people, lists are joined or complained of, broken files are rows."""
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.params import ROOT, CremaDParams, read
+from pipeline.sources import crema_d
+from testing import defaults
+
+LISTS = ROOT.parent / "shared/crema_d"
+HEAD = '"","FileName","VoiceVote","VoiceLevel","FaceVote","FaceLevel","MultiModalVote","MultiModalLevel"'
+
+
+def data(folder, emotions=tuple(crema_d.EMOTIONS), labels="acted"):
+    about = {"folder": str(folder), "source": "crema_d"}
+    wanted = CremaDParams(emotions=list(emotions), labels=labels)
+    return read(defaults.PARAMS).data.model_copy(update=about | {"crema_d": wanted})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    videos = tmp_path / "a clone/VideoFlash"
+    videos.mkdir(parents=True)
+    for name in ("1002_DFA_SAD_XX", "1001_IEO_HAP_LO", "1001_TSI_NEU_XX"):
+        (videos / f"{name}.flv").write_bytes(b"FLV")
+    return tmp_path / "a clone"
+
+
+def test_names_become_rows(folder):
+    rows = crema_d.clips(data(folder)).to_pylist()
+    assert [r["clip_id"] for r in rows] == ["1001_IEO_HAP_LO", "1001_TSI_NEU_XX", "1002_DFA_SAD_XX"]
+    first = rows[0]
+    assert first["labels"] == ["happy"] and first["subject"] == "1001" and first["level"] == "low"
+    assert first["sentence"] == "It's eleven o'clock" and first["age"] is None
+    assert rows[1]["level"] is None and rows[1]["emotion"] == "neutral"
+    assert first["audio"] == first["video"] == f"{folder}/VideoFlash/1001_IEO_HAP_LO.flv"
+    assert crema_d.notes(data(folder), crema_d.clips(data(folder))) == [
+        "no VideoDemographics.csv there: age, sex, race and ethnicity are not known"
+    ]
+
+
+def test_some_emotions_and_misnamed_files_are_told(folder):
+    (folder / "VideoFlash/1001_IEO_HAPPY.flv").write_bytes(b"FLV")
+    wanted = data(folder, ["SAD"])
+    table = crema_d.clips(wanted)
+    assert table["clip_id"].to_pylist() == ["1002_DFA_SAD_XX"]
+    first, second, _ = crema_d.notes(wanted, table)
+    assert "1 FLV left out" in first and "1001_IEO_HAPPY.flv" in first
+    assert "2 clips of other emotions" in second
+
+
+def test_people_are_joined(folder):
+    people = '"ActorID","Age","Sex","Race","Ethnicity"\n1001,51,"Male","Caucasian","Not Hispanic"\n'
+    (folder / "VideoDemographics.csv").write_text(people)
+    first, *_, last = crema_d.clips(data(folder)).to_pylist()
+    assert (first["age"], first["sex"], first["race"]) == (51, "Male", "Caucasian")
+    assert first["ethnicity"] == "Not Hispanic" and last["age"] is None
+
+
+def test_votes_may_be_the_labels_and_ties_are_two(folder):
+    rows = [
+        f'"{i}","{n}","N","1","N","1","{v}","1"'
+        for i, (n, v) in enumerate(
+            [("1001_IEO_HAP_LO", "H:N"), ("1001_TSI_NEU_XX", "N"), ("1002_DFA_SAD_XX", "D")]
+        )
+    ]
+    (folder / "processedResults").mkdir()
+    (folder / "processedResults/summaryTable.csv").write_text("\n".join([HEAD, *rows]) + "\n")
+    labels = [r["labels"] for r in crema_d.clips(data(folder, labels="rated")).to_pylist()]
+    assert labels == [["happy", "neutral"], ["neutral"], ["disgust"]]
+    emotions = [r["emotion"] for r in crema_d.clips(data(folder, labels="rated")).to_pylist()]
+    assert emotions == ["happy", "neutral", "sad"]  # what was acted is kept beside it
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("VideoDemographics.csv", "ActorID,Age\n1001,5\n", "no column Sex"),
+        ("VideoDemographics.csv", "ActorID,Age,Sex,Race,Ethnicity\n1001,old,M,x,y\n", "line 2: Age 'old'"),
+        ("VideoDemographics.csv", "ActorID,Age,Sex,Race,Ethnicity\n1001,5\n", "line 2: not as many fields"),
+        ("VideoDemographics.csv", 'ActorID,Age,Sex,Race,Ethnicity\n"1001"x,5,M,x,y\n', "broken quoting"),
+        ("summaryTable.csv", f"{HEAD}\n1,1001_IEO_HAP_LO,N,1,N,1,Q,1\n", "line 2: vote 'Q'"),
+        ("summaryTable.csv", f"{HEAD}\n1,1001_IEO_HAP_LO,N,1,N,1,H,1\n", "says nothing of 1001_TSI_NEU_XX"),
+        ("other.csv", "", "no summaryTable.csv there"),
+    ],
+)
+def test_what_is_wrong_with_a_list_is_one_line(folder, name, text, said):
+    write(folder, name, text)
+    with pytest.raises(UserError) as e:
+        crema_d.clips(data(folder, labels="rated"))
+    assert said in str(e.value) and len(str(e.value).splitlines()) == 1
+
+
+def test_nothing_to_read_is_one_line(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for place, emotions, said in (
+        (tmp_path / "empty", ["SAD"], "no FLV files of CREMA-D"),
+        (folder, ["FEA"], "none of 3 files has one of the emotions FEA"),
+        (tmp_path / "gone", ["SAD"], "no such folder"),
+    ):
+        with pytest.raises(UserError, match=said):
+            crema_d.clips(data(place, emotions))
+    shutil.copytree(folder / "VideoFlash", folder / "again")
+    with pytest.raises(UserError, match="1001_IEO_HAP_LO.flv is there twice"):
+        crema_d.clips(data(folder))
+
+
+def test_the_broken_ones_are_rows_with_a_reason(folder):
+    for name in crema_d.BROKEN:
+        (folder / f"{name}.flv").write_bytes(b"FLV")
+    found = {r["clip_id"]: crema_d.fetch(r, data(folder)) for r in crema_d.clips(data(folder)).to_pylist()}
+    assert len(found) == 6
+    for name, outcome in found.items():
+        assert outcome.status == ("corrupt" if name in crema_d.BROKEN else "ok")
+        assert name not in crema_d.BROKEN or "broken as published" in outcome.detail
+
+
+@pytest.mark.skipif(not LISTS.is_dir(), reason="the published lists are not there")
+def test_the_published_lists(tmp_path):
+    names = [line.split('"')[1] for line in (LISTS / "SentenceFilenames.csv").read_text().splitlines()[1:]]
+    for name in names:
+        (tmp_path / f"{name}.flv").touch()
+    shutil.copy(LISTS / "VideoDemographics.csv", tmp_path)
+    table = crema_d.clips(data(tmp_path))
+    assert len(table) == len(names) == 7442 and crema_d.notes(data(tmp_path), table) == []
+    rows = table.to_pylist()
+    assert len({r["subject"] for r in rows}) == 91 and all(r["age"] and r["sex"] for r in rows)
+    counts = Counter(r["labels"][0] for r in rows)
+    assert counts.pop("neutral") == 1087 and set(counts.values()) == {1271}
