@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import project
 from benchmarks.project import Cost
-from models.training.loop import inputs
+from models.training.experiment import inputs
 from pipeline.params import ROOT, DataParams, read
 from pipeline.sources import ensemble
 

@@ -30,7 +30,8 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks import project
 from models import checkpoint
 from models.evaluation import evaluation
-from models.training.loop import Experiment, train
+from models.training.experiment import Experiment
+from models.training.loop import train
 from pipeline.dataset import dataset
 from pipeline.dataset.dataset import Dataset, Stored
 from pipeline.params import ROOT, DataParams, EnsembleParams, read

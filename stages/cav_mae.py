@@ -7,7 +7,7 @@ from experiments import study_data
 from models.checkpoint import Model
 from models.evaluation import classifier, inpainting
 from models.training import cached
-from models.training.loop import Experiment
+from models.training.experiment import Experiment
 from pipeline import cav_mae_table as table
 from pipeline import retrieval_table
 from pipeline.cli import run

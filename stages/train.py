@@ -1,7 +1,8 @@
 """What params.yaml says is trained; the epoch that validation likes best is kept."""
 
 from models.training import cached
-from models.training.loop import PRETRAINED, Experiment, hand_on
+from models.training.experiment import PRETRAINED, Experiment
+from models.training.loop import hand_on
 from pipeline.cli import run
 from pipeline.dataset import dataset
 from pipeline.params import load

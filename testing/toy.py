@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.training.loop import Experiment
+from models.training.experiment import Experiment
 from pipeline.dataset import dataset
 from pipeline.params import AugmentParams, TrainParams, read
 from testing import defaults

@@ -6,7 +6,7 @@ import torch
 
 from models import checkpoint
 from models.checkpoint import Model
-from models.training.loop import inputs
+from models.training.experiment import inputs
 from testing import toy
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from models import checkpoint
 from models.evaluation import evaluation
 from models.training.cached import trained
-from models.training.loop import Experiment
+from models.training.experiment import Experiment
 from pipeline.dataset.dataset import Dataset
 
 

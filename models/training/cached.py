@@ -8,7 +8,8 @@ from typing import Any
 from models import checkpoint
 from models.components import component_modules
 from models.training import loop
-from models.training.loop import Experiment, inputs, train, write_curves
+from models.training.experiment import Experiment, inputs
+from models.training.loop import train, write_curves
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
 from pipeline.store.code_identity import code_digest

@@ -13,7 +13,7 @@ import torch
 from models import checkpoint
 from models.inference import extraction_step
 from models.inference.file_model import FileModel
-from models.training.loop import inputs
+from models.training.experiment import inputs
 from pipeline.errors import UserError
 from pipeline.sources import people
 from pipeline.store.status import Outcome

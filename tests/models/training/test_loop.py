@@ -18,7 +18,8 @@ from models import checkpoint
 from models.audio import encoders as audio_encoders
 from models.evaluation import evaluation, trial
 from models.training import cached
-from models.training.loop import Experiment, Record, _precision, train
+from models.training.experiment import Experiment
+from models.training.loop import Record, _precision, train
 from models.video import encoders as video_encoders
 from pipeline.errors import UserError
 from pipeline.store import epochs
