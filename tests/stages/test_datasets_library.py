@@ -17,7 +17,8 @@ from pipeline.shards import Shards
 from pipeline.wav import read_wav
 from tests.stages.project import ROOT, Project
 
-TEXT = (ROOT / "docs/data.md").read_text(encoding="utf-8").partition("\n## In other tools\n")[2]
+SECTION = "\n## Read shards with pandas, pyarrow and Hugging Face\n"
+TEXT = (ROOT / "docs/data.md").read_text(encoding="utf-8").partition(SECTION)[2]
 SNIPPETS = re.findall(r"^```python\n(.+?)^```", TEXT, re.MULTILINE | re.DOTALL)
 BEFORE = "import pyarrow.parquet as pq\nimport numpy as np\n"  # as the page says of its snippets
 
