@@ -10,14 +10,15 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.dataset import dataset
-from pipeline.media.shard_layouts import MEDIA, WAV
-from pipeline.media.wav import read_wav
+from pipeline.dataset.dataset import dataset
+from pipeline.media.files.shard_layouts import MEDIA, WAV
+from pipeline.media.files.wav import read_wav
 from pipeline.params import read
 from pipeline.store.shards import Shards
 from testing.project import ROOT, Project
 
-TEXT = (ROOT / "docs/data.md").read_text(encoding="utf-8").partition("\n## In other tools\n")[2]
+SECTION = "\n## Read shards with pandas, pyarrow and Hugging Face\n"
+TEXT = (ROOT / "docs/data.md").read_text(encoding="utf-8").partition(SECTION)[2]
 SNIPPETS = re.findall(r"^```python\n(.+?)^```", TEXT, re.MULTILINE | re.DOTALL)
 BEFORE = "import pyarrow.parquet as pq\nimport numpy as np\n"  # as the page says of its snippets
 
