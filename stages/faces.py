@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipeline.cli import run
 from pipeline.engine import runner
-from pipeline.media import opener, shard_layouts
+from pipeline.media import local_files, shard_layouts
 from pipeline.params import load
 from pipeline.store import clip_table
 from pipeline.store.shards import digest
@@ -24,14 +24,14 @@ def faces() -> None:
     model = Path(params.faces.model).read_bytes() if params.faces.model else b""
     frames = {"middle": 1, "every": params.video.frames}[params.faces.frames]
     step = FacesStep(params.faces, params.data.clip_seconds, frames)
-    code = FacesStep, opener.opened, shard_layouts.__name__
+    code = FacesStep, local_files.opened, shard_layouts.__name__
     job = runner.Job(
         name="faces",
         step=step,
         shards=shard_layouts.faces(step.shape),
         made_from=digest(runner.made_from(params, *code), model),
         upstream=shard_layouts.MEDIA,
-        opener=opener.opened,
+        opener=local_files.opened,
     )
     rows = clip_table.read("data/clips.parquet").to_pylist()
     runner.run(job, rows, params.data.shard_size, params.engine)

@@ -2,7 +2,7 @@
 
 from pipeline.cli import run
 from pipeline.engine import runner
-from pipeline.media import opener, shard_layouts
+from pipeline.media import local_files, shard_layouts
 from pipeline.media.frames import FramesStep
 from pipeline.params import load
 from pipeline.store import clip_table
@@ -15,9 +15,9 @@ def frames() -> None:
         name="frames",
         step=step,
         shards=shard_layouts.frames(step.shape),
-        made_from=runner.made_from(params, FramesStep, opener.opened, shard_layouts.__name__),
+        made_from=runner.made_from(params, FramesStep, local_files.opened, shard_layouts.__name__),
         upstream=shard_layouts.MEDIA,
-        opener=opener.opened,
+        opener=local_files.opened,
     )
     rows = clip_table.read("data/clips.parquet").to_pylist()
     runner.run(job, rows, params.data.shard_size, params.engine)

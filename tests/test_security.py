@@ -35,7 +35,7 @@ from pipeline.download import ytdlp
 from pipeline.errors import UserError
 from pipeline.media.ffmpeg import MAX_PIXELS
 from pipeline.media.files import Media
-from pipeline.media.opener import opened
+from pipeline.media.local_files import opened
 from pipeline.media.wav import WavStep, write_wav
 from pipeline.report import experiment_page, page
 from pipeline.sources import audioset_lists, folder

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.components import component_modules
-from models.inference.extraction_step import ABOUT, INPUTS, KINDS, FeaturesStep, Vectors, array_of, writer
+from models.inference.extract_step import ABOUT, INPUTS, KINDS, FeaturesStep, Vectors, array_of, writer
 from pipeline.engine import runner
 from pipeline.errors import UserError
 from pipeline.store.code_identity import code_digest

@@ -9,10 +9,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-
-from pipeline.dataset.dataset import dataset
 from pipeline.media.files.shard_layouts import MEDIA, WAV
 from pipeline.media.files.wav import read_wav
+
+from pipeline.dataset.dataset import dataset
 from pipeline.params import read
 from pipeline.store.shards import Shards
 from testing.project import ROOT, Project
