@@ -35,8 +35,10 @@ from pipeline.dataset.split import assign
 from pipeline.engine import runner
 from pipeline.params import ROOT, read
 from pipeline.store import clip_table
+from pipeline.store.atomic import write_table
+from pipeline.store.formats import Arrays, read_table
 from pipeline.store.metric_files import classes, describe
-from pipeline.store.shards import ACCOUNT, Arrays, Shards, read_index, read_table, write_table
+from pipeline.store.shards import ACCOUNT, Shards, read_index
 from pipeline.store.status import Outcome
 
 RESULT = Path("benchmarks/results/scale.json")

@@ -39,7 +39,7 @@ from pipeline.media.local_files import opened
 from pipeline.media.wav import WavStep, write_wav
 from pipeline.report import experiment_page, page
 from pipeline.sources import audioset_lists, folder
-from pipeline.store.shards import Arrays
+from pipeline.store.formats import Arrays
 from testing import defaults
 from testing.recordings import AUDIO, clip, record, sine
 from testing.untrained import built

@@ -12,6 +12,7 @@ import numpy as np
 
 from models.checkpoint import Model
 from models.inference import query as given
+from models.inference.classify import probabilities
 from models.inference.index import sides
 from models.inference.query import Query, Reader
 from pipeline.errors import UserError
@@ -104,8 +105,6 @@ class FileModel:
         """
         if self.config["task"] != "classification":
             raise UserError(f"the model's task is {self.config['task']}: it tells no classes")
-        from models.evaluation.classifier import probabilities  # takes a second to import, for scikit-learn
-
         query = self._check(file) if isinstance(file, Query) else self._known(file, start)
         modality = self.config["modality"]
         knows = [side for side in KINDS if modality in (side, "both")]

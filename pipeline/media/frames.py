@@ -11,11 +11,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
 import av.filter
 import numpy as np
+import pyarrow as pa
 from av.container import InputContainer
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
@@ -23,9 +25,11 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from av.video.stream import VideoStream
 
 from pipeline.media.ffmpeg import MAX_PIXELS
-from pipeline.media.files import Media, MediaError, begin, opened, packets, pictures, span, too_large
+from pipeline.media.files import SECONDS, Media, MediaError, begin, opened, packets, pictures, span, too_large
+from pipeline.store.formats import Arrays, Layout
 from pipeline.store.status import OK, Outcome, failed
 
+TIMES = ("times", pa.list_(pa.float64()))  # a column: when each frame came on show
 SHRINK, GROW, COARSE = Interpolation.AREA, Interpolation.BICUBIC, Interpolation.POINT
 EXACT = (
     Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -58,6 +62,10 @@ class FramesStep:
     def shape(self) -> tuple[int, int, int, int]:
         """(frames, height, width, 3)."""
         return self.video.frames, self.video.height, self.video.width, 3
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(Path("data/frames"), Arrays(self.shape, "uint8"), (SECONDS, TIMES))
 
     def __call__(self, clips: list[dict], values: list[Media]) -> Iterator[Outcome]:
         painter = Painter(self.video.height, self.video.width)

@@ -13,7 +13,8 @@ from pipeline.report.experiment_page import FACELESS, ReportData
 from pipeline.report.tsne import flat
 from pipeline.store import clip_table as table
 from pipeline.store import epochs
-from pipeline.store.shards import place, places, read_index, read_table
+from pipeline.store.formats import read_table
+from pipeline.store.shards import place, places, read_index
 from pipeline.store.status import OK
 
 STAGES = ("media", "wav", "spectrogram", "frames", "faces")

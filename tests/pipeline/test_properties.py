@@ -28,7 +28,8 @@ from pipeline.params import Params
 from pipeline.sources import audioset_lists, clips_csv, folder
 from pipeline.store import clip_table
 from pipeline.store.clip_table import from_rows
-from pipeline.store.shards import RETRIED, Arrays, Files, Shards
+from pipeline.store.formats import Arrays, Files
+from pipeline.store.shards import RETRIED, Shards
 from pipeline.store.status import OK, STATUSES, Outcome, failed
 from testing import defaults
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from pipeline.media.files.shard_layouts import MEDIA, WAV
-from pipeline.media.files.wav import read_wav
+from pipeline.media.shard_layouts import MEDIA, WAV
 
-from pipeline.dataset.dataset import dataset
+from pipeline.dataset import dataset
+from pipeline.media.wav import read_wav
 from pipeline.params import read
 from pipeline.store.shards import Shards
 from testing.project import ROOT, Project

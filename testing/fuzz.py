@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 from benchmarks import mutants, project
 from pipeline.params import ROOT
-from pipeline.store.shards import read_index, read_table
+from pipeline.store.formats import read_table
+from pipeline.store.shards import read_index
 from pipeline.store.status import OK, STATUSES
 
 STAGES = {

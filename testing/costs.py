@@ -20,8 +20,8 @@ import av
 from pipeline.media import ffmpeg
 from pipeline.params import ROOT
 from pipeline.store import clip_table
+from pipeline.store.atomic import write_table
 from pipeline.store.metric_files import write_json
-from pipeline.store.shards import write_table
 from testing.project import Project
 
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of Linux
