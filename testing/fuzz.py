@@ -1,27 +1,18 @@
-"""Broken media through the data stages: does every file come out as data or as a row that says why not?
+"""Broken media through the data stages: does every file come out as data or as a row that says why not?"""
 
-`python -m benchmarks.fuzz [--files N] [--seed S]` makes a good file of every container, breaks it in every
-way (benchmarks/mutants.py) and runs clips, download, wav, spectrogram, frames and faces on a folder of them,
-two workers. Fails where a run crashes or hangs, where a file is in no account, where one takes longer than
-engine.timeout, where a process holds more memory than BOUND, or where one worker makes other bytes than two.
-Keeps the figures in benchmarks/results/fuzz.json. Linux only.
-"""
-
-import argparse
 import json
 import random
 import shutil
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import mutants, project
 from pipeline.params import ROOT
 from pipeline.store.formats import read_table
 from pipeline.store.shards import read_index
 from pipeline.store.status import OK, STATUSES
+from testing import commands, mutants
 
 STAGES = {
     "download": "media",
@@ -46,7 +37,7 @@ LOST = ("crashed", "timeout")
 
 
 class Note(NamedTuple):
-    """A line of benchmarks/timed.py."""
+    """A line of testing/timed.py."""
 
     clip: str
     seconds: float
@@ -89,7 +80,7 @@ def parameters(folder: Path) -> None:
         "faces.size": 48,
         "faces.align": True,
     }
-    project.turn(folder, knobs)
+    commands.turn(folder, knobs)
     (folder / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
 
 
@@ -130,10 +121,10 @@ def run(folder: Path, files: int, seed: int) -> dict:
 def stage(folder: Path, name: str, files: int, peaks: dict) -> str:
     """Run one; what went wrong, if anything."""
     limit = 120 + files * TIMEOUT / 4  # s, for all together
-    start = f"{sys.executable} -c 'from benchmarks.timed import main; main()'"
+    start = f"{sys.executable} -c 'from testing.timed import main; main()'"
     words = f"exec {start} {name} {name}.notes {limit} 2>{name}.said"
     try:
-        peaks[name] = project.command(folder, ["bash", "-c", words], watch=True).peaks
+        peaks[name] = commands.command(folder, ["bash", "-c", words], watch=True).peaks
     except RuntimeError as e:
         return f"{name}: {e}: " + (folder / f"{name}.said").read_text()
     return (folder / f"{name}.said").read_text()
@@ -141,7 +132,7 @@ def stage(folder: Path, name: str, files: int, peaks: dict) -> str:
 
 def again(folder: Path, files: int) -> list[str]:
     """With one worker, so that each file comes after others than before: is every byte the same?"""
-    project.turn(folder, {"engine.workers": 1})
+    commands.turn(folder, {"engine.workers": 1})
     found = []
     for name in DECODE:
         data = folder / "data" / name
@@ -210,31 +201,3 @@ def costs(names: dict[str, Path], peaks: dict[str, dict[str, int]], notes: dict[
 
 def _short(path: Path) -> str:
     return str(path.relative_to("videos"))
-
-
-def table(result: dict) -> str:
-    lines = []
-    for stage, outcomes in result["outcomes"].items():
-        lines.append(f"{stage:8} " + ", ".join(f"{n} {s}" for s, n in sorted(outcomes.items())))
-    lines += [f"crashed or hung: {line}" for line in result["crashed_or_hung"]]
-    lines += [f"longest: {result['longest_s']}", f"peak: {result['peak_mb']}"]
-    return "\n".join(lines)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--files", type=int, default=1000, help="broken files (default 1000)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, help="a new folder for the files, that stays")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="earsight-fuzz-") as folder:
-        result = run(options.keep or Path(folder), options.files, options.seed)
-    if "outcomes" in result:
-        project.keep("fuzz", result)
-        print(table(result))
-    if result["broken"]:
-        sys.exit("\n".join(result["broken"]))
-
-
-if __name__ == "__main__":
-    main()

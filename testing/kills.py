@@ -1,25 +1,12 @@
-"""`kill -9` at random moments of `dvc repro`, again and again: is what comes out in the end the same?
+"""`kill -9` at random moments of `dvc repro`: is what comes out in the end the same?"""
 
-`python -m benchmarks.kills [--kills N] [--seed S]` runs a tiny project once undisturbed. Then others, in
-rounds of ten kills: each kill waits until a stage begins (those that make data by turns, and training) and
-strikes at a random moment of it, the whole process group or the stage's own process alone; the next run goes
-on. A round ends with a whole run. Fails where a byte of data, checkpoints or metrics, or a line of dvc.lock,
-differs from the undisturbed run, where a file in DVC's cache is not what its name says, or where something is
-left behind. Keeps the figures in benchmarks/results/kills.json.
-"""
-
-import argparse
 import hashlib
-import itertools
 import os
 import random
 import signal
 import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,13 +14,10 @@ from pathlib import Path
 import psutil
 import yaml
 
-from benchmarks import project as measured
 from testing.project import Project
 
-AIMS = ("clips", "download", "wav", "spectrogram", "frames", "faces", "split", "train")
 TARGETS = ("evaluate", "index")
 MADE = ("data", "pretrained", "checkpoints", "metrics")
-ROUND = 10  # kills, after which a run is let go to its end
 LONGEST = 3600.0  # s that one run may take
 
 
@@ -200,56 +184,3 @@ def cache(project: Project) -> list[str]:
             if hashlib.md5(path.read_bytes()).hexdigest() != name:
                 found.append(f"DVC's cache: {name}")
     return found
-
-
-def measure(folder: Path, kills: int, seed: int) -> dict:
-    rng = random.Random(seed)
-    reference = begin(Project.new(folder / "reference", **{"faces.enabled": True}))
-    clean = folder / "clean"
-    reference.copy(clean)
-    lasts = whole(reference, TARGETS)
-    turn = itertools.cycle(AIMS)
-    done, broken, rounds = [], [], 0
-    while len(done) < kills:
-        rounds += 1
-        aims = [next(turn) for _ in range(min(ROUND, kills - len(done)))]
-        project = Project(clean).copy(folder / f"round-{rounds}")
-        for kill in disturbed(project, sorted(aims, key=AIMS.index), lasts, rng):
-            done.append(kill)
-            print(len(done), kill, flush=True)
-        broken += [f"round {rounds}: {what}" for what in differences(project, reference)]
-        run = Run(project, TARGETS)
-        if run.wait() or run.began:
-            broken.append(f"round {rounds}: a further run has something to do: {[*run.began]}")
-    return {
-        "kills": len(done),
-        "seed": seed,
-        "rounds": rounds,
-        "while_running": dict(Counter(kill["running"] for kill in done)),
-        "of": {
-            "the process group": sum(not k["alone"] for k in done),
-            "the stage": sum(k["alone"] for k in done),
-        },
-        "torn_by_dvc": dict(Counter(name for kill in done for name in kill["tore"])),
-        "compared": [*MADE, "dvc.lock", "DVC's cache"],
-        "files_compared": sum(len(reference.files(f)) for f in MADE),
-        "broken": broken,
-        "each": done,
-    }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="earsight-kills-") as folder:
-        result = measure(Path(folder), options.kills, options.seed)
-    measured.keep("kills", result)
-    print(f"{result['kills']} kills in {result['rounds']} rounds, while running {result['while_running']}")
-    if result["broken"]:
-        sys.exit("\n".join(result["broken"]))
-
-
-if __name__ == "__main__":
-    main()
