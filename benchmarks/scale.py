@@ -37,9 +37,9 @@ from pipeline.params import ROOT, read
 from pipeline.store import clip_table
 from pipeline.store.atomic import write_table
 from pipeline.store.formats import Arrays, read_table
-from pipeline.store.metric_files import classes, describe
 from pipeline.store.shards import ACCOUNT, Shards, read_index
 from pipeline.store.status import Outcome
+from pipeline.store.summary import classes, describe
 from testing import commands
 
 RESULT = Path("benchmarks/results/scale.json")

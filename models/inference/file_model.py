@@ -23,7 +23,8 @@ KINDS = {"audio": "sound", "video": "picture"}
 class FileModel:
     """A model and a way to read files for it.
 
-    read: as models.inference.query.read. Wherever a file is asked for, its path will do, or what `query` made of it.
+    read: as `query.read`. Wherever a file is asked for, its path will do, or what the method `query` made of
+    it.
     """
 
     def __init__(self, model: Model, read: Reader = given.read) -> None:

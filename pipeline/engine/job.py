@@ -19,7 +19,8 @@ class Job:
 
     step: one Outcome per clip, in order; it sees only clips that the stage before brought out ok.
     made_from: what all its shards depend on, beside clips and the stage before: parameters and code.
-    shards: what its output looks like. upstream: that of the stage whose values it takes; None where it starts from the clip table.
+    shards: what its output looks like. upstream: what that of the stage before looks like, whose values it
+    takes; None where it starts from the clip table.
     facts: for each clip what the clip table does not tell (size and time of media outside).
     opener: turns upstream values into what the step takes, as a context manager.
     """

@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from pipeline.errors import UserError
 from pipeline.media.files import SECONDS, Media
-from pipeline.media.frames import TIMES, Painter, evenly
+from pipeline.media.frames import TIMES, evenly
+from pipeline.media.painter import Painter
 from pipeline.store.formats import Arrays, Layout
 from pipeline.store.status import OK, Outcome, failed
 

@@ -1,6 +1,7 @@
 """What the values of shards look like in files: arrays of one shape, or encoded files.
 
-Steps import this module and not `shards`: where values lie, and how a stage goes on after a kill, changes none.
+Steps import this module and not `shards`: where values lie, and how a stage goes on after a kill, changes no
+value.
 """
 
 import hashlib

@@ -3,7 +3,8 @@
 `data/<stage>/00000.npy` (or `.parquet`) holds the values of the clips that came out ok, in the clip table's
 order; `00000.index.parquet` beside it is the shard's account, a row for every clip; `index.parquet` is all
 accounts together. A shard counts as finished when its account is there, so the account is written last.
-With `engine.storage` the values lie elsewhere (pipeline/store/storage.py), and the account's metadata says where.
+With `engine.storage` the values lie elsewhere (pipeline/store/storage.py), and the account's metadata says
+where.
 
 Every account row carries a `key`: a hash of the clip's row, of what the stage before made of it, of the
 parameters and of the code. A row whose key is still right is kept, wherever in the old shards it stands:
