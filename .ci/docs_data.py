@@ -14,7 +14,6 @@ FOLDER, PROJECT = map(Path, sys.argv[1:])
 sys.path.insert(0, str(PROJECT))
 
 from pipeline.media.wav import write_wav  # noqa: E402
-
 from pipeline.params import read  # noqa: E402
 from pipeline.sources import ensemble, people  # noqa: E402
 
