@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.training.experiment import Experiment
+from pipeline.config import read
+from pipeline.config.train import AugmentParams, TrainParams
 from pipeline.dataset import dataset
-from pipeline.params import AugmentParams, TrainParams, read
 from testing import defaults
 
 AUDIO = SimpleNamespace(sample_rate=1000, hop_length=10, window_seconds=0.2, feature="mel")
