@@ -31,7 +31,7 @@ class Decoder:
         self.folder, self.seconds, self.work = folder.resolve(), seconds, work or _bounded
         self.pool = ProcessPool(
             max_workers=workers,
-            context=context(["models.inference.query"]),
+            context=context([read.__module__]),
             initializer=_start,
             max_tasks=100,
         )

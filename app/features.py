@@ -167,9 +167,10 @@ def _serve(config: dict[str, Any]) -> None:
     """Start it, unless it runs, and wait until it has imported all that the model is made of: each worker
     would take seconds for that."""
     from models.components import component_modules
+    from models.inference.extract import CHECKPOINT, FeaturesStep
     from pipeline.engine import workers
 
-    workers.context(["models.inference.extract_step", "models.checkpoint", *component_modules(config)])
+    workers.context([FeaturesStep.__module__, CHECKPOINT, *component_modules(config)])
     resource_tracker.ensure_running()  # lets signals through, and would do so below
     with _undisturbed():
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the server inherits it

@@ -6,6 +6,10 @@ Imports run down, never up (`tool.importlinter` in pyproject.toml):
 - `download`: segments of online videos
 - `media`: files to wav, spectrograms, frames, faces; `engine`: one step over all shards
 - `store`: clip tables, shards and their indexes on disk
-- `params`, `schema`: the one reader of params.yaml
+- `config`: the types and the one reader of params.yaml
 - `errors`: what a user is told in one line
 """
+
+# What stands before `pipeline` and `models` in the names of modules: nothing in a clone, `earsight.` where
+# Earsight is installed (setup.py). Names of modules that are put together at run time begin with it.
+PREFIX = __name__.removesuffix("pipeline")

@@ -7,6 +7,7 @@ import gc
 import av
 import cv2
 import dvc.cli.parser
+import dvc.repo.brancher
 import dvc.repo.datasets
 import dvclive
 import faiss
@@ -14,21 +15,18 @@ import huggingface_hub
 import imageio_ffmpeg
 import jinja2
 import lightning
-import omegaconf
 import pebble
 import pyarrow.dataset
 import pyarrow.parquet
 import s3fs
 import scipy.signal
-import scmrepo.git
 import sklearn.linear_model
 import sklearn.metrics
 import timm
 import torchmetrics.functional.classification
 import yaml
 import yt_dlp
-from annotated_types import Ge
-from pydantic import BaseModel, field_validator, model_validator
+from pydantic import BaseModel, PositiveInt, field_validator, model_validator
 
 # Half a second of each download that is not from YouTube: the patterns of all sites, of which none fits.
 for site in yt_dlp.extractor.gen_extractor_classes():

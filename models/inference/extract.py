@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from models.components import component_modules
 from models.inference.extract_step import ABOUT, INPUTS, KINDS, FeaturesStep, Vectors, array_of, writer
+from pipeline import PREFIX
 from pipeline.engine import runner
 from pipeline.errors import UserError
 from pipeline.store.atomic import write_table, written
@@ -20,6 +21,7 @@ from pipeline.store.formats import Layout, digest, read_table
 from pipeline.store.metric_files import write_json
 from pipeline.store.shards import Shards
 
+CHECKPOINT = f"{PREFIX}models.checkpoint"  # not imported here: it takes torch along
 GROUP = 32 << 20  # bytes of a row group
 
 
@@ -41,7 +43,7 @@ def row(clip: dict) -> dict[str, Any]:
 
 def job(step: FeaturesStep, config: dict[str, Any], out: Path, facts: list) -> runner.Job:
     """The step over shards in `out`/.shards. facts: of each clip, what tells that its file changed."""
-    code = code_digest(FeaturesStep, "models.checkpoint", *component_modules(config))
+    code = code_digest(FeaturesStep, CHECKPOINT, *component_modules(config))
     made_from = digest(step.identity, config, step.side, step.every, code)
     layout = Layout(out / ".shards", Vectors(), (("windows", pa.int32()),))
     return runner.Job("features", step, layout, made_from, facts=facts)

@@ -23,6 +23,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from pipeline import PREFIX
 from pipeline.config.fields import ROOT
 from pipeline.errors import UserError
 
@@ -49,14 +50,14 @@ def declaration(kind: str, name: str) -> dict[str, Any]:
     Raises UserError that names the keyword whose annotation cannot be written as a JSON schema.
     """
     cls = _component_class(kind, name)
-    modules = {c.__module__ for c in cls.__mro__ if c.__module__.startswith("models.")}
+    modules = {c.__module__ for c in cls.__mro__ if c.__module__.startswith(f"{PREFIX}models.")}
     files = sorted(f"{module.replace('.', '/')}.py" for module in modules)
     return {"files": {file: digest(ROOT / file) for file in files}, "schema": keywords_schema(cls)}
 
 
 def _component_class(kind: str, name: str) -> type:
     try:
-        module = importlib.import_module(f"models.{kind}.{name}")
+        module = importlib.import_module(f"{PREFIX}models.{kind}.{name}")
     except (ImportError, SyntaxError) as e:
         raise UserError(f"models/{kind}/{name}.py: cannot be imported: {e}") from None
     for value in vars(module).values():

@@ -155,7 +155,7 @@ def _run(todo: list[dict], settings: Any, log: Log) -> None:
     pool = Workers(
         max_workers=min(settings.concurrent, len(todo)),
         max_tasks=100,
-        context=context(["pipeline.download.ytdlp", "yt_dlp"]),  # which takes a second to import
+        context=context([ytdlp.__name__, "yt_dlp"]),  # which takes a second to import
         initializer=ytdlp.start_worker,
     )
     waiting: dict[Future, tuple[dict, int]] = {}

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import PREFIX
 from pipeline.engine import local
 from pipeline.engine.job import Task
 from pipeline.errors import UserError
@@ -137,7 +138,8 @@ def _join(ray, settings, folder: str | None) -> None:
         return
     # All but the code stays here: data may be large, and are none of the cluster's business.
     others = [f"/{path.name}" for path in ROOT.iterdir() if path.name not in SHIPPED]
-    code = {"working_dir": str(ROOT), "excludes": others}
+    # An installed Earsight is on all nodes, as its dependencies are.
+    code = {} if PREFIX else {"working_dir": str(ROOT), "excludes": others}
     try:
         ray.init(address=settings.address, runtime_env=code, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as e:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from pebble import ProcessExpired
 
+from pipeline import PREFIX
 from pipeline.engine import limits
 from pipeline.engine.job import Step, Task
 from pipeline.engine.workers import Workers, context, watch_parent
@@ -138,5 +139,5 @@ def _start_worker(scratch: str, memory: int, file: int) -> None:
 
 
 def _needed(step: Step) -> list[str]:
-    found = [name for name in sys.modules if name.startswith("pipeline.")]
+    found = [name for name in sys.modules if name.startswith(f"{PREFIX}pipeline.")]
     return [*found, getattr(step, "__module__", type(step).__module__)]

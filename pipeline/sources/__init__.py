@@ -17,4 +17,4 @@ FOLDER = Path(__file__).parent
 
 
 def get(name: str) -> ModuleType:
-    return importlib.import_module(f"pipeline.sources.{name}")
+    return importlib.import_module(f"{__name__}.{name}")

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline import PREFIX
 from pipeline.store.formats import digest
 
 ROOT = Path(__file__).resolve().parents[2]
-PREFIX = __name__.removesuffix("pipeline.store.code_identity")  # of the names of all modules of this project
 IGNORED = {"annotation", "returns", "ctx", "kind", "type_comment", "type_ignores", "type_params"}
 Definition = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -1,10 +1,7 @@
 """`load` finds a model in a folder, a project, or on a hub, and says in one line why it does not."""
 
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import huggingface_hub
 import pytest
@@ -19,8 +16,6 @@ from models.version import VERSION
 from pipeline.errors import UserError
 from testing.hub_server import TOKEN, HubServer, commit_of
 from testing.untrained import built
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -189,49 +184,3 @@ def test_what_a_hub_refuses_is_one_line(server, folder, monkeypatch):
         with pytest.raises(UserError, match="ConnectError.*check the network") as e:
             ask()
         assert len(str(e.value).splitlines()) == 1
-
-
-# --- installed ------------------------------------------------------------------------------------------
-
-
-def test_pip_installs_it(folder, tmp_path, server):
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    source, target = tmp_path / "source", tmp_path / "target"
-    tops = (
-        "app/",
-        "experiments/",
-        "models/",
-        "pipeline/",
-        "stages/",
-        "earsight.py",
-        "pyproject.toml",
-        "README.md",
-    )
-    names = [n for n in listed.stdout.decode().split("\0") if n.startswith(tops) and (ROOT / n).is_file()]
-    for name in names:
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (source / name).write_bytes((ROOT / name).read_bytes())
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps"]
-    subprocess.run([*pip, "--no-build-isolation", "--target", target, source], check=True, timeout=120)
-    assert not [name for name in names if "/" in name and not (target / name).is_file()]
-    server.repos["me/bells"] = [{path.name: path.read_bytes() for path in folder.iterdir()}]
-    program = """
-from earsight import __version__, load
-model = load("me/bells")
-print(__version__, model.config["task"], load.__code__.co_filename)
-"""
-    knobs = {"HF_ENDPOINT": server.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "home")}
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env=os.environ | knobs | {"PYTHONPATH": str(target)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.stdout.split() == [VERSION, "matching", str(target / "models/sharing/load.py")], done.stderr
