@@ -10,10 +10,7 @@ code; `collect(clips, params)`, which brings those that no shard holds; `settle(
 """
 
 import importlib
-from pathlib import Path
 from types import ModuleType
-
-FOLDER = Path(__file__).parent
 
 
 def get(name: str) -> ModuleType:

@@ -7,6 +7,7 @@ import pytest
 
 from models import tasks
 from pipeline import sources
+from pipeline.config.fields import source_names
 from pipeline.store import code_identity
 from pipeline.store.code_identity import code_digest, imported_modules
 
@@ -31,7 +32,7 @@ STEPS = [f"pipeline.media.{name}" for name in ("wav", "spectrogram", "frames", "
 STEPS += ["pipeline.download.step"]
 # Media that come over the network do not depend on code: they would be fetched anew.
 STEPS += [
-    sources.get(name).__name__ for name in sources.SOURCES if not hasattr(sources.get(name), "made_from")
+    sources.get(name).__name__ for name in source_names() if not hasattr(sources.get(name), "made_from")
 ]
 # What reads shards again, and resumes from checkpoints.
 TRAINING = ["models.training.loop", "models.inference.extract_step"]
