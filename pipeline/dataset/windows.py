@@ -44,8 +44,8 @@ class WindowRule:
     def usable_seconds(self, sound: np.ndarray, picture: np.ndarray) -> np.ndarray:
         """How much of each clip is cut into windows, (n,) s. sound, picture: how long they last, (n,) s.
 
-        A window's middle must lie in the picture. Where that is shorter than a window, sound decides; where one
-        of the two is MISSING, the other does.
+        A window's middle must lie in the picture. Where that is shorter than a window, sound decides; where
+        one of the two is MISSING, the other does.
         """
         both = np.minimum(sound, picture)
         return np.where((picture >= self.window_seconds) | (sound == MISSING), both, sound)

@@ -1,8 +1,8 @@
 """Read what a data stage made of clips: the one reader for training, reports and the app.
 
 A stage's index says in which shard and row the value of a clip is, and where the shards lie: beside the
-index, or in `engine.storage`, from which pipeline.store.storage brings a copy. Where a value cannot be read, a
-UserError of one line names the clip, the shard and the reason, and says what to do.
+index, or in `engine.storage`, from which pipeline.store.storage brings a copy. Where a value cannot be read,
+a UserError of one line names the clip, the shard and the reason, and says what to do.
 """
 
 from collections.abc import Callable, Collection
@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UserError
-from pipeline.store.shards import Arrays, Files, place, places, read_index, read_table
+from pipeline.store.formats import Arrays, Files, read_table
+from pipeline.store.shards import place, places, read_index
 from pipeline.store.status import OK
 
 T = TypeVar("T")

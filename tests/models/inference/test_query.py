@@ -16,11 +16,12 @@ from models.inference.extract_step import KINDS as SIDES
 from models.inference.file_model import FileModel
 from pipeline.dataset import dataset
 from pipeline.dataset.dataset import Dataset
-from pipeline.media import shard_layouts
 from pipeline.media.files import Media
 from pipeline.media.frames import FramesStep
 from pipeline.media.spectrogram import SpectrogramStep
 from pipeline.media.wav import WavStep
+from pipeline.store.formats import Layout
+from pipeline.store.shards import Shards
 from pipeline.store.status import Outcome
 from testing.recordings import grey, record, sine
 from tests.models.inference.test_extract_step import made, new_model, step, vectors
@@ -91,8 +92,8 @@ def trained(media, model, tmp_path_factory) -> Dataset:
     hear, see = SpectrogramStep(audio, seconds), FramesStep(video, seconds)
     features = list(hear(rows, [wav.value for wav in wavs]))
     frames = list(see(rows, files))
-    store(data, shard_layouts.spectrogram(hear.shape, "float16"), rows, features)
-    store(data, shard_layouts.frames(see.shape), rows, frames)
+    store(data, hear.layout, rows, features)
+    store(data, see.layout, rows, frames)
     ids = list(CLIPS)
     splits = {"clip_id": ids, "split": ["test"] * len(ids), "group": ids, "recording": ids}
     pq.write_table(pa.table(splits), data / "splits.parquet")
@@ -101,9 +102,9 @@ def trained(media, model, tmp_path_factory) -> Dataset:
     return dataset.load(data, audio, video)
 
 
-def store(data: Path, layout, rows: list[dict], outcomes: list[Outcome]) -> None:
+def store(data: Path, layout: Layout, rows: list[dict], outcomes: list[Outcome]) -> None:
     """Write shards of four clips, as the engine does."""
-    shards = replace(layout, folder=data / layout.folder.name)
+    shards = Shards.of(replace(layout, folder=data / layout.folder.name))
     shards.folder.mkdir()
     for shard, first in enumerate(range(0, len(rows), 4)):
         part = slice(first, first + 4)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.store.shards import Arrays, Files, Shards, place, places, read_index
+from pipeline.store.formats import Arrays, Files
+from pipeline.store.shards import Shards, place, places, read_index
 from pipeline.store.status import OK, Outcome, failed
 from pipeline.store.values import ClipArrays, read_arrays, read_files
 
