@@ -6,17 +6,17 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import yaml
 
 from pipeline.errors import UserError
 from pipeline.store.formats import read_table
-from pipeline.store.status import OK
+from pipeline.store.values import read_arrays, read_files
 
 HERE = "this project"
 MOST = 50  # experiments in the leaderboard
@@ -70,15 +70,14 @@ class Run:
             raise UserError(f"there is no clip {row}: reload the page")
         return clips.slice(row, 1).to_pylist()[0]
 
-    def image(self, row: int) -> np.ndarray | None:
-        """The middle frame (height, width, 3) of a clip."""
-        frames = self._value("frames", row)
-        return None if frames is None else np.array(frames[len(frames) // 2])
+    def image(self, row: int) -> np.ndarray:
+        """The middle frame (height, width, 3) of a clip. Raises UserError where there is none to show."""
+        frames = self._value("frames", row, read_arrays)
+        return np.array(frames[len(frames) // 2])
 
-    def wav(self, row: int) -> bytes | None:
-        """Its sound."""
-        found = self._value("wav", row)
-        return found and found["audio"]["bytes"]
+    def wav(self, row: int) -> bytes:
+        """Its sound. Raises UserError where there is none to play."""
+        return self._value("wav", row, partial(read_files, column="audio"))
 
     def told(self, path: str, parse: Callable[[str], Any]) -> dict[str, Any]:
         """A small file of the run, JSON or YAML, flat; nothing where it is not there."""
@@ -88,23 +87,21 @@ class Run:
         except (OSError, ValueError, AttributeError, yaml.YAMLError):
             return {}
 
-    def _value(self, stage: str, row: int) -> Any:
-        clip_id = self.clip(row)["clip_id"]
-        index = f"data/{stage}/index.parquet"
-        try:
-            self._fetch(index)
-            table = self._table(index)
-            at = pc.index(table["clip_id"], clip_id).as_py()
-            if at < 0 or table["status"][at].as_py() != OK:
-                return None
-            shard, place = table["shard"][at].as_py(), table["row"][at].as_py()
-            path = f"data/{stage}/{shard:05d}.{'parquet' if stage == 'wav' else 'npy'}"
-            self._fetch(path)
-            if stage == "wav":
-                return read_table(self.root / path).slice(place, 1).to_pylist()[0]
-            return np.load(self.root / path, mmap_mode="r", allow_pickle=False)[place]
-        except (UserError, OSError, ValueError, IndexError):
-            return None  # the stage is running, or was cleared
+    def _value(self, stage: str, row: int, read: Callable[..., dict[str, Any]]) -> Any:
+        """What a stage made of a clip. read: of pipeline.store.values."""
+        clip_id, folder = self.clip(row)["clip_id"], f"data/{stage}"
+        self._fetch(f"{folder}/index.parquet")
+        index = self._table(f"{folder}/index.parquet")
+        values = read(self.root / folder, [clip_id], index=index, fetch=self._fetch_shard)
+        if clip_id not in values:
+            raise UserError(f"clip {clip_id}: nothing in {folder}: python -m app.failures says why")
+        return values[clip_id]
+
+    def _fetch_shard(self, path: Path) -> None:
+        name = path.relative_to(self.root).as_posix()
+        self._fetch(name)
+        if self.name != HERE and not path.exists():
+            raise UserError(f"{self.name}: {name} is not in DVC's cache: run dvc exp apply and dvc repro")
 
     def _table(self, path: str) -> pa.Table:
         """A table, read once for as long as it is not written anew."""
@@ -114,7 +111,7 @@ class Run:
                 if self._tables.get(path, (0, None))[0] != changed:
                     self._tables[path] = (changed, read_table(self.root / path))
             except (OSError, ValueError):
-                raise UserError(f"{self.name}: no index of its clips: dvc repro index") from None
+                raise UserError(f"{self.name}: {path}: not there, or not readable: run dvc repro") from None
             return self._tables[path][1]
 
 

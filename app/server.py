@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import gradio as gr
+import numpy as np
 from fastapi import FastAPI, Request, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -91,13 +92,11 @@ def _clip(runs: Runs, name: str, row: int, kind: str, read: Any) -> Response:
         content = read(run)
     except UserError as e:
         return Response(str(e), 404)
-    if content is None:
-        return Response("nothing there", 404)
     return Response(content, media_type=kind, headers={"Cache-Control": "private, max-age=600"})
 
 
-def _jpeg(image: Any) -> bytes | None:
-    return None if image is None else data_uri.jpeg_bytes(image, 240, 80)
+def _jpeg(image: np.ndarray) -> bytes:
+    return data_uri.jpeg_bytes(image, 240, 80)
 
 
 def _full(request: Request, uploads: Path) -> str:

@@ -132,9 +132,9 @@ def dealt_anew(data: Dataset, seed: int) -> Dataset:
     for split in ("train", "val"):
         clips = data.of(split)
         source[clips] = rng.permutation(clips)
-    audio = Stored(data.audio.folder, data.audio.shard[source], data.audio.row[source])
-    # A window must be real in the sound and in the picture that it is now with.
-    return replace(data, audio=audio, seconds=np.minimum(data.seconds, data.seconds[source]))
+    # A window must be usable in the sound and in the picture that it is now with.
+    seconds = np.minimum(data.seconds, data.seconds[source])
+    return replace(data, audio=data.audio.take(source), seconds=seconds)
 
 
 def sounds_dealt_anew() -> dict:

@@ -4,6 +4,19 @@ let playing = null;
 function stop() { if (playing) playing.classList.remove("playing"); playing = null; }
 sound.addEventListener("ended", stop);
 sound.addEventListener("error", stop);
+document.addEventListener("error", (event) => {
+  if (event.target.matches && event.target.matches(".es-media img, .es-tip img")) explain(event.target, event.target.src);
+}, true);
+/* What the server says of a picture or sound that did not come: one line above the answer that it belongs to. */
+async function explain(element, address) {
+  const answer = element.closest(".es"), response = await fetch(address);
+  if (response.ok || !answer || answer.querySelector(".es-failed")) return;
+  const line = document.createElement("p");
+  line.className = "es-failed";
+  line.setAttribute("role", "alert");
+  line.textContent = await response.text();
+  answer.prepend(line);
+}
 function play(from) {
   const same = playing === from;
   sound.pause();
@@ -12,7 +25,7 @@ function play(from) {
   playing = from;
   from.classList.add("playing");
   sound.src = from.dataset.play;
-  sound.play().catch(stop);
+  sound.play().catch(() => { stop(); explain(from, from.dataset.play); });
 }
 document.addEventListener("click", (event) => {
   const from = event.target.closest("[data-play]");

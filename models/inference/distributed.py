@@ -12,7 +12,9 @@ import numpy as np
 
 from models import checkpoint
 from models.checkpoint import BATCH, CONFIG, WEIGHTS, Model
-from pipeline.dataset.dataset import MIDDLE, Dataset
+from pipeline.dataset.dataset import Dataset
+from pipeline.dataset.windows import MIDDLE
+from pipeline.store.values import ClipArrays
 
 BLOCK = 4096  # clips embedded at a time
 TASK = (
@@ -91,7 +93,7 @@ class Spread(Model):
             self._data[data.digest] = ray.put(data)
         # In a list a reference stays one: the worker has the object already, but for its first task.
         held = [self._model, self._data[data.digest]]
-        needed = not (data.audio.elsewhere and data.video.elsewhere)
+        needed = not all(isinstance(x, ClipArrays) and x.in_storage for x in (data.audio, data.video))
         starts = list(range(0, len(clips), TASK))
         tasks = [(start, clips[start : start + TASK]) for start in starts]
         for task, found in cluster.each(_asked, tasks, self.engine, os.getcwd(), needed, held, ask, how):

@@ -115,12 +115,11 @@ class Part:
         """How long the longer of the two is: the other may end before it."""
         return max(outcome.extra["seconds"] for outcome in self.here.values())
 
-    def query(self, sides: Iterable[str], steps: Steps) -> tuple[Query, float]:
-        """These sides, as far as they are there, and how long (s) all of them last."""
+    def query(self, sides: Iterable[str], steps: Steps) -> Query:
+        """These sides, as far as they are there."""
         here = {side: outcome for side, outcome in self.here.items() if side in sides}
-        seconds = min(outcome.extra["seconds"] for outcome in here.values())
-        nothing = Outcome("no_video", extra={"seconds": seconds})
-        return steps.query("", here.get("audio", nothing), here.get("video", nothing), None), seconds
+        nothing = Outcome("no_video")
+        return steps.query("", here.get("audio", nothing), here.get("video", nothing), None)
 
 
 def _still(path: str) -> bool:
@@ -160,12 +159,11 @@ class Windows:
             inputs = INPUTS[column]
             if not part.here.keys() >= set(inputs):
                 continue
-            query, seconds = part.query(KINDS if every is None else inputs, tools.steps)
+            query = part.query(KINDS if every is None else inputs, tools.steps)
             if every is None or part.still:
-                places, data = query.places(), query.data
-                first_column = data.place(np.array([0]), places)[0][0]
-                starts = [0.0 if part.still else first_column * data.hop_length / data.sample_rate]
+                places, starts = query.places(), [0.0 if part.still else query.middle_start]
             else:
+                seconds = min(part.here[side].extra["seconds"] for side in inputs)
                 starts = given.starts(tools.config, seconds, every, first)
                 places = query.places(starts)
             begun = max(begun, starts, key=len)

@@ -9,7 +9,8 @@ from typing import Any
 import av
 import numpy as np
 
-from pipeline.dataset.dataset import MIDDLE, Dataset
+from pipeline.dataset.dataset import Dataset
+from pipeline.dataset.windows import MIDDLE, MISSING, WindowRule
 from pipeline.errors import UserError
 from pipeline.media.faces import FacesStep
 from pipeline.media.files import Media, MediaError, opened
@@ -39,25 +40,32 @@ class Query:
 
     @property
     def seconds(self) -> float:
-        """How much of it is real."""
+        """How much of it is usable: a window lies in that part."""
         return float(self.data.seconds[0])
+
+    @property
+    def middle_start(self) -> float:
+        """When the middle window begins, s."""
+        windows = self.data.windows
+        return float(windows.start_seconds(windows.first_columns(self.data.seconds, MIDDLE))[0])
 
     def places(self, starts: Sequence[float] | None = None) -> np.ndarray:
         """`at` of Dataset.read, (n,): of the middle window, or of those that begin at `starts` (s)."""
         if starts is None:
             return np.array([MIDDLE])
-        free = max(int(self.data.real(np.array([0]))[0]) - self.data.audio_shape[2], 0)
-        column = np.round(np.asarray(starts) * self.data.sample_rate / self.data.hop_length)
-        return (np.clip(column, 0, free) + 0.5) / (free + 1)
+        return self.data.windows.positions(self.data.seconds, np.asarray(starts))
 
 
-def read(config: dict[str, Any], path: str | Path, start: float = 0.0) -> Query:
-    """The file at `path` from `start` (s) on, for a model with this `config`.
+def read(config: dict[str, Any], file: str | Path | Media, start: float = 0.0) -> Query:
+    """A file from `start` (s) on, for a model with this `config`.
 
+    file: its path; a Media where the sound is in one file and the picture in another.
     Raises UserError where there is neither sound nor picture in it.
     """
     steps = Steps(config)
-    clip, media = {"start": start, "end": None}, Media(str(path), str(path))
+    clip = {"start": start, "end": None}
+    media = file if isinstance(file, Media) else Media(str(file), str(file))
+    path = media.video or media.audio or ""
     [wav] = steps.wav([clip], [media])
     [heard] = steps.hear([clip], [wav.value]) if wav.value else [wav]
     [seen] = steps.see([clip], [media])
@@ -66,7 +74,7 @@ def read(config: dict[str, Any], path: str | Path, start: float = 0.0) -> Query:
         why = "; ".join(dict.fromkeys(query.missing.values()))
         raise UserError(f"{path}: neither sound nor picture: {why}")
     if "audio" in query.missing:
-        with opened(str(path)) as container:
+        with opened(path) as container:
             query.still = container.format.name.endswith("_pipe")
     return query
 
@@ -137,55 +145,31 @@ class Steps:
 
     def query(self, name: str, heard: Outcome, seen: Outcome, wav: bytes | None) -> Query:
         """One clip, of what became of its sound and its picture."""
-        made = {"audio": heard, "video": seen}
-        missing = {side: outcome.detail for side, outcome in made.items() if outcome.value is None}
+        sides = {"audio": heard, "video": seen}
+        missing = {side: outcome.detail for side, outcome in sides.items() if outcome.value is None}
         image = None if seen.value is None else seen.value[len(seen.value) // 2]
-        return Query(name, self._data(made), missing, wav, image)
+        return Query(name, self._data(heard, seen), missing, wav, image)
 
-    def _data(self, made: dict[str, Outcome]) -> Dataset:
+    def _data(self, heard: Outcome, seen: Outcome) -> Dataset:
         """A data set of one clip, so that its window is cut as those of the data are."""
-        empty: dict[str, Any] = {
-            "audio": np.zeros(self.hear.shape, np.float16),
-            "video": np.zeros(self.see.shape, np.uint8),
-        }
-        held = {side: made[side].value if made[side].value is not None else empty[side] for side in made}
-        seconds = {side: made[side].extra.get("seconds", np.inf) for side in made}
-        window, rate, hop = self.audio.window_seconds, self.audio.sample_rate, self.audio.hop_length
-        times = made["video"].extra.get("times", list(np.linspace(0, 1, self.see.shape[0])))
+        windows = WindowRule.of(self.audio, self.video, clip_columns=self.hear.shape[2])
+        sound, picture = (np.array([side.extra.get("seconds", MISSING)]) for side in (heard, seen))
+        audio = np.zeros(self.hear.shape, np.float16) if heard.value is None else heard.value
+        video = np.zeros(self.see.shape, np.uint8) if seen.value is None else seen.value
         return Dataset(
+            folder=Path(),  # no stage has made it
             clip_id=["query"],
             split=np.array(["test"]),
             group=np.array(["query"]),
             recording=np.zeros(1, int),
             columns={"labels": [[]], "subject": [None]},
-            seconds=np.array([min(seconds.values()) if seconds["video"] >= window else seconds["audio"]]),
-            times=np.array([times]),
-            audio=_Held(held["audio"]),  # type: ignore[arg-type]  # it does what Stored does
-            video=_Held(held["video"]),  # type: ignore[arg-type]
-            sample_rate=rate,
-            hop_length=hop,
-            window=max(round(window * rate / hop), 1),
-            window_frames=self.video.window_frames,
+            seconds=windows.usable_seconds(sound, picture),
+            times=np.array([seen.extra.get("times", np.linspace(0, 1, len(video)))]),
+            audio=audio[None],
+            video=video[None],
+            windows=windows,
             digest="",
         )
 
 
 Reader = Callable[[dict[str, Any], "str | Path", float], Query]
-
-
-@dataclass
-class _Held:
-    """One array where the data set has shards."""
-
-    array: np.ndarray
-
-    def value(self, _: int) -> np.ndarray:
-        return self.array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.array.dtype

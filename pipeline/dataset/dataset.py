@@ -1,25 +1,27 @@
 """Training data as it lies on disk: windows of sound and picture, read from memory-mapped shards.
 
 Nothing is loaded whole. A window is named by a clip and a place in it, `at`, from 0 (the first window that
-fits into the clip's real part) to 1 (the last); evaluation takes the middle, 0.5.
+fits into the clip's usable part) to 1 (the last); evaluation takes the middle, 0.5. The rule is in
+pipeline.dataset.windows, the reader of shards in pipeline.store.values.
 """
 
 import difflib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.dataset.windows import MIDDLE, WindowRule
 from pipeline.errors import UserError
 from pipeline.store.clip_table import SPLITS
 from pipeline.store.formats import digest, read_table
-from pipeline.store.shards import place, places, read_index, rows_of
+from pipeline.store.shards import read_index, rows_of
 from pipeline.store.status import OK
+from pipeline.store.values import ClipArrays
 
-MIDDLE = 0.5
 STATISTICS = "statistics.json"
 PART = 65_536  # rows that are Python's at a time
 
@@ -28,22 +30,21 @@ PART = 65_536  # rows that are Python's at a time
 class Dataset:
     """The usable clips, in the clip table's order, as columns; `read` gives their windows.
 
+    folder: where the stages wrote. audio, video: what they made of all clips, as arrays (n, ...).
     audio_shape: (channels, freq, time) of a window; video_shape: (frames, height, width, 3).
     """
 
+    folder: Path
     clip_id: list[str]
     split: np.ndarray  # (n,) str: train, val, test
     group: np.ndarray  # (n,) numbers, or names: clips of one group are never each other's negatives
     recording: np.ndarray  # (n,) numbers: clips cut from one video have the same
     columns: dict[str, list]  # of the clip table: labels, subject, and those of the source
-    seconds: np.ndarray  # (n,) float: how much is real
+    seconds: np.ndarray  # (n,) float: how much is usable
     times: np.ndarray  # (n, stored frames) float: s from the clip's start
-    audio: "Stored"
-    video: "Stored"
-    sample_rate: int
-    hop_length: int
-    window: int  # spectrogram columns
-    window_frames: int
+    audio: ClipArrays | np.ndarray
+    video: ClipArrays | np.ndarray
+    windows: WindowRule
     digest: str  # of all that is in it
 
     def __len__(self) -> int:
@@ -51,13 +52,13 @@ class Dataset:
 
     @property
     def audio_shape(self) -> tuple[int, int, int]:
-        channels, freq, time = self.audio.shape
-        return channels, freq, min(self.window, time)
+        channels, freq = self.audio.shape[1:3]
+        return channels, freq, self.windows.columns
 
     @property
     def video_shape(self) -> tuple[int, int, int, int]:
-        height, width, colours = self.video.shape[1:]
-        return self.window_frames, height, width, colours
+        height, width, colours = self.video.shape[2:]
+        return self.windows.window_frames, height, width, colours
 
     def kinds(self, label: str) -> list[list[str]]:
         """What each clip is, by `label` of the parameters: its labels (category), or a column's value.
@@ -85,7 +86,7 @@ class Dataset:
     @property
     def statistics(self) -> dict[str, float]:
         """Mean and deviation of the training split's features, from the stage `statistics`."""
-        path = self.audio.folder.parent / STATISTICS
+        path = self.folder / STATISTICS
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             return {name: found[name] for name in ("mean", "std")}
@@ -96,12 +97,6 @@ class Dataset:
         """The numbers of the clips of a split."""
         return np.flatnonzero(self.split == split)
 
-    def real(self, clip: np.ndarray) -> np.ndarray:
-        """How many of a clip's columns are sound and not padding, (n,)."""
-        rate = self.sample_rate / self.hop_length  # columns per second
-        # Column t is centred at t / rate: of s real seconds, columns 0 to floor(s rate) are real.
-        return np.minimum(np.floor(self.seconds[clip] * rate + 1e-6).astype(int) + 1, self.audio.shape[2])
-
     def place(
         self, clip: np.ndarray, at: np.ndarray | float, look: np.ndarray | float = MIDDLE
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -110,13 +105,8 @@ class Dataset:
 
         clip: (n,) numbers. at, look: (n,) or one number, 0 to 1.
         """
-        width, rate = self.audio_shape[2], self.sample_rate / self.hop_length
-        free = np.maximum(self.real(clip) - width, 0)
-        start = np.minimum((np.asarray(at) * (free + 1)).astype(int), free)
-        there = (start + width * np.asarray(look)) / rate
-        far = np.abs(self.times[clip] - there[:, None])
-        near = np.argsort(far, axis=1, kind="stable")[:, : self.window_frames]
-        return start, np.sort(near, axis=1)
+        start = self.windows.first_columns(self.seconds[clip], at)
+        return start, self.windows.frames(start, self.times[clip], look)
 
     def read(
         self, clip: np.ndarray, at: np.ndarray | float = MIDDLE, look: np.ndarray | float = MIDDLE
@@ -127,51 +117,11 @@ class Dataset:
         audio = np.empty((len(clip), *self.audio_shape), self.audio.dtype)
         video = np.empty((len(clip), *self.video_shape), np.uint8)
         for i, c in enumerate(clip):
-            audio[i] = self.audio.value(c)[:, :, start[i] : start[i] + width]
-            stored = self.video.value(c)
+            audio[i] = self.audio[c][:, :, start[i] : start[i] + width]
+            stored = self.video[c]
             for j, frame in enumerate(frames[i]):
                 video[i, j] = stored[frame]
         return audio, video
-
-
-@dataclass
-class Stored:
-    """Where the values of one data stage lie; shards are mapped when first asked for."""
-
-    folder: Path
-    shard: np.ndarray  # (n,) int
-    row: np.ndarray  # (n,) int
-    elsewhere: list[str] = field(default_factory=list)  # of pipeline.store.shards.places
-    _open: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
-
-    MOST = 1024  # shards mapped at a time: a process may hold only so many mappings
-
-    def value(self, clip: int) -> np.ndarray:
-        return self._mapped(int(self.shard[clip]))[self.row[clip]]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._mapped(int(self.shard[0])).shape[1:]
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self._mapped(int(self.shard[0])).dtype
-
-    def _mapped(self, shard: int) -> np.ndarray:
-        array = self._open.get(shard)
-        if array is None:
-            path = place(self.folder, self.elsewhere, shard, ".npy")
-            try:
-                array = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError) as e:
-                raise UserError(f"{path}: cannot be read ({e}): run dvc repro to make it again") from None
-            if len(self._open) >= self.MOST:
-                self._open.pop(next(iter(self._open)))
-            self._open[shard] = array
-        return array
-
-    def __getstate__(self) -> dict:
-        return self.__dict__ | {"_open": {}}  # a worker process maps for itself
 
 
 NEEDED = ["clip_id", "shard", "row", "status", "digest", "seconds"]  # of an index
@@ -205,27 +155,24 @@ def load(folder: str | Path, audio, video, picture: str = "frame") -> Dataset:
         raise UserError(f"{splits}: no clip has both sound and picture: see status and detail in that table")
     heard, seen, about = (t.take(n.filter(there)) for t, n in zip(tables, places_of, strict=True))
     about = about.select([name for name in about.column_names if name not in NOT_LABELS])
-    window = audio.window_seconds
-    # A window's middle must lie in the picture; where that is shorter than a window (a still), sound decides.
-    sound, shown = (table["seconds"].to_numpy() for table in (heard, seen))
-    seconds = np.where(shown >= window, np.minimum(sound, shown), sound)
+    features, pictures = ClipArrays.of(spectrogram, heard), ClipArrays.of(frames, seen)
+    windows = WindowRule.of(audio, video, clip_columns=features.shape[3])
+    sound, picture_seconds = (table["seconds"].to_numpy() for table in (heard, seen))
     # By number: a source's own column may have any name.
     told = [*rows.columns, *about.columns, heard["digest"], seen["digest"]]
     content = pa.table(told, [str(i) for i in range(len(told))])
     return Dataset(
+        folder=folder,
         clip_id=rows["clip_id"].to_pylist(),
         split=np.array(SPLITS)[pc.index_in(rows["split"], value_set=pa.array(SPLITS))],
         group=_numbers(rows["group"]),
         recording=_numbers(rows["recording"]),
         columns={name: about[name].to_pylist() for name in about.column_names},
-        seconds=seconds,
+        seconds=windows.usable_seconds(sound, picture_seconds),
         times=pc.list_flatten(seen["times"]).to_numpy().reshape(len(seen), -1),
-        audio=_stored(spectrogram, heard, places(tables[0])),
-        video=_stored(frames, seen, places(tables[1])),
-        sample_rate=audio.sample_rate,
-        hop_length=audio.hop_length,
-        window=max(round(window * audio.sample_rate / audio.hop_length), 1),
-        window_frames=video.window_frames,
+        audio=features,
+        video=pictures,
+        windows=windows,
         digest=digest(
             about.column_names, *(content.slice(i, PART).to_pylist() for i in range(0, len(content), PART))
         ),
@@ -238,10 +185,6 @@ def _numbers(names: pa.ChunkedArray) -> np.ndarray:
     rank = np.empty(len(coded.dictionary), int)
     rank[pc.sort_indices(coded.dictionary)] = np.arange(len(rank))
     return rank[coded.indices]
-
-
-def _stored(folder: Path, index: pa.Table, elsewhere: list[str]) -> Stored:
-    return Stored(folder, index["shard"].to_numpy(), index["row"].to_numpy(), elsewhere)
 
 
 def _several(value) -> list[str]:

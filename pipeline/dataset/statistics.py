@@ -16,11 +16,11 @@ def statistics(data: Dataset) -> dict[str, Any]:
     1983), which loses no digits where the mean is large.
     """
     clips = data.of("train")
-    columns = data.real(clips)
+    columns = data.windows.usable_columns(data.seconds[clips])
     count, mean, squares = 0, 0.0, 0.0
     for start in range(0, len(clips), BLOCK):
         some = zip(clips[start : start + BLOCK], columns[start : start + BLOCK], strict=True)
-        values = np.concatenate([data.audio.value(c)[:, :, :n].astype(float).ravel() for c, n in some])
+        values = np.concatenate([data.audio[c][:, :, :n].astype(float).ravel() for c, n in some])
         delta, n = values.mean() - mean, len(values)
         squares += values.var() * n + delta**2 * count * n / (count + n)
         mean += delta * n / (count + n)

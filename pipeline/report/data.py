@@ -14,8 +14,9 @@ from pipeline.report.tsne import flat
 from pipeline.store import clip_table as table
 from pipeline.store import epochs
 from pipeline.store.formats import read_table
-from pipeline.store.shards import place, places, read_index
+from pipeline.store.shards import read_index
 from pipeline.store.status import OK
+from pipeline.store.values import read_arrays, read_files
 
 STAGES = ("media", "wav", "spectrogram", "frames", "faces")
 FACELESS = 24  # frames without a face
@@ -63,7 +64,7 @@ def gather(params: dict[str, Any]) -> ReportData:
     wanted = {c for rows in galleries.values() for row in rows for c in _ids(row)}
     metrics = _json("metrics/evaluate.json")
     maps: Any = _json("metrics/maps.json")
-    seen = _values("frames", indexes["frames"], {m["clip_id"] for m in maps})
+    seen = read_arrays("data/frames", {m["clip_id"] for m in maps}, indexes["frames"])
     shown = clips.filter(pc.is_in(clips["clip_id"], pa.array(sorted(wanted), pa.string())))
     return ReportData(
         params=params,
@@ -88,7 +89,7 @@ def gather(params: dict[str, Any]) -> ReportData:
 
 def media(labels: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
     """What a page shows of some clips: clip_id -> {"labels", "image", "wav"}. labels: of each of them."""
-    images, sounds = (_values(s, read_index(f"data/{s}"), set(labels)) for s in ("frames", "wav"))
+    images, sounds = read_arrays("data/frames", labels), read_files("data/wav", labels, "audio")
     return {c: _clip(labels[c], images.get(c), sounds.get(c)) for c in labels}
 
 
@@ -111,7 +112,7 @@ def _faceless(faces: pa.Table, frames: pa.Table) -> list[dict[str, Any]]:
     """The clips in whose frames no face was found; those that are not shown have no picture here."""
     without = faces["clip_id"].filter(pc.equal(faces["status"], "no_face"))
     ids = without.filter(pc.is_in(without, _ok(frames)["clip_id"])).to_pylist()
-    seen = _values("frames", frames, set(ids[:FACELESS]))
+    seen = read_arrays("data/frames", ids[:FACELESS], frames)
     return [{"clip_id": c, "image": _middle(seen[c]) if c in seen else None} for c in ids]
 
 
@@ -127,12 +128,8 @@ def _middle(frames: np.ndarray) -> np.ndarray:
     return np.array(frames[len(frames) // 2])
 
 
-def _clip(labels: list[str], image: np.ndarray | None, wav: dict | None) -> dict[str, Any]:
-    return {
-        "labels": labels,
-        "image": None if image is None else _middle(image),
-        "wav": wav and wav["audio"]["bytes"],
-    }
+def _clip(labels: list[str], image: np.ndarray | None, wav: bytes | None) -> dict[str, Any]:
+    return {"labels": labels, "image": None if image is None else _middle(image), "wav": wav}
 
 
 def _spectrograms(clips: pa.Table, index: pa.Table, feature: str) -> dict[str, np.ndarray]:
@@ -141,7 +138,7 @@ def _spectrograms(clips: pa.Table, index: pa.Table, feature: str) -> dict[str, n
     clips = clips.filter(pc.and_(one, pc.is_in(clips["clip_id"], _ok(index)["clip_id"])))
     labels, first = np.unique(np.array(pc.list_flatten(clips["labels"]).to_pylist()), return_index=True)
     ids = clips["clip_id"].take(first).to_pylist()
-    values = _values("spectrogram", index, set(ids))
+    values = read_arrays("data/spectrogram", ids, index)
     drawn = (_drawn(np.asarray(values[c], np.float32), feature) for c in ids)
     return dict(zip(labels.tolist(), drawn, strict=True))
 
@@ -149,26 +146,6 @@ def _spectrograms(clips: pa.Table, index: pa.Table, feature: str) -> dict[str, n
 def _drawn(value: np.ndarray, feature: str) -> np.ndarray:
     """(channels, F, T) as a picture: the real and imaginary parts of an STFT become decibels."""
     return 20 * np.log10(np.hypot(value[0], value[1]) + 1e-5) if feature == "stft" else value[0]
-
-
-def _values(stage: str, index: pa.Table, wanted: set[str]) -> dict[str, Any]:
-    """The values of those of some clips that are ok, each shard opened once."""
-    found = _ok(index.filter(pc.is_in(index["clip_id"], pa.array(sorted(wanted), pa.string()))))
-    by_shard: dict[int, list[dict]] = {}
-    for row in found.select(["clip_id", "shard", "row"]).to_pylist():
-        by_shard.setdefault(row["shard"], []).append(row)
-    values: dict[str, Any] = {}
-    folder = Path("data") / stage
-    elsewhere = places(index)
-    for shard, rows in sorted(by_shard.items()):
-        path = place(folder, elsewhere, shard, ".parquet" if stage == "wav" else ".npy")
-        if stage == "wav":
-            stored: Any = read_table(path).take([r["row"] for r in rows]).to_pylist()
-            values |= {r["clip_id"]: value for r, value in zip(rows, stored, strict=True)}
-        else:
-            stored = np.load(path, mmap_mode="r", allow_pickle=False)
-            values |= {r["clip_id"]: stored[r["row"]] for r in rows}
-    return values
 
 
 def _json(path: str) -> dict[str, Any]:

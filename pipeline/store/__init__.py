@@ -4,6 +4,8 @@
 - `formats`: what values look like in files: `Arrays`, `Files`, `Layout`; `digest`, `read_table`
 - `shards`: `Shards`, the output folder of a data stage, and what may be kept of an earlier run;
   `read_index`, `place`
+- `values`: the one reader of clips' values, wherever their shards lie: `read_arrays`, `read_files`,
+  `ClipArrays`
 - `status`: `Outcome` of one clip, and the closed list of reasons, `STATUSES`
 - `code_identity`: `code_digest`, a hash of what code does
 - `storage`: where values lie, here or where fsspec reaches; `atomic`: files that are written whole

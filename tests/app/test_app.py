@@ -230,7 +230,7 @@ def test_files_are_decoded_within_bounds(config, tmp_path):
         path = tmp_path / "tone.wav"
         path.write_bytes(tone())
         found, plain = decoder.read(config, path), query.read(config, path)
-        assert np.array_equal(found.data.audio.array, plain.data.audio.array)
+        assert np.array_equal(found.data.audio, plain.data.audio)
     finally:
         decoder.close()
 

@@ -119,10 +119,10 @@ def test_arrays_are_those_that_training_reads(made, opened):
     data = dataset.load(made / "data", params.audio, params.video)
     for name, stored in (("frames", data.video), ("spectrograms", data.audio)):
         values = dict(zip(opened[f"{name}_of"].tolist(), opened[name], strict=True))
-        assert opened[name].dtype == stored.dtype and opened[name].shape[1:] == stored.shape
+        assert opened[name].dtype == stored.dtype and opened[name].shape[1:] == stored.shape[1:]
         assert len(values) >= len(data) > 0
         for number, clip in enumerate(data.clip_id):
-            assert np.array_equal(values[clip], stored.value(number))
+            assert np.array_equal(values[clip], stored[number])
     assert np.array_equal(opened["pictures"], opened["frames"][0])
 
 

@@ -108,7 +108,7 @@ def test_every_encoder_trains(data, tmp_path, kind, name):
     names = toy.experiment(**{f"{kind}_encoder": name})
     if name == "avolnet":
         names = toy.experiment(video_encoder=name, matcher="localize", loss="bce")
-    two = toy.load(data.audio.folder.parent, SimpleNamespace(window_frames=2))
+    two = toy.load(data.folder, SimpleNamespace(window_frames=2))
     assert np.isfinite(list(run(two, tmp_path, experiment=names, epochs=1).values())).all()
     model = checkpoint.load(tmp_path / "out")
     assert np.isfinite(model.score(*model.embed(two, two.of("test")))).all()

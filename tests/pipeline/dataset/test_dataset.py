@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.dataset import augment, dataset
+from pipeline.dataset import augment
 from pipeline.errors import UserError
+from pipeline.store.values import ClipArrays
 from testing import toy
 
 N, FREQ, TIME, FRAMES = 7, 4, 41, 5
@@ -102,10 +103,10 @@ def test_a_worker_maps_the_shards_for_itself(folder):
 
 
 def test_no_more_shards_are_open_than_may_be(folder, monkeypatch):
-    monkeypatch.setattr(dataset.Stored, "MOST", 2)
+    monkeypatch.setattr(ClipArrays, "MAPPED", 2)
     data = load(folder)
     assert data.read(np.array([0, 2, 4, 0]))[0][:, 0, 0, 0].tolist() == [11.0, 311.0, 611.0, 11.0]
-    assert len(data.audio._open) == 2
+    assert len(data.audio._arrays) == 2
 
 
 def test_what_is_missing_is_told_in_one_line(folder):
@@ -171,9 +172,8 @@ def test_a_window_is_looked_at_where_one_says(folder):
     clip = np.array([0, 0, 0])
     start, middle = data.place(clip, 0.5)
     _, asked = data.place(clip, 0.5, np.array([0.0, 0.5, 1.0]))
-    ends = (start[:, None] + data.window * np.array([[0.0], [0.5], [1.0]])) / (
-        data.sample_rate / data.hop_length
-    )
+    windows = data.windows
+    ends = windows.start_seconds(start[:, None] + windows.columns * np.array([[0.0], [0.5], [1.0]]))
     nearest = np.abs(data.times[clip] - ends).argmin(1)
     assert asked[:, 0].tolist() == nearest.tolist() and asked[1] == middle[1]
 

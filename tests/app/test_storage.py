@@ -1,0 +1,141 @@
+"""With `engine.storage`, the report, app.search and the page show pictures and play sounds, or say why."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+import fsspec
+import numpy as np
+import pytest
+
+from app.runs import HERE, Runs
+from pipeline.errors import UserError
+from pipeline.store.shards import places, read_index
+from testing.project import Project
+from testing.warm import Warm
+from tests.app.test_app import browsers, chromium, get, serving  # noqa: F401
+
+STAGES = ("wav", "spectrogram", "frames")
+CLIPS = f"/clips/{quote(HERE)}"
+
+
+def run(project: Project, *command: str) -> tuple[int, str]:
+    """The exit status of a command and what it says; it knows the way to the storage."""
+    env = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "EARSIGHT_"))}
+    process = Warm(project.root, [*command], env)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out + err
+
+
+@pytest.fixture(scope="module", params=["folder", "s3"])
+def stored(request, made, s3, tmp_path_factory) -> Iterator[Project]:
+    """The project `made`, whose shards have moved into a storage."""
+    folder = tmp_path_factory.mktemp("stored")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EARSIGHT_CACHE", str(folder / "cache"))
+        project = made.copy(folder / "project")
+        where = s3 if request.param == "s3" else f"file://{folder}/nfs"
+        project.set({"engine.storage": where})
+        for stage in STAGES:
+            status, said = run(project, f"stages.{stage}")
+            assert status == 0 and "; 0 made" in said, said
+            assert not [p for p in (project / f"data/{stage}").iterdir() if p.suffix != ".parquet"]
+        yield project
+
+
+@contextmanager
+def lost(project: Project, stage: str) -> Iterator[str]:
+    """The shards of a stage are deleted, and made again as the message says. Gives that of clip 0's row."""
+    index = read_index(project / f"data/{stage}")
+    for place in places(index):
+        system, path = fsspec.core.url_to_fs(place)
+        system.rm(path)
+    shutil.rmtree(os.environ["EARSIGHT_CACHE"], ignore_errors=True)
+    clip = project.rows("embeddings/clips.parquet")[0]["clip_id"]
+    yield places(index)[index["shard"][index["clip_id"].to_pylist().index(clip)].as_py()]
+    status, said = run(project, f"stages.{stage}")  # dvc repro --force --single-item
+    assert status == 0 and "; 0 made" not in said, said
+
+
+def test_the_report_is_the_same(made, stored):
+    (stored / "report/index.html").unlink()
+    status, said = run(stored, "stages.report")
+    assert status == 0, said
+    page = (stored / "report/index.html").read_bytes()
+    assert page == (made / "report/index.html").read_bytes() and b"data:image/jpeg" in page
+
+
+def test_the_page_shows_and_plays_the_same(made, stored):
+    here, there = Runs(made.root), Runs(stored.root)
+    try:
+        for row in range(len(here[HERE].clips)):
+            assert np.array_equal(here[HERE].image(row), there[HERE].image(row))
+            assert here[HERE].wav(row) == there[HERE].wav(row)
+    finally:
+        here.close()
+        there.close()
+
+
+@pytest.mark.parametrize(("stage", "kind"), [("frames", "jpg"), ("wav", "wav")])
+def test_a_shard_that_is_missing_is_one_line(stored, tmp_path, stage, kind):
+    picture = tmp_path / "wall.png"
+    shutil.copy(next((stored / "metrics").glob("*.jpg")), picture)
+    with lost(stored, stage) as place:
+        remedy = f"then run dvc repro --force --single-item {stage}"
+        for command in (
+            ("stages.report",),
+            ("app.search", str(picture), "--html", str(tmp_path / "page.html")),
+        ):
+            status, said = run(stored, *command)
+            lines = said.splitlines()
+            assert status == 1 and len(lines) == 1, said
+            assert lines[0].startswith("ERROR: clip ") and f"/{stage}/0" in said and lines[0].endswith(remedy)
+        runs = Runs(stored.root)
+        with pytest.raises(UserError, match=f"^clip .*{place}.*{remedy}$"):
+            runs[HERE].image(0) if stage == "frames" else runs[HERE].wav(0)
+        runs.close()
+    status, said = run(stored, "stages.report")
+    assert status == 0, said
+
+
+def test_the_page_answers_over_http(stored, tmp_path):
+    with serving(stored.root, tmp_path) as app:
+        status, picture = get(app, f"{CLIPS}/0.jpg")
+        assert status == 200 and picture[:2] == b"\xff\xd8"
+        status, sound = get(app, f"{CLIPS}/0.wav")
+        assert status == 200 and sound[:4] == b"RIFF"
+        with lost(stored, "wav") as place:
+            status, said = get(app, f"{CLIPS}/0.wav")
+            assert status == 404 and said.startswith(b"clip ") and place.encode() in said
+
+
+@browsers
+def test_the_browser_shows_pictures_or_one_line(stored, chromium, tmp_path):  # noqa: F811
+    with serving(stored.root, tmp_path) as app:
+
+        def visit():
+            tab = chromium.new_page()
+            tab.goto(app.url)
+            tab.wait_for_selector("#examples .es-card", timeout=60_000)
+            return tab
+
+        tab = visit()
+        tab.wait_for_function(
+            "[...document.querySelectorAll('#examples img')].every(i => i.naturalWidth > 0)"
+        )
+        tab.click("#examples .es-play >> nth=0")
+        tab.wait_for_selector("#examples .playing")
+        assert not tab.locator(".es-failed").count()
+        with lost(stored, "wav"):
+            tab = visit()
+            tab.click("#examples .es-play >> nth=0")
+            tab.wait_for_selector("#examples .es-failed")
+            assert "dvc repro --force --single-item wav" in tab.inner_text("#examples .es-failed")
+        with lost(stored, "frames"):
+            tab = visit()
+            tab.wait_for_selector("#examples .es-failed")
+            tab.wait_for_timeout(500)
+            assert tab.locator("#examples .es-failed").count() == 1  # and not one for each picture
+            assert "dvc repro --force --single-item frames" in tab.inner_text("#examples .es-failed")
