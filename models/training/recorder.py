@@ -89,10 +89,6 @@ class Record(Callback):
         own = [trainer.global_rank] if trainer.global_rank else []  # of several that train together
         seed = (self.seed, trainer.current_epoch, *own)
         torch.manual_seed(int(np.random.default_rng(seed).integers(2**62)))
-        # A loader once drew a number here, but not in the first epoch after a start; the tables of docs/ were
-        # made so. It has a generator of its own now, or a training that goes on would draw otherwise.
-        if trainer.current_epoch:
-            torch.empty((), dtype=torch.int64).random_()
 
     def on_train_batch_end(self, trainer, module, outputs: dict, batch: dict, batch_idx: int) -> None:
         parts = {"loss": outputs["own"]} | outputs.get("parts", {})
