@@ -161,7 +161,7 @@ def _finish(
     module, record: "Record", data: Dataset, val: np.ndarray, config: dict, out: Path
 ) -> dict[str, Any]:
     model = checkpoint.Model(module, config)
-    module.settle(model, data, val)
+    module.calibrate(model, data, val)
     summary = {"epochs": len(record.history), "best_epoch": record.kept + 1, **record.history[record.kept]}
     checkpoint.save(out, module, config | {"chosen": summary, "history": record.history})
     return summary
