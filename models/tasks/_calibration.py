@@ -3,23 +3,23 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-MIN_SCALE = 1e-6  # deviation of logits below which they count as equal
+MIN_DEVIATION = 1e-6  # of logits; below, they count as equal
 
 
 def platt_scaling(logits: np.ndarray, matches: np.ndarray) -> tuple[float, float] | None:
     """Fit (scale, offset) of calibrated logits, scale * logit + offset, by logistic regression (Platt, 1999).
 
     logits: (n,). matches: (n,) bool, with both values. All matches together weigh as much as all others.
-    Returns None where the scale would not be positive, and where a logit is not finite.
+    Returns None where the scale would not be positive, and where logits are equal or not finite.
     """
-    if not np.isfinite(logits).all():
+    if not np.isfinite(logits).all() or logits.std() < MIN_DEVIATION:
         return None
-    deviation = max(logits.std(ddof=1), MIN_SCALE)
+    mean, deviation = logits.mean(), logits.std()
     count = matches.sum()
+    weights = {True: 1.0, False: count / (len(matches) - count)}
     # scikit-learn's default penalty (C=1) keeps the scale finite where all pairs are told apart.
-    regression = LogisticRegression(
-        class_weight={True: 1.0, False: count / (len(matches) - count)}, solver="newton-cholesky", tol=1e-8
-    )
-    regression.fit(logits[:, None] / deviation, matches)
-    scale, offset = regression.coef_.item() / deviation, regression.intercept_.item()
+    regression = LogisticRegression(class_weight=weights, solver="newton-cholesky", tol=1e-8)
+    regression.fit((logits[:, None] - mean) / deviation, matches)
+    scale = regression.coef_.item() / deviation
+    offset = regression.intercept_.item() - scale * mean
     return (scale, offset) if scale > 0 else None
