@@ -13,8 +13,7 @@ import numpy as np
 FOLDER, PROJECT = map(Path, sys.argv[1:])
 sys.path.insert(0, str(PROJECT))
 
-from pipeline.media.files.wav import write_wav  # noqa: E402
-
+from pipeline.media.wav import write_wav  # noqa: E402
 from pipeline.params import read  # noqa: E402
 from pipeline.sources import ensemble, people  # noqa: E402
 

@@ -9,8 +9,7 @@ from models.checkpoint import Model
 from models.evaluation import classifier, inpainting
 from pipeline.dataset import pairing
 from pipeline.dataset.dataset import Dataset
-from pipeline.metrics import bootstrap as scores
-from pipeline.metrics import localization, retrieval
+from pipeline.metrics import correspondence, localization, retrieval
 
 SHOWN = 6  # queries in each direction of the galleries
 NEAREST = 5
@@ -20,10 +19,10 @@ MAPS = 8  # clips on which it is shown where the sound is
 @dataclass
 class Evaluation:
     """metrics: as in metrics/evaluate.json. roc: rows {"fpr", "tpr"}. galleries: direction -> queries with
-    their nearest, as pipeline.report.experiment_page shows them. maps: {"clip_id", "map", "box", "silent_box"} of a few
-    clips, where the model can say where the sound is and the clip table knows it. inpainted: of a masked
-    autoencoder, as of models.evaluation.inpainting.pictures. per_class, confusion, calibration: of a classifier, rows as
-    of models.evaluation.classifier."""
+    their nearest, as the report shows them. maps: {"clip_id", "map", "box", "silent_box"} of a few clips,
+    where the model can say where the sound is and the clip table knows it. inpainted: of a masked
+    autoencoder, as of `inpainting.pictures`. per_class, confusion, calibration: of a classifier, rows as
+    of `classifier`."""
 
     metrics: dict[str, Any]
     roc: list[dict] = field(default_factory=list)
@@ -51,7 +50,7 @@ def evaluate(
     Classification: see models.evaluation.classifier. Pretraining: as matching, and what is filled in.
 
     pairs, label: `pairing` and `label` of the parameters. The score's threshold was set on validation. boxes:
-    of pipeline.metrics.localization, for models that can say where the sound is. looks: of models.evaluation.classifier.
+    of pipeline.metrics.localization, for models that can say where the sound is. looks: of `classifier`.
     """
     if model.config["task"] == "classification":
         return Evaluation(**classifier.evaluate(model, data, bootstrap, seed, looks))
@@ -64,7 +63,7 @@ def evaluate(
     matcher = None if model.module.by_distance else model.scores
     directions = retrieval.directions(model.config["modality"])
     metrics = {
-        "correspondence": scores.correspondence(score, match, 0.0, ends, bootstrap, seed),
+        "correspondence": correspondence.correspondence(score, match, 0.0, ends, bootstrap, seed),
         "retrieval": retrieval.evaluate(
             embeddings, [labels[i] for i in test], group.tolist(), bootstrap, seed, matcher, directions
         ),
@@ -77,7 +76,7 @@ def evaluate(
         metrics["reconstruction"] = inpainting.evaluate(model, data, test, bootstrap, seed)
         inpainted = inpainting.pictures(model, data, test, seed)
     galleries = _galleries(data, test, labels, embeddings, matcher, seed, directions)
-    return Evaluation(metrics, scores.roc(score, match), galleries, maps, inpainted)
+    return Evaluation(metrics, correspondence.roc(score, match), galleries, maps, inpainted)
 
 
 def judged(

@@ -9,7 +9,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
-from pipeline.store.storage import written
+from pipeline.store.atomic import written
 
 
 class CheckpointFile(TorchCheckpointIO):

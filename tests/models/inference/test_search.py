@@ -13,7 +13,7 @@ from app import search as command
 from models import checkpoint
 from models.inference import index, search
 from pipeline.errors import UserError
-from pipeline.store.shards import read_table
+from pipeline.store.formats import read_table
 from testing import toy
 
 
