@@ -41,7 +41,8 @@ def test_no_model_is_unpickled(tmp_path, canary, write):
         with pytest.raises(UserError, match="not a model"):
             ask(tmp_path)
     write(evil, tmp_path / "x.ckpt")
-    assert resumable_precision(tmp_path / "x.ckpt", "x", "train") is None and not (tmp_path / "x.ckpt").exists()
+    assert resumable_precision(tmp_path / "x.ckpt", "x", "train") is None
+    assert not (tmp_path / "x.ckpt").exists()
     for name in ("model.pth", "model.safetensors"):
         write(evil, tmp_path / name)
         with pytest.raises(UserError, match="not a file of weights"):

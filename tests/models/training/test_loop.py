@@ -1,12 +1,7 @@
-"""Training: it learns, it chooses by validation, and a kill changes nothing."""
+"""Training: it learns, and it chooses by validation."""
 
 import json
-import os
-import re
-import signal
 import socket
-import time
-from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,27 +11,14 @@ import torch
 
 from models import checkpoint
 from models.audio import encoders as audio_encoders
-from models.evaluation import evaluation, trial
-from models.training import cached
-from models.training.experiment import Experiment
-from models.training.precision import lightning_precision
-from models.training.recorder import Recorder
+from models.evaluation import evaluation
 from models.video import encoders as video_encoders
 from pipeline.errors import UserError
 from pipeline.store import epochs
 from testing import toy
-from testing.project import ROOT
 from testing.toy import train
+from testing.training import CHANCY, EXPERIMENTS, same_files, start
 from testing.warm import Warm
-
-CHANCY = toy.PARAMS.classification.model_dump() | {"dropout": 0.4, "mixup": 0.4, "mixup_rate": 0.5}
-EXPERIMENTS = {  # without chance in the network itself, and with it
-    "matching": toy.experiment(),
-    "classification": toy.experiment(task="classification", classification=CHANCY),
-    "pretraining": Experiment.pretrained(
-        toy.PARAMS.changed({"encoders.joint.cav_mae": {"patch": 8, "width": 16}})
-    ),
-}
 
 
 @pytest.fixture(scope="module")
@@ -130,21 +112,6 @@ def test_one_modality_needs_two_clips_of_a_label(tmp_path):
         train(data, tmp_path, toy.experiment(modality="audio", pairing="category"))
 
 
-def test_a_finished_model_is_not_trained_again(data, tmp_path, monkeypatch):
-    params = toy.PARAMS.changed({"train.epochs": 1, "train.embedding_dim": 8})
-    before = trial.run(params, data, tmp_path / "out", seed=3)
-    assert before[0].config["seed"] == 3 and len(before[0].config["history"]) == 1
-    with monkeypatch.context() as m:
-        m.setattr(cached, "train", lambda *_, **__: pytest.fail("trained again"))
-        assert trial.run(params, data, tmp_path / "out", seed=3)[1] == before[1]
-    monkeypatch.setattr(cached, "code_digest", lambda *_: "other code")
-    with monkeypatch.context() as m, pytest.raises(RuntimeError, match="trained again"):
-        m.setattr(cached, "train", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("trained again")))
-        trial.run(params, data, tmp_path / "out", seed=3)
-    after = trial.run(params, data, tmp_path / "out", seed=4)
-    assert after[0].config["seed"] == 4
-
-
 def test_small_sets_train(tmp_path):
     data = toy.load(toy.write(tmp_path / "d", counts=(3, 0, 2)))
     assert train(data, tmp_path, epochs=2, batch_size=2)["best_epoch"] == 2  # nothing to choose by: the last
@@ -207,131 +174,6 @@ def test_no_or_broken_weights_are_one_line(trained, tmp_path):
         checkpoint.load(tmp_path)
 
 
-def test_precision_is_what_the_machine_gains_by(monkeypatch):
-    assert lightning_precision("16-mixed") == "16-mixed"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    for has, wanted in (({"avx2": True}, "32-true"), ({"avx2": True, "avx512_bf16": True}, "bf16-mixed")):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: has)
-        assert lightning_precision("auto") == wanted
-
-
-# --- killed, and run again ----------------------------------------------------------------------------
-
-
-def start(folder, out, precision="32-true", env=None, **more):
-    """Train in a process of its own, without the time that imports take."""
-    return Warm(ROOT, ["testing.toy", str(folder), str(out), precision, json.dumps(more)], env)
-
-
-def wait_for(process, text):
-    """Read the output until `text` comes."""
-    for line in process.stdout:
-        if text in line:
-            return
-    pytest.fail(f"ended without {text!r}: {process.communicate()}")
-
-
-def files(folder):
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-
-
-def same_files(a, b, names):
-    return all((a / name).read_bytes() == (b / name).read_bytes() for name in names)
-
-
-@pytest.fixture(scope="module")
-def whole(folder, tmp_path_factory):
-    """A training that nobody killed."""
-    out = tmp_path_factory.mktemp("whole")
-    process = start(folder, out, "bf16-mixed")
-    stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 0, stderr
-    assert stderr == ""  # no chatter
-    assert stdout.splitlines()[0].startswith("train: epoch 1 of 6: train loss ")
-    assert len(stdout.splitlines()) == 6
-    return out
-
-
-def test_killed_and_run_again_is_the_same_bit_for_bit(folder, whole, tmp_path):
-    process = start(folder, tmp_path, "bf16-mixed")
-    wait_for(process, "epoch 3 of")
-    time.sleep(0.05)  # somewhere in the next epoch
-    process.kill()
-    process.communicate()
-    assert (tmp_path / "resume/train-same.ckpt").exists()
-    process = start(folder, tmp_path, "bf16-mixed")
-    stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 0, stderr
-    assert "going on after epoch" in stdout
-    assert files(tmp_path) == files(whole)
-    assert same_files(whole, tmp_path, files(whole))
-
-
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_is_quick_and_saves_the_last_epoch(folder, whole, tmp_path, signum):
-    """Also where no epoch would be saved otherwise: the first save takes so long that none is due again."""
-    process = start(folder, tmp_path, "bf16-mixed", slow_saving=True)
-    wait_for(process, "epoch 3 of")
-    began = time.monotonic()
-    for _ in range(2):  # a second one must not stop what the first one has begun
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signum)
-        time.sleep(0.02)
-    stdout, stderr = process.communicate(timeout=30)
-    assert process.returncode == 1 and stderr == "interrupted\n"
-    assert time.monotonic() - began < 10
-    told = sum("train: epoch" in line for line in stdout.splitlines())
-    stdout, _ = start(folder, tmp_path, "bf16-mixed").communicate(timeout=120)
-    assert int(re.search(r"going on after epoch (\d) of 6", stdout)[1]) >= told >= 3
-    assert same_files(whole, tmp_path, files(whole))
-
-
-def stop_after(monkeypatch, epoch):
-    """Break off the training after an epoch's checkpoint is written."""
-    save = Recorder._save
-
-    def interrupted(self, trainer, now):
-        self.last_save = self.save_seconds = 0.0
-        save(self, trainer, now)
-        if now + 1 == epoch:
-            raise RuntimeError("broken off")
-
-    monkeypatch.setattr(Recorder, "_save", interrupted)
-
-
-@pytest.mark.parametrize("name", EXPERIMENTS)
-@pytest.mark.parametrize("epoch", [1, 3])
-def test_an_unfinished_training_goes_on(data, tmp_path, monkeypatch, capsys, epoch, name):
-    with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
-        stop_after(m, epoch)
-        train(data, tmp_path / "b", EXPERIMENTS[name])
-    summary = train(data, tmp_path / "b", EXPERIMENTS[name])
-    assert f"going on after epoch {epoch} of 3" in capsys.readouterr().out
-    assert summary == train(data, tmp_path / "a", EXPERIMENTS[name])
-    assert same_files(tmp_path / "a", tmp_path / "b", files(tmp_path / "a"))
-
-
-def test_each_training_has_its_own_checkpoint(data, tmp_path, unfinished, monkeypatch, capsys):
-    with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
-        stop_after(m, 2)
-        train(data, tmp_path)
-    train(data, tmp_path, fingerprint="y", epochs=1)
-    assert "going on" not in capsys.readouterr().out
-    assert [p.name for p in unfinished.iterdir()] == ["train-x.ckpt"]
-    train(data, tmp_path)
-    assert "going on after epoch 2 of 3" in capsys.readouterr().out
-    assert not [*unfinished.iterdir()]
-
-
-@pytest.mark.parametrize("content", [b"torn", b""])
-def test_a_torn_checkpoint_is_not_used(data, tmp_path, unfinished, capsys, content):
-    unfinished.mkdir()
-    (unfinished / "train-x.ckpt").write_bytes(content)
-    assert train(data, tmp_path, epochs=1)["epochs"] == 1
-    assert "cannot be used" in capsys.readouterr().out
-    assert not [*unfinished.iterdir()]
-
-
 # --- several devices --------------------------------------------------------------------------------------
 
 
@@ -387,51 +229,6 @@ def test_two_processes_train_the_model_of_one(folder, data, tmp_path, nodes):
         assert one == pytest.approx(other, rel=1e-3), name
     losses = [row["train/loss"] for row in told[0]]
     assert losses[-1] < losses[0]
-
-
-def test_a_table_trains_on_one_device(data, tmp_path):
-    several = toy.PARAMS.changed({"train.devices": 2})
-    with pytest.raises(UserError, match="each on one device"):
-        trial.run(several, data, tmp_path / "out")
-
-
-# --- how it learns ------------------------------------------------------------------------------------------
-
-
-def test_weights_are_averaged_over_epochs(data, tmp_path, monkeypatch):
-    """Of two runs that differ in nothing else, one keeps the mean of what the other had after each epoch."""
-    seen = []
-    save = Recorder._log
-
-    def noting(self):
-        save(self)
-        if self.history:
-            seen.append({k: v.clone() for k, v in self.module.state_dict().items()})
-
-    began = Recorder.on_fit_start
-    with monkeypatch.context() as m:
-        m.setattr(Recorder, "_log", noting)
-        m.setattr(
-            Recorder,
-            "on_fit_start",
-            lambda self, trainer, module: (setattr(self, "module", module), began(self, trainer, module))[1],
-        )
-        train(data, tmp_path / "a", epochs=4)
-    train(data, tmp_path / "b", epochs=4, average=[2, 3])
-    found = checkpoint.load(tmp_path / "b/out").module.state_dict()
-    for name, value in found.items():
-        if value.is_floating_point() and name != "calibration":
-            assert torch.allclose(value, (seen[1][name] + seen[2][name]) / 2, atol=1e-6), name
-
-
-@pytest.mark.parametrize("epoch", [1, 3, 4])
-def test_an_average_goes_on_after_a_kill(data, tmp_path, monkeypatch, epoch):
-    with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
-        stop_after(m, epoch)
-        train(data, tmp_path / "b", epochs=4, average=[2, 4])
-    train(data, tmp_path / "b", epochs=4, average=[2, 4])
-    train(data, tmp_path / "a", epochs=4, average=[2, 4])
-    assert same_files(tmp_path / "a", tmp_path / "b", ["out/model.safetensors"])
 
 
 def test_gradients_accumulate_to_those_of_a_larger_batch(data, tmp_path):
