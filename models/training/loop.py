@@ -61,7 +61,9 @@ def train(
     val/accuracy where there is validation.
     Raises UserError where there are too few clips. After a KeyboardInterrupt the next call continues.
     """
-    training = _prepare(experiment, data, settings, inputs, Path(curves), fingerprint)
+    training = _prepare(
+        experiment, data, settings=settings, inputs=inputs, curves=Path(curves), fingerprint=fingerprint
+    )
     Path(out).mkdir(parents=True, exist_ok=True)
     trainer = _fit(training, data, augmentation)
     if not trainer.is_global_zero:  # the first process continues alone
@@ -92,6 +94,7 @@ class _Training:
 def _prepare(
     experiment: Experiment,
     data: Dataset,
+    *,
     settings: "LearningParams",
     inputs: dict[str, Any],
     curves: Path,
