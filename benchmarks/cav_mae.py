@@ -28,7 +28,7 @@ from benchmarks import result_files
 from benchmarks.cav_mae_plain import Plain, prepared
 from models import checkpoint
 from models.joint.cav_mae import SIDES
-from models.training.loop import BF16, _precision
+from models.training.precision import BF16_INSTRUCTIONS, lightning_precision
 from pipeline.config import ROOT, read
 
 SHAPES = {"tiny": ((1, 64, 100), (1, 112, 112, 3)), "base": ((1, 128, 1024), (1, 224, 224, 3))}
@@ -132,7 +132,7 @@ def stepper(
     """A function that takes one step: of `plain`, or without it of `module`, which draws both their masks."""
     device, count = module.device, len(windows[0])
     same = torch.eye(count, dtype=torch.bool, device=device)
-    mixed = device.type != "cpu" or variant in AUTO and _precision("auto") == "bf16-mixed"
+    mixed = device.type != "cpu" or variant in AUTO and lightning_precision("auto") == "bf16-mixed"
 
     def inputs() -> dict[str, Tensor]:
         return plain_inputs(module, *windows) if plain else dict(zip(SIDES, windows, strict=True))
@@ -253,7 +253,7 @@ def memory(size: str, variant: str) -> dict:
 
 def limit() -> dict:
     kinds = {"float32": torch.float32}
-    if _precision("auto") == "bf16-mixed":
+    if lightning_precision("auto") == "bf16-mixed":
         kinds["bfloat16"] = torch.bfloat16
     sides = (2048, 4096)
     return {name: matmul(dtype, sides) for name, dtype in kinds.items()}
@@ -324,7 +324,9 @@ def measure() -> dict:
         "threads": torch.get_num_threads(),
         "load_average_before": round(load, 2),
         "bfloat16": "bfloat16" in peak,
-        "bfloat16_instructions": [name for name in BF16 if torch.cpu.get_capabilities().get(name)],
+        "bfloat16_instructions": [
+            name for name in BF16_INSTRUCTIONS if torch.cpu.get_capabilities().get(name)
+        ],
         "peak_matmul_gmacs": {name: rounded(value / 1e9) for name, value in peak.items()},
     }
     for size in SHAPES:

@@ -30,12 +30,12 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks import result_files
 from models import checkpoint
 from models.evaluation import evaluation
-from models.training.experiment import Experiment
+from models.training.experiment import Experiment, inputs
 from models.training.loop import train
 from pipeline.config import ROOT, DataParams, read
 from pipeline.config.data import EnsembleParams
 from pipeline.dataset import dataset
-from pipeline.dataset.dataset import Dataset, Stored
+from pipeline.dataset.dataset import Dataset
 from pipeline.sources import ensemble
 
 LIMIT = 0.60  # accuracy that mean colour and loudness may reach; guessing has 0.50
@@ -142,9 +142,16 @@ def sounds_dealt_anew() -> dict:
     params = read()
     data = dataset.load("data", params.audio, params.video)
     with tempfile.TemporaryDirectory() as out:
-        made = dealt_anew(data, params.seed)
-        sections = params.train, params.audio, params.augment
-        train(Experiment.of(params), *sections, made, out, Path(out) / "live", "honesty")
+        train(
+            Experiment.of(params),
+            dealt_anew(data, params.seed),
+            settings=params.train,
+            augmentation=params.augment,
+            inputs=inputs(params),
+            out=out,
+            curves=Path(out) / "live",
+            fingerprint="honesty",
+        )
         model = checkpoint.load(out)
     found = evaluation.evaluate(
         model, data, params.pairing, params.label, params.evaluate.bootstrap, params.seed

@@ -152,8 +152,9 @@ def timed() -> dict:
     from lightning.pytorch import Trainer
     from lightning.pytorch.strategies import Strategy
 
-    from models.training.loop import Batches, _precision
-    from models.training.recorder import Record
+    from models.training.batches import Batches
+    from models.training.precision import lightning_precision
+    from models.training.recorder import Recorder
     from pipeline.config import read
     from pipeline.dataset import dataset
     from stages.train import train
@@ -177,14 +178,14 @@ def timed() -> dict:
     clock("model", Strategy, "optimizer_step")  # training's forward and backward pass within
     clock("model", Strategy, "validation_step")
     clock("batches", Batches, "__getitem__")
-    clock("saving", Record, "_save")
-    clock("curves", Record, "_log")
+    clock("saving", Recorder, "_save")
+    clock("curves", Recorder, "_log")
     train()
     params = read()
     data = dataset.load("data", params.audio, params.video, params.input)
     clips = params.train.epochs * len(data.of("train"))
     return {
-        "precision": _precision(params.train.precision),
+        "precision": lightning_precision(params.train.precision),
         "clips_s": round(clips / took["loop"]),
         **{f"{what}_s": round(s, 2) for what, s in took.items()},
         "share_lost": round(1 - took["model"] / took["loop"], 4),

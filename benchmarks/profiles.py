@@ -142,7 +142,7 @@ def step() -> dict[str, Any]:
     from torch.utils.flop_counter import FlopCounterMode
 
     from models import checkpoint
-    from models.training.loop import _precision
+    from models.training.precision import lightning_precision
 
     params, model = read(ROOT / "params.yaml"), checkpoint.load(ROOT / "checkpoints")
     module, config = model.module.train(), model.config
@@ -157,7 +157,7 @@ def step() -> dict[str, Any]:
         "wrong": order.roll(1),
         "same": torch.eye(batch, dtype=torch.bool),
     }
-    bf16 = _precision("auto") == "bf16-mixed"
+    bf16 = lightning_precision("auto") == "bf16-mixed"
 
     def once() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -175,7 +175,7 @@ def step() -> dict[str, Any]:
     rate = counter.get_total_flops() / seconds
     return {
         "batch": batch,
-        "precision": _precision("auto"),
+        "precision": lightning_precision("auto"),
         "ms": round(1000 * seconds, 1),
         "gflop": round(counter.get_total_flops() / 1e9, 1),
         "gflop_s": round(rate / 1e9, 1),

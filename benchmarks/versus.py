@@ -266,7 +266,7 @@ def step(batch: int, rounds: int) -> dict:
     import torch
     from torch.nn import functional as F
 
-    from models.training.loop import _precision
+    from models.training.precision import lightning_precision
 
     module, plain = _ours(), _plain()
     adam = module.configure_optimizers()["optimizer"]
@@ -275,7 +275,7 @@ def step(batch: int, rounds: int) -> dict:
     video = torch.randint(0, 256, (batch, 1, SIDE, SIDE, 3), dtype=torch.uint8)
     order = torch.arange(batch)
     pairs = {"right": order, "wrong": order.roll(1), "same": torch.eye(batch, dtype=torch.bool)}
-    bf16 = _precision("auto") == "bf16-mixed"
+    bf16 = lightning_precision("auto") == "bf16-mixed"
 
     def ours() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -309,7 +309,7 @@ def step(batch: int, rounds: int) -> dict:
     return {
         "batch": batch,
         "rounds": rounds,
-        "precision": _precision("auto"),
+        "precision": lightning_precision("auto"),
         "ours_s": round(statistics.median(t for t, _ in times), 3),
         "plain_s": round(statistics.median(t for _, t in times), 3),
         "times": round(statistics.median(p / o for o, p in times), 2),

@@ -6,8 +6,8 @@ from typing import Any
 from experiments import study_data
 from models.checkpoint import Model
 from models.evaluation import classifier, inpainting
-from models.training import cached
-from models.training.experiment import Experiment
+from models.training.cached import pretrain_cached, train_cached
+from models.training.experiment import Experiment, inputs
 from pipeline import cav_mae_table as table
 from pipeline import retrieval_table
 from pipeline.cli import run
@@ -34,7 +34,7 @@ def cav_mae() -> None:
             if losses is not None:
                 print(f"cav_mae: {row}, seed {seed}: pretraining", flush=True)
                 start = str(FOLDER / f"pretrained-{name}")
-                model = cached.pretrained(own, data, start, seed=seed, pretraining=losses)
+                model = pretrain_cached(own, data, start, seed=seed, pretraining=losses)
                 before.setdefault(row, []).append(model)
             print(f"cav_mae: {row}, seed {seed}: classification", flush=True)
             how = {"start": start, "labels": wanted.labels}
@@ -63,7 +63,7 @@ def cav_mae() -> None:
     }
     # Patches that are normalised by themselves cannot be shown without lending them what they lack.
     plain = {"normalize_patches": False}
-    shown = cached.pretrained(own, data, FOLDER / "shown", seed=wanted.seeds[0], pretraining=plain)
+    shown = pretrain_cached(own, data, FOLDER / "shown", seed=wanted.seeds[0], pretraining=plain)
     plots.save_inpainting("docs/pictures/inpainting.jpg", inpainting.pictures(shown, data, test, own.seed))
     write_json(found, "metrics/cav_mae.json")
     Path("docs").mkdir(exist_ok=True)
@@ -78,7 +78,9 @@ def asked(params: Params, data: Dataset, out: Path, ways: dict, seed: int, how: 
     """Train a classifier, and ask it in several ways: way -> whether each test clip was told right; and the
     groups of these clips."""
     tried = Experiment.of(params, seed=seed, classification=how)
-    model = cached.trained(tried, params.train, params.augment, params, data, out)
+    model = train_cached(
+        tried, data, out, settings=params.train, augmentation=params.augment, inputs=inputs(params)
+    )
     found = {way: classifier.told(model, data, **asked) for way, asked in ways.items()}
     clips = next(iter(found.values()))[1]
     return {way: right for way, (right, _) in found.items()} | {"groups": data.group[clips]}

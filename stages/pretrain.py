@@ -24,11 +24,11 @@ def pretrain() -> None:
             write_json({}, CURVES / "metrics.json")
         print("pretrain: nothing to do (task: pretraining, or encoder: cav_mae, asks for it)")
         return
-    from models.training import cached  # and torch: not where there is nothing to do
+    from models.training.cached import pretrain_cached  # and torch: not where there is nothing to do
 
     NOTE.unlink(missing_ok=True)
     data = dataset.load("data", params.audio, params.video, params.input)
-    chosen = cached.pretrained(params, data, MODEL, CURVES).config["chosen"]
+    chosen = pretrain_cached(params, data, MODEL, CURVES).config["chosen"]
     values = ", ".join(f"{k.replace('/', ' ')} {v:.3f}" for k, v in chosen.items() if "/" in k)
     print(f"pretrain: epoch {chosen['best_epoch']} of {chosen['epochs']} is kept: {values}")
 

@@ -1,8 +1,7 @@
 """What params.yaml says is trained; the epoch that validation likes best is kept."""
 
-from models.training import cached
-from models.training.experiment import PRETRAINED, Experiment
-from models.training.loop import hand_on
+from models.training.cached import adopt_pretrained, train_cached
+from models.training.experiment import PRETRAINED, Experiment, inputs
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.dataset import dataset
@@ -11,11 +10,18 @@ from pipeline.dataset import dataset
 def train() -> None:
     params = load("train")
     if params.task == "pretraining":  # the stage pretrain has done it
-        chosen = hand_on(PRETRAINED, "checkpoints", "metrics/train", label=params.label)
+        chosen = adopt_pretrained(PRETRAINED, "checkpoints", "metrics/train", label=params.label)
     else:
         data = dataset.load("data", params.audio, params.video, params.input)
-        sections = params.train, params.augment, params
-        model = cached.trained(Experiment.of(params), *sections, data, "checkpoints", "metrics/train")
+        model = train_cached(
+            Experiment.of(params),
+            data,
+            "checkpoints",
+            settings=params.train,
+            augmentation=params.augment,
+            inputs=inputs(params),
+            curves="metrics/train",
+        )
         chosen = model.config["chosen"]
     values = ", ".join(
         f"{name.replace('/', ' ')} {value:.3f}" for name, value in chosen.items() if "/" in name

@@ -112,21 +112,34 @@ def experiment(**changes) -> Experiment:
     return replace(Experiment.of(PARAMS), **constants | changes)
 
 
+def train(data, folder, setup=None, augmentation=NO_AUGMENT, fingerprint="x", **changes):
+    """Train `setup`, or the default experiment, with `settings(**changes)`: folder/out and folder/live."""
+    from models.training.loop import train  # and Lightning: not where data alone are needed
+
+    return train(
+        setup or experiment(),
+        data,
+        settings=settings(**changes),
+        augmentation=augmentation,
+        inputs=INPUTS,
+        out=Path(folder) / "out",
+        curves=Path(folder) / "live",
+        fingerprint=fingerprint,
+    )
+
+
 if __name__ == "__main__":  # trains in a process of its own, so that it can be killed, or start others
     from models.training import recorder
-    from models.training.loop import train
     from pipeline.store import resume
 
     where, out, precision, *more = sys.argv[1:]
     wanted = {"epochs": 6, "precision": precision} | json.loads((more or ["{}"])[0])
     tried = experiment(**wanted.pop("experiment", {}))
-    change = AUGMENT if wanted.pop("augment", True) else NO_AUGMENT
+    augmentation = AUGMENT if wanted.pop("augment", True) else NO_AUGMENT
     resume.FOLDER = f"{out}/resume"
     if wanted.pop("slow_saving", False):
-        recorder.SAVING = 1e-9
+        recorder.MAX_SAVING = 1e-9
     try:
-        train(
-            tried, settings(**wanted), change, INPUTS, load(Path(where)), f"{out}/out", f"{out}/live", "same"
-        )
+        train(load(Path(where)), out, tried, augmentation, "same", **wanted)
     except KeyboardInterrupt:
         sys.exit("interrupted")

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from models.audio import encoders
 from models.audio._input import standardised
+from models.parts.pooling import MaxPoolTime
 
 
 @encoders.register
@@ -32,11 +33,11 @@ class Crnn(nn.Module):
             nn.Conv1d(channels * freq, width, kernel, padding="same"),
             nn.BatchNorm1d(width),
             nn.ReLU(inplace=True),
-            nn.MaxPool1d(2, ceil_mode=True),
+            MaxPoolTime(2),
             nn.Conv1d(width, 2 * width, kernel, padding="same"),
             nn.BatchNorm1d(2 * width),
             nn.ReLU(inplace=True),
-            nn.MaxPool1d(2, ceil_mode=True),
+            MaxPoolTime(2),
         )
         self.lstm = nn.LSTM(2 * width, hidden, batch_first=True)
         self.project = nn.Sequential(nn.Linear(hidden, dim), nn.ReLU(), nn.Linear(dim, dim))

@@ -5,8 +5,8 @@ from typing import Any
 
 from models import checkpoint
 from models.evaluation import evaluation
-from models.training.cached import trained
-from models.training.experiment import Experiment
+from models.training.cached import train_cached
+from models.training.experiment import Experiment, inputs
 from pipeline.dataset.dataset import Dataset
 
 
@@ -17,6 +17,13 @@ def run(
 
     out: where the model goes; one that is there and was made from just the same is not trained again.
     """
-    model = trained(Experiment.of(params, **other), params.train, params.augment, params, data, out)
+    model = train_cached(
+        Experiment.of(params, **other),
+        data,
+        out,
+        settings=params.train,
+        augmentation=params.augment,
+        inputs=inputs(params),
+    )
     wanted = params.pairing, params.label, params.evaluate.bootstrap, params.seed
     return model, evaluation.evaluate(model, data, *wanted, looks=params.evaluate.frames)

@@ -161,7 +161,7 @@ def write_onnx(model: Model, folder: Path) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     fixed: dict[str, str] = {}  # what cannot be free in one part need not be tried in the next
-    with torch.no_grad(), _quiet(), _any_length():
+    with torch.no_grad(), _quiet():
         for name, part in parts(model).items():
             found[f"{name}.onnx"] = _write(part, folder / f"{name}.onnx", fixed)
             fixed |= found[f"{name}.onnx"].get("fixed", {})
@@ -285,23 +285,6 @@ class _Module(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return self.ask(*inputs)
-
-
-@contextmanager
-def _any_length() -> Iterator[None]:
-    """torch.export takes the length of a 1-D max-pool's input for a constant, and a 2-D one's not."""
-    usual = nn.MaxPool1d.forward
-
-    def pool(its: nn.MaxPool1d, x: Tensor) -> Tensor:
-        sizes = (its.kernel_size, its.stride, its.padding, its.dilation)
-        kernel, stride, padding, dilation = ((i, s) for i, s in zip((1, 1, 0, 1), sizes, strict=True))
-        return F.max_pool2d(x.unsqueeze(2), kernel, stride, padding, dilation, its.ceil_mode).squeeze(2)
-
-    nn.MaxPool1d.forward = pool
-    try:
-        yield
-    finally:
-        nn.MaxPool1d.forward = usual
 
 
 @contextmanager

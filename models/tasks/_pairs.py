@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
+from models.tasks._calibration import platt_scaling
 from models.tasks._plan import Plan, counted
 from pipeline.dataset import pairing
 from pipeline.dataset.dataset import Dataset
@@ -25,7 +26,7 @@ class Pairs(lightning.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        # What validation found: score = scale * logit + offset, see `calibrate`.
+        # score = scale * logit + offset, see `calibrate`
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
         self.steps = 1  # of the whole training, for the schedule
         self.val_pairs: tuple[Tensor, Tensor, Tensor] | None = None  # sound, picture, target
@@ -58,32 +59,20 @@ class Pairs(lightning.LightningModule):
             "val/accuracy": hits.item(),  # as if half of the pairs matched
         }
 
-    def settle(self, model: Any, data: Dataset, val: np.ndarray) -> None:
-        """After training: what the clips of validation still decide. model: this module, to be asked."""
-        if len(val):
-            self.calibrate(*map(torch.from_numpy, model.embed(data, val)), self.val_pairs)
-
     @torch.no_grad()
-    def calibrate(self, audio: Tensor, video: Tensor, pairs: tuple[Tensor, Tensor, Tensor]) -> None:
-        """Set `calibration` from validation: logistic regression of match on logit (Platt, 1999).
+    def calibrate(self, model: Any, data: Dataset, val: np.ndarray) -> None:
+        """Set `calibration` from the pairs of validation, after training. model: this module as a Model.
 
-        Matches weigh as much as all others together. The encoders know the training clips too well for a
-        threshold from there. Without a positive slope the logits stay as they are.
+        The encoders know the training clips too well for a threshold from there.
         """
-        sound, picture, target = pairs
-        logit = self.matcher(audio[sound], video[picture]).double()
-        spread = logit.std().clamp(min=1e-6)
-        x = torch.stack([logit / spread, torch.ones_like(logit)], 1)
-        weight = torch.where(target > 0, 1 / target.sum(), 1 / (1 - target).sum()).double() * target.sum()
-        w = torch.zeros(2, dtype=torch.double)
-        prior = torch.tensor([1.0, 1e-3], dtype=torch.double)  # keeps the slope finite where all is right
-        for _ in range(50):  # Newton; convex, and ten steps are plenty
-            p = (x @ w).sigmoid()
-            gradient = x.T @ (weight * (p - target)) + prior * w
-            hessian = (x.T * (weight * p * (1 - p))) @ x + prior.diag()
-            w = w - torch.linalg.solve(hessian, gradient)
-        if w[0] > 0 and w.isfinite().all():
-            self.calibration.copy_(torch.stack([w[0] / spread, w[1]]))
+        if not len(val):
+            return
+        assert self.val_pairs is not None  # `watch` comes first
+        sound, picture, target = self.val_pairs
+        audio, video = map(torch.from_numpy, model.embed(data, val))
+        logits = self.matcher(audio[sound], video[picture]).double()
+        if scaling := platt_scaling(logits.numpy(), target.numpy() > 0):
+            self.calibration.copy_(torch.tensor(scaling))
 
 
 def enough(data: Dataset, related: pairing.Relation) -> dict[str, np.ndarray]:

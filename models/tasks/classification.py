@@ -146,8 +146,8 @@ class Classification(lightning.LightningModule):
         """Validation takes all its clips."""
         self.trials = plan.trials
 
-    def settle(self, model: Any, data: Dataset, val: np.ndarray) -> None:
-        """Validation decides no more than the epoch."""
+    def calibrate(self, model: Any, data: Dataset, val: np.ndarray) -> None:
+        """Do nothing: validation decides no more than the epoch."""
 
     def rank(self) -> list[float]:
         """How good the last validation was; ties go to the loss."""

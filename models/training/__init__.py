@@ -1,5 +1,5 @@
-"""Train a model; a training that was killed ends in the weights of one that was not.
+"""Train a model. A training that was killed continues to the same weights, bit for bit.
 
-`cached`: `trained` and `pretrained` train only what is not there yet. `loop`: `Experiment`, `train`,
-`hand_on`. `recorder`: curves, the best epoch, the checkpoint to resume from.
+`cached`: `train_cached` and `pretrain_cached` train a model unless it is there, `adopt_pretrained` takes that
+of the stage pretrain. `experiment`: `Experiment`, what is trained. `loop`: `train`.
 """

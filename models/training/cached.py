@@ -1,56 +1,92 @@
-"""Models that are trained once: one that was made from just the same is not trained again."""
+"""Models that are trained once: a model is not trained again from the same data, parameters and code."""
 
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models import checkpoint
 from models.components import component_modules
 from models.training import loop
-from models.training.experiment import Experiment, inputs
-from models.training.loop import train, write_curves
+from models.training.curves import write_curves
+from models.training.experiment import Experiment
+from models.training.experiment import inputs as model_inputs
+from models.training.loop import train
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
 from pipeline.store.code_identity import code_digest
 from pipeline.store.formats import digest
 
-
-def pretrained(
-    params: Any, data: Dataset, out: str | Path, live: str | Path | None = None, **other: Any
-) -> checkpoint.Model:
-    """The model of the stage pretrain, as `params` say, but for `other` (of Experiment.pretrained)."""
-    tried, sections = Experiment.pretrained(params, **other), params.pretraining
-    return trained(tried, sections.train, sections.augment, params, data, out, live)
+if TYPE_CHECKING:
+    from pipeline.config.train import AugmentParams, LearningParams
 
 
-def trained(
+def train_cached(
     experiment: Experiment,
-    settings: Any,
-    change: Any,
-    params: Any,
     data: Dataset,
     out: str | Path,
-    live: str | Path | None = None,
+    *,
+    settings: "LearningParams",
+    augmentation: "AugmentParams",
+    inputs: dict[str, Any],
+    curves: str | Path | None = None,
 ) -> checkpoint.Model:
-    """Load the model in `out`, after training it if it was not made from the same data, parameters and code.
+    """Load the model in `out`, after training it unless it was made from the same data, parameters and code.
 
-    settings, change: sections of the parameters, as of `train`. live: the folder of the curves, if any; those
-    of a model that is not trained again are written there too.
+    settings, augmentation, inputs: as of `train`. curves: their folder, if any; those of a model that is not
+    trained again are written there too.
     """
-    if live is None and settings.devices > 1:
+    if curves is None and settings.devices > 1:
         raise UserError("devices: a table trains several models in one process, each on one device")
-    stage = "pretrain" if experiment.task == "pretraining" else "train"
-    given = inputs(params)
-    values: list[dict] = [asdict(experiment), settings.model_dump(), change.model_dump(), given]
+    values: list[dict] = [asdict(experiment), settings.model_dump(), augmentation.model_dump(), inputs]
     code = code_digest(loop.__name__, *component_modules(values[0]))
     fingerprint = digest(values, code, data.digest, experiment.begun(data))
     if checkpoint.made_from(out) != fingerprint:
         with tempfile.TemporaryDirectory() as folder:
-            train(experiment, settings, change, given, data, out, live or folder, fingerprint)
+            train(
+                experiment,
+                data,
+                settings=settings,
+                augmentation=augmentation,
+                inputs=inputs,
+                out=out,
+                curves=curves or folder,
+                fingerprint=fingerprint,
+            )
         return checkpoint.load(out)
     model = checkpoint.load(out)
-    if live:
+    if curves:
+        stage = "pretrain" if experiment.task == "pretraining" else "train"
         print(f"{stage}: nothing to do: {out}/ was made from the same data, parameters and code", flush=True)
-        write_curves(model.config, live, stage)
+        write_curves(model.config, curves, stage)
     return model
+
+
+def pretrain_cached(
+    params: Any, data: Dataset, out: str | Path, curves: str | Path | None = None, **changes: Any
+) -> checkpoint.Model:
+    """Load or train the model of the stage pretrain. changes: of `Experiment.pretrained`."""
+    sections = params.pretraining
+    return train_cached(
+        Experiment.pretrained(params, **changes),
+        data,
+        out,
+        settings=sections.train,
+        augmentation=sections.augment,
+        inputs=model_inputs(params),
+        curves=curves,
+    )
+
+
+def adopt_pretrained(
+    source: str | Path, out: str | Path, curves: str | Path, **config_changes: Any
+) -> dict[str, Any]:
+    """Save the model of the stage pretrain as that of the stage train, with its curves.
+
+    Returns its summary, as `train` does.
+    """
+    model = checkpoint.load(source)
+    config = model.config | config_changes
+    checkpoint.save(out, model.module, config)
+    write_curves(config, curves, "train")
+    return config["chosen"]

@@ -1,116 +1,111 @@
-"""What a training leaves behind: its curves, the epoch that was best, and a checkpoint to go on from."""
+"""What a training leaves behind: curves, the weights of its best epoch, and a checkpoint to resume from."""
 
-import io
 import math
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import numpy as np
 import torch
 from dvclive import Live
-from lightning.pytorch.callbacks import Callback, TQDMProgressBar, WeightAveraging
-from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
-from lightning.pytorch.plugins.io import TorchCheckpointIO
-from lightning_utilities.core.apply_func import apply_to_collection
-from torch import Tensor
+from lightning.pytorch.callbacks import Callback
 
+from models.training.checkpoint_file import CheckpointFile
+from models.training.curves import log_history, start_live
 from pipeline.errors import UserError
-from pipeline.store import epochs
-from pipeline.store.atomic import written
 
-SAVING = 0.02  # part of the time that saving may take: a large model is not saved after every short epoch
+if TYPE_CHECKING:
+    from pipeline.config.train import LearningParams
+
+MAX_SAVING = 0.02  # share of the time for writing checkpoints: large models skip some of their short epochs
 
 
-class Record(Callback):
-    """Measures each epoch, keeps the best one's weights, writes the curves and the checkpoint to resume from.
+class Recorder(Callback):
+    """Measure each epoch, keep the weights of the best, write the curves and the checkpoint to resume from.
 
-    history: a dictionary of metrics for each epoch. best: epoch (from 0), rank and weights. settings: the
-    section `train` of the parameters. stage: whose lines it writes. checkpoints: the trainer's plugin.
+    Lightning's ModelCheckpoint would write a file of its own at every better epoch, compares one number, and
+    takes the earlier of equal epochs. Here the best weights are a part of the one file to resume from, so
+    that a kill never leaves one without the other.
+
+    history: metrics of each epoch. best: epoch (from 0), rank and weights. stage: its name in dvc.yaml, for
+    messages. settings: of that stage. curves: the folder for them.
     """
 
     def __init__(
         self,
-        checkpoints: "Checkpoints",
-        live: Path,
-        fingerprint: str,
-        precision: str,
-        seed: int,
-        settings: Any,
+        checkpoint_file: CheckpointFile,
+        *,
         stage: str,
+        settings: "LearningParams",
+        seed: int,
+        precision: str,
+        fingerprint: str,
+        curves: Path,
     ) -> None:
-        self.checkpoints, self.folder, self.seed, self.epochs = checkpoints, live, seed, settings.epochs
-        self.average, self.stage = settings.average, stage
-        self.made = {"fingerprint": fingerprint, "precision": precision}
+        self.checkpoint_file, self.curves, self.stage = checkpoint_file, curves, stage
+        self.settings, self.seed = settings, seed
+        self.precision, self.fingerprint = precision, fingerprint
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] = {}
-        self.live: Live | None = None
-        self.saved = 0.0  # when
-        self.saving = 0.0  # how long it took
-        self.losses: dict[str, list[tuple[float, int]]] = {}
+        self.live: Live | None = None  # of the first process alone
+        self.last_save = 0.0  # time.monotonic()
+        self.save_seconds = 0.0
+        self.losses: dict[str, list[tuple[float, int]]] = {}  # name -> (mean, clips) of each batch
 
     @property
-    def kept(self) -> int:
-        """The epoch (from 0) whose metrics tell of the model: the best one, or the last of those averaged."""
-        return self.average[1] - 1 if self.average else self.best["epoch"]
+    def chosen_epoch(self) -> int:
+        """The epoch (from 0) whose metrics describe the model: the best, or the last of those averaged."""
+        return self.settings.average[1] - 1 if self.settings.average else self.best["epoch"]
 
-    def __enter__(self) -> "Record":
+    def __enter__(self) -> "Recorder":
         return self
 
     def __exit__(self, failure: type | None, *_: object) -> None:
         if self.live:
             self.live.end()
-        if failure:  # an interrupt, say: what was not worth a write before is now
-            self.checkpoints.write()
-
-    def on_fit_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        if self.live:
-            log(self.live, self.history, self.stage, best=self.kept + 1)
+        if failure:  # such as an interrupt: write also what was not worth a write before
+            self.checkpoint_file.write()
 
     # Lightning keeps these two in its checkpoint.
     def state_dict(self) -> dict[str, Any]:
-        return {**self.made, "history": self.history, "best": self.best}
+        return {
+            "fingerprint": self.fingerprint,
+            "precision": self.precision,
+            "history": self.history,
+            "best": self.best,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.history, self.best = state["history"], state["best"]
 
     def on_fit_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        # Lightning has restored the state by now. What an unfinished run wrote is written again from it.
-        self.live = start_live(self.folder) if trainer.is_global_zero else None
+        # Lightning has loaded the checkpoint by now: write the curves of an unfinished run again from it.
+        self.live = start_live(self.curves) if trainer.is_global_zero else None
         self._log()
         if self.history:
-            print(f"{self.stage}: going on after epoch {len(self.history)} of {self.epochs}", flush=True)
-        self.began, self.first = time.monotonic(), len(self.history)
+            epochs = f"epoch {len(self.history)} of {self.settings.epochs}"
+            print(f"{self.stage}: going on after {epochs}", flush=True)
+        self.start_time, self.start_epoch = time.monotonic(), len(self.history)
+
+    def on_fit_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        if self.live:
+            log_history(self.live, self.history, self.stage, best=self.chosen_epoch + 1)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         self.losses.clear()
-        own = [trainer.global_rank] if trainer.global_rank else []  # of several that train together
-        seed = (self.seed, trainer.current_epoch, *own)
+        rank = [trainer.global_rank] if trainer.global_rank else []  # processes draw different numbers
+        seed = (self.seed, trainer.current_epoch, *rank)
         torch.manual_seed(int(np.random.default_rng(seed).integers(2**62)))
-        # A loader once drew a number here, but not in the first epoch after a start; the tables of docs/ were
-        # made so. It has a generator of its own now, or a training that goes on would draw otherwise.
-        if trainer.current_epoch:
-            torch.empty((), dtype=torch.int64).random_()
 
     def on_train_batch_end(self, trainer, module, outputs: dict, batch: dict, batch_idx: int) -> None:
-        parts = {"loss": outputs["own"]} | outputs.get("parts", {})
-        for name, value in parts.items():
+        losses = {"loss": outputs["own"]} | outputs.get("parts", {})
+        for name, value in losses.items():
             self.losses.setdefault(name, []).append((float(value), len(batch["clip"])))
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        means = {k: sum(x * n for x, n in v) / sum(n for _, n in v) for k, v in self.losses.items()}
-        if trainer.world_size > 1:  # of all processes, which then agree on what follows
-            every = trainer.strategy.reduce(torch.tensor(list(means.values()), device=module.device))
-            means = dict(zip(means, every.tolist(), strict=True))
-        if not math.isfinite(means["loss"]):
-            knob = {"train": "train", "pretrain": "pretraining.train"}[self.stage] + ".learning_rate"
-            raise UserError(f"{self.stage}: the loss is no longer a number: lower {knob}")
-        group = trainer.optimizers[0].param_groups[0]
-        epoch = trainer.current_epoch
-        losses = {f"train/{name}": value for name, value in means.items()}
-        metrics = {**losses, **module.measured, "learning_rate": float(group["lr"] / group["lr_scale"])}
+        epoch, metrics = trainer.current_epoch, self._metrics(trainer, module)
         self.history.append(metrics)
         # Without validation each epoch is better than the one before.
         rank = module.rank() if module.measured else [float(epoch)]
@@ -119,103 +114,61 @@ class Record(Callback):
             self.best = {"epoch": epoch, "rank": rank, "weights": weights}
         self._log()
         self._save(trainer, epoch)
-        self._tell(epoch, metrics)  # last: what is told, an interrupt does not take away
+        self._print(epoch, metrics)  # last: an epoch that was printed is not lost at an interrupt
+
+    def _metrics(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> dict[str, float]:
+        """The metrics of the epoch. Raises UserError where the loss is not finite."""
+        means = {k: sum(x * n for x, n in v) / sum(n for _, n in v) for k, v in self.losses.items()}
+        if trainer.world_size > 1:  # means over all processes, which then agree on what follows
+            reduced = trainer.strategy.reduce(torch.tensor(list(means.values()), device=module.device))
+            means = dict(zip(means, reduced.tolist(), strict=True))
+        if not math.isfinite(means["loss"]):
+            key = {"train": "train", "pretrain": "pretraining.train"}[self.stage] + ".learning_rate"
+            raise UserError(f"{self.stage}: the loss is no longer a number: lower {key}")
+        losses = {f"train/{name}": value for name, value in means.items()}
+        group = trainer.optimizers[0].param_groups[0]
+        return {**losses, **module.measured, "learning_rate": float(group["lr"] / group["lr_scale"])}
 
     def _log(self) -> None:
         if self.live:
-            log(self.live, self.history, self.stage)
+            log_history(self.live, self.history, self.stage)
 
-    def _tell(self, epoch: int, metrics: dict[str, float]) -> None:
+    def _save(self, trainer: lightning.Trainer, epoch: int) -> None:
+        """Save the checkpoint: in memory, and in its file if that takes little of the time since the last."""
+        start = time.monotonic()
+        trainer.save_checkpoint(self.checkpoint_file.path)
+        is_last = epoch + 1 == self.settings.epochs
+        if is_last or start - self.last_save >= self.save_seconds / MAX_SAVING:
+            self.checkpoint_file.write()
+            self.last_save = time.monotonic()
+            self.save_seconds = self.last_save - start
+
+    def _print(self, epoch: int, metrics: dict[str, float]) -> None:
         if sys.stdout.isatty() or not self.live:
             return
-        left = (time.monotonic() - self.began) / (epoch + 1 - self.first) * (self.epochs - epoch - 1)
+        epochs = self.settings.epochs
+        epoch_seconds = (time.monotonic() - self.start_time) / (epoch + 1 - self.start_epoch)
+        seconds = epoch_seconds * (epochs - epoch - 1)
         values = ", ".join(
             f"{name.replace('/', ' ')} {value:.3f}" for name, value in metrics.items() if "/" in name
         )
-        print(f"{self.stage}: epoch {epoch + 1} of {self.epochs}: {values}, {left:.0f} s left", flush=True)
-
-    def _save(self, trainer: lightning.Trainer, epoch: int) -> None:
-        began = time.monotonic()
-        trainer.save_checkpoint(self.checkpoints.path)
-        soon = epoch + 1 < self.epochs and began - self.saved < self.saving / SAVING
-        if soon:
-            return
-        self.checkpoints.write()
-        self.saved = time.monotonic()
-        self.saving = self.saved - began
+        print(f"{self.stage}: epoch {epoch + 1} of {epochs}: {values}, {seconds:.0f} s left", flush=True)
 
 
-def start_live(folder: Path) -> Live:
-    return Live(str(folder), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False)
+def resumable_precision(path: Path, fingerprint: str, stage: str) -> str | None:
+    """Return the precision of the unfinished training at `path`, with which it must continue.
 
-
-def log(live: Live, history: list[dict[str, float]], stage: str, best: int | None = None) -> None:
-    """Write the metrics of all epochs to `epochs.csv`, those of the last and the best one to `metrics.json`.
-
-    best: its number, from 1; None while training goes on.
+    Returns None where no training with this fingerprint can continue from there, and deletes the file.
     """
-    epochs.write(live.dir, history, stage)
-    if not history:
-        return
-    live.step = len(history)
-    values = {**history[-1], "epoch": len(history)}
-    if best:
-        values |= {f"best/{name}": value for name, value in {"epoch": best, **history[best - 1]}.items()}
-    for name, value in values.items():
-        live.log_metric(name, value, plot=False)
-    live.make_summary()
-
-
-class Average(WeightAveraging):
-    """The mean of the weights after each of some epochs, from `first` to `last` (from 1); validation looks at
-    the weights of the epoch itself."""
-
-    def __init__(self, first: int, last: int) -> None:
-        super().__init__()
-        self.first, self.last = first, last
-
-    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        return epoch_idx is not None and self.first <= epoch_idx + 1 <= self.last
-
-    def on_validation_epoch_start(self, *_: Any) -> None:
-        pass
-
-    def on_validation_epoch_end(self, *_: Any) -> None:
-        pass
-
-
-class Checkpoints(TorchCheckpointIO):
-    """Keeps the checkpoint of the last epoch in memory until it is written to `path`.
-
-    Writing after each short epoch would take more time than training. An interrupt writes what is kept.
-    Lightning itself would write by way of /tmp, where a kill leaves the file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-        self.unwritten: dict[str, Any] | None = None
-
-    def save_checkpoint(self, checkpoint: dict, path: str | Path, storage_options: Any = None) -> None:
-        """Copy what Lightning hands over: training goes on to change those tensors."""
-        self.unwritten = apply_to_collection(checkpoint, Tensor, lambda x: x.detach().to("cpu", copy=True))
-
-    def write(self) -> None:
-        """Write the checkpoint in memory, if any; other processes see the old file or the new one."""
-        if self.unwritten is None:
-            return
-        content = io.BytesIO()  # whole, so that a full disk is an error of the write and of nothing else
-        torch.save(self.unwritten, content)
-        with written(self.path) as part:
-            part.write_bytes(content.getbuffer())
-        self.unwritten = None
-
-
-class Bar(TQDMProgressBar):
-    """Lightning's bar, without a second one for validation, which takes less than a second."""
-
-    def __init__(self) -> None:
-        super().__init__(leave=False)
-
-    def init_validation_tqdm(self) -> Tqdm:
-        return Tqdm(disable=True)
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, weights_only=True, mmap=True)["callbacks"][Recorder.__qualname__]
+        if state["fingerprint"] == fingerprint:
+            return state["precision"]
+        reason = "of another training"
+    except Exception as e:  # a torn or foreign file may raise anything
+        reason = type(e).__name__
+    print(f"{stage}: {path} cannot be used ({reason}): training starts from the beginning", flush=True)
+    path.unlink(missing_ok=True)
+    return None

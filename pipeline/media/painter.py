@@ -7,7 +7,7 @@ from typing import Any
 import av
 import av.filter
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -17,6 +17,7 @@ EXACT = (
     Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 )  # without, all is one or two levels too dark
 LONGEST = 4  # a picture that is shown whole is at most so many times as wide as high
+UNNAMED_SIDE_DATA = range(len(SideDataType), 64)  # numbers of AV_FRAME_DATA_...; PyAV names the lowest
 
 
 class Painter:
@@ -70,22 +71,12 @@ def unnamed_hd(frame: VideoFrame) -> bool:
     return frame.colorspace == 2 and frame.height >= 720 and not frame.format.is_rgb
 
 
-def _newer(kind: type[Type], value: int) -> Type:
-    """A kind of side data that PyAV has no name for, and would raise ValueError at: all EXIF is one."""
-    member: Any = object.__new__(kind)
-    member._name_, member._value_ = f"UNKNOWN_{value}", value
-    return member
-
-
-Type._missing_ = classmethod(_newer)  # type: ignore[method-assign, assignment]  # what an Enum has for this
-
-
 def orientation(frame: VideoFrame) -> tuple[int, bool]:
     """(quarter turns counter-clockwise, mirrored left to right before that), from the display matrix.
 
     The matrix (a, b, u, c, d, v, x, y, w), 16.16 fixed point, takes (x, y) to (a x + c y, b x + d y), y down.
     """
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    data = _side_data(frame).get("DISPLAYMATRIX")
     if data is None:
         return 0, False
     a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].astype(np.float64)
@@ -93,6 +84,18 @@ def orientation(frame: VideoFrame) -> tuple[int, bool]:
     if mirrored:
         a, b = -a, -b
     return round(-math.atan2(b, a) / (math.pi / 2)) % 4, mirrored
+
+
+def _side_data(frame: VideoFrame) -> Any:
+    """Return the side data of a frame, without the kinds that PyAV has no name for and raises ValueError at.
+
+    EXIF is one of them.
+    """
+    try:
+        return frame.side_data
+    except ValueError:
+        deletions = [("sidedata", f"mode=delete:type={kind}") for kind in UNNAMED_SIDE_DATA]
+        return filtered(frame, *deletions).side_data
 
 
 def filtered(frame: VideoFrame, *filters: tuple[str, str]) -> VideoFrame:

@@ -17,7 +17,6 @@ from models.losses import losses
 from models.matchers import matchers
 from models.registry import Registry
 from models.tasks import tasks
-from models.training.loop import train
 from models.video import encoders as video_encoders
 from pipeline.errors import UserError
 from testing import toy
@@ -375,9 +374,8 @@ def test_multi_similarity_by_hand():
 @pytest.mark.parametrize("name", losses.names())
 def test_every_loss_learns_the_toy(data, tmp_path, name, pairing):
     experiment = toy.experiment(loss=name, pairing=pairing)
-    settings = toy.settings(epochs=8, learning_rate=5e-3)
-    train(experiment, settings, toy.NO_AUGMENT, toy.INPUTS, data, tmp_path / "o", tmp_path / "l", "x")
-    model = checkpoint.load(tmp_path / "o")
+    toy.train(data, tmp_path, experiment, epochs=8, learning_rate=5e-3)
+    model = checkpoint.load(tmp_path / "out")
     found = evaluation.evaluate(model, data, pairing, "category", 100, 0)
     assert found.metrics["correspondence"]["auc"] > 0.8
 

@@ -13,7 +13,7 @@ from models import checkpoint
 from models.inference import vector_index
 from models.inference.search import Library
 from models.sharing import cav_mae_checkpoint
-from models.training.loop import _resumable
+from models.training.recorder import resumable_precision
 from pipeline.errors import UserError
 from pipeline.store.formats import Arrays
 from testing.untrained import built
@@ -41,7 +41,8 @@ def test_no_model_is_unpickled(tmp_path, canary, write):
         with pytest.raises(UserError, match="not a model"):
             ask(tmp_path)
     write(evil, tmp_path / "x.ckpt")
-    assert _resumable(tmp_path / "x.ckpt", "x", "train") is None and not (tmp_path / "x.ckpt").exists()
+    assert resumable_precision(tmp_path / "x.ckpt", "x", "train") is None
+    assert not (tmp_path / "x.ckpt").exists()
     for name in ("model.pth", "model.safetensors"):
         write(evil, tmp_path / name)
         with pytest.raises(UserError, match="not a file of weights"):

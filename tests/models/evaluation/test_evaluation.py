@@ -6,7 +6,6 @@ import pytest
 from models import checkpoint
 from models.evaluation import evaluation
 from models.matchers import matchers
-from models.training.loop import train
 from pipeline.dataset import pairing
 from testing import toy
 
@@ -14,8 +13,7 @@ from testing import toy
 @pytest.fixture(scope="module", params=matchers.names())
 def model(request, data, tmp_path_factory):
     out = tmp_path_factory.mktemp(request.param)
-    experiment, settings = toy.experiment(matcher=request.param), toy.settings(epochs=30, learning_rate=5e-3)
-    train(experiment, settings, toy.NO_AUGMENT, toy.INPUTS, data, out / "out", out / "live", "x")
+    toy.train(data, out, toy.experiment(matcher=request.param), epochs=30, learning_rate=5e-3)
     return checkpoint.load(out / "out")
 
 

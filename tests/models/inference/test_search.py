@@ -12,7 +12,6 @@ import pytest
 from app import search as command
 from models import checkpoint
 from models.inference import index, search
-from models.training.loop import train
 from pipeline.errors import UserError
 from pipeline.store.formats import read_table
 from testing import toy
@@ -21,8 +20,8 @@ from testing import toy
 @pytest.fixture(scope="module")
 def model(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("model")
-    train(toy.experiment(), toy.settings(), toy.NO_AUGMENT, toy.INPUTS, data, out / "o", out / "l", "x")
-    return checkpoint.load(out / "o")
+    toy.train(data, out)
+    return checkpoint.load(out / "out")
 
 
 def library(model, data, folder, kind="flat"):
@@ -63,9 +62,8 @@ def test_an_index_is_never_changed_in_place(model, data, tmp_path):
 
 def test_a_matcher_that_is_no_distance_is_asked_itself(data, tmp_path):
     names = toy.experiment(matcher="concat", loss="bce")
-    settings = toy.settings(epochs=1)
-    train(names, settings, toy.NO_AUGMENT, toy.INPUTS, data, tmp_path / "o", tmp_path / "l", "x")
-    model = checkpoint.load(tmp_path / "o")
+    toy.train(data, tmp_path, names, epochs=1)
+    model = checkpoint.load(tmp_path / "out")
     _, asked = library(model, data, tmp_path)
     audio, video = model.embed(data, np.arange(len(data)))
     for direction, logits in (
@@ -79,18 +77,16 @@ def test_a_matcher_that_is_no_distance_is_asked_itself(data, tmp_path):
 
 def test_one_modality_is_all_that_is_indexed(data, tmp_path):
     names = toy.experiment(modality="audio", pairing="category")
-    settings = toy.settings(epochs=1)
-    train(names, settings, toy.NO_AUGMENT, toy.INPUTS, data, tmp_path / "o", tmp_path / "l", "x")
-    found, asked = library(checkpoint.load(tmp_path / "o"), data, tmp_path)
+    toy.train(data, tmp_path, names, epochs=1)
+    found, asked = library(checkpoint.load(tmp_path / "out"), data, tmp_path)
     assert set(found) == {"audio_to_audio"} and not (tmp_path / "embeddings/video.npy").exists()
     assert asked.directions(SimpleNamespace(embeddings={"audio": 0})) == ["audio_to_audio"]
 
 
 def test_a_model_with_a_vector_for_each_place_indexes_sounds(data, tmp_path):
     names = toy.experiment(video_encoder="avolnet", matcher="localize", loss="bce")
-    settings = toy.settings(epochs=1)
-    train(names, settings, toy.NO_AUGMENT, toy.INPUTS, data, tmp_path / "o", tmp_path / "l", "x")
-    found, _ = library(checkpoint.load(tmp_path / "o"), data, tmp_path)
+    toy.train(data, tmp_path, names, epochs=1)
+    found, _ = library(checkpoint.load(tmp_path / "out"), data, tmp_path)
     assert set(found) == {"audio_to_audio"} and not (tmp_path / "index/video.faiss").exists()
 
 

@@ -535,17 +535,3 @@ def test_each_layer_has_its_learning_rate():
         g["weight_decay"] == 0 for g in groups if any(p is encoder.modality["audio"] for p in g["params"])
     )
     assert not any(p is encoder.positions["audio"] for g in groups for p in g["params"])  # they do not learn
-
-
-def test_schedules_by_hand():
-    module = torch.nn.Linear(2, 2)
-    changes = {"schedule": "step", "warm_up": 0.1, "epochs": 20, "learning_rate": 1.0}
-    settings = toy.settings(**changes, step_start=10, step_every=5, step_factor=0.5)
-    made = adamw(module, settings, 200)  # ten steps an epoch
-    rate = made["lr_scheduler"]["scheduler"].lr_lambdas[0]
-    assert [rate(i) for i in (0, 9, 19)] == pytest.approx([0.05, 0.5, 1.0])
-    assert [rate(i) for i in (99, 100, 149, 150, 199)] == [1.0, 0.5, 0.5, 0.25, 0.25]
-    cosine = adamw(module, toy.settings(epochs=20, learning_rate=1.0), 200)["lr_scheduler"][
-        "scheduler"
-    ].lr_lambdas[0]
-    assert cosine(19) == pytest.approx(1, abs=1e-3) and cosine(199) < 1e-3

@@ -7,7 +7,6 @@ import torch
 from models import checkpoint
 from models.evaluation import evaluation
 from models.matchers import matchers
-from models.training.loop import train
 from pipeline.errors import UserError
 from testing import toy
 
@@ -33,15 +32,12 @@ def test_the_score_is_the_best_place_s():
 def test_what_does_not_go_with_places_is_one_line(data, tmp_path, other):
     experiment = toy.experiment(**AVOL | other, encoders=sizes())
     with pytest.raises(UserError, match="avolnet.*matcher: localize, loss: bce and modality: both"):
-        train(
-            experiment, toy.settings(), toy.NO_AUGMENT, toy.INPUTS, data, tmp_path / "o", tmp_path / "l", "x"
-        )
+        toy.train(data, tmp_path, experiment)
 
 
 def test_it_is_trained_and_evaluated_like_any_other(data, tmp_path):
-    experiment, settings = toy.experiment(**AVOL, encoders=sizes()), toy.settings(epochs=40)
-    train(experiment, settings, toy.NO_AUGMENT, toy.INPUTS, data, tmp_path / "o", tmp_path / "l", "x")
-    model = checkpoint.load(tmp_path / "o")
+    toy.train(data, tmp_path, toy.experiment(**AVOL, encoders=sizes()), epochs=40)
+    model = checkpoint.load(tmp_path / "out")
     test = data.of("test")
     boxes = {data.clip_id[i]: ([0.0, 0.0, 0.5, 0.5], None) for i in test[:12]}
     boxes |= {data.clip_id[i]: ([0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]) for i in test[12:14]}

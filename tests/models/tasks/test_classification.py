@@ -12,7 +12,6 @@ from models import checkpoint
 from models.evaluation import classifier, evaluation
 from models.inference import index
 from models.tasks.classification import Classification
-from models.training.loop import train
 from pipeline.errors import UserError
 from testing import toy
 
@@ -26,8 +25,7 @@ def experiment(label="category", modality="both", **settings):
 
 
 def fit(out, data, made, **settings):
-    sections = toy.settings(**{"epochs": 14} | settings), toy.NO_AUGMENT, toy.INPUTS
-    summary = train(made, *sections, data, out / "out", out / "live", "x")
+    summary = toy.train(data, out, made, **{"epochs": 14} | settings)
     return checkpoint.load(out / "out"), summary
 
 

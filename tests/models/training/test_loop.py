@@ -1,12 +1,7 @@
-"""Training: it learns, it chooses by validation, and a kill changes nothing."""
+"""Training: it learns, and it chooses by validation."""
 
 import json
-import os
-import re
-import signal
 import socket
-import time
-from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,36 +11,20 @@ import torch
 
 from models import checkpoint
 from models.audio import encoders as audio_encoders
-from models.evaluation import evaluation, trial
-from models.training import cached
-from models.training.experiment import Experiment
-from models.training.loop import Record, _precision, train
+from models.evaluation import evaluation
 from models.video import encoders as video_encoders
 from pipeline.errors import UserError
 from pipeline.store import epochs
 from testing import toy
-from testing.project import ROOT
+from testing.toy import train
+from testing.training import CHANCY, EXPERIMENTS, same_files, start
 from testing.warm import Warm
-
-CHANCY = toy.PARAMS.classification.model_dump() | {"dropout": 0.4, "mixup": 0.4, "mixup_rate": 0.5}
-EXPERIMENTS = {  # without chance in the network itself, and with it
-    "matching": toy.experiment(),
-    "classification": toy.experiment(task="classification", classification=CHANCY),
-    "pretraining": Experiment.pretrained(
-        toy.PARAMS.override({"encoders.joint.cav_mae": {"patch": 8, "width": 16}})
-    ),
-}
-
-
-def run(data, out, fingerprint="x", experiment=None, change=toy.NO_AUGMENT, **settings):
-    sections = toy.settings(**settings), change, toy.INPUTS
-    return train(experiment or toy.experiment(), *sections, data, out / "out", out / "live", fingerprint)
 
 
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("trained")
-    return out, run(data, out, epochs=12)
+    return out, train(data, out, epochs=12)
 
 
 def test_it_learns(trained, data):
@@ -94,7 +73,7 @@ def test_a_loaded_model_is_the_same_in_any_portion(trained, data):
 @pytest.mark.parametrize("loss", ["bce", "triplet", "infonce"])
 def test_every_combination_runs(data, tmp_path, loss, matcher, pairing):
     names = toy.experiment(loss=loss, matcher=matcher, pairing=pairing)
-    summary = run(data, tmp_path, experiment=names, epochs=1, precision="bf16-mixed")
+    summary = train(data, tmp_path, names, epochs=1, precision="bf16-mixed")
     assert np.isfinite([v for v in summary.values()]).all()
     model = checkpoint.load(tmp_path / "out")
     assert np.isfinite(model.score(*model.embed(data, data.of("test")))).all()
@@ -109,7 +88,7 @@ def test_every_encoder_trains(data, tmp_path, kind, name):
     if name == "avolnet":
         names = toy.experiment(video_encoder=name, matcher="localize", loss="bce")
     two = toy.load(data.folder, SimpleNamespace(window_frames=2))
-    assert np.isfinite(list(run(two, tmp_path, experiment=names, epochs=1).values())).all()
+    assert np.isfinite(list(train(two, tmp_path, names, epochs=1).values())).all()
     model = checkpoint.load(tmp_path / "out")
     assert np.isfinite(model.score(*model.embed(two, two.of("test")))).all()
 
@@ -118,7 +97,7 @@ def test_every_encoder_trains(data, tmp_path, kind, name):
 @pytest.mark.parametrize("loss", ["bce", "cosine", "multi", "triplet", "supcon"])
 def test_one_modality_alone(data, tmp_path, modality, loss):
     names = toy.experiment(loss=loss, modality=modality, pairing="category")
-    run(data, tmp_path, experiment=names, epochs=6)
+    train(data, tmp_path, names, epochs=6)
     model = checkpoint.load(tmp_path / "out")
     other = "video" if modality == "audio" else "audio"
     assert not any(name.startswith(f"{other}.") for name in model.module.state_dict())
@@ -130,42 +109,27 @@ def test_one_modality_alone(data, tmp_path, modality, loss):
 def test_one_modality_needs_two_clips_of_a_label(tmp_path):
     data = toy.load(toy.write(tmp_path / "d", counts=(8, 0, 8)))  # 8 kinds, each once
     with pytest.raises(UserError, match="2 clips of one label"):
-        run(data, tmp_path, experiment=toy.experiment(modality="audio", pairing="category"))
-
-
-def test_a_finished_model_is_not_trained_again(data, tmp_path, monkeypatch):
-    params = toy.PARAMS.override({"train.epochs": 1, "train.embedding_dim": 8})
-    before = trial.run(params, data, tmp_path / "out", seed=3)
-    assert before[0].config["seed"] == 3 and len(before[0].config["history"]) == 1
-    with monkeypatch.context() as m:
-        m.setattr(cached, "train", lambda *_: pytest.fail("trained again"))
-        assert trial.run(params, data, tmp_path / "out", seed=3)[1] == before[1]
-    monkeypatch.setattr(cached, "code_digest", lambda *_: "other code")
-    with monkeypatch.context() as m, pytest.raises(RuntimeError, match="trained again"):
-        m.setattr(cached, "train", lambda *_: (_ for _ in ()).throw(RuntimeError("trained again")))
-        trial.run(params, data, tmp_path / "out", seed=3)
-    after = trial.run(params, data, tmp_path / "out", seed=4)
-    assert after[0].config["seed"] == 4
+        train(data, tmp_path, toy.experiment(modality="audio", pairing="category"))
 
 
 def test_small_sets_train(tmp_path):
     data = toy.load(toy.write(tmp_path / "d", counts=(3, 0, 2)))
-    assert run(data, tmp_path, epochs=2, batch_size=2)["best_epoch"] == 2  # nothing to choose by: the last
+    assert train(data, tmp_path, epochs=2, batch_size=2)["best_epoch"] == 2  # nothing to choose by: the last
     assert checkpoint.load(tmp_path / "out").module.calibration.tolist() == [1, 0]
 
 
 def test_labels_may_be_subjects(data, tmp_path):
     people = replace(data, columns=data.columns | {"subject": [f"p{i % 5}" for i in range(len(data))]})
-    assert run(people, tmp_path, experiment=toy.experiment(pairing="category", label="subject"), epochs=1)
+    assert train(people, tmp_path, toy.experiment(pairing="category", label="subject"), epochs=1)
     with pytest.raises(UserError, match="there are 1 labels"):
-        run(data, tmp_path, experiment=toy.experiment(pairing="category", label="subject"))
+        train(data, tmp_path, toy.experiment(pairing="category", label="subject"))
 
 
 @pytest.mark.parametrize("counts", [(1, 0, 5), (5, 2, 1), (0, 0, 4)])
 def test_too_few_clips_are_counted(tmp_path, counts):
     data = toy.load(toy.write(tmp_path / "d", counts=counts))
     with pytest.raises(UserError) as e:
-        run(data, tmp_path)
+        train(data, tmp_path)
     train_, val, test = counts
     assert f"{train_} to train, {val} to choose (val), {test} to test; at least 2 videos" in str(e.value)
     assert "\n" not in str(e.value)
@@ -174,29 +138,19 @@ def test_too_few_clips_are_counted(tmp_path, counts):
 def test_two_clips_of_one_video_are_too_few(data, tmp_path):
     alike = replace(data, group=np.full(len(data), "one"))
     with pytest.raises(UserError, match="too few clips: 48 to train"):
-        run(alike, tmp_path)
+        train(alike, tmp_path)
 
 
 def test_a_loss_that_is_no_number_is_told(data, tmp_path):
-    broken = toy.settings(learning_rate=1e30, epochs=3)
     with pytest.raises(UserError, match="lower train.learning_rate"):
-        train(
-            toy.experiment(loss="bce", matcher="concat"),
-            broken,
-            toy.NO_AUGMENT,
-            toy.INPUTS,
-            data,
-            tmp_path / "o",
-            tmp_path / "l",
-            "x",
-        )
+        train(data, tmp_path, toy.experiment(loss="bce", matcher="concat"), learning_rate=1e30, epochs=3)
 
 
 @pytest.mark.parametrize("name", ["matching", "pretraining"])
 def test_worker_processes_change_nothing(data, tmp_path, name):
-    how = {"experiment": EXPERIMENTS[name], "epochs": 2, "change": toy.AUGMENT}
-    alone = run(data, tmp_path / "a", **how)
-    helped = run(data, tmp_path / "b", **how, loader_workers=2)
+    how = {"setup": EXPERIMENTS[name], "epochs": 2, "augmentation": toy.AUGMENT}
+    alone = train(data, tmp_path / "a", **how)
+    helped = train(data, tmp_path / "b", **how, loader_workers=2)
     assert alone == helped
     assert same_files(tmp_path / "a", tmp_path / "b", ["out/model.safetensors"])
 
@@ -218,133 +172,6 @@ def test_no_or_broken_weights_are_one_line(trained, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(UserError, match="train it again"):
         checkpoint.load(tmp_path)
-
-
-def test_precision_is_what_the_machine_gains_by(monkeypatch):
-    assert _precision("16-mixed") == "16-mixed"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    for has, wanted in (({"avx2": True}, "32-true"), ({"avx2": True, "avx512_bf16": True}, "bf16-mixed")):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: has)
-        assert _precision("auto") == wanted
-
-
-# --- killed, and run again ----------------------------------------------------------------------------
-
-
-def start(folder, out, precision="32-true", env=None, **more):
-    """Train in a process of its own, without the time that imports take."""
-    return Warm(ROOT, ["testing.toy", str(folder), str(out), precision, json.dumps(more)], env)
-
-
-def wait_for(process, text):
-    """Read the output until `text` comes."""
-    for line in process.stdout:
-        if text in line:
-            return
-    pytest.fail(f"ended without {text!r}: {process.communicate()}")
-
-
-def files(folder):
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-
-
-def same_files(a, b, names):
-    return all((a / name).read_bytes() == (b / name).read_bytes() for name in names)
-
-
-@pytest.fixture(scope="module")
-def whole(folder, tmp_path_factory):
-    """A training that nobody killed."""
-    out = tmp_path_factory.mktemp("whole")
-    process = start(folder, out, "bf16-mixed")
-    stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 0, stderr
-    assert stderr == ""  # no chatter
-    assert stdout.splitlines()[0].startswith("train: epoch 1 of 6: train loss ")
-    assert len(stdout.splitlines()) == 6
-    return out
-
-
-def test_killed_and_run_again_is_the_same_bit_for_bit(folder, whole, tmp_path):
-    process = start(folder, tmp_path, "bf16-mixed")
-    wait_for(process, "epoch 3 of")
-    time.sleep(0.05)  # somewhere in the next epoch
-    process.kill()
-    process.communicate()
-    assert (tmp_path / "resume/train-same.ckpt").exists()
-    process = start(folder, tmp_path, "bf16-mixed")
-    stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 0, stderr
-    assert "going on after epoch" in stdout
-    assert files(tmp_path) == files(whole)
-    assert same_files(whole, tmp_path, files(whole))
-
-
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_is_quick_and_saves_the_last_epoch(folder, whole, tmp_path, signum):
-    """Also where no epoch would be saved otherwise: the first save takes so long that none is due again."""
-    process = start(folder, tmp_path, "bf16-mixed", slow_saving=True)
-    wait_for(process, "epoch 3 of")
-    began = time.monotonic()
-    for _ in range(2):  # a second one must not stop what the first one has begun
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signum)
-        time.sleep(0.02)
-    stdout, stderr = process.communicate(timeout=30)
-    assert process.returncode == 1 and stderr == "interrupted\n"
-    assert time.monotonic() - began < 10
-    told = sum("train: epoch" in line for line in stdout.splitlines())
-    stdout, _ = start(folder, tmp_path, "bf16-mixed").communicate(timeout=120)
-    assert int(re.search(r"going on after epoch (\d) of 6", stdout)[1]) >= told >= 3
-    assert same_files(whole, tmp_path, files(whole))
-
-
-def stop_after(monkeypatch, epoch):
-    """Break off the training after an epoch's checkpoint is written."""
-    from models.training.recorder import Record
-
-    save = Record._save
-
-    def interrupted(self, trainer, now):
-        self.saved = self.saving = 0.0
-        save(self, trainer, now)
-        if now + 1 == epoch:
-            raise RuntimeError("broken off")
-
-    monkeypatch.setattr(Record, "_save", interrupted)
-
-
-@pytest.mark.parametrize("name", EXPERIMENTS)
-@pytest.mark.parametrize("epoch", [1, 3])
-def test_an_unfinished_training_goes_on(data, tmp_path, monkeypatch, capsys, epoch, name):
-    with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
-        stop_after(m, epoch)
-        run(data, tmp_path / "b", experiment=EXPERIMENTS[name])
-    summary = run(data, tmp_path / "b", experiment=EXPERIMENTS[name])
-    assert f"going on after epoch {epoch} of 3" in capsys.readouterr().out
-    assert summary == run(data, tmp_path / "a", experiment=EXPERIMENTS[name])
-    assert same_files(tmp_path / "a", tmp_path / "b", files(tmp_path / "a"))
-
-
-def test_each_training_has_its_own_checkpoint(data, tmp_path, unfinished, monkeypatch, capsys):
-    with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
-        stop_after(m, 2)
-        run(data, tmp_path)
-    run(data, tmp_path, fingerprint="y", epochs=1)
-    assert "going on" not in capsys.readouterr().out
-    assert [p.name for p in unfinished.iterdir()] == ["train-x.ckpt"]
-    run(data, tmp_path)
-    assert "going on after epoch 2 of 3" in capsys.readouterr().out
-    assert not [*unfinished.iterdir()]
-
-
-@pytest.mark.parametrize("content", [b"torn", b""])
-def test_a_torn_checkpoint_is_not_used(data, tmp_path, unfinished, capsys, content):
-    unfinished.mkdir()
-    (unfinished / "train-x.ckpt").write_bytes(content)
-    assert run(data, tmp_path, epochs=1)["epochs"] == 1
-    assert "cannot be used" in capsys.readouterr().out
-    assert not [*unfinished.iterdir()]
 
 
 # --- several devices --------------------------------------------------------------------------------------
@@ -392,7 +219,7 @@ def test_two_processes_train_the_model_of_one(folder, data, tmp_path, nodes):
     stdout = together(node, nodes)[0]
     assert [line.split(":")[1] for line in stdout.splitlines()] == [f" epoch {i} of 6" for i in range(1, 7)]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["config.json", "model.safetensors"]
-    run(data, tmp_path / "one", experiment=toy.experiment(**PLAIN), epochs=6, batch_size=16)
+    train(data, tmp_path / "one", toy.experiment(**PLAIN), epochs=6, batch_size=16)
     found, wanted = (checkpoint.load(tmp_path / where) for where in ("out", "one/out"))
     for name, value in wanted.module.state_dict().items():
         assert torch.allclose(found.module.state_dict()[name], value, atol=1e-3), name
@@ -404,55 +231,10 @@ def test_two_processes_train_the_model_of_one(folder, data, tmp_path, nodes):
     assert losses[-1] < losses[0]
 
 
-def test_a_table_trains_on_one_device(data, tmp_path):
-    several = toy.PARAMS.override({"train.devices": 2})
-    with pytest.raises(UserError, match="each on one device"):
-        trial.run(several, data, tmp_path / "out")
-
-
-# --- how it learns ------------------------------------------------------------------------------------------
-
-
-def test_weights_are_averaged_over_epochs(data, tmp_path, monkeypatch):
-    """Of two runs that differ in nothing else, one keeps the mean of what the other had after each epoch."""
-    seen = []
-    save = Record._log
-
-    def noting(self):
-        save(self)
-        if self.history:
-            seen.append({k: v.clone() for k, v in self.module.state_dict().items()})
-
-    began = Record.on_fit_start
-    with monkeypatch.context() as m:
-        m.setattr(Record, "_log", noting)
-        m.setattr(
-            Record,
-            "on_fit_start",
-            lambda self, trainer, module: (setattr(self, "module", module), began(self, trainer, module))[1],
-        )
-        run(data, tmp_path / "a", epochs=4)
-    run(data, tmp_path / "b", epochs=4, average=[2, 3])
-    found = checkpoint.load(tmp_path / "b/out").module.state_dict()
-    for name, value in found.items():
-        if value.is_floating_point() and name != "calibration":
-            assert torch.allclose(value, (seen[1][name] + seen[2][name]) / 2, atol=1e-6), name
-
-
-@pytest.mark.parametrize("epoch", [1, 3, 4])
-def test_an_average_goes_on_after_a_kill(data, tmp_path, monkeypatch, epoch):
-    with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
-        stop_after(m, epoch)
-        run(data, tmp_path / "b", epochs=4, average=[2, 4])
-    run(data, tmp_path / "b", epochs=4, average=[2, 4])
-    run(data, tmp_path / "a", epochs=4, average=[2, 4])
-    assert same_files(tmp_path / "a", tmp_path / "b", ["out/model.safetensors"])
-
-
 def test_gradients_accumulate_to_those_of_a_larger_batch(data, tmp_path):
     """A loss that is a mean over clips: three batches of 16 are one of 48, up to rounding."""
     made = toy.experiment(**PLAIN)
-    run(data, tmp_path / "a", experiment=made, epochs=2, batch_size=16, accumulate=3)
-    run(data, tmp_path / "b", experiment=made, epochs=2, batch_size=48)
+    train(data, tmp_path / "a", made, epochs=2, batch_size=16, accumulate=3)
+    train(data, tmp_path / "b", made, epochs=2, batch_size=48)
     a, b = (checkpoint.load(tmp_path / x / "out").module.state_dict() for x in "ab")
     assert all(torch.allclose(a[k], b[k], atol=1e-4) for k in a)

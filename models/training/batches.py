@@ -1,0 +1,69 @@
+"""Batches of windows, as Lightning's trainer takes them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from pipeline.dataset import augment, pairing
+from pipeline.dataset.dataset import MIDDLE, Dataset
+
+
+@dataclass(frozen=True)
+class Batches(torch.utils.data.Dataset):
+    """A data set whose items are whole batches: reading one at once spares the copy of a collation.
+
+    targets: of every clip, (n, classes); None where pairs are learnt. random_frames: take frames from a
+    random position in the window instead of its middle.
+    """
+
+    data: Dataset
+    augmentation: augment.Augment | None
+    targets: np.ndarray | None = None
+    random_frames: bool = False
+
+    def __getitem__(self, batch: pairing.Batch) -> dict[str, Tensor]:
+        frame_position: float | np.ndarray = MIDDLE
+        if self.random_frames:
+            frame_position = np.random.default_rng((*batch.seed, 1)).random(len(batch.clip))
+        audio, video = self.data.read(batch.clip, batch.at, frame_position)
+        if self.augmentation:
+            audio, video = self.augmentation(audio, video, batch.seed)
+        arrays = {"audio": audio, "video": video, "clip": batch.clip}
+        if self.targets is None:
+            arrays |= {"right": batch.right, "wrong": batch.wrong, "same": batch.same}
+        else:
+            arrays["target"] = self.targets[batch.clip].astype(np.float32)
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+class ValidationSampler:
+    """The first epoch of a sampler with the middle window of each clip: the same batches in every epoch."""
+
+    def __init__(self, sampler: pairing.Sampler) -> None:
+        self.batches = [
+            pairing.Batch(b.clip, np.full(len(b.clip), MIDDLE), b.right, b.wrong, b.same, b.seed)
+            for b in sampler
+        ]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[pairing.Batch]:
+        return iter(self.batches)
+
+
+def make_loader(batches: Batches, sampler: Any, workers: int) -> DataLoader:
+    """Make a loader of what the sampler yields. workers: processes that read, besides this one."""
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=sampler,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        generator=torch.Generator(),  # of its own: torch's is drawn from by the model alone
+    )

@@ -1,0 +1,124 @@
+"""What training leaves behind: a killed training continues to the same files, byte for byte."""
+
+import os
+import re
+import signal
+import time
+from contextlib import suppress
+
+import pytest
+
+from models.training.recorder import Recorder
+from testing.toy import train
+from testing.training import EXPERIMENTS, files, same_files, start
+
+
+def wait_for(process, text):
+    """Read the output until `text` comes."""
+    for line in process.stdout:
+        if text in line:
+            return
+    pytest.fail(f"ended without {text!r}: {process.communicate()}")
+
+
+def stop_after(monkeypatch, epoch):
+    """Break off the training after an epoch's checkpoint is written."""
+    save = Recorder._save
+
+    def interrupted(self, trainer, now):
+        self.last_save = self.save_seconds = 0.0
+        save(self, trainer, now)
+        if now + 1 == epoch:
+            raise RuntimeError("broken off")
+
+    monkeypatch.setattr(Recorder, "_save", interrupted)
+
+
+@pytest.fixture(scope="module")
+def whole(folder, tmp_path_factory):
+    """A training that nobody killed."""
+    out = tmp_path_factory.mktemp("whole")
+    process = start(folder, out, "bf16-mixed")
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert stderr == ""  # no chatter
+    assert stdout.splitlines()[0].startswith("train: epoch 1 of 6: train loss ")
+    assert len(stdout.splitlines()) == 6
+    return out
+
+
+def test_killed_and_run_again_is_the_same_bit_for_bit(folder, whole, tmp_path):
+    process = start(folder, tmp_path, "bf16-mixed")
+    wait_for(process, "epoch 3 of")
+    time.sleep(0.05)  # somewhere in the next epoch
+    process.kill()
+    process.communicate()
+    assert (tmp_path / "resume/train-same.ckpt").exists()
+    process = start(folder, tmp_path, "bf16-mixed")
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert "going on after epoch" in stdout
+    assert files(tmp_path) == files(whole)
+    assert same_files(whole, tmp_path, files(whole))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_quick_and_saves_the_last_epoch(folder, whole, tmp_path, signum):
+    """Also where no epoch would be saved otherwise: the first save takes so long that none is due again."""
+    process = start(folder, tmp_path, "bf16-mixed", slow_saving=True)
+    wait_for(process, "epoch 3 of")
+    began = time.monotonic()
+    for _ in range(2):  # a second one must not stop what the first one has begun
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signum)
+        time.sleep(0.02)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 1 and stderr == "interrupted\n"
+    assert time.monotonic() - began < 10
+    told = sum("train: epoch" in line for line in stdout.splitlines())
+    stdout, _ = start(folder, tmp_path, "bf16-mixed").communicate(timeout=120)
+    assert int(re.search(r"going on after epoch (\d) of 6", stdout)[1]) >= told >= 3
+    assert same_files(whole, tmp_path, files(whole))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_an_unfinished_training_goes_on(data, tmp_path, monkeypatch, capsys, epoch, name):
+    with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
+        stop_after(m, epoch)
+        train(data, tmp_path / "b", EXPERIMENTS[name])
+    summary = train(data, tmp_path / "b", EXPERIMENTS[name])
+    assert f"going on after epoch {epoch} of 3" in capsys.readouterr().out
+    assert summary == train(data, tmp_path / "a", EXPERIMENTS[name])
+    assert same_files(tmp_path / "a", tmp_path / "b", files(tmp_path / "a"))
+
+
+def test_each_training_has_its_own_checkpoint(data, tmp_path, unfinished, monkeypatch, capsys):
+    with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
+        stop_after(m, 2)
+        train(data, tmp_path)
+    train(data, tmp_path, fingerprint="y", epochs=1)
+    assert "going on" not in capsys.readouterr().out
+    assert [p.name for p in unfinished.iterdir()] == ["train-x.ckpt"]
+    train(data, tmp_path)
+    assert "going on after epoch 2 of 3" in capsys.readouterr().out
+    assert not [*unfinished.iterdir()]
+
+
+@pytest.mark.parametrize("content", [b"torn", b""])
+def test_a_torn_checkpoint_is_not_used(data, tmp_path, unfinished, capsys, content):
+    unfinished.mkdir()
+    (unfinished / "train-x.ckpt").write_bytes(content)
+    assert train(data, tmp_path, epochs=1)["epochs"] == 1
+    assert "cannot be used" in capsys.readouterr().out
+    assert not [*unfinished.iterdir()]
+
+
+@pytest.mark.parametrize("epoch", [1, 3, 4])
+def test_an_average_goes_on_after_a_kill(data, tmp_path, monkeypatch, epoch):
+    with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
+        stop_after(m, epoch)
+        train(data, tmp_path / "b", epochs=4, average=[2, 4])
+    train(data, tmp_path / "b", epochs=4, average=[2, 4])
+    train(data, tmp_path / "a", epochs=4, average=[2, 4])
+    assert same_files(tmp_path / "a", tmp_path / "b", ["out/model.safetensors"])
