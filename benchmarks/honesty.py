@@ -30,7 +30,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks import project
 from models import checkpoint
 from models.evaluation import evaluation
-from models.training.experiment import Experiment
+from models.training.experiment import configure
 from models.training.loop import train
 from pipeline.dataset import dataset
 from pipeline.dataset.dataset import Dataset, Stored
@@ -143,7 +143,7 @@ def sounds_dealt_anew() -> dict:
     with tempfile.TemporaryDirectory() as out:
         made = dealt_anew(data, params.seed)
         sections = params.train, params.audio, params.augment
-        train(Experiment.of(params), *sections, made, out, Path(out) / "live", "honesty")
+        train(configure(params), *sections, made, out, Path(out) / "live", "honesty")
         model = checkpoint.load(out)
     found = evaluation.evaluate(
         model, data, params.pairing, params.label, params.evaluate.bootstrap, params.seed

@@ -505,6 +505,57 @@ class SharedEncoderParams(TableParams):
     pretrained: str | None = Field(min_length=1)  # weights of the networks, a file
 
 
+@dataclass(frozen=True)
+class Rule:
+    """Where all keys of `given` have these values, those of `needed` must have these; why: what to do."""
+
+    given: dict[str, Any]
+    needed: dict[str, Any]
+    why: str
+
+    def check(self, params: "Params") -> None:
+        """Raise ValueError where the rule does not hold."""
+        if any(_value(params, key) != value for key, value in self.given.items()):
+            return
+        for key, value in self.needed.items():
+            if (found := _value(params, key)) != value:
+                where = ", ".join(f"{name}: {_yaml(given)}" for name, given in self.given.items())
+                raise ValueError(f"{key}: {_yaml(found)} does not go with {where}: {self.why}")
+
+
+def _value(params: "Params", key: str) -> Any:
+    value: Any = params
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _yaml(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# What goes together with a task. Data, since data stages stop for it too, and import nothing that learns; a task
+# that is not here checks the rest itself before it trains (models/tasks/_base.py).
+CLIPS = {"task": "matching", "pairing": "clip"}
+ALONE = "use encoder: cav_mae"
+RULES = (
+    Rule({"task": "pretraining"}, {"modality": "both"}, "use modality: both"),
+    Rule({"task": "matching"}, {"encoder": None}, "use task: pretraining or classification"),
+    Rule(CLIPS, {"modality": "both"}, "what matches a clip is the clip itself: use pairing: category"),
+    Rule(CLIPS, {"train.balanced": False}, "clips have no labels there: use pairing: category"),
+    Rule(
+        {"task": "classification", "classification.fusion": "stack"},
+        {"encoder": None},
+        "use classification.fusion: concat",
+    ),
+    Rule({"encoder": None}, {"train.layer_decay": 1.0}, ALONE),
+    Rule({"encoder": None}, {"train.checkpointing": False}, ALONE),
+    Rule({"encoder": None}, {"classification.frozen": False}, ALONE),
+)
+# What a task takes where the file says null.
+DEFAULTS = {"pretraining": {"encoder": "cav_mae"}}
+
+
 class Params(Section):
     task: Task
     modality: Annotated[str, one_of("audio", "video", "both")]
@@ -539,6 +590,14 @@ class Params(Section):
     shared_encoder: SharedEncoderParams
     identification: TableParams
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        defaults = DEFAULTS.get(str(values.get("task")), {})
+        return values | {k: v for k, v in defaults.items() if k in values and values[k] is None}
+
     @field_validator("losses", mode="after")
     @classmethod
     def _all_losses(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -560,30 +619,10 @@ class Params(Section):
                     f"input: face with faces.frames: middle has one picture, video.window_frames is"
                     f" {self.video.window_frames}: use faces.frames: every"
                 )
-        if self.task == "pretraining" and self.modality != "both":
-            raise ValueError(f"task: pretraining needs modality: both, not {self.modality}")
-        if self.encoder and self.task == "matching":
-            raise ValueError(f"encoder: {self.encoder} goes with task: pretraining or classification")
-        if self.encoder and self.classification.fusion == "stack":
-            raise ValueError(f"encoder: {self.encoder} needs classification.fusion: concat")
-        if not self.encoder and self.task != "pretraining":
-            for key, value in (("layer_decay", 1), ("checkpointing", False)):
-                if getattr(self.train, key) != value:
-                    raise ValueError(f"train.{key} needs encoder: cav_mae")
-            if self.classification.frozen:
-                raise ValueError("classification.frozen: true needs encoder: cav_mae")
+        for rule in RULES:
+            rule.check(self)
         if self.classification.frozen and self.classification.start == "scratch":
             raise ValueError("classification.frozen: true with start: scratch would learn from noise")
-        if self.pairing == "clip" and self.task == "matching":
-            if self.modality != "both":
-                raise ValueError(
-                    f"modality: {self.modality} needs pairing: category: with pairing: clip, what matches a"
-                    " clip is the clip itself"
-                )
-            if self.train.balanced:
-                raise ValueError(
-                    "train.balanced: true needs pairing: category: clips have no labels otherwise"
-                )
         for kind, own in self.encoders:
             for name, sizes in own.items():
                 try:

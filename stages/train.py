@@ -1,7 +1,9 @@
 """What params.yaml says is trained; the epoch that validation likes best is kept."""
 
+from models.tasks import tasks
+from models.tasks._experiment import PRETRAINED
 from models.training import cached
-from models.training.experiment import PRETRAINED, Experiment
+from models.training.experiment import configure
 from models.training.loop import hand_on
 from pipeline.cli import run
 from pipeline.dataset import dataset
@@ -10,12 +12,12 @@ from pipeline.params import load
 
 def train() -> None:
     params = load("train")
-    if params.task == "pretraining":  # the stage pretrain has done it
+    if tasks.get(params.task).stage == "pretrain":  # which has trained it
         chosen = hand_on(PRETRAINED, "checkpoints", "metrics/train", label=params.label)
     else:
         data = dataset.load("data", params.audio, params.video, params.input)
         sections = params.train, params.augment, params
-        model = cached.trained(Experiment.of(params), *sections, data, "checkpoints", "metrics/train")
+        model = cached.trained(configure(params), *sections, data, "checkpoints", "metrics/train")
         chosen = model.config["chosen"]
     values = ", ".join(
         f"{name.replace('/', ' ')} {value:.3f}" for name, value in chosen.items() if "/" in name

@@ -6,7 +6,7 @@ from typing import Any
 from models import checkpoint
 from models.evaluation import evaluation
 from models.training.cached import trained
-from models.training.experiment import Experiment
+from models.training.experiment import configure
 from pipeline.dataset.dataset import Dataset
 
 
@@ -17,6 +17,6 @@ def run(
 
     out: where the model goes; one that is there and was made from just the same is not trained again.
     """
-    model = trained(Experiment.of(params, **other), params.train, params.augment, params, data, out)
+    model = trained(configure(params, **other), params.train, params.augment, params, data, out)
     wanted = params.pairing, params.label, params.evaluate.bootstrap, params.seed
     return model, evaluation.evaluate(model, data, *wanted, looks=params.evaluate.frames)

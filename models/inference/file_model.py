@@ -102,7 +102,7 @@ class FileModel:
 
         Raises UserError where the model is no classifier, or the file has not what it is to be told by.
         """
-        if self.config["task"] != "classification":
+        if not self.model.module.classes:
             raise UserError(f"the model's task is {self.config['task']}: it tells no classes")
         from models.evaluation.classifier import probabilities  # takes a second to import, for scikit-learn
 

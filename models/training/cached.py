@@ -7,8 +7,10 @@ from typing import Any
 
 from models import checkpoint
 from models.components import component_modules
+from models.tasks import tasks
+from models.tasks._experiment import Experiment
 from models.training import loop
-from models.training.experiment import Experiment, inputs
+from models.training.experiment import begun, configure_pretraining, inputs
 from models.training.loop import train, write_curves
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
@@ -19,8 +21,8 @@ from pipeline.store.shards import digest
 def pretrained(
     params: Any, data: Dataset, out: str | Path, live: str | Path | None = None, **other: Any
 ) -> checkpoint.Model:
-    """The model of the stage pretrain, as `params` say, but for `other` (of Experiment.pretrained)."""
-    tried, sections = Experiment.pretrained(params, **other), params.pretraining
+    """The model of the stage pretrain, as `params` say, but for `other` (of configure_pretraining)."""
+    tried, sections = configure_pretraining(params, **other), params.pretraining
     return trained(tried, sections.train, sections.augment, params, data, out, live)
 
 
@@ -40,11 +42,11 @@ def trained(
     """
     if live is None and settings.devices > 1:
         raise UserError("devices: a table trains several models in one process, each on one device")
-    stage = "pretrain" if experiment.task == "pretraining" else "train"
+    stage = tasks.get(experiment.task).stage
     given = inputs(params)
     values: list[dict] = [asdict(experiment), settings.model_dump(), change.model_dump(), given]
     code = code_digest(loop.__name__, *component_modules(values[0]))
-    fingerprint = digest(values, code, data.digest, experiment.begun(data))
+    fingerprint = digest(values, code, data.digest, begun(experiment, data))
     if checkpoint.made_from(out) != fingerprint:
         with tempfile.TemporaryDirectory() as folder:
             train(experiment, settings, change, given, data, out, live or folder, fingerprint)

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 
 from models import checkpoint
 from models.tasks import tasks
-from models.training.experiment import Experiment
+from models.tasks._experiment import Experiment
 from models.training.recorder import Average, Bar, Checkpoints, Record, log, start_live
 from pipeline.dataset import augment, pairing
 from pipeline.dataset.dataset import MIDDLE, Dataset
@@ -61,8 +61,8 @@ def train(
     Raises UserError where there are too few clips, and KeyboardInterrupt, after which the next call goes on.
     """
     out, live = Path(out), Path(live)
-    stage = "pretrain" if experiment.task == "pretraining" else "train"
-    plan = tasks.get(experiment.task).plan(experiment, data)
+    task = tasks.get(experiment.task)
+    stage, plan = task.stage, task.plan(experiment, data)
     train_clips, val_clips = plan.clips["train"], plan.clips["val"]
     config = _config(experiment, settings, inputs, data) | plan.about
     begun = _begun(experiment, config)

@@ -33,6 +33,7 @@ def gather(params: dict[str, Any]) -> ReportData:
     return ReportData(
         params=params,
         metrics=metrics,
+        description=_json("metrics/description.json"),
         history=epochs.read("metrics/train"),
         inpainting=Path("metrics/inpainting.jpg").read_bytes() if "reconstruction" in metrics else None,
         roc=_csv("metrics/roc.csv"),

@@ -19,6 +19,7 @@ SPECTROGRAMS = 24
 CLASSES = 30
 CHARTS = 8
 FACELESS = 24  # frames without a face
+QUESTION = "What do things that make a sound look like?"  # the headline where there is no description
 
 DIRECTIONS = {
     "audio_to_video": (
@@ -63,7 +64,8 @@ LOW_IS_GOOD = {"ece", "eer", "min_dcf", "audio_mse", "video_mse"}
 class ReportData:
     """What the page shows; anything may be missing and is then left out or said to be missing.
 
-    params: as in params.yaml. metrics: as in metrics/evaluate.json. history: a row an epoch, "epoch" (or
+    params: as in params.yaml. metrics: as in metrics/evaluate.json. description: of the model, by its task, as
+    in metrics/description.json: "question", "summary" and "facts" are shown. history: a row an epoch, "epoch" (or
     "step") and any "train/loss", "val/accuracy", ... roc: rows {"fpr", "tpr"}. classes: label -> clips.
     accounts: in order {"stage", "total", "ok", "reasons": {status: clips}}. spectrograms: label -> (F, T).
     clips: clip_id -> {"labels": list, "image": (H, W, 3) uint8 or None, "wav": bytes or None}; only
@@ -76,6 +78,7 @@ class ReportData:
 
     params: dict = field(default_factory=dict)
     metrics: dict = field(default_factory=dict)
+    description: dict = field(default_factory=dict)
     history: list[dict] = field(default_factory=list)
     roc: list[dict] = field(default_factory=list)
     classes: dict[str, int] = field(default_factory=dict)
@@ -103,7 +106,7 @@ def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
         path,
         "report.html",
         clips,
-        question=report_classes.question(data.params),
+        question=data.description.get("question", QUESTION),
         summary=_summary(data),
         facts=_facts(data),
         tiles=_tiles(data.metrics),
@@ -140,68 +143,28 @@ def _number(value: Any) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _joint(params: dict) -> str | None:
-    """The encoder of both modalities, if there is one."""
-    return params.get("encoder") or ("cav_mae" if params.get("task") == "pretraining" else None)
-
-
 def _summary(data: ReportData) -> str:
-    p = data.params
+    """How many clips of what, and what the task says of the model."""
     total = data.accounts[0]["total"] if data.accounts else sum(data.classes.values())
-    source = _get(p, "data", "source")
+    source = _get(data.params, "data", "source")
     where = {"ensemble": " of the embedded ensemble", "folder": " of your own videos"}.get(source or "")
     if where is None:
         where = f" of {source}" if source else ""
-    names = [("audio_encoder", "sounds", "audio"), ("video_encoder", "pictures", "video")]
-    stacked = p.get("task") == "classification" and _get(p, "classification", "fusion") == "stack"
-    encoders = [
-        f"{p[key]} for {what}"
-        for key, what, side in names
-        if p.get(key) and p.get("modality", "both") in ("both", side) and not stacked
-    ]
-    if stacked:
-        what: dict[Any, str] = {
-            "both": "sounds and pictures on top of each other",
-            "audio": "pictures of sounds",
-        }
-        encoders = [f"{p.get('video_encoder')} for {what.get(p.get('modality'), 'pictures')}"]
     text = f"{total:,} clips{where}" if total else f"Clips{where}"
-    joint = _joint(p)
-    if p.get("task") == "pretraining":
-        return f"{text}: {joint} for sounds and pictures, trained without labels to fill in what is masked."
-    if joint:
-        sides: dict[Any, str] = {"audio": "sounds", "video": "pictures"}
-        encoders = [f"{joint} for {sides.get(p.get('modality'), 'both')}"]
-    if p.get("task") == "classification":
-        return f"{text}: an encoder {' and '.join(encoders)}, trained to tell the {p.get('label')}."
-    if encoders:
-        text += f": an encoder {' and '.join(encoders)}"
-    if p.get("loss"):
-        text += f", trained with the loss {p['loss']}" if encoders else f": trained with the loss {p['loss']}"
-    pairing = {"clip": "from clips alone, without labels", "category": "from labels"}.get(
-        p.get("pairing", "")
-    )
-    return text + (f", {pairing}." if pairing else ".")
+    summary = data.description.get("summary")
+    return f"{text}: {summary}." if summary else f"{text}."
 
 
 def _facts(data: ReportData) -> list[tuple[str, str]]:
-    own = [(key.capitalize(), data.params.get(key)) for key in ("loss", "matcher", "pairing")]
-    own += [("Test clips", _get(data.metrics, "retrieval", "audio_to_video", "n"))]
-    classified = [(key.capitalize(), data.params.get(key)) for key in ("label", "modality", "input")]
-    classified += [("Fusion", _get(data.params, "classification", "fusion"))]
-    classified += [("Test clips", _get(data.metrics, "classification", "n"))]
-    masked = [("Masked", _get(data.params, "pretraining", "mask_ratio")), own[-1]]
-    joint = _joint(data.params)
-    names = {"audio_encoder": "Audio encoder", "video_encoder": "Video encoder"}
-    encoders = [(name, data.params.get(key)) for key, name in names.items()]
-    tasks: dict[Any, list] = {"classification": classified, "pretraining": masked}
-    wanted = [
-        ("Source", _get(data.params, "data", "source")),
-        *(encoders if not joint else [("Encoder", joint)]),
-        *tasks.get(data.params.get("task"), own),
-        ("Seed", data.params.get("seed")),
-    ]
-    return [(name, str(value)) for name, value in wanted if value is not None]
+    sections = (("classification",), ("retrieval", "audio_to_video"))
+    counts = [n for path in sections if (n := _get(data.metrics, *path, "n")) is not None]
+    facts = {
+        "Source": _get(data.params, "data", "source"),
+        **data.description.get("facts", {}),
+        "Test clips": next(iter(counts), None),
+        "Seed": data.params.get("seed"),
+    }
+    return [(name, str(value)) for name, value in facts.items() if value is not None]
 
 
 def _measure(section: dict, key: str) -> dict | None:

@@ -18,7 +18,7 @@ from models import checkpoint
 from models.audio import encoders as audio_encoders
 from models.evaluation import evaluation, trial
 from models.training import cached
-from models.training.experiment import Experiment
+from models.training.experiment import configure_pretraining
 from models.training.loop import Record, _precision, train
 from models.video import encoders as video_encoders
 from pipeline.errors import UserError
@@ -31,8 +31,8 @@ CHANCY = toy.PARAMS.classification.model_dump() | {"dropout": 0.4, "mixup": 0.4,
 EXPERIMENTS = {  # without chance in the network itself, and with it
     "matching": toy.experiment(),
     "classification": toy.experiment(task="classification", classification=CHANCY),
-    "pretraining": Experiment.pretrained(
-        toy.PARAMS.changed({"encoders.joint.cav_mae": {"patch": 8, "width": 16}})
+    "pretraining": configure_pretraining(
+        toy.PARAMS.changed({"task": "pretraining", "encoders.joint.cav_mae": {"patch": 8, "width": 16}})
     ),
 }
 
