@@ -43,10 +43,11 @@ coverage: setup ## run the tests, and fail where less than 90% of the lines of p
 	@COVERAGE_FILE=$(CURDIR)/.coverage/data coverage combine --quiet .coverage 2>/dev/null # of what tests killed, some is torn
 	@COVERAGE_FILE=$(CURDIR)/.coverage/data coverage report --sort=cover
 
-lint: setup ## ruff: rules and format; mypy: the types of pipeline/ and models/
+lint: setup ## ruff: rules and format; mypy: the types of pipeline/ and models/; import-linter: who may import whom
 	@ruff check .
 	@ruff format --check .
 	@mypy
+	@lint-imports --no-logo --no-cache
 
 export: setup ## write the trained model to dist/: weights, ONNX, a model card (python -m app.export --help)
 	@python -m app.export

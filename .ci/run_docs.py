@@ -5,7 +5,7 @@
 Two groups of pages have a fresh clone of the last commit each, in which `params.yaml` is committed with small
 sizes. The commands are those of the page, to the letter, save for the folders /my, /data and /nfs. Each
 section begins with `git restore .`. All pieces of Python of a page are one program, run where it ends. What
-README has too is not run again, save on the pages in WHOLE.
+README or an earlier page of the group has too is not run again, save on the pages in WHOLE.
 
 What a command must print is in PRINTS; one that is not run is in NOT_RUN, with the reason. A command in
 neither, and an entry for no command, are errors: whoever writes a command says here what it prints.
@@ -29,12 +29,23 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 GROUPS = (  # the pages of a group share a clone, one after the other
-    ("README.md",),
+    (
+        "README.md",
+        "docs/experiments.md",
+        "docs/hardware.md",  # its run leaves a model of the default parameters, which the next pages use
+        "docs/outputs.md",
+        "docs/search.md",
+        "docs/export.md",
+        "docs/benchmarks.md",
+        "docs/scaling.md",
+        "docs/troubleshooting.md",
+    ),
     (
         "docs/data.md",
         "docs/datasets.md",
         "docs/encoders.md",
         "docs/cav_mae.md",
+        "docs/tasks.md",
         "videos/README.md",
         "CONTRIBUTING.md",
     ),
@@ -73,7 +84,6 @@ FEW = "-S data.ensemble.clips=60 -S data.clip_seconds=1.5 -S train.epochs=1"
 SERVED = r"http://127\.0\.0\.1:\d+"
 RAN = r"Ran experiment\(s\): .+"
 PRINTS = {  # command, or how it begins -> a pattern of its output
-    # README
     "make repro": r"retrieval\.video_to_video\.map +│ 0\.\d+(?s:.)+Report: report/index.html",
     "dvc exp run -S data.source=folder": r"clips: 25 clips, 2 classes, from folder(?s:.)+" + RAN,
     "dvc exp run -S data.source=folder -S data.folder=/my/videos": RAN,
@@ -93,13 +103,13 @@ PRINTS = {  # command, or how it begins -> a pattern of its output
     "make export": r"dist/",
     "python -m app.features /my/videos features": r"24 ",
     "python -m app.features /my/videos features --side": r"24 ",
+    "dvc exp run -S train.epochs=30": RAN,
     "dvc exp run $(python -m experiments avolnet)": r"evaluate: (?s:.)+" + RAN,
     "dvc exp run -S data.source=people": r"evaluate: .*classification accuracy(?s:.)+" + RAN,
     "dvc exp run -S task=pretraining": r"pretrain: epoch \d of 2 is kept(?s:.)+" + RAN,
     "dvc exp run -S task=classification -S encoder=cav_mae": r"classification accuracy(?s:.)+" + RAN,
     "dvc exp run $(python -m experiments videosound_matching)": r"from folder(?s:.)+" + RAN,
     "dvc exp run -S engine.storage=/nfs/earsight": RAN,
-    # other pages
     "dvc exp run -S classification.frozen=true": RAN,
     "dvc exp run -S classification.frozen=false": RAN,
     "dvc exp run -S audio_encoder=lstm": RAN,
@@ -179,6 +189,14 @@ def pieces(page: str) -> list[Piece]:
         elif re.match(rf"    ({'|'.join(PROGRAMS)})( |$)", line):
             found.append(Piece("command", " ".join(shlex.split(line, comments=True, posix=False))))
     return found
+
+
+def earlier(page: str) -> list[str]:
+    """The pages whose commands are not run again on `page`."""
+    if page in ("README.md", *WHOLE):
+        return []
+    group = next(group for group in GROUPS if page in group)
+    return ["README.md", *group[: group.index(page)]]
 
 
 def entry(command: str, table: dict[str, str]) -> str | None:
@@ -269,8 +287,7 @@ class Page:
         self.name, self.clone = name, clone
         self.wrong: list[str] = []
         self.commands = 0
-        others = [] if name in ("README.md", *WHOLE) else pieces("README.md")
-        self.run_before = {piece.text for piece in others if piece.kind == "command"}
+        self.run_before = {p.text for page in earlier(name) for p in pieces(page) if p.kind == "command"}
         self.program: list[str] = []  # the Python of this page
         for piece in pieces(name):
             getattr(self, piece.kind)(piece)
@@ -339,7 +356,7 @@ def main() -> None:
             return []
         (folder / str(number)).mkdir()
         clone = Clone(folder / str(number))
-        if number:
+        if "README.md" not in groups[number]:
             clone.do("make repro")  # README begins with it, other pages suppose it
         return [Page(page, clone) for page in groups[number]]
 

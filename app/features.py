@@ -169,7 +169,7 @@ def _serve(config: dict[str, Any]) -> None:
     from models.components import component_modules
     from pipeline.engine import workers
 
-    workers.context(["models.inference.extraction_step", "models.checkpoint", *component_modules(config)])
+    workers.context(["models.inference.extract_step", "models.checkpoint", *component_modules(config)])
     resource_tracker.ensure_running()  # lets signals through, and would do so below
     with _undisturbed():
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the server inherits it

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import yaml
 
 from pipeline.errors import UserError
-from pipeline.store.shards import read_table
+from pipeline.store.formats import read_table
 from pipeline.store.status import OK
 
 HERE = "this project"

@@ -13,7 +13,8 @@ from rich.table import Table
 from models.inference.search import KINDS, Hit, Library, Query
 from pipeline.cli import run
 from pipeline.errors import UserError
-from pipeline.report import data, experiment_page, page
+from pipeline.report import data, page
+from pipeline.report.galleries import shown_clips, shown_galleries
 
 ASKED = "\0query"  # no clip has this name
 
@@ -87,8 +88,8 @@ def write_page(library: Library, query: Query, found: dict[str, list[Hit]], path
         ]
         for direction, hits in found.items()
     }
-    shown = experiment_page.shown_clips(galleries, clips)
-    lists = experiment_page.shown_galleries(galleries, shown)
+    shown = shown_clips(galleries, clips)
+    lists = shown_galleries(galleries, shown)
     page.write(path, "search.html", shown, name=query.name, total=len(library.clips), galleries=lists)
 
 

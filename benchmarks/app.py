@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from benchmarks import project
+from benchmarks import result_files
 from benchmarks.search import clustered
 from models import checkpoint
 from models.inference import vector_index
@@ -203,7 +203,7 @@ def main() -> None:
         "at_once": summary(together)
         | {"people": PEOPLE, "questions": len(together), "a_second": round(len(together) / all_of_them, 1)},
     }
-    project.keep("app", result)
+    result_files.keep("app", result)
     for key, value in result.items():
         print(f"{key}: {value}")
 

@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 
 from pipeline.params import ROOT, read
 from pipeline.sources import audioset
-from pipeline.store.metric_files import classes
+from pipeline.store.summary import classes
 
 PICTURE = Path("docs/pictures/audioset.png")
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import project
+from benchmarks import result_files
 from benchmarks.cav_mae_plain import Plain, prepared
 from models import checkpoint
 from models.joint.cav_mae import SIDES
@@ -424,7 +424,7 @@ def main() -> None:
         print(json.dumps(PARTS[part[0]](*part[1:])))
         return
     result = measure()
-    project.keep("cav_mae", result)
+    result_files.keep("cav_mae", result)
     print(table(result))
 
 

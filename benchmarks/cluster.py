@@ -12,7 +12,8 @@ import hashlib
 import tempfile
 from pathlib import Path
 
-from benchmarks import project
+from benchmarks import result_files
+from testing import commands
 
 STAGES = {"download": "media", "wav": "wav", "spectrogram": "spectrogram", "frames": "frames"}
 WAYS = (("ray", 1), ("ray", 2), ("local", 2))
@@ -23,7 +24,7 @@ GOALS = {"ray_two_workers": 1.7}
 def make(folder: Path, clips: int, engine: str, workers: int) -> None:
     (folder / "none").mkdir(parents=True)
     where = {"engine.name": engine, "engine.address": None, "engine.workers": workers, "engine.storage": None}
-    project.turn(folder, where | {"data.ensemble.clips": clips, "data.folder": str(folder / "none")})
+    commands.turn(folder, where | {"data.ensemble.clips": clips, "data.folder": str(folder / "none")})
 
 
 def digest(folder: Path) -> str:
@@ -39,10 +40,10 @@ def digest(folder: Path) -> str:
 def seconds(folder: Path, clips: int, engine: str, workers: int) -> tuple[dict[str, float], dict[str, str]]:
     """By the clock, of each stage and in all, and of processor time; and what each wrote."""
     make(folder, clips, engine, workers)
-    project.stage(folder, "clips")
+    commands.stage(folder, "clips")
     took, wrote, cpu = {}, {}, 0.0
     for stage, place in STAGES.items():
-        cost = project.stage(folder, stage)
+        cost = commands.stage(folder, stage)
         if f"{clips} clips in" not in cost.said:
             raise RuntimeError(cost.said)
         took[stage], wrote[stage] = cost.wall, digest(folder / "data" / place)
@@ -102,7 +103,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=2048, help="embedded clips (default 2048)")
     with tempfile.TemporaryDirectory(prefix="earsight-cluster-") as folder:
         result = measure(Path(folder), parser.parse_args().clips)
-    project.keep("cluster", result)
+    result_files.keep("cluster", result)
     print(table(result))
 
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import yaml
 
-from benchmarks import project as measured
-from benchmarks.kills import begin, whole
+from benchmarks import result_files
 from pipeline.params import ROOT
+from testing.kills import begin, whole
 from testing.project import Project
 
 TARGETS = ("evaluate", "index")
@@ -110,7 +110,7 @@ def main() -> None:
     changes = {key: value for key, value in changes.items() if value is not None}
     with tempfile.TemporaryDirectory(prefix="earsight-determinism-") as folder:
         result = measure(Path(folder), how, changes)
-    measured.keep("determinism", {"changes": changes} | result)
+    result_files.keep("determinism", {"changes": changes} | result)
     print(f"{len(how)} runs; metrics at most {result['metrics_farthest_apart']:g} apart")
     if result["broken"]:
         sys.exit("\n".join(result["broken"]))

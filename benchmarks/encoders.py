@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import project
+from benchmarks import result_files
 from models.audio import encoders as audio_encoders
 from models.video import encoders as video_encoders
 from pipeline.media import spectrogram
@@ -76,7 +76,7 @@ def main() -> None:
             name: measure(name, registry, sizes.get(name, {}), x, dim)
             for name in (*registry.names(), *HUBS[kind])
         }
-    project.keep("encoders", found)
+    result_files.keep("encoders", found)
     text = PAGE.read_text(encoding="utf-8")
     made = table(found, params)
     PAGE.write_text(text[: text.index(MARK)] + made, encoding="utf-8")

@@ -14,11 +14,12 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from benchmarks import project
-from benchmarks.project import Cost
+from benchmarks import result_files
 from models.training.experiment import inputs
 from pipeline.params import ROOT, DataParams, read
 from pipeline.sources import ensemble
+from testing import commands
+from testing.commands import Cost
 
 STAGES = ("download", "wav", "spectrogram", "frames", "split", "index")
 COUNTED = ("wav", "spectrogram", "frames", "index")
@@ -38,15 +39,15 @@ def measure(folder: Path, films: list[Path]) -> dict[str, Cost]:
     media = folder / "films"
     media.mkdir(parents=True)
     paths = [Path(shutil.copy(path, media)) for path in films]
-    project.make(folder, paths, len(paths), workers=2)
+    commands.make(folder, paths, len(paths), workers=2)
     shutil.copytree(ROOT / "checkpoints", folder / "checkpoints")
-    stages = {name: project.stage(folder, name) for name in STAGES}
+    stages = {name: commands.stage(folder, name) for name in STAGES}
     counted = [stages[name] for name in COUNTED]
     ask = [sys.executable, "-m", "app.features", str(media), "--workers", "2"]
     found = {
         "stages": Cost(sum(cost.wall for cost in counted), sum(cost.cpu for cost in counted)),
-        "features": project.command(folder, [*ask, "middle"]),
-        "features_along": project.command(folder, [*ask, "along", "--every", str(EVERY)]),
+        "features": commands.command(folder, [*ask, "middle"]),
+        "features_along": commands.command(folder, [*ask, "along", "--every", str(EVERY)]),
     }
     for name in ("features", "features_along"):
         if f"{len(films)} ok; {len(films)} made" not in found[name].said:
@@ -92,7 +93,7 @@ def main() -> None:
         measure(folder / "warm", films[:SHARE])  # the first to run compiles, and reads from the disk
         found = [measure(folder / str(number), films[:number]) for number in clips]
     result = table(clips, found)
-    project.keep("features", result)
+    result_files.keep("features", result)
     for name in found[0]:
         print(f"{name}: {', '.join(f'{key} {value}' for key, value in result[name].items())}")
     print(f"app.features beside the stages: {result['speed_of_the_stages']} times as fast")

@@ -27,7 +27,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks import project
+from benchmarks import result_files
 from models import checkpoint
 from models.evaluation import evaluation
 from models.training.experiment import configure
@@ -161,7 +161,7 @@ def main(argv: list[str]) -> int:
     default = _correspondence(json.loads(Path("metrics/evaluate.json").read_text(encoding="utf-8")))
     shuffled = sounds_dealt_anew()
     found = {"colour_and_loudness": simple, "default_model": default, "sounds_dealt_anew": shuffled}
-    project.keep("honesty", found)
+    result_files.keep("honesty", found)
     low, high = shuffled["ci"]["accuracy"]
     above = max(simple["mean"]["ci"][1], high)
     parts = [

@@ -8,7 +8,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import films, project
+from benchmarks import films, result_files
+from testing import commands
 
 STAGES = ("download", "wav", "spectrogram", "frames")
 DISTINCT = 40
@@ -19,8 +20,8 @@ def peaks(folder: Path, paths: list[Path], rows: int) -> dict[str, dict[str, int
     """stage -> role (parent, worker) -> the most bytes that one such process held."""
     work = folder / str(rows)
     work.mkdir()
-    project.make(work, paths, rows, workers=2)
-    return {name: project.stage(work, name, watch=True).peaks for name in STAGES}
+    commands.make(work, paths, rows, workers=2)
+    return {name: commands.stage(work, name, watch=True).peaks for name in STAGES}
 
 
 def measure(folder: Path, clips: int) -> dict:
@@ -62,7 +63,7 @@ def main() -> None:
     clips = parser.parse_args().clips
     with tempfile.TemporaryDirectory(prefix="earsight-memory-") as folder:
         result = measure(Path(folder), clips)
-    project.keep("memory", result)
+    result_files.keep("memory", result)
     print(table(result))
 
 

@@ -26,8 +26,9 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks import films, project
+from benchmarks import films, result_files
 from pipeline.params import ROOT
+from testing import commands
 
 RESULT = Path("benchmarks/results/overheads.json")
 GOALS = {
@@ -67,12 +68,12 @@ def nothing_to_do(folder: Path, rounds: int = 5) -> dict:
 def start(folder: Path) -> dict:
     paths = films.make(folder / "films", 1)
     found = {}
-    project.make(folder, paths, 1, 1, **{"faces.enabled": True})
+    commands.make(folder, paths, 1, 1, **{"faces.enabled": True})
     for name in STAGES:
-        project.stage(folder, name)  # compiled, and read from the disk
+        commands.stage(folder, name)  # compiled, and read from the disk
     for name in STAGES:
         shutil.rmtree(folder / "data" / {"download": "media"}.get(name, name), ignore_errors=True)
-        cost = project.stage(folder, name)
+        cost = commands.stage(folder, name)
         words = [sys.executable, "-X", "importtime", "-m", f"stages.{name}"]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         said = subprocess.run(words, cwd=folder, capture_output=True, text=True, env=environment, check=True)
@@ -86,9 +87,9 @@ def append(folder: Path, rows: int) -> dict:
     more = rows + rows // 100
 
     def run(count: int) -> dict[str, float]:
-        project.make(folder, paths, count, len(os.sched_getaffinity(0)))
-        project.stage(folder, "download")
-        return {name: project.stage(folder, name).wall for name in DATA}
+        commands.make(folder, paths, count, len(os.sched_getaffinity(0)))
+        commands.stage(folder, "download")
+        return {name: commands.stage(folder, name).wall for name in DATA}
 
     whole = run(rows)
     added, nothing = run(more), run(more)
@@ -103,10 +104,10 @@ def append(folder: Path, rows: int) -> dict:
 
 
 def small(folder: Path) -> dict:
-    project.turn(folder, {"data.ensemble.clips": 60, "train.epochs": 1})
+    commands.turn(folder, {"data.ensemble.clips": 60, "train.epochs": 1})
     (folder / "videos").mkdir()
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    costs = {name: round(project.stage(folder, name).wall, 2) for name in stages}
+    costs = {name: round(commands.stage(folder, name).wall, 2) for name in stages}
     modules = {
         "train": "models.training.loop",
         "evaluate": "models.evaluation.evaluation, models.tasks.matching",
@@ -131,7 +132,7 @@ def copied(folder: Path) -> Path:
 
 
 def after_training(root: Path) -> dict:
-    costs = {name: project.stage(root, name).wall for name in ("train", "evaluate", "report")}
+    costs = {name: commands.stage(root, name).wall for name in ("train", "evaluate", "report")}
     share = (costs["evaluate"] + costs["report"]) / costs["train"]
     return {f"{name}_s": round(wall, 1) for name, wall in costs.items()} | {"share": round(share, 3)}
 
@@ -216,7 +217,7 @@ def main() -> None:
                 (folder / what).mkdir(exist_ok=True)
                 found[what] = measure() | {"goal": GOALS[what]}
                 print(f"{what}: {found[what]}", flush=True)
-    project.keep("overheads", found, given.only)
+    result_files.keep("overheads", found, given.only)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from sklearn.model_selection import GroupKFold, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks import project
+from benchmarks import result_files
 from pipeline.media.faces import cut, detector_of, largest
 from pipeline.params import ROOT, read
 from pipeline.sources import people
@@ -127,7 +127,7 @@ def main() -> int:
             print(f"{question} from {name}: {score:.3f} (chance {chance:.3f})")
         best = max(result[question]["small grey face"], result[question]["MFCC"])
         good &= max(result[question][name] for name in means) <= PART * best
-    project.keep("people", result)
+    result_files.keep("people", result)
     return 0 if good else 1
 
 

@@ -28,13 +28,14 @@ import av
 import numpy as np
 import scipy.fft
 
-from benchmarks import bare, films, project
+from benchmarks import bare, films, result_files
 from benchmarks.overheads import copied
 from pipeline.media.files import Media
 from pipeline.media.frames import FramesStep
 from pipeline.media.spectrogram import SpectrogramStep, mel_bank
 from pipeline.media.wav import WavStep, read_wav
 from pipeline.params import ROOT, read
+from testing import commands
 
 GOALS = {"wav": 0.8, "spectrogram": 0.8, "frames": 0.8}
 STAGES = (
@@ -167,10 +168,10 @@ def step() -> dict[str, Any]:
 
     with FlopCounterMode(display=False) as counter:
         once()
-    seconds = statistics.median(project.seconds(once) for _ in range(4 * ROUNDS))
+    seconds = statistics.median(commands.seconds(once) for _ in range(4 * ROUNDS))
     matrix = torch.randn(4096, 4096, dtype=torch.bfloat16 if bf16 else torch.float32)
     matrix @ matrix
-    peak = 2 * 4096**3 / min(project.seconds(lambda: matrix @ matrix) for _ in range(ROUNDS))
+    peak = 2 * 4096**3 / min(commands.seconds(lambda: matrix @ matrix) for _ in range(ROUNDS))
     rate = counter.get_total_flops() / seconds
     return {
         "batch": batch,
@@ -220,7 +221,7 @@ def main() -> None:
         found["training_step"] = step()
         print(f"training step: {found['training_step']}", flush=True)
         found["stages"] = stages(copied(folder / "copy"))
-    project.keep("profiles", found)
+    result_files.keep("profiles", found)
 
 
 if __name__ == "__main__":

@@ -29,15 +29,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks import films, project
+from benchmarks import films, result_files
 from pipeline.dataset import dataset
 from pipeline.dataset.split import assign
 from pipeline.engine import runner
 from pipeline.params import ROOT, read
 from pipeline.store import clip_table
-from pipeline.store.metric_files import classes, describe
-from pipeline.store.shards import ACCOUNT, Arrays, Shards, read_index, read_table, write_table
+from pipeline.store.atomic import write_table
+from pipeline.store.formats import Arrays, read_table
+from pipeline.store.shards import ACCOUNT, Shards, read_index
 from pipeline.store.status import Outcome
+from pipeline.store.summary import classes, describe
+from testing import commands
 
 RESULT = Path("benchmarks/results/scale.json")
 STEPS = ("clips", "split", "first", "again", "load")
@@ -163,9 +166,9 @@ def clip(count: int = 128) -> dict:
         walls: dict[int, dict[str, float]] = {}
         for rows in (1, count):
             folder = Path(name) / str(rows)
-            project.make(folder, paths, rows, 1, **{"data.clip_seconds": float(films.SECONDS)})
+            commands.make(folder, paths, rows, 1, **{"data.clip_seconds": float(films.SECONDS)})
             walls[rows] = {
-                s: project.stage(folder, s).wall for s in ("download", "wav", "spectrogram", "frames")
+                s: commands.stage(folder, s).wall for s in ("download", "wav", "spectrogram", "frames")
             }
         for name_, wall in walls[count].items():
             found["ms"][name_] = round(1000 * (wall - walls[1][name_]) / (count - 1), 2)
@@ -262,7 +265,7 @@ def main() -> None:
         if given.only in (None, what):
             found[what] = measure()
     print(f"clip: {found['clip']}")
-    project.keep("scale", found, given.only)
+    result_files.keep("scale", found, given.only)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from benchmarks import project
+from benchmarks import result_files
 from models.inference import vector_index
 from pipeline.metrics import retrieval
 
@@ -109,7 +109,7 @@ def main() -> None:
         ).stdout.splitlines()[-1]
         found[name] = json.loads(line)
         print(", ".join(f"{k} {v}" for k, v in found[name].items()), flush=True)
-    project.keep("search", found)
+    result_files.keep("search", found)
 
 
 if __name__ == "__main__":

@@ -24,10 +24,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks import bare, films, project
+from benchmarks import bare, films, result_files
 from benchmarks.usual import STEPS
 from pipeline.dataset import dataset
 from pipeline.params import ROOT, read
+from testing import commands
 
 DISTINCT = 120  # films; more clips than that take them again under other names
 WHY = (
@@ -42,9 +43,9 @@ def ours(folder: Path, paths: list[Path], rows: int, workers: int, cores: set[in
     """Seconds of the three stages, everything included; with `rows` of 1 it is what starting up takes."""
     work = folder / f"ours-{rows}-{workers}-{cores}"
     work.mkdir()
-    project.make(work, paths, rows, workers, **{"video.frames": 1, "video.window_frames": 1})
-    download = project.stage(work, "download", cores)
-    costs = {name: project.stage(work, name, cores) for name in STEPS}
+    commands.make(work, paths, rows, workers, **{"video.frames": 1, "video.window_frames": 1})
+    download = commands.stage(work, "download", cores)
+    costs = {name: commands.stage(work, name, cores) for name in STEPS}
     for cost in costs.values():
         if f"{rows} clips in, {rows} ok" not in cost.said:
             raise RuntimeError(cost.said)
@@ -56,15 +57,15 @@ def usual(folder: Path, paths: list[Path], rows: int, cores: set[int] | None = N
     work = folder / f"usual-{cores}"
     work.mkdir()
     words = [sys.executable, "-m", "benchmarks.usual", str(work), str(rows), *map(str, paths)]
-    project.make(work, paths, 1, 1)
-    cost = project.command(work, words, cores)
+    commands.make(work, paths, 1, 1)
+    cost = commands.command(work, words, cores)
     return json.loads(cost.said) | {"whole_wall": cost.wall, "whole_cpu": cost.cpu}
 
 
 def limit(paths: list[Path], rows: int) -> dict:
     """Seconds of the bare decode in this process, on one core."""
     params, wall = read(), []
-    with project.on({min(os.sched_getaffinity(0))}):
+    with commands.on({min(os.sched_getaffinity(0))}):
         for decode in (
             lambda p: bare.sound(p, params.audio.sample_rate),
             lambda p: bare.picture(p, None, params.video.height, params.video.width),
@@ -154,7 +155,7 @@ def measure(folder: Path, rows: int) -> dict:
     if len(os.sched_getaffinity(0)) > 1:
         double = ours(folder, paths, rows, 2)
     work = folder / f"ours-{rows}-1-None"
-    project.stage(work, "split")
+    commands.stage(work, "split")
     few = min(rows, 3 * DISTINCT)
     read_again, floor = loader(work, paths), limit(paths, few)
 
@@ -218,7 +219,7 @@ def main() -> None:
     rows = parser.parse_args().clips
     with tempfile.TemporaryDirectory(prefix="earsight-speed-") as folder:
         result = measure(Path(folder), rows)
-    project.keep("speed", result)
+    result_files.keep("speed", result)
     print(table(result))
 
 

@@ -28,9 +28,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import films, project
+from benchmarks import films, result_files
 from pipeline.media import ffmpeg
 from pipeline.params import ROOT
+from testing import commands
 
 RESULT = Path("benchmarks/results/versus.json")
 GOALS = {"sound": 10, "frames": 15, "step": 2.5, "retrieval": 100}
@@ -123,14 +124,14 @@ def alone(name: str, folder: Path, paths: list[Path]) -> float:
     """Seconds of a process that does one of the above."""
     words = [sys.executable, "-m", "benchmarks.versus", f"--plain={name}", str(folder), *map(str, paths)]
     folder.mkdir()
-    return project.command(ROOT, words).wall
+    return commands.command(ROOT, words).wall
 
 
 def stages(folder: Path, paths: list[Path], names: tuple[str, ...], knobs: dict) -> float:
     """Seconds of the stages over these films, everything included."""
-    project.make(folder, paths, len(paths), len(os.sched_getaffinity(0)), **knobs)
-    project.stage(folder, "download")
-    costs = [project.stage(folder, name) for name in names]
+    commands.make(folder, paths, len(paths), len(os.sched_getaffinity(0)), **knobs)
+    commands.stage(folder, "download")
+    costs = [commands.stage(folder, name) for name in names]
     for cost in costs:
         if f"{len(paths)} clips in, {len(paths)} ok" not in cost.said:
             raise RuntimeError(cost.said)
@@ -303,8 +304,8 @@ def step(batch: int, rounds: int) -> dict:
 
     module.train()
     for one in (ours, plainly):
-        project.seconds(one)
-    times = [(project.seconds(ours), project.seconds(plainly)) for _ in range(rounds)]
+        commands.seconds(one)
+    times = [(commands.seconds(ours), commands.seconds(plainly)) for _ in range(rounds)]
     return {
         "batch": batch,
         "rounds": rounds,
@@ -346,7 +347,7 @@ def main() -> None:
             if given.only in (None, what):
                 found[what] = measure() | {"goal": GOALS[what]}
                 print(f"{what}: {found[what]}", flush=True)
-    project.keep("versus", found, given.only)
+    result_files.keep("versus", found, given.only)
 
 
 if __name__ == "__main__":

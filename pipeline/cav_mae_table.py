@@ -40,7 +40,7 @@ PUBLISHED = (
 def classified(right: dict[str, dict[str, list]], bootstrap: int, seed: int) -> dict[str, Any]:
     """right: row -> column -> of each seed, whether each test clip was told; and `groups`, of these clips.
 
-    Returns row -> column -> as of pipeline.metrics.over_seeds.accuracy; `gain` is the difference from the first row, with
+    Returns row -> column -> as of `over_seeds.accuracy`; `gain` is the difference from the first row, with
     an interval over the same clips.
     """
     found: dict[str, Any] = {}
@@ -56,7 +56,7 @@ def classified(right: dict[str, dict[str, list]], bootstrap: int, seed: int) -> 
 
 
 def filled(errors: dict[str, list[dict]]) -> dict[str, Any]:
-    """errors: row -> of each seed, as of models.evaluation.inpainting.evaluate. Returns row -> side -> each seed's."""
+    """errors: row -> of each seed, as of the evaluation of inpainting. Returns row -> side -> each seed's."""
     found = {
         row: {side: [told[f"{side}_mse"] for told in several] for side in SIDES}
         for row, several in errors.items()

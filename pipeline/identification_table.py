@@ -22,7 +22,7 @@ SIDES = {"audio": "voice", "video": "face", "both": "both"}
 
 
 def markdown(found: dict[str, Any], params: Any) -> str:
-    """found: row -> train, val, test (as of pipeline.metrics.over_seeds.accuracy) and verification by side."""
+    """found: row -> train, val, test (as of `over_seeds.accuracy`) and verification by side."""
     people, seeds = params.data.people, params.identification.seeds
     first = next(iter(found.values()))
     lines = [

@@ -534,8 +534,8 @@ def _yaml(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-# What goes together with a task. Data, since data stages stop for it too, and import nothing that learns; a task
-# that is not here checks the rest itself before it trains (models/tasks/_base.py).
+# What goes with a task. Data, since data stages check it too, and import nothing that learns. A task that is
+# not here checks by itself, before it trains (models/tasks/_base.py).
 CLIPS = {"task": "matching", "pairing": "clip"}
 ALONE = "use encoder: cav_mae"
 RULES = (

@@ -6,8 +6,9 @@ from pipeline import sources
 from pipeline.cli import run
 from pipeline.params import load
 from pipeline.store import clip_table as table
-from pipeline.store.metric_files import classes, describe, write_csv, write_json
-from pipeline.store.shards import write_table
+from pipeline.store.atomic import write_table
+from pipeline.store.metric_files import write_csv, write_json
+from pipeline.store.summary import classes, describe
 
 
 def clips() -> None:

@@ -2,9 +2,8 @@
 
 from pipeline import sources
 from pipeline.cli import run
-from pipeline.download.step import DownloadStep
+from pipeline.download.step import LAYOUT, DownloadStep
 from pipeline.engine import runner
-from pipeline.media import shard_layouts
 from pipeline.params import load
 from pipeline.store import clip_table
 
@@ -12,15 +11,13 @@ from pipeline.store import clip_table
 def download() -> None:
     params = load("download")
     rows = clip_table.read("data/clips.parquet").to_pylist()
-    name = params.data.source
-    source = sources.get(name)
+    source = sources.get(params.data.source)
     online = hasattr(source, "collect")
-    code = DownloadStep, source.__name__, shard_layouts.__name__
-    made_from = source.made_from(params) if online else runner.made_from(params, *code)
+    made_from = source.made_from(params) if online else runner.made_from(params, DownloadStep, source.fetch)
     job = runner.Job(
         name="download",
-        step=DownloadStep(params.data),
-        shards=shard_layouts.MEDIA,
+        step=DownloadStep(source.fetch, params.data),
+        shards=LAYOUT,
         made_from=made_from,
         facts=[source.stamp(row) for row in rows],
     )

@@ -1,9 +1,10 @@
 """What a model sees: video.frames evenly spaced frames of every clip that has a picture."""
 
 from pipeline.cli import run
+from pipeline.download import step as download
 from pipeline.engine import runner
-from pipeline.media import opener, shard_layouts
 from pipeline.media.frames import FramesStep
+from pipeline.media.local_files import opened
 from pipeline.params import load
 from pipeline.store import clip_table
 
@@ -14,10 +15,10 @@ def frames() -> None:
     job = runner.Job(
         name="frames",
         step=step,
-        shards=shard_layouts.frames(step.shape),
-        made_from=runner.made_from(params, FramesStep, opener.opened, shard_layouts.__name__),
-        upstream=shard_layouts.MEDIA,
-        opener=opener.opened,
+        shards=step.layout,
+        made_from=runner.made_from(params, FramesStep, opened),
+        upstream=download.LAYOUT,
+        opener=opened,
     )
     rows = clip_table.read("data/clips.parquet").to_pylist()
     runner.run(job, rows, params.data.shard_size, params.engine)

@@ -12,7 +12,7 @@ from models.evaluation import pairs, trial
 from pipeline import leaderboard as board
 from pipeline.cli import run
 from pipeline.dataset import dataset
-from pipeline.metrics import bootstrap
+from pipeline.metrics import correspondence
 from pipeline.params import load
 from pipeline.store.metric_files import write_json
 
@@ -28,7 +28,7 @@ def areas(model: checkpoint.Model, data: dataset.Dataset, params) -> np.ndarray:
     """The AUC of the model in each resample of the test pairs."""
     sides = model.embed(data, data.of("test"))
     found = pairs.judged(model, data, *sides, params.pairing, params.label, params.seed)
-    return bootstrap.areas(*found, params.evaluate.bootstrap, params.seed)
+    return correspondence.areas(*found, params.evaluate.bootstrap, params.seed)
 
 
 def leaderboard() -> None:

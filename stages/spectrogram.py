@@ -2,7 +2,7 @@
 
 from pipeline.cli import run
 from pipeline.engine import runner
-from pipeline.media import shard_layouts
+from pipeline.media import wav
 from pipeline.media.spectrogram import SpectrogramStep
 from pipeline.params import load
 from pipeline.store import clip_table
@@ -14,9 +14,9 @@ def spectrogram() -> None:
     job = runner.Job(
         name="spectrogram",
         step=step,
-        shards=shard_layouts.spectrogram(step.shape, params.audio.dtype),
-        made_from=runner.made_from(params, SpectrogramStep, shard_layouts.__name__),
-        upstream=shard_layouts.WAV,
+        shards=step.layout,
+        made_from=runner.made_from(params, SpectrogramStep),
+        upstream=wav.LAYOUT,
     )
     rows = clip_table.read("data/clips.parquet").to_pylist()
     runner.run(job, rows, params.data.shard_size, params.engine)

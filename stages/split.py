@@ -7,7 +7,8 @@ from pipeline.cli import run
 from pipeline.dataset.split import assign, warnings
 from pipeline.params import load
 from pipeline.store import clip_table as clips
-from pipeline.store.shards import read_index, write_table
+from pipeline.store.atomic import write_table
+from pipeline.store.shards import read_index
 
 
 def split() -> None:

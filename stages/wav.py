@@ -1,9 +1,10 @@
 """The sound of every clip as WAV: mono, 16 bit, at audio.sample_rate."""
 
 from pipeline.cli import run
+from pipeline.download import step as download
 from pipeline.engine import runner
-from pipeline.media import opener, shard_layouts
-from pipeline.media.wav import WavStep
+from pipeline.media.local_files import opened
+from pipeline.media.wav import LAYOUT, WavStep
 from pipeline.params import load
 from pipeline.store import clip_table
 
@@ -13,10 +14,10 @@ def wav() -> None:
     job = runner.Job(
         name="wav",
         step=WavStep(params.audio, params.data.clip_seconds),
-        shards=shard_layouts.WAV,
-        made_from=runner.made_from(params, WavStep, opener.opened, shard_layouts.__name__),
-        upstream=shard_layouts.MEDIA,
-        opener=opener.opened,
+        shards=LAYOUT,
+        made_from=runner.made_from(params, WavStep, opened),
+        upstream=download.LAYOUT,
+        opener=opened,
     )
     rows = clip_table.read("data/clips.parquet").to_pylist()
     runner.run(job, rows, params.data.shard_size, params.engine)

@@ -20,7 +20,7 @@ from testing.warm import HERE, Warm
 ROOT = Path(__file__).resolve().parents[1]
 TRACE = ROOT / "testing/trace.py"
 DATA_STAGES = ("download", "wav", "spectrogram", "frames")  # those that write shards
-CODE = ("app", "models", "pipeline", "stages")
+CODE = ("app", "experiments", "models", "pipeline", "stages")
 FOLDERS = {"download": "data/media"} | {s: f"data/{s}" for s in DATA_STAGES[1:]}
 
 TINY = {

@@ -25,6 +25,9 @@ DEFAULT = (
 )
 GRID = ("grid", "leaderboard", "retrieval")
 STAGES = DEFAULT + GRID
+# Code that says where, when and for whom a stage runs, and what is written to be read: no stage lists it.
+NEUTRAL = ("pipeline/cli", "pipeline/config", "pipeline/engine", "pipeline/errors", "pipeline/params")
+NEUTRAL += ("pipeline/sources/__init__",)  # the names of sources
 
 
 def entry(stage: str, root: Path = ROOT) -> dict:
@@ -33,10 +36,8 @@ def entry(stage: str, root: Path = ROOT) -> dict:
 
 
 def code(stage: str) -> list[str]:
-    """The files of code that are listed, each file of a listed folder too."""
-    deps = [ROOT / d for d in entry(stage)["deps"] if d.startswith(("pipeline/", "models/", "stages/"))]
-    files = [f for d in deps for f in (sorted(d.glob("*.py")) if d.is_dir() else [d])]
-    return [f.relative_to(ROOT).as_posix() for f in files]
+    """The folders and files of code that dvc.yaml lists for a stage."""
+    return [d for d in entry(stage)["deps"] if d.partition("/")[0] in CODE]
 
 
 def sandbox(whole: Project, stage: str, root: Path) -> tuple[Project, list[str]]:

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from pipeline.engine import runner
 from pipeline.errors import UserError
-from pipeline.store.shards import Arrays, Shards
+from pipeline.store.formats import Arrays
+from pipeline.store.shards import Shards
 from pipeline.store.status import Outcome, failed
 
 

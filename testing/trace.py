@@ -25,7 +25,7 @@ class Finder:
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name.split(".")[0] in ("models", "pipeline", "stages"):
+        if name.split(".")[0] in ("experiments", "models", "pipeline", "stages"):
             note("module", name)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-OURS = ("models", "pipeline", "stages", "testing", "tests")
+OURS = ("experiments", "models", "pipeline", "stages", "testing", "tests")
 # One thread: the same sums in the same order, and no waiting for each other on a busy machine.
 HERE = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
 HERE |= dict.fromkeys(("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"), os.devnull)

@@ -4,7 +4,8 @@ import signal
 import pytest
 
 from pipeline.store import resume
-from testing.clusters import ray_cluster, s3  # noqa: F401
+
+pytest_plugins = ("testing.clusters", "testing.projects")  # fixtures
 
 # A shell that starts the tests in the background has Ctrl-C ignored, and what they start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -12,7 +13,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What takes longest begins first, so that no process is left alone with it: stages, which wait for projects
 # that the first of them makes, then all that is short. (xdist would begin with the files of most tests.)
-ORDER = ("stages/test_dvc_yaml", "models", "stages", "")
+ORDER = ("stages/test_dvc_yaml", "models", "stages", "app", "")
 
 
 def pytest_collection_modifyitems(items: list) -> None:

@@ -35,7 +35,7 @@ def project(tmp_path_factory) -> Project:
     for name in ("params.schema.json", "pyproject.toml"):
         shutil.copy(ROOT / name, project / name)
     shutil.copy(defaults.PARAMS, project / "params.yaml")
-    for name in ("tests", "experiments"):
+    for name in ("testing", "tests"):
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name, code in CODE.items():
         (project / name).write_text(code, encoding="utf-8")

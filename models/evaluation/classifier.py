@@ -6,6 +6,7 @@ import numpy as np
 
 from models.checkpoint import Model
 from models.evaluation.result import Evaluation, Settings
+from models.inference.classify import probabilities
 from models.tasks._plan import Plan
 from models.tasks._verification import Trials
 from pipeline.dataset.dataset import Dataset
@@ -74,33 +75,6 @@ def told(model: Model, data: Dataset, split: str = "test", **how: Any) -> tuple[
     clips = plan.clips[split]
     assert plan.targets is not None
     return probabilities(model, data, clips, **how).argmax(1) == plan.targets[clips].argmax(1), clips
-
-
-def probabilities(
-    model: Model,
-    data: Dataset,
-    clips: np.ndarray,
-    blank: str | None = None,
-    swapped: bool = False,
-    looks: int = 1,
-) -> np.ndarray:
-    """(n, classes) float64. blank: the modality that is taken away. swapped: as of Classification.swapped.
-    looks: the mean over so many places in the window, evenly spaced, at which it looks at the picture."""
-    if model.config["modality"] == "audio" or blank == "video":
-        looks = 1  # nothing is looked at
-    found = [
-        _probabilities(model.logits(data, clips, blank, swapped, look=(i + 0.5) / looks), model)
-        for i in range(looks)
-    ]
-    return np.mean(found, axis=0)
-
-
-def _probabilities(logits: np.ndarray, model: Model) -> np.ndarray:
-    logits = logits.astype(float)
-    if model.config["classification"]["multilabel"]:
-        return 1 / (1 + np.exp(-logits.clip(-500, 500)))
-    e = np.exp(logits - logits.max(1, keepdims=True))
-    return e / e.sum(1, keepdims=True)
 
 
 def _verified(model: Model, data: Dataset, bootstrap: int, seed: int) -> dict[str, Any]:

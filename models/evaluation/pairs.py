@@ -1,6 +1,4 @@
-"""What a model of pairs is worth: whether a sound and a picture belong together, and what is found by which."""
-
-from typing import Any
+"""What a model of pairs is worth: whether sound and picture belong together, and what is found by which."""
 
 import numpy as np
 
@@ -8,8 +6,7 @@ from models.checkpoint import Model
 from models.evaluation.result import Evaluation, Settings
 from pipeline.dataset import pairing
 from pipeline.dataset.dataset import Dataset
-from pipeline.metrics import bootstrap as scores
-from pipeline.metrics import localization, retrieval
+from pipeline.metrics import correspondence, localization, retrieval
 
 SHOWN = 6  # queries in each direction of the galleries
 NEAREST = 5
@@ -17,8 +14,8 @@ MAPS = 8  # clips on which it is shown where the sound is
 
 
 def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
-    """Correspondence on balanced pairs of the test split, and retrieval in four directions, on middle windows;
-    localization where the model can say where the sound is and boxes are known."""
+    """Measure correspondence on balanced pairs of the test split, and retrieval in four directions, on middle
+    windows; localization where the model can say where the sound is and boxes are known."""
     test, seed, bootstrap = data.of("test"), settings.seed, settings.bootstrap
     labels = data.kinds(settings.label)
     audio, video = model.embed(data, test)
@@ -28,7 +25,7 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
     matcher = None if model.module.by_distance else model.scores
     directions = retrieval.directions(model.config["modality"])
     metrics = {
-        "correspondence": scores.correspondence(score, match, 0.0, ends, bootstrap, seed),
+        "correspondence": correspondence.correspondence(score, match, 0.0, ends, bootstrap, seed),
         "retrieval": retrieval.evaluate(
             embeddings, [labels[i] for i in test], group.tolist(), bootstrap, seed, matcher, directions
         ),
@@ -39,7 +36,7 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
             model, data, test, audio, video, settings.boxes, bootstrap, seed
         )
     galleries = _galleries(data, test, labels, embeddings, matcher, seed, directions)
-    return Evaluation(metrics, scores.roc(score, match), galleries, maps)
+    return Evaluation(metrics, correspondence.roc(score, match), galleries, maps)
 
 
 def judged(

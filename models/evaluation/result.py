@@ -21,11 +21,11 @@ class Settings:
 @dataclass
 class Evaluation:
     """metrics: as in metrics/evaluate.json. roc: rows {"fpr", "tpr"}. galleries: direction -> queries with
-    their nearest, as pipeline.report.experiment_page shows them. maps: {"clip_id", "map", "box", "silent_box"}
-    of a few clips, where the model can say where the sound is and the clip table knows it. inpainted: of a
-    masked autoencoder, as of models.evaluation.inpainting.pictures; normalized: whether the filled-in patches
-    have lent means and deviations there. per_class, confusion, calibration: of a classifier, rows as of
-    models.evaluation.classifier. description: words about the model, for the report."""
+    their nearest, as the report shows them. maps: {"clip_id", "map", "box", "silent_box"} of a few clips,
+    where the model can say where the sound is and the clip table knows it. inpainted: of a masked
+    autoencoder, as of `inpainting.pictures`; normalized: whether means and deviations are lent to what it
+    filled in. per_class, confusion, calibration: of a classifier, rows as of `classifier`. description: of
+    the model by its task, for the report."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
     roc: list[dict] = field(default_factory=list)

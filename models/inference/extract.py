@@ -11,12 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.components import component_modules
-from models.inference.extraction_step import ABOUT, INPUTS, KINDS, FeaturesStep, Vectors, array_of, writer
+from models.inference.extract_step import ABOUT, INPUTS, KINDS, FeaturesStep, Vectors, array_of, writer
 from pipeline.engine import runner
 from pipeline.errors import UserError
+from pipeline.store.atomic import write_table, written
 from pipeline.store.code_identity import code_digest
+from pipeline.store.formats import Layout, digest, read_table
 from pipeline.store.metric_files import write_json
-from pipeline.store.shards import Shards, digest, read_table, write_table, written
+from pipeline.store.shards import Shards
 
 GROUP = 32 << 20  # bytes of a row group
 
@@ -41,9 +43,8 @@ def job(step: FeaturesStep, config: dict[str, Any], out: Path, facts: list) -> r
     """The step over shards in `out`/.shards. facts: of each clip, what tells that its file changed."""
     code = code_digest(FeaturesStep, "models.checkpoint", *component_modules(config))
     made_from = digest(step.identity, config, step.side, step.every, code)
-    store: Any = Vectors()  # does what the stores of pipeline.store.shards do
-    shards = Shards(out / ".shards", store, (("windows", pa.int32()),))
-    return runner.Job("features", step, shards, made_from, facts=facts)
+    layout = Layout(out / ".shards", Vectors(), (("windows", pa.int32()),))
+    return runner.Job("features", step, layout, made_from, facts=facts)
 
 
 def write(
@@ -57,7 +58,9 @@ def write(
     files = ["features.parquet", "clips.parquet", *(f"{column}.npy" for column in INPUTS)]
     for path in [*(out / name for name in files), *out.glob(".*.tmp")]:
         path.unlink(missing_ok=True)
-    paths = [job.shards.data(shard) for shard in range(max(index["shard"].to_pylist(), default=-1) + 1)]
+    paths = [
+        Shards.of(job.shards).data(shard) for shard in range(max(index["shard"].to_pylist(), default=-1) + 1)
+    ]
     metas = [pq.read_metadata(path) for path in paths]
     paths = [path for path, meta in zip(paths, metas, strict=True) if meta.num_rows]
     windows, dims = sum(meta.num_rows for meta in metas), {}

@@ -12,6 +12,7 @@ import numpy as np
 
 from models.checkpoint import Model
 from models.inference import query as given
+from models.inference.classify import probabilities
 from models.inference.index import sides
 from models.inference.query import Query, Reader
 from pipeline.errors import UserError
@@ -22,7 +23,8 @@ KINDS = {"audio": "sound", "video": "picture"}
 class FileModel:
     """A model and a way to read files for it.
 
-    read: as models.inference.query.read. Wherever a file is asked for, its path will do, or what `query` made of it.
+    read: as `query.read`. Wherever a file is asked for, its path will do, or what the method `query` made of
+    it.
     """
 
     def __init__(self, model: Model, read: Reader = given.read) -> None:
@@ -104,8 +106,6 @@ class FileModel:
         """
         if not self.model.module.classes:
             raise UserError(f"the model's task is {self.config['task']}: it tells no classes")
-        from models.evaluation.classifier import probabilities  # takes a second to import, for scikit-learn
-
         query = self._check(file) if isinstance(file, Query) else self._known(file, start)
         modality = self.config["modality"]
         knows = [side for side in KINDS if modality in (side, "both")]

@@ -1,4 +1,4 @@
-"""Embeddings of every clip, and an index of them: what the stage `index` writes and `models.inference.search` asks."""
+"""Embeddings of every clip, and an index of them: what the stage `index` writes and `search` asks."""
 
 import os
 import shutil

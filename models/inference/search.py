@@ -15,7 +15,7 @@ from models.inference.file_model import KINDS, FileModel
 from models.inference.index import indexed
 from models.inference.query import Query
 from pipeline.errors import UserError
-from pipeline.store.shards import read_table
+from pipeline.store.formats import read_table
 
 __all__ = ["KINDS", "Hit", "Library", "Query"]
 

@@ -1,9 +1,10 @@
 """What a task is: the one class that training, evaluation, search, export, card and report ask.
 
 A task is a file in this folder with one registered subclass of `Task`. Nobody outside this folder decides
-anything by a task's name. Every member below is either needed (abstract) or has a default that suits a model of
-embeddings. What must be known before PyTorch is imported, because a data stage would stop for it, stands as data
-in pipeline/params.py (RULES, DEFAULTS); a task needs no line there.
+anything by a task's name. Each member below is either needed (abstract), or has a default that suits a model
+of embeddings. What other keys of params.yaml must be beside a task is checked before any stage works, and so
+without PyTorch: as data, in pipeline/params.py (RULES, DEFAULTS). A task may do without a line there: `plan`,
+`__init__` and its Experiment may raise UserError too, before training begins.
 """
 
 from abc import ABC, abstractmethod
@@ -82,8 +83,8 @@ class Task(lightning.LightningModule, ABC):
         """Return `loss`, to be minimised, and `own`, the part of it that curves show; `parts`, if any, are
         further curves: name -> value.
 
-        batch: `audio` (B, channels, freq, time), `video` (B, frames, height, width, 3) uint8, `clip` (B,); and
-        `target` (B, classes) if the plan has targets, otherwise `right`, `wrong` and `same` of
+        batch: `audio` (B, channels, freq, time), `video` (B, frames, height, width, 3) uint8, `clip` (B,);
+        and `target` (B, classes) if the plan has targets, otherwise `right`, `wrong` and `same` of
         pipeline.dataset.pairing.Batch.
         """
 
@@ -113,7 +114,8 @@ class Task(lightning.LightningModule, ABC):
     across = False  # whether sounds and pictures lie in one space, so that one can be searched with the other
     by_distance = False  # whether ranking by score is ranking by distance
     places = False  # whether pictures have a vector for each place
-    classes: tuple[str, ...] = ()  # names of the outputs of `forward`, if it has classes
+    classes: tuple[str, ...] = ()  # names of the outputs of `forward`, logits, if it tells classes
+    multilabel = False  # whether a clip may be of several classes
 
     @abstractmethod
     def sides(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,11 +123,11 @@ class Task(lightning.LightningModule, ABC):
         but one of `embeds`."""
 
     def embed_audio(self, x: Tensor) -> Tensor:
-        """(B, channels, freq, time) to (B, dim), each of length 1. Asked if `embeds` has `audio`."""
+        """(B, channels, freq, time) to (B, dim), of length 1. Needed if `embeds` has `audio`."""
         raise NotImplementedError
 
     def embed_video(self, x: Tensor) -> Tensor:
-        """(B, frames, height, width, 3) uint8 to (B, dim), each of length 1. Asked if `embeds` has `video`."""
+        """(B, frames, height, width, 3) uint8 to (B, dim), of length 1. Needed if `embeds` has `video`."""
         raise NotImplementedError
 
     # --- evaluation and report -------------------------------------------------------------------------

@@ -11,12 +11,12 @@ ENCODERS = {"audio": "audio encoder", "video": "video encoder", "joint": "encode
 class Description:
     """Words about one model.
 
-    Report. question: the headline. summary: what was trained, to follow on "400 clips of ...: ". facts: what
-    stands at the top, name -> value.
-    Model card. purpose: one sentence. example: Python that asks a `model` of `earsight.load`. settings: rows of
-    the table of what was trained, name -> value; a dictionary for what has settings itself. limit: a sentence,
-    if any. outputs: what the outputs of the ONNX files are. pipeline_tag: Hugging Face's word for the task.
-    Export. title: parts of the name of its folder.
+    In the report. question: the headline. summary: what was trained, to follow "400 clips of my videos: ".
+    facts: what stands at the top, name -> value.
+    In the model card. purpose: a sentence. example: Python that asks a `model` of `earsight.load`. settings:
+    rows of the table of what was trained, name -> value; a dictionary for what has settings itself. limit: a
+    sentence, if any. outputs: what the ONNX files give. pipeline_tag: Hugging Face's name of the task.
+    title: parts of the name of an export.
     """
 
     question: str

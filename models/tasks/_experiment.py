@@ -13,7 +13,7 @@ KEYS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What every task reads of the parameters. A task adds fields in a subclass, by their names in params.yaml.
+    """What every task reads of the parameters. A subclass adds fields for a task, named as in params.yaml.
 
     All fields become keys of the model's config.json. encoder: one for both modalities, if any. encoders:
     {"audio": {}, "video": {}, "joint": {}}, sizes other than the encoders' own.

@@ -75,7 +75,7 @@ class Classification(Task):
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
         super().__init__(config, audio_shape, video_shape, train)
         self.settings, self.classes = config["classification"], tuple(config["classes"])
-        self.many = self.settings["multilabel"]
+        self.multilabel = self.settings["multilabel"]
         self.fusion: Fusion
         if config.get("encoder"):
             self.fusion = Joint(config, audio_shape, video_shape)
@@ -136,7 +136,7 @@ class Classification(Task):
         others s / classes, as CAV-MAE has it.
         """
         smooth = self.settings["label_smoothing"]
-        if self.many:
+        if self.multilabel:
             target = target * (1 - smooth) + (1 - target) * smooth / target.shape[1]
             return F.binary_cross_entropy_with_logits(logits, target, pos_weight=self.weights)
         return F.cross_entropy(logits, target, weight=self.weights, label_smoothing=smooth)
@@ -183,7 +183,7 @@ class Classification(Task):
             return
         self.measured = {"val/loss": self.loss_of(logits, target).item()}
         count = target.shape[1]
-        if self.many:
+        if self.multilabel:
             # Classes without a clip in validation have no precision.
             seen = target.sum(0) > 0
             scores = multilabel_average_precision(logits, target.long(), count, average=None)
@@ -202,7 +202,7 @@ class Classification(Task):
         """Ties go to the loss."""
         if self.trials:
             return [-self.measured["val/eer"]]
-        best = self.measured["val/map" if self.many else "val/accuracy"]
+        best = self.measured["val/map" if self.multilabel else "val/accuracy"]
         return [best, -self.measured["val/loss"]]
 
     # --- words and files ----------------------------------------------------------------------------
@@ -214,7 +214,7 @@ class Classification(Task):
         names, network = _stacked(config) if stacked else (encoders(config), in_words(config))
         common = Description.of_encoders(config, names)
         side = {"both": "sound and picture", "audio": "sound", "video": "picture"}[modality]
-        many = "any number of them, " if section["multilabel"] else ""
+        count, many = len(config.get("classes", [])), "any number of them, " if section["multilabel"] else ""
         facts = {"Label": label, "Modality": modality, "Input": config["input"], "Fusion": section["fusion"]}
         read = ({"both": ("audio", "video")}.get(modality, (modality,))) if stacked else ()
         return replace(
@@ -222,7 +222,7 @@ class Classification(Task):
             question=QUESTIONS.get(label, "What is it?"),
             summary=f"{network}, trained to tell the {label}",
             facts=common.facts | facts,
-            purpose=f"Tells which of {len(config.get('classes', []))} labels {many}a clip has, by its {side}.",
+            purpose=f"Tells which of {count} labels {many}a clip has, by its {side}.",
             example='print(model.classify("clip.mp4"))',
             settings=common.settings | {"classification": section, "label": label},
             limit="It knows no answer but its labels: what is none of them gets the nearest.",

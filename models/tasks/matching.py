@@ -21,7 +21,6 @@ from pipeline.dataset import pairing
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
 
-
 PAIRING = {"clip": "from clips alone, without labels", "category": "from labels"}
 
 
@@ -38,7 +37,7 @@ class MatchingExperiment(Experiment):
 
     @classmethod
     def of(cls, params: Any, **changes: Any) -> Self:
-        loss = changes["loss"] if "loss" in changes else params.loss
+        loss = changes.get("loss") or params.loss
         return super().of(params, **{"constants": params.losses[loss]} | changes)
 
 

@@ -40,8 +40,8 @@ class PretrainingExperiment(Experiment):
 
     @classmethod
     def of(cls, params: Any, **changes: Any) -> Self:
-        """As of Experiment; `pretraining` may change some keys of its section. Both modalities are learnt from,
-        and no label, whatever `params` say of them."""
+        """As of Experiment; `pretraining` may change some keys of its section. Nothing of the parameters'
+        `modality` and `label` is read: it learns from both modalities, and from no label."""
         encoder = changes.get("encoder") or params.encoder
         section = params.pretraining.model_dump(exclude={"train", "augment"}) | changes.get("pretraining", {})
         sizes = {"joint": params.encoders.joint.get(encoder, {})}

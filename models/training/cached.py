@@ -15,7 +15,7 @@ from models.training.loop import train, write_curves
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
 from pipeline.store.code_identity import code_digest
-from pipeline.store.shards import digest
+from pipeline.store.formats import digest
 
 
 def pretrained(

@@ -11,13 +11,13 @@ PRETRAINING = "pretraining"  # the task of the stage pretrain
 
 
 def configure(params: Any, **changes: Any) -> Experiment:
-    """Describe what the stage train trains by `params`, except for `changes` (task, audio_encoder, loss, seed, ...)."""
+    """What the stage train trains by `params`, except for `changes` (task, loss, seed, ...)."""
     task = changes.get("task") or params.task
     return tasks.get(task).experiment_type.of(params, **changes | {"task": task})
 
 
 def configure_pretraining(params: Any, **changes: Any) -> Experiment:
-    """Describe what the stage pretrain trains, except for `changes` (pretraining: keys of that section, seed)."""
+    """What the stage pretrain trains, except for `changes` (pretraining: keys of that section, seed)."""
     return configure(params, **changes | {"task": PRETRAINING})
 
 

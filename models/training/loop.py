@@ -54,7 +54,7 @@ def train(
     """Train, choose the best epoch by validation, and write the model to `out` and its curves to `live`.
 
     settings, change: sections of the parameters: `train`, `augment`, or those of `pretraining`. inputs: of
-    the function `inputs`. data: from `pipeline.dataset.dataset.load`. fingerprint: what params, data and code this
+    the function `inputs`. data: of `dataset.load`. fingerprint: what params, data and code this
     is; an unfinished training with the same one, left in `resume/`, is continued.
     Returns epochs, best_epoch (from 1) and that epoch's train/loss, and val/loss, val/auc, val/accuracy where
     there is validation.

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pipeline.errors import UserError
 from pipeline.store import epochs
-from pipeline.store.storage import written
+from pipeline.store.atomic import written
 
 SAVING = 0.02  # part of the time that saving may take: a large model is not saved after every short epoch
 

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from pipeline.errors import UserError
 from pipeline.store.clip_table import SPLITS
-from pipeline.store.shards import digest, place, places, read_index, read_table, rows_of
+from pipeline.store.formats import digest, read_table
+from pipeline.store.shards import place, places, read_index, rows_of
 from pipeline.store.status import OK
 
 MIDDLE = 0.5

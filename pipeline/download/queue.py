@@ -11,7 +11,6 @@ import random
 import shutil
 import sqlite3
 import sys
-import threading
 import time
 from collections import Counter
 from concurrent.futures import Future
@@ -23,6 +22,7 @@ from typing import Any
 import pyarrow as pa
 from pebble import ProcessExpired
 
+from pipeline.download import ytdlp
 from pipeline.download.step import fetched
 from pipeline.engine.workers import Workers, context
 from pipeline.errors import UserError
@@ -88,8 +88,6 @@ def collect(clips: list[dict], settings: Any) -> None:
     Raises UserError where something that it takes to fetch them is missing, and where so many in a row fail
     for passing reasons that the network is gone or the server has had enough.
     """
-    from pipeline.download import ytdlp
-
     FOLDER.mkdir(parents=True, exist_ok=True)
     for left in FOLDER.glob(".tmp-*"):  # of a run that was killed
         shutil.rmtree(left, ignore_errors=True)
@@ -146,8 +144,6 @@ def settle(table: pa.Table, settings: Any) -> None:
 
 
 def _run(todo: list[dict], settings: Any, log: Log) -> None:
-    from pipeline.download import ytdlp
-
     order = itertools.count()
     # (when it may begin, as they come, clip, tries so far)
     queue: list[tuple[float, int, dict, int]] = [(0.0, next(order), clip, 0) for clip in todo]
@@ -231,25 +227,3 @@ class Line:
             print(f"\r\x1b[2K{text}", end="\n" if last else "", file=sys.stderr, flush=True)
         else:
             print(text, flush=True)
-
-
-def watch(parent: Any) -> None:
-    """End this process, and what it started, when its parent ends."""
-
-    def watching() -> None:
-        parent.join()
-        stop_children()
-        os._exit(1)
-
-    threading.Thread(target=watching, daemon=True).start()
-
-
-def stop_children() -> None:
-    """Kill all that this process started: an ffmpeg would go on without it."""
-    import psutil
-
-    for child in psutil.Process().children(recursive=True):
-        try:
-            child.kill()
-        except psutil.NoSuchProcess:
-            continue

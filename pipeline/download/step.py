@@ -1,25 +1,36 @@
 """The step of the stage `download`: from a clip's addresses to its media."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from pipeline import sources
+import pyarrow as pa
+
+from pipeline.store.formats import Files, Layout
 from pipeline.store.status import OK, Outcome, failed
 
+# size and modified (ns) tell a changed file from the one that was read before.
+LAYOUT = Layout(
+    Path("data/media"), Files(("audio", "video")), (("size", pa.int64()), ("modified", pa.int64()))
+)
 
+
+@dataclass(frozen=True)
 class DownloadStep:
     """Has the source fetch or render each clip, or check its files where they lie.
 
-    data: the section of params.yaml. A value is what a media shard holds: `audio` and `video`, each
-    `{"bytes", "path"}`, with null bytes for a file that is read where it lies or that the other one holds.
+    fetch: the source's. data: the section of params.yaml. A value is what a media shard holds: `audio` and
+    `video`, each `{"bytes", "path"}`, with null bytes for a file that is read where it lies or that the other
+    one holds.
     """
 
-    def __init__(self, data) -> None:
-        self.data = data
+    fetch: Callable[[dict, Any], Outcome]
+    data: Any
 
     def __call__(self, clips: list[dict], values: list) -> Iterator[Outcome]:
-        source = sources.get(self.data.source)
         for clip in clips:
-            yield source.fetch(clip, self.data)
+            yield self.fetch(clip, self.data)
 
 
 def in_place(clip: dict, stamps: dict[str, tuple[str, str, int | None, int | None]]) -> Outcome:

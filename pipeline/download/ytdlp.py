@@ -4,7 +4,6 @@ yt-dlp finds the video and has ffmpeg read the segment from its address, and enc
 keyframes come out wrong otherwise (yt-dlp/yt-dlp#4694). What arrives is looked at before it counts.
 """
 
-import multiprocessing
 import os
 import re
 import shutil
@@ -19,9 +18,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import av
+import psutil
 
-from pipeline.download import queue
 from pipeline.engine import limits
+from pipeline.engine.workers import watch_parent
 from pipeline.errors import UserError
 from pipeline.media import ffmpeg
 from pipeline.store.status import OK, Outcome, failed
@@ -99,12 +99,21 @@ def start_worker() -> None:
     limits.hold(MEMORY, 2 * LARGEST)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
-    queue.watch(multiprocessing.parent_process())
+    watch_parent(stop_children)
 
 
 def _end(*_: Any) -> None:
-    queue.stop_children()
+    stop_children()
     os._exit(1)
+
+
+def stop_children() -> None:
+    """Kill all that this process started: an ffmpeg would go on without it."""
+    for child in psutil.Process().children(recursive=True):
+        try:
+            child.kill()
+        except psutil.NoSuchProcess:
+            continue
 
 
 def fetch(clip: dict, settings: Any, path: str) -> Outcome:
@@ -122,7 +131,7 @@ def fetch(clip: dict, settings: Any, path: str) -> Outcome:
 
         def stop() -> None:
             late.set()
-            queue.stop_children()
+            stop_children()
 
         clock = threading.Timer(settings.timeout, stop)
         clock.start()

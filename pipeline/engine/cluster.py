@@ -17,9 +17,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.engine import runner
+from pipeline.engine import local
+from pipeline.engine.job import Task
 from pipeline.errors import UserError
-from pipeline.params import ROOT
+from pipeline.store.code_identity import ROOT
 
 AGAIN = 10  # times that a task is begun anew because its worker died or its node left
 SHIPPED = ("models", "pipeline")  # the code that workers need
@@ -27,7 +28,7 @@ SMALL = 200_000_000  # bytes of shared memory for a cluster of this machine: res
 PATIENCE = 5.0  # s for a cluster to answer
 
 
-def shards(tasks: list, settings) -> Generator[tuple[Any, bytes], None, None]:
+def shards(tasks: list[Task], settings) -> Generator[tuple[Task, bytes], None, None]:
     """Each of the engine's tasks with its account, as they are done."""
     with connected(settings):
         for task, (account, unread, node) in each(_shard, tasks, settings, os.getcwd(), settings.timeout):
@@ -40,16 +41,16 @@ def shards(tasks: list, settings) -> Generator[tuple[Any, bytes], None, None]:
 SHARE = "the project, and media that are read where they lie, must be on all nodes under the same path (NFS)"
 
 
-def _shard(task, root: str, timeout: float) -> tuple[bytes, list[str], str]:
+def _shard(task: Task, root: str, timeout: float) -> tuple[bytes, list[str], str]:
     """On a node: a shard's account, the files that could not be read, and the node's name."""
     lie = [task.given.place] if task.given else []
     lie += [entry[0] for entry in task.kept if entry]
-    stored = task.job.shards.storage is not None
+    stored = task.shards.storage is not None
     enter(root, needed=not stored or any("://" not in p and not os.path.isabs(p) for p in lie))
     # The engine's own worker would run the main module again, which here is Ray's.
     sys.modules["__main__"].__file__ = None
     try:
-        account = runner.alone(task, timeout)
+        account = local.alone(task, timeout)
     except FileNotFoundError as e:
         why = f"{e.filename}: node {socket.gethostname()} does not see it"
         raise UserError(f"{why}: {SHARE}") from None

@@ -6,14 +6,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 from pebble import ProcessPool
 from pebble.pool.process import WORKERS_NAME
 
-from pipeline.store import storage
+from pipeline.store.atomic import abandon
 
 ANSWERS = 0.1  # s after which Ctrl-C is answered
 
@@ -75,14 +75,14 @@ def context(needed: list[str]) -> Any:
     return multiprocessing.get_context("forkserver")
 
 
-def watch_parent() -> None:
-    """End this worker when its parent ends, however that comes."""
+def watch_parent(clear: Callable[[], None] = abandon) -> None:
+    """End this worker when its parent ends, however that comes. clear: what it does before."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "not a worker"
 
     def watch() -> None:
         parent.join()
-        storage.abandon()
+        clear()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -13,12 +13,18 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 
 from pipeline.errors import UserError
-from pipeline.media.files import Media
-from pipeline.media.frames import Painter, evenly
+from pipeline.media.files import SECONDS, Media
+from pipeline.media.frames import TIMES, evenly
+from pipeline.media.painter import Painter
+from pipeline.store.formats import Arrays, Layout
 from pipeline.store.status import OK, Outcome, failed
 
+BOXES = ("boxes", pa.list_(pa.list_(pa.float64())))
+FOUND = ("found", pa.list_(pa.bool_()))
+ANGLES = ("angles", pa.list_(pa.float64()))
 LARGEST = 1080  # lines of a picture that a face is cut from; larger ones are made smaller
 LINES = 240  # lines of the copy in which faces are looked for
 SMALLEST = 0.15  # of the picture's shorter side: smaller faces are not looked for
@@ -57,6 +63,11 @@ class FacesStep:
     def shape(self) -> tuple[int, int, int, int]:
         """(frames, size, size, 3)."""
         return self.frames, self.faces.size, self.faces.size, 3
+
+    @property
+    def layout(self) -> Layout:
+        columns = SECONDS, TIMES, BOXES, FOUND, ANGLES
+        return Layout(Path("data/faces"), Arrays(self.shape, "uint8"), columns)
 
     def __call__(self, clips: list[dict], values: list[Media]) -> Iterator[Outcome]:
         painter, detector = Painter(LARGEST), detector_of(self.faces.model)

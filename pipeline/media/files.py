@@ -10,12 +10,15 @@ from dataclasses import dataclass
 
 import av
 import av.logging
+import pyarrow as pa
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
 
 from pipeline.media import ffmpeg
 from pipeline.store.status import Outcome, failed
+
+SECONDS = ("seconds", pa.float64())  # a column: how much of the clip is real; what follows is padding
 
 # A playlist may have any name, so it is known by how it begins.
 PLAYLISTS = (

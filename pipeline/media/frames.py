@@ -6,34 +6,30 @@ last keyframe before each wanted frame, and what comes out is checked against th
 """
 
 import bisect
-import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
 import av.filter
 import numpy as np
+import pyarrow as pa
 from av.container import InputContainer
-from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from pipeline.media.ffmpeg import MAX_PIXELS
-from pipeline.media.files import Media, MediaError, begin, opened, packets, pictures, span, too_large
+from pipeline.media.files import SECONDS, Media, MediaError, begin, opened, packets, pictures, span, too_large
+from pipeline.media.painter import Painter
+from pipeline.store.formats import Arrays, Layout
 from pipeline.store.status import OK, Outcome, failed
 
-SHRINK, GROW, COARSE = Interpolation.AREA, Interpolation.BICUBIC, Interpolation.POINT
-EXACT = (
-    Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-)  # without, all is one or two levels too dark
+TIMES = ("times", pa.list_(pa.float64()))  # a column: when each frame came on show
 TICK = 1e-3  # s: what the times of FLV, Matroska and WebM are rounded to
 UNSTEADY = 2.0  # s before a clip, by which times are right (`steady`)
 BACK_OFF = (0.0, 1.0, 4.0, 16.0)  # s before the time sought, where a container's own seeking lands too late
-LONGEST = 4  # a picture that is shown whole is at most so many times as wide as high
 SKIPS = ("h264",)  # whose decoder can leave out frames that no other refers to; AV1's then shows none
 SLACK = 1.0  # s read past a clip's end where packets have no decoding times: frames may be out of order
 
@@ -59,6 +55,10 @@ class FramesStep:
         """(frames, height, width, 3)."""
         return self.video.frames, self.video.height, self.video.width, 3
 
+    @property
+    def layout(self) -> Layout:
+        return Layout(Path("data/frames"), Arrays(self.shape, "uint8"), (SECONDS, TIMES))
+
     def __call__(self, clips: list[dict], values: list[Media]) -> Iterator[Outcome]:
         painter = Painter(self.video.height, self.video.width)
         for clip, media in zip(clips, values, strict=True):
@@ -68,7 +68,7 @@ class FramesStep:
             yield outcome
 
 
-def evenly(clip: dict, media: Media, clip_seconds: float, n: int, painter: "Painter") -> Outcome:
+def evenly(clip: dict, media: Media, clip_seconds: float, n: int, painter: Painter) -> Outcome:
     """`n` evenly spaced pictures of a clip, as FramesStep says: an Outcome whose value is a list of them."""
     if media.video is None:
         return failed("no_video", "the clip has no picture")
@@ -80,7 +80,7 @@ def evenly(clip: dict, media: Media, clip_seconds: float, n: int, painter: "Pain
 
 
 def _evenly(
-    clip: dict, container: InputContainer, path: str, clip_seconds: float, n: int, painter: "Painter"
+    clip: dict, container: InputContainer, path: str, clip_seconds: float, n: int, painter: Painter
 ) -> Outcome:
     name, streams = os.path.basename(path), pictures(container)
     if not streams:
@@ -120,7 +120,7 @@ def _evenly(
 
 
 def _still(
-    container: InputContainer, stream: VideoStream, painter: "Painter", length: float, n: int, name: str
+    container: InputContainer, stream: VideoStream, painter: Painter, length: float, n: int, name: str
 ) -> Outcome:
     frame = next(_decoded(container, stream), None)
     if frame is None:
@@ -211,7 +211,7 @@ def _seek(container: InputContainer, stream: VideoStream, time: float | None) ->
 
 
 def decode(
-    container: InputContainer, stream: VideoStream, shown: Shown, wanted: list[int], painter: "Painter"
+    container: InputContainer, stream: VideoStream, shown: Shown, wanted: list[int], painter: Painter
 ) -> dict[int, np.ndarray]:
     """Pictures (height, width, 3) of the frames number `wanted` of `shown`; missing where one is damaged."""
     found: dict[int, np.ndarray] = {}
@@ -236,7 +236,7 @@ def _run(
     stream: VideoStream,
     shown: Shown,
     todo: list[int],
-    painter: "Painter",
+    painter: Painter,
     found: dict[int, np.ndarray],
     stop: bool = True,
 ) -> bool:
@@ -266,92 +266,3 @@ def _run(
     except av.FFmpegError:
         return first in found
     return first in found
-
-
-class Painter:
-    """Turns decoded frames into pictures (height, width, 3) uint8 RGB; without a width they are shown whole,
-    `height` high at most."""
-
-    def __init__(self, height: int, width: int | None = None) -> None:
-        self.height, self.width = height, width
-        self.reformatter, self.tiny = VideoReformatter(), VideoReformatter()
-
-    def __call__(self, frame: VideoFrame, stream: VideoStream) -> np.ndarray:
-        # A frame whose side data was asked for holds itself in a cycle: ask a tiny copy, which has it too.
-        tiny = self.tiny.reformat(frame, width=16, height=16, format="gray", interpolation=COARSE, threads=1)
-        turn, mirrored = orientation(tiny)
-        aspect = float(stream.sample_aspect_ratio or 1)  # of one pixel, width to height
-        if frame.interlaced_frame and frame.height >= 4:
-            # One field of the two: they show different moments.
-            frame, aspect = filtered(frame, ("field", "top")), aspect / 2
-        height, width = self.height, self.width
-        if width is None:  # as large as it is, up to that height
-            lines, columns = frame.height, frame.width * aspect
-            upright, across = (columns, lines) if turn % 2 else (lines, columns)
-            scale = min(1.0, height / upright, LONGEST * height / across)
-            height, width = max(round(upright * scale), 1), max(round(across * scale), 1)
-        height, width = (width, height) if turn % 2 else (height, width)
-        ratio = frame.width * aspect * height / (frame.height * width)
-        if not 0.25 < ratio < 4:
-            # Most of it will be cut off: do so before scaling, which could take any amount of memory.
-            w = min(frame.width, math.ceil(frame.width / ratio) + 1)
-            h = min(frame.height, math.ceil(frame.height * ratio) + 1)
-            frame = filtered(frame, ("crop", f"{w}:{h}:exact=1"))
-        scale = max(height / frame.height, width / (frame.width * aspect))
-        h, w = max(height, round(frame.height * scale)), max(width, round(frame.width * aspect * scale))
-        picture = self.reformatter.reformat(
-            frame,
-            width=w,
-            height=h,
-            format="rgb24",
-            src_colorspace=Colorspace.ITU709 if unnamed_hd(frame) else None,
-            dst_color_range=ColorRange.JPEG,
-            interpolation=(SHRINK if w < frame.width and h < frame.height else GROW) | EXACT,
-            threads=1,
-        ).to_ndarray()
-        top, left = (h - height) // 2, (w - width) // 2
-        picture = picture[top : top + height, left : left + width]
-        return np.rot90(picture[:, ::-1] if mirrored else picture, turn)
-
-
-def unnamed_hd(frame: VideoFrame) -> bool:
-    """Files that do not name their colours mean BT.709 from 720 lines on, as players take it; else BT.601."""
-    return frame.colorspace == 2 and frame.height >= 720 and not frame.format.is_rgb
-
-
-def _newer(kind: type[Type], value: int) -> Type:
-    """A kind of side data that PyAV has no name for, and would raise ValueError at: all EXIF is one."""
-    member: Any = object.__new__(kind)
-    member._name_, member._value_ = f"UNKNOWN_{value}", value
-    return member
-
-
-Type._missing_ = classmethod(_newer)  # type: ignore[method-assign, assignment]  # what an Enum has for this
-
-
-def orientation(frame: VideoFrame) -> tuple[int, bool]:
-    """(quarter turns counter-clockwise, mirrored left to right before that), from the display matrix.
-
-    The matrix (a, b, u, c, d, v, x, y, w), 16.16 fixed point, takes (x, y) to (a x + c y, b x + d y), y down.
-    """
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return 0, False
-    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].astype(np.float64)
-    mirrored = a * d - b * c < 0
-    if mirrored:
-        a, b = -a, -b
-    return round(-math.atan2(b, a) / (math.pi / 2)) % 4, mirrored
-
-
-def filtered(frame: VideoFrame, *filters: tuple[str, str]) -> VideoFrame:
-    """`frame` after ffmpeg's `filters`, each (name, arguments)."""
-    graph = av.filter.Graph()
-    graph.threads = 1
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
-    )
-    graph.link_nodes(source, *(graph.add(*f) for f in filters), graph.add("buffersink")).configure()
-    graph.push(frame)
-    pulled: Any = graph.pull()
-    return pulled

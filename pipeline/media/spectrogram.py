@@ -11,6 +11,7 @@ are logarithms. Computed here and not by librosa: its import takes longer than a
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ import scipy.fft
 import scipy.sparse
 
 from pipeline.media.feature_ranges import BYTES
+from pipeline.media.files import SECONDS
 from pipeline.media.wav import read_wav
+from pipeline.store.formats import Arrays, Layout
 from pipeline.store.status import Outcome, failed
 
 LOG_FLOOR = 1e-5  # log_spectrogram: log(magnitude + LOG_FLOOR)
@@ -50,6 +53,10 @@ class SpectrogramStep:
         if a.feature in ("mel", "log_frequency"):
             return 1, a.n_mels, columns
         return 2 if a.feature == "stft" else 1, 1 + a.n_fft // 2, columns
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(Path("data/spectrogram"), Arrays(self.shape, self.audio.dtype), (SECONDS,))
 
     @property
     def _length(self) -> int:

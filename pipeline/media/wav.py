@@ -11,6 +11,7 @@ import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -20,9 +21,11 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from pipeline.media.files import Media, MediaError, begin, opened, packets, span
+from pipeline.media.files import SECONDS, Media, MediaError, begin, opened, packets, span
+from pipeline.store.formats import Files, Layout
 from pipeline.store.status import Outcome, failed
 
+LAYOUT = Layout(Path("data/wav"), Files(("audio",)), (SECONDS,))
 PREROLL = 0.5  # s decoded before a clip's start: codecs need some packets to come to speed
 HELD = 64  # frames that go into the filters before their output is fetched: asking costs more than filtering
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,51 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.report.experiment_page import FACELESS, ReportData
 from pipeline.report.tsne import flat
 from pipeline.store import clip_table as table
 from pipeline.store import epochs
-from pipeline.store.shards import place, places, read_index, read_table
+from pipeline.store.formats import read_table
+from pipeline.store.shards import place, places, read_index
 from pipeline.store.status import OK
 
 STAGES = ("media", "wav", "spectrogram", "frames", "faces")
+FACELESS = 24  # frames without a face
 NAMES = {"media": "download"}  # the stage that writes the folder, where it is called otherwise
+
+
+@dataclass
+class ReportData:
+    """What the page shows; anything may be missing and is then left out or said to be missing.
+
+    params: as in params.yaml. metrics: as in metrics/evaluate.json. description: of the model, by its task;
+    as in metrics/description.json. history: a row an epoch, "epoch" (or "step") and any "train/loss",
+    "val/accuracy", ... roc: rows {"fpr", "tpr"}. classes: label -> clips.
+    accounts: in order {"stage", "total", "ok", "reasons": {status: clips}}. spectrograms: label -> (F, T).
+    clips: clip_id -> {"labels": list, "image": (H, W, 3) uint8 or None, "wav": bytes or None}; only
+    those that a gallery shows are put on the page. galleries: direction -> [{"query": clip_id, "results":
+    [{"clip_id", "score", "relevant": bool or None}]}], nearest first. maps: as in metrics/maps.json, each
+    with its "image". neighbours: as of pipeline.report.tsne.flat. per_class, confusion, calibration:
+    rows of these tables under metrics/. faceless: {"clip_id", "image"} of frames in which no face was found.
+    inpainting: a JPEG of what a masked autoencoder filled in.
+    """
+
+    params: dict = field(default_factory=dict)
+    metrics: dict = field(default_factory=dict)
+    description: dict = field(default_factory=dict)
+    history: list[dict] = field(default_factory=list)
+    roc: list[dict] = field(default_factory=list)
+    classes: dict[str, int] = field(default_factory=dict)
+    accounts: list[dict] = field(default_factory=list)
+    spectrograms: dict[str, np.ndarray] = field(default_factory=dict)
+    clips: dict[str, dict] = field(default_factory=dict)
+    galleries: dict[str, list[dict]] = field(default_factory=dict)
+    maps: list[dict] = field(default_factory=list)
+    neighbours: list[dict] = field(default_factory=list)
+    per_class: list[dict] = field(default_factory=list)
+    confusion: list[dict] = field(default_factory=list)
+    calibration: list[dict] = field(default_factory=list)
+    faceless: list[dict] = field(default_factory=list)
+    inpainting: bytes | None = None
 
 
 def gather(params: dict[str, Any]) -> ReportData:

@@ -13,8 +13,7 @@ STYLE, SCRIPT = "page.css", "page.js"
 def write(path: str | Path, template: str, clips: dict[str, dict] | None = None, **values: object) -> Path:
     """Fill `template` in, write it to `path` and return that.
 
-    clips: those to see and hear, as `pipeline.report.experiment_page.shown_clips` gives them; without any, the page has no
-    script.
+    clips: those to see and hear, as of `galleries.shown_clips`; without any, the page has no script.
     """
     environment = Environment(
         loader=FileSystemLoader(FOLDER),

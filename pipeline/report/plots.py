@@ -40,8 +40,8 @@ def save_spectrograms(
 def save_inpainting(path: str | Path, rows: list[dict[str, Any]], lent: bool = False) -> Path:
     """A JPEG with a row for each clip: its sound and its picture whole, masked, and filled in.
 
-    rows: as of models.evaluation.inpainting.pictures. lent: patches were filled in with mean 0 and deviation 1, and have
-    those of the true ones here.
+    rows: as the evaluation of inpainting gives them. lent: patches were filled in with mean 0 and deviation
+    1, and have those of the true ones here.
     """
     names = ("whole", "masked", "filled in, its means lent" if lent else "filled in")
     figure = _figure(9.6, 1.65 * max(1, len(rows)) + 0.3)

@@ -1,4 +1,7 @@
-"""The numbers of the last run on a terminal: `python -m pipeline.report.terminal_table`, as `make repro` ends with."""
+"""The metrics of the last run as a table on a terminal, as `make repro` ends with.
+
+python -m pipeline.report.terminal_table
+"""
 
 import json
 import sys

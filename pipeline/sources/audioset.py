@@ -17,7 +17,7 @@ from pipeline.download import queue
 from pipeline.errors import UserError
 from pipeline.sources import audioset_lists as lists
 from pipeline.store import clip_table
-from pipeline.store.shards import digest
+from pipeline.store.formats import digest
 from pipeline.store.status import Outcome
 
 if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not

@@ -13,7 +13,7 @@ from pathlib import Path
 import requests
 
 from pipeline.errors import UserError
-from pipeline.store.shards import written
+from pipeline.store.atomic import written
 
 LISTS = Path("data/lists")  # what was fetched
 MOST = 500 << 20  # bytes of one list: the largest that is published has 100 MB

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.sources.ensemble_shapes import DRAW, TURN, Palette, Pen, Pose, reach
+from pipeline.sources.ensemble_pen import Palette, Pen, Pose
+from pipeline.sources.ensemble_shapes import DRAW, TURN, reach
 from pipeline.sources.ensemble_sound import HIGH, LOW, Note
 
 WIDTH, HEIGHT, FPS = 256, 192, 12

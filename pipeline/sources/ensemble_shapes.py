@@ -5,162 +5,21 @@ has the same parts for all, so that only the shape tells them apart.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 import cv2
 import numpy as np
 
-SHIFT = 4  # bits of a pixel's fraction that OpenCV is given
-Colour = tuple[float, ...]  # red, green, blue
-Points = list[tuple[float, float]] | np.ndarray
+from pipeline.sources.ensemble_pen import CIRCLE, Palette, Pen, Pose, mirrored, mix, smooth
 
-
-@dataclass(frozen=True, slots=True)
-class Palette:
-    """RGB colours in 0..255."""
-
-    body: Colour
-    trim: Colour
-    light: Colour
-    dark: Colour
-    hand: Colour
-    ink: Colour
-
-
-@dataclass(frozen=True, slots=True)
-class Pose:
-    """Where in its music an instrument is.
-
-    `count` notes have begun, the last one `since` s ago, with `strength` and `pitch` (both 0..1), held for
-    `length` s; the next one begins `until` s from now. At rest: no note, nothing to come.
-    """
-
-    count: int = 0
-    since: float = 99.0
-    until: float = 99.0
-    strength: float = 0.0
-    pitch: float = 0.5
-    length: float = 0.0
-
-    @property
-    def hit(self) -> float:
-        """1 when a strong note begins, falling to 0 within half a second."""
-        return self.strength * float(np.exp(-self.since / 0.16))
-
-    @property
-    def held(self) -> float:
-        """1 while a note is held, going up and down within 50 ms."""
-        inside = min(self.since / 0.05, (self.length - self.since) / 0.05)
-        return float(np.clip(inside, 0, 1))
-
-    @property
-    def side(self) -> int:
-        """1 or -1, changing with every note: up and down strokes, left and right hands."""
-        return 1 if self.count % 2 else -1
-
-    @property
-    def stroke(self) -> float:
-        """From -1 to 1 and back, one way for each note, over the whole of its length."""
-        share = float(np.clip(self.since / max(self.length, 0.1), 0, 1))
-        return self.side * (1 - 2 * share)
-
-    @property
-    def lift(self) -> float:
-        """0 at the moment of a strike, 1 half way between two."""
-        after, before = 1 - np.exp(-self.since / 0.09), 1 - np.exp(-self.until / 0.09)
-        return float(after * before)
-
-
-class Pen:
-    """Draws points of an instrument's own coordinates, moved by `matrix` (2, 3), on an RGB image.
-
-    Without an image it only remembers, in `seen`, the points that it was given.
-    """
-
-    def __init__(self, image: np.ndarray | None, matrix: np.ndarray) -> None:
-        self.image = image
-        self.matrix = np.asarray(matrix, np.float64)
-        self.size = float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))  # pixels per unit
-        self.seen: list[np.ndarray] = []
-
-    def turned(
-        self, degrees: float, about: tuple[float, float] = (0, 0), by: tuple[float, float] = (0, 0)
-    ) -> "Pen":
-        """A pen for a part that is turned by `degrees` about a point and moved by `by`."""
-        c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-        x, y = about
-        local = np.array([[c, -s, x - c * x + s * y + by[0]], [s, c, y - s * x - c * y + by[1]], [0, 0, 1]])
-        pen = Pen(self.image, self.matrix @ local)
-        pen.seen = self.seen
-        return pen
-
-    def _pixels(self, points: Points) -> np.ndarray:
-        p = np.asarray(points, np.float64) @ self.matrix[:, :2].T + self.matrix[:, 2]
-        if self.image is None:
-            self.seen.append(p)
-        return np.round(p * (1 << SHIFT)).astype(np.int32)
-
-    def fill(self, points: Points, colour: Colour, edge: Colour | None = None) -> None:
-        p = self._pixels(points)
-        if self.image is not None:
-            cv2.fillPoly(self.image, [p], colour, cv2.LINE_AA, SHIFT)
-            if edge is not None:
-                cv2.polylines(
-                    self.image, [p], True, edge, max(round(0.022 * self.size), 1), cv2.LINE_AA, SHIFT
-                )
-
-    def line(self, points: Points, colour: Colour, width: float, edge: Colour | None = None) -> None:
-        p = self._pixels(points)
-        if self.image is not None:
-            if edge is not None:
-                thick = max(round((width + 0.04) * self.size), 1)
-                cv2.polylines(self.image, [p], False, edge, thick, cv2.LINE_AA, SHIFT)
-            thick = max(round(width * self.size), 1)
-            cv2.polylines(self.image, [p], False, colour, thick, cv2.LINE_AA, SHIFT)
-
-    def oval(
-        self, x: float, y: float, rx: float, ry: float, colour: Colour, edge: Colour | None = None
-    ) -> None:
-        self.fill(_CIRCLE * (rx, ry) + (x, y), colour, edge)
-
-    def box(
-        self, x0: float, y0: float, x1: float, y1: float, colour: Colour, edge: Colour | None = None
-    ) -> None:
-        self.fill([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], colour, edge)
-
-
-_ANGLE = np.linspace(0, 2 * np.pi, 28, endpoint=False)
-_CIRCLE = np.stack([np.cos(_ANGLE), np.sin(_ANGLE)], 1)
-
-
-def _smooth(points: Points, closed: bool = True) -> np.ndarray:
-    """The polygon with its corners cut three times (Chaikin, 1974)."""
-    p = np.asarray(points, np.float64)
-    for _ in range(3):
-        a, b = (p, np.roll(p, -1, 0)) if closed else (p[:-1], p[1:])
-        p = np.stack([0.75 * a + 0.25 * b, 0.25 * a + 0.75 * b], 1).reshape(-1, 2)
-    return p
-
-
-def _mirrored(right: Points) -> np.ndarray:
-    """The closed outline whose right half goes from top to bottom through these points."""
-    r = np.asarray(right, np.float64)
-    return np.concatenate([r, r[::-1] * (-1, 1)])
-
-
-def _mix(a: Colour, b: Colour, share: float) -> Colour:
-    return tuple(x + (y - x) * share for x, y in zip(a, b, strict=True))
-
-
-_GUITAR = _smooth(
-    _mirrored([(0.2, -0.1), (0.44, 0.0), (0.38, 0.28), (0.3, 0.36), (0.5, 0.5), (0.6, 0.85), (0.3, 1.02)])
+_GUITAR = smooth(
+    mirrored([(0.2, -0.1), (0.44, 0.0), (0.38, 0.28), (0.3, 0.36), (0.5, 0.5), (0.6, 0.85), (0.3, 1.02)])
 )
 
 
 def _acoustic_guitar(pen: Pen, c: Palette, pose: Pose) -> None:
     pen.fill(_GUITAR, c.body, c.ink)
-    pen.fill(_GUITAR * (0.86, 0.88) + (0, 0.05), _mix(c.body, c.light, 0.3))
+    pen.fill(_GUITAR * (0.86, 0.88) + (0, 0.05), mix(c.body, c.light, 0.3))
     pen.oval(0, 0.32, 0.21, 0.19, c.trim)
     pen.oval(0, 0.32, 0.16, 0.145, c.dark)
     pen.box(-0.23, 0.7, 0.23, 0.78, c.dark)
@@ -185,13 +44,13 @@ def _acoustic_guitar(pen: Pen, c: Palette, pose: Pose) -> None:
         pen.oval(-0.02, fret + 0.06 * k, 0.13, 0.028, c.hand, c.ink)
 
 
-_CELLO = _mirrored(
+_CELLO = mirrored(
     [
-        *_smooth([(0.0, -0.2), (0.2, -0.2), (0.36, -0.14), (0.36, 0.06), (0.31, 0.12)], closed=False),
+        *smooth([(0.0, -0.2), (0.2, -0.2), (0.36, -0.14), (0.36, 0.06), (0.31, 0.12)], closed=False),
         (0.35, 0.15),
-        *_smooth([(0.3, 0.17), (0.2, 0.22), (0.2, 0.36), (0.32, 0.42)], closed=False),
+        *smooth([(0.3, 0.17), (0.2, 0.22), (0.2, 0.36), (0.32, 0.42)], closed=False),
         (0.38, 0.44),
-        *_smooth([(0.35, 0.46), (0.44, 0.54), (0.46, 0.8), (0.2, 0.87), (0.0, 0.87)], closed=False),
+        *smooth([(0.35, 0.46), (0.44, 0.54), (0.46, 0.8), (0.2, 0.87), (0.0, 0.87)], closed=False),
     ]
 )
 
@@ -199,10 +58,10 @@ _CELLO = _mirrored(
 def _cello(pen: Pen, c: Palette, pose: Pose) -> None:
     pen.line([(0, 0.85), (0, 1.05)], c.dark, 0.03)
     pen.fill(_CELLO, c.body, c.ink)
-    pen.fill(_CELLO * (0.82, 0.86) + (0, 0.05), _mix(c.body, c.light, 0.18))
+    pen.fill(_CELLO * (0.82, 0.86) + (0, 0.05), mix(c.body, c.light, 0.18))
     for s in (-1, 1):
         f = np.array([(0.15, 0.14), (0.2, 0.17), (0.17, 0.28), (0.21, 0.39), (0.26, 0.42)])
-        pen.line(_smooth(f * (s, 1), closed=False), c.dark, 0.03)
+        pen.line(smooth(f * (s, 1), closed=False), c.dark, 0.03)
     pen.fill([(-0.05, 0.5), (0.05, 0.5), (0.08, 0.78), (-0.08, 0.78)], c.dark, c.ink)
     pen.fill([(-0.045, -0.78), (0.045, -0.78), (0.07, 0.16), (-0.07, 0.16)], c.dark, c.ink)
     pen.fill([(-0.12, 0.4), (-0.07, 0.33), (0.07, 0.33), (0.12, 0.4)], c.light, c.ink)
@@ -228,7 +87,7 @@ def _cello(pen: Pen, c: Palette, pose: Pose) -> None:
 def _drum(pen: Pen, c: Palette, pose: Pose) -> None:
     for x in (-0.5, 0.0, 0.5):
         pen.line([(x, 0.5), (1.2 * x, 1.0)], c.dark, 0.06, c.ink)
-    half = _CIRCLE[:14]  # the near half of a rim, right to left
+    half = CIRCLE[:14]  # the near half of a rim, right to left
     rim = half * (0.74, 0.2)
     shell = np.concatenate([rim + (0, -0.12), (rim + (0, 0.55))[::-1]])
     pen.fill(shell, c.body, c.ink)
@@ -241,8 +100,8 @@ def _drum(pen: Pen, c: Palette, pose: Pose) -> None:
     pen.oval(0, -0.13, 0.68, 0.17, c.light)
     for k in range(3):
         r = min(pose.since * 2.2, 1.0) * (1 - 0.25 * k)
-        ring = _CIRCLE * (0.66 * r, 0.165 * r) + (0, -0.13)
-        pen.line(ring, _mix(c.light, c.dark, 0.6 * pose.hit), 0.02)
+        ring = CIRCLE * (0.66 * r, 0.165 * r) + (0, -0.13)
+        pen.line(ring, mix(c.light, c.dark, 0.6 * pose.hit), 0.02)
     for s in (-1, 1):
         lift = pose.lift if s == pose.side else 1.0
         stick = pen.turned(-s * 48 * lift, (s * 0.78, -0.52))
@@ -251,8 +110,8 @@ def _drum(pen: Pen, c: Palette, pose: Pose) -> None:
         stick.oval(s * 0.85, -0.55, 0.12, 0.1, c.hand, c.ink)
 
 
-_BELL = _smooth(
-    _mirrored(
+_BELL = smooth(
+    mirrored(
         [(0.1, -0.72), (0.32, -0.66), (0.38, -0.2), (0.44, 0.2), (0.74, 0.52), (0.78, 0.62), (0.6, 0.62)]
     )
 )
@@ -269,9 +128,7 @@ def _church_bell(pen: Pen, c: Palette, pose: Pose) -> None:
     bell = pen.turned(swing, (0, -0.9))
     bell.line([(-0.12, -0.85), (-0.08, -0.66), (0.08, -0.66), (0.12, -0.85)], c.dark, 0.06)
     bell.fill(_BELL, c.body, c.ink)
-    bell.fill(
-        _smooth([(-0.26, -0.6), (-0.12, -0.62), (-0.2, 0.2), (-0.46, 0.5)]), _mix(c.body, c.light, 0.55)
-    )
+    bell.fill(smooth([(-0.26, -0.6), (-0.12, -0.62), (-0.2, 0.2), (-0.46, 0.5)]), mix(c.body, c.light, 0.55))
     for y, x in ((-0.42, 0.345), (-0.34, 0.355), (0.3, 0.55)):
         bell.line([(-x, y), (0, y + 0.04), (x, y)], c.trim, 0.035)
     bell.line([(-0.7, 0.54), (0, 0.58), (0.7, 0.54)], c.light, 0.04)
@@ -283,7 +140,7 @@ def _electronic_organ(pen: Pen, c: Palette, pose: Pose) -> None:
     pen.box(-0.36, -0.78, 0.36, -0.46, c.light, c.ink)
     for y in (-0.7, -0.62, -0.54):
         pen.line([(-0.3, y), (0.3, y)], c.dark, 0.015)
-    pen.box(-0.62, 0.26, 0.62, 0.7, _mix(c.body, c.dark, 0.6), c.ink)
+    pen.box(-0.62, 0.26, 0.62, 0.7, mix(c.body, c.dark, 0.6), c.ink)
     for y in np.linspace(0.32, 0.64, 5):
         pen.line([(-0.56, y), (0.56, y)], c.trim, 0.03)
     for k in range(9):  # drawbars, moved a little by every note
@@ -314,10 +171,10 @@ def _electronic_organ(pen: Pen, c: Palette, pose: Pose) -> None:
         pen.oval(x, y, 0.19, 0.09, c.hand, c.ink)
 
 
-_LID = _smooth(
+_LID = smooth(
     [(-0.55, -0.02), (-0.62, -0.7), (-0.5, -0.95), (0.1, -0.9), (0.35, -0.62), (0.85, -0.55), (0.98, -0.02)]
 )
-_RIM = _smooth(
+_RIM = smooth(
     [
         (-0.72, -0.05),
         (-0.72, 0.28),
@@ -337,8 +194,8 @@ def _piano(pen: Pen, c: Palette, pose: Pose) -> None:
         pen.oval(x, 0.97, 0.05, 0.04, c.trim, c.ink)
     pen.line([(-0.3, 0.3), (-0.3, 0.8)], c.trim, 0.04, c.ink)
     pen.line([(-0.42, 0.82), (-0.18, 0.82)], c.trim, 0.06, c.ink)
-    pen.fill(_LID, _mix(c.body, c.dark, 0.35), c.ink)
-    pen.fill(_LID * (0.88, 0.86) + (0.02, -0.02), _mix(c.body, c.light, 0.25))
+    pen.fill(_LID, mix(c.body, c.dark, 0.35), c.ink)
+    pen.fill(_LID * (0.88, 0.86) + (0.02, -0.02), mix(c.body, c.light, 0.25))
     pen.fill([(-0.55, -0.03), (-0.4, -0.2), (0.8, -0.16), (0.95, -0.03)], c.trim, c.ink)
     for k in range(7):  # strings; the one that sounds trembles
         x = -0.42 + 0.17 * k
@@ -351,7 +208,7 @@ def _piano(pen: Pen, c: Palette, pose: Pose) -> None:
         )
     pen.line([(0.5, -0.05), (0.3, -0.62)], c.dark, 0.035)
     pen.fill(_RIM, c.body, c.ink)
-    pen.line([(-0.6, 0.2), (0.95, 0.2)], _mix(c.body, c.light, 0.4), 0.035)
+    pen.line([(-0.6, 0.2), (0.95, 0.2)], mix(c.body, c.light, 0.4), 0.035)
     pen.fill([(-1.05, 0.1), (-0.6, -0.02), (-0.6, 0.3), (-1.05, 0.3)], c.body, c.ink)
     keys = np.array([(-1.05, 0.1), (-0.98, 0.02), (-0.46, 0.02), (-0.53, 0.1)])
     pen.fill(keys, c.light, c.ink)
@@ -372,8 +229,8 @@ def _horn_curve() -> np.ndarray:
 
 
 _HORN = _horn_curve()
-_LOOP = _smooth([(0.34, 0.2), (0.5, 0.2), (0.52, -0.02), (0.5, -0.22), (0.2, -0.22)], closed=False)
-_COIL = _smooth([(-0.3, -0.22), (-0.5, -0.22), (-0.56, 0.0), (-0.5, 0.2), (-0.2, 0.2)], closed=False)
+_LOOP = smooth([(0.34, 0.2), (0.5, 0.2), (0.52, -0.02), (0.5, -0.22), (0.2, -0.22)], closed=False)
+_COIL = smooth([(-0.3, -0.22), (-0.5, -0.22), (-0.56, 0.0), (-0.5, 0.2), (-0.2, 0.2)], closed=False)
 
 
 def _trumpet(pen: Pen, c: Palette, pose: Pose) -> None:
@@ -383,7 +240,7 @@ def _trumpet(pen: Pen, c: Palette, pose: Pose) -> None:
     pen.line(_LOOP, c.body, 0.085, c.ink)
     pen.line([(-0.4, 0.2), (0.42, 0.2)], c.body, 0.085, c.ink)
     pen.fill(_HORN, c.body, c.ink)
-    pen.fill([(0.6, -0.24), (1.0, -0.5), (1.0, -0.34), (0.6, -0.22)], _mix(c.body, c.light, 0.6))
+    pen.fill([(0.6, -0.24), (1.0, -0.5), (1.0, -0.34), (0.6, -0.22)], mix(c.body, c.light, 0.6))
     pen.oval(1.0, -0.22, 0.07, 0.41, c.dark, c.ink)
     pen.fill([(-1.06, -0.34), (-1.06, -0.1), (-0.92, -0.18), (-0.92, -0.26)], c.trim, c.ink)
     for k, x in enumerate((-0.2, 0.0, 0.2)):
@@ -399,7 +256,7 @@ def _trumpet(pen: Pen, c: Palette, pose: Pose) -> None:
 def _flute(pen: Pen, c: Palette, pose: Pose) -> None:
     pen = pen.turned(4 * pose.hit, (-0.8, 0))
     pen.box(-1.0, -0.085, 1.0, 0.085, c.body, c.ink)
-    pen.box(-0.98, -0.055, 0.98, -0.015, _mix(c.body, c.light, 0.6))
+    pen.box(-0.98, -0.055, 0.98, -0.015, mix(c.body, c.light, 0.6))
     for x in (-0.98, -0.4, 0.62, 0.98):
         pen.box(x - 0.03, -0.11, x + 0.03, 0.11, c.trim, c.ink)
     pen.oval(-0.72, -0.05, 0.15, 0.09, c.trim, c.ink)

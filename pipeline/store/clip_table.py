@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UserError
-from pipeline.store.shards import read_table
+from pipeline.store.formats import read_table
 
 SPLITS = ("train", "val", "test")
 CLIP_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}")  # safe as a file name on every system

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.store.shards import digest
+from pipeline.store.formats import digest
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = __name__.removesuffix("pipeline.store.code_identity")  # of the names of all modules of this project

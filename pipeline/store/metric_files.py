@@ -1,30 +1,10 @@
-"""What a clip table holds, in numbers."""
+"""What metrics/ holds: JSON, and CSV as DVC plots read it."""
 
 import csv
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-
-
-def describe(table: pa.Table) -> dict[str, Any]:
-    """Counts of a clip table: clips, labels, clips without one, subjects."""
-    labels = table["labels"].to_pylist()
-    return {
-        "clips": len(table),
-        "classes": len({label for clip in labels for label in clip or []}),
-        "unlabelled": sum(not clip for clip in labels),
-        "subjects": len(set(table["subject"].to_pylist()) - {None}),
-    }
-
-
-def classes(table: pa.Table) -> dict[str, int]:
-    """How many clips have each label, most first."""
-    counts = Counter(label for clip in table["labels"].to_pylist() for label in clip or [])
-    return dict(sorted(counts.items(), key=lambda c: (-c[1], c[0])))
 
 
 def write_json(values: Any, path: str | Path) -> None:

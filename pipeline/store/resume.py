@@ -10,8 +10,6 @@ import shutil
 import time
 from pathlib import Path
 
-from pipeline.store.storage import written
-
 FOLDER = "resume"
 KEPT = 14 * 86_400.0  # s after which unfinished work that nobody continued is deleted
 TORN = 3600.0  # s after which a temporary file was left by a process that was killed
@@ -37,15 +35,6 @@ def delete(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def link(source: Path, target: Path) -> None:
-    """Make `target` the file `source` too: a hard link, or a copy where the file system has none."""
-    with written(target) as part:
-        try:
-            os.link(source, part)
-        except OSError:
-            shutil.copyfile(source, part)
 
 
 def _project() -> Path:

@@ -3,32 +3,31 @@
 `data/<stage>/00000.npy` (or `.parquet`) holds the values of the clips that came out ok, in the clip table's
 order; `00000.index.parquet` beside it is the shard's account, a row for every clip; `index.parquet` is all
 accounts together. A shard counts as finished when its account is there, so the account is written last.
-With `engine.storage` the values lie elsewhere (pipeline/store/storage.py), and the account's metadata says where.
+With `engine.storage` the values lie elsewhere (pipeline/store/storage.py), and the account's metadata says
+where.
 
 Every account row carries a `key`: a hash of the clip's row, of what the stage before made of it, of the
 parameters and of the code. A row whose key is still right is kept, wherever in the old shards it stands:
 one new file at the front of a folder moves all others on by one, and costs one clip.
 """
 
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
-from pipeline.store import resume, storage
+from pipeline.store import storage
+from pipeline.store.atomic import link, write_table, written
+from pipeline.store.formats import Layout, digest, read_table
 from pipeline.store.status import OK, Outcome
-from pipeline.store.storage import written
 
 INDEX = "index.parquet"
 PLACES = b"earsight.places"  # in a table's metadata: where the values of its shards lie, if not beside it
@@ -53,111 +52,6 @@ ACCOUNT = pa.schema(
     ]
 )
 
-FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # Hugging Face datasets' encoded file
-
-
-ENCODER = json.JSONEncoder(sort_keys=True, default=str)  # json.dumps makes one for each call
-
-
-def digest(*parts: Any) -> str:
-    """A short hash of bytes, arrays and anything that JSON can tell."""
-    h = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            part = np.ascontiguousarray(part).data
-        elif not isinstance(part, bytes):
-            part = ENCODER.encode(part).encode()
-        h.update(part)
-        h.update(b"\0")
-    return h.hexdigest()
-
-
-def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """A Parquet file, read by this thread alone. (pyarrow's own read_table imports pandas, 0.6 s.)"""
-    with pq.ParquetFile(path) as file:
-        return file.read(columns=columns, use_threads=False)
-
-
-def write_table(table: pa.Table, path: Path) -> None:
-    with written(path) as part:
-        pq.write_table(table, part)
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """Values are arrays of one shape: a `.npy` file, read with mmap."""
-
-    shape: tuple[int, ...]
-    dtype: str
-    suffix = ".npy"
-
-    def write(self, path: Path, clip_ids: list[str], values: list[np.ndarray]) -> None:
-        # A plain write and not a memory map: a full disk is then an error and not a SIGBUS.
-        with open(path, "wb") as f:
-            header = {"descr": np.dtype(self.dtype).str, "fortran_order": False}
-            np.lib.format.write_array_header_1_0(f, header | {"shape": (len(values), *self.shape)})
-            for value in values:
-                if value.shape != self.shape or value.dtype != np.dtype(self.dtype):
-                    raise ValueError(f"expected {self.shape} {self.dtype}, got {value.shape} {value.dtype}")
-                f.write(np.ascontiguousarray(value).data)
-
-    def read(self, path: Path) -> np.ndarray:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if array.shape[1:] != self.shape or array.dtype != np.dtype(self.dtype):
-            raise UserError(f"{path}: holds {array.shape[1:]} {array.dtype}, not {self.shape} {self.dtype}")
-        return array
-
-    @staticmethod
-    def digest(value: np.ndarray) -> str:
-        return digest(value)
-
-
-@dataclass(frozen=True)
-class Files:
-    """Values are encoded files: a Parquet file with the columns that Hugging Face `datasets` plays.
-
-    With one column (`audio`) a value is its bytes. With several, a value is a dictionary of
-    `{"bytes": ..., "path": ...}`; bytes are null where the file is read where it lies.
-    """
-
-    columns: tuple[str, ...]
-    suffix = ".parquet"
-
-    def write(self, path: Path, clip_ids: list[str], values: list[Any]) -> None:
-        types = {"audio": {"_type": "Audio"}, "video": {"_type": "Video"}}
-        features = {"clip_id": {"dtype": "string", "_type": "Value"}} | {c: types[c] for c in self.columns}
-        schema = pa.schema(
-            [("clip_id", pa.string()), *((c, FILE) for c in self.columns)],
-            metadata={"huggingface": json.dumps({"info": {"features": features}})},
-        )
-        if len(self.columns) == 1:
-            values = [
-                {self.columns[0]: {"bytes": v, "path": f"{i}.wav"}}
-                for i, v in zip(clip_ids, values, strict=True)
-            ]
-        rows = [{"clip_id": i, **v} for i, v in zip(clip_ids, values, strict=True)]
-        # The bytes are compressed media already, and all differ: a dictionary would only take memory.
-        table = pa.Table.from_pylist(rows, schema=schema)
-        pq.write_table(table, path, compression="none", use_dictionary=False)
-
-    def read(self, path: Path) -> list[Any]:
-        table = read_table(path, columns=list(self.columns))
-        if len(self.columns) == 1:
-            return [v["bytes"] for v in table[self.columns[0]].to_pylist()]
-        return table.to_pylist()
-
-    @staticmethod
-    def digest(value: Any) -> str:
-        return digest(value) if isinstance(value, bytes) else digest(*_flat(value))
-
-
-def _flat(value: dict) -> Iterator[Any]:
-    for column, file in sorted(value.items()):
-        yield from (column, (file or {}).get("bytes") or b"", (file or {}).get("path"))
-
-
-Store = Arrays | Files
-
 
 class Account(NamedTuple):
     """What is known of a shard. place: where its values lie. rows: one for each clip."""
@@ -167,37 +61,39 @@ class Account(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Shards:
+class Shards(Layout):
     """The output folder of one data stage.
 
     storage: of pipeline.store.storage.normal; None: values lie beside their accounts.
     """
 
-    folder: Path
-    store: Store
-    extra: tuple[tuple[str, pa.DataType], ...] = ()  # further columns of the accounts
     storage: str | None = None
+
+    @classmethod
+    def of(cls, layout: Layout, storage: str | None = None) -> "Shards":
+        """The shards that look so."""
+        return cls(layout.folder, layout.format, layout.extra, storage)
 
     @property
     def schema(self) -> pa.Schema:
         return pa.schema([*ACCOUNT, *(pa.field(n, t) for n, t in self.extra)])
 
     def data(self, shard: int) -> Path:
-        return self.folder / f"{shard:05d}{self.store.suffix}"
+        return self.folder / f"{shard:05d}{self.format.suffix}"
 
     def account(self, shard: int) -> Path:
         return self.folder / f"{shard:05d}.{INDEX}"
 
     def beside(self, account: Path) -> Path:
         """The values that lie beside an account."""
-        return account.with_name(account.name.removesuffix(f".{INDEX}") + self.store.suffix)
+        return account.with_name(account.name.removesuffix(f".{INDEX}") + self.format.suffix)
 
     def place(self, shard: int, rows: list[dict]) -> str:
         """Where the values of a shard with these rows lie."""
         if self.storage is None:
             return str(self.data(shard))
         made = digest([[r["clip_id"], r["key"], r["digest"]] for r in rows if r["status"] == OK])
-        return f"{self.storage}/{self.folder.name}/{shard:05d}-{made}{self.store.suffix}"
+        return f"{self.storage}/{self.folder.name}/{shard:05d}-{made}{self.format.suffix}"
 
     def read_account(self, path: Path) -> Account | None:
         """The account of a finished shard, or None where there is none that can be used."""
@@ -218,14 +114,14 @@ class Shards:
             ok = outcome.status == OK
             account = {"clip_id": clip["clip_id"], "shard": shard, "row": len(values) if ok else None}
             account |= {"status": outcome.status, "detail": outcome.detail, "key": key}
-            account |= {"digest": self.store.digest(outcome.value) if ok else ""}
+            account |= {"digest": self.format.digest(outcome.value) if ok else ""}
             rows.append(account | {name: outcome.extra.get(name) for name, _ in self.extra})
             if ok:
                 ids.append(clip["clip_id"])
                 values.append(outcome.value)
         place = self.place(shard, rows)
         with storage.put(place) as part:
-            self.store.write(part, ids, values)
+            self.format.write(part, ids, values)
         table = pa.Table.from_pylist(rows, schema=self.schema)
         content = pa.BufferOutputStream()
         pq.write_table(self._placed(table, [place]), content)
@@ -248,7 +144,7 @@ class Shards:
 
     def values(self, account: Account) -> dict[str, Any]:
         """clip_id -> value of the clips of a finished shard that are ok."""
-        data = self.store.read(storage.local(account.place))
+        data = self.format.read(storage.local(account.place))
         return {r["clip_id"]: data[r["row"]] for r in account.rows if r["status"] == OK}
 
     # --- what may be kept of an earlier run -----------------------------------------------------
@@ -260,7 +156,7 @@ class Shards:
         with suppress(FileNotFoundError):  # another run of the same finished, and deleted the folder
             for path in (self.beside(account), account):  # the account says that all is there: it comes last
                 if path.exists():
-                    resume.link(path, folder / path.name)
+                    link(path, folder / path.name)
 
     def restore(self, folder: Path) -> None:
         """Link back the finished shards that `keep` linked into `folder`, where a checkout took them away."""
@@ -270,7 +166,7 @@ class Shards:
                 for path in (self.beside(account), account):
                     there = self.folder / path.name
                     if path.exists() and not (there.exists() and there.samefile(path)):
-                        resume.link(path, there)
+                        link(path, there)
 
     def prepare(self, keys: list[list[str]]) -> list[int]:
         """Clear the folder for shards with these keys; return the numbers of those to be made.
@@ -301,7 +197,7 @@ class Shards:
                 name = f"{path.name.split('.')[0]}-{path.stat().st_ino}"
                 old.mkdir(exist_ok=True)
                 if data.exists():
-                    os.replace(data, old / f"{name}{self.store.suffix}")
+                    os.replace(data, old / f"{name}{self.format.suffix}")
                 os.replace(path, old / f"{name}.{INDEX}")
         for path in self.folder.iterdir():
             if path.name not in keep:
@@ -333,7 +229,7 @@ class Shards:
             value = None
             if row["status"] == OK:
                 if place not in files:
-                    files[place] = self.store.read(storage.local(place))
+                    files[place] = self.format.read(storage.local(place))
                 value = files[place][row["row"]]
             extra = {name: row[name] for name, _ in self.extra}
             outcomes.append(Outcome(row["status"], row["detail"], value, extra))

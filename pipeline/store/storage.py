@@ -19,35 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError, of_disk
+from pipeline.store.atomic import written
 
 # A file that is put there is whole or not there; elsewhere it gets its name when it is whole.
 OBJECTS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "memory"}
 NEEDS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 COPY = re.compile(r"[0-9a-f]{16}-\d{5,}-[0-9a-f]{32}\.\w+")  # the name of a copy in the cache
-PARTS: set[Path] = set()  # what this process is writing now
 IN_USE = 60.0  # seconds for which a copy that was just asked for stays, however full the cache is
-
-
-@contextmanager
-def written(path: Path) -> Iterator[Path]:
-    """A temporary path that becomes `path` once the block ends well: synced, then renamed."""
-    # The process's number alone would not do: on a shared file system two machines may have the same.
-    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    PARTS.add(part)
-    try:
-        yield part
-        with open(part, "rb+") as f:
-            os.fsync(f.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-        PARTS.discard(part)
-
-
-def abandon() -> None:
-    """Delete what this process is writing, since it is about to end in the middle of it."""
-    for part in [*PARTS]:
-        part.unlink(missing_ok=True)
 
 
 def normal(storage: str | None) -> str | None:

@@ -17,7 +17,7 @@ import pytest
 
 from app import features as command
 from models.inference import extract
-from models.inference.extraction_step import FeaturesStep, array_of
+from models.inference.extract_step import FeaturesStep, array_of
 from pipeline.cli import run
 from pipeline.engine import runner
 from testing.project import Project, wait_until

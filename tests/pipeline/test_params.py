@@ -74,7 +74,11 @@ WRONG = [
     ("audio_encoder", "timm/resnet19", ["'timm/resnet19'", "did you mean timm/resnet18"]),
     ("video_encoder", "torchvision/vgg17", ["did you mean torchvision/vgg1"]),
     ("modality", "sound", ["'sound'", "allowed: audio, video, both"]),
-    ("modality", "audio", ["modality: audio does not go with task: matching, pairing: clip", "use pairing: category"]),
+    (
+        "modality",
+        "audio",
+        ["modality: audio does not go with task: matching, pairing: clip", "use pairing: category"],
+    ),
     ("train.balanced", True, ["train.balanced", "pairing: category"]),
     ("grid.set", {"data.source": "folder"}, ["grid.set", "data.source: cannot be set here", "train"]),
     ("train", 3, ["3"]),
@@ -123,7 +127,10 @@ BESIDE = [
     ({"encoder": "cav_mae"}, ["encoder: cav_mae", "use task: pretraining or classification"]),
     ({"encoder": "cav_mae", "task": "classification", "classification.fusion": "stack"}, ["fusion: concat"]),
     ({"task": "classification", "classification.frozen": True}, ["frozen: true", "use encoder: cav_mae"]),
-    ({"task": "classification", "train.layer_decay": 0.5}, ["train.layer_decay: 0.5", "use encoder: cav_mae"]),
+    (
+        {"task": "classification", "train.layer_decay": 0.5},
+        ["train.layer_decay: 0.5", "use encoder: cav_mae"],
+    ),
     ({"train.checkpointing": True}, ["train.checkpointing: true", "use encoder: cav_mae"]),
     ({"pretraining.contrastive": 0.0, "pretraining.reconstruction": 0.0}, ["pretraining: ", "both 0"]),
 ]

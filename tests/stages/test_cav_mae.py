@@ -96,7 +96,11 @@ def test_fine_tuning_and_probing_start_from_it(copy):
     copy.set({"classification.frozen": False})
     copy.run("train")
     tuned = weights(copy, "checkpoints")
-    moved = [k for k in inside if k.startswith("encoder.towers") and not torch.equal(begun[k], tuned[f"fusion.{k}"])]
+    moved = [
+        k
+        for k in inside
+        if k.startswith("encoder.towers") and not torch.equal(begun[k], tuned[f"fusion.{k}"])
+    ]
     assert moved
     assert torch.equal(tuned["fusion.encoder.audio_mean"], begun["encoder.audio_mean"])
     copy.run("evaluate")
@@ -130,8 +134,9 @@ def test_mistakes_are_one_line(copy):
     copy.set({"audio.feature": "mel", "encoder": "cav_mea"})
     assert "did you mean cav_mae?" in copy.fails("train")
     copy.set({"encoder": "cav_mae", "task": "matching"})
-    assert "encoder: cav_mae does not go with task: matching: use task: pretraining or classification" in copy.fails(
-        "train"
+    assert (
+        "encoder: cav_mae does not go with task: matching: use task: pretraining or classification"
+        in copy.fails("train")
     )
     copy.set({"task": "pretraining", "encoders.joint.cav_mae": {"pacth": 8}})
     assert "encoders.joint.cav_mae.pacth: unknown key for cav_mae; did you mean patch?" in copy.fails(

@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 
 from pipeline.dataset import dataset
-from pipeline.media.shard_layouts import MEDIA, WAV
+from pipeline.download import step as download
+from pipeline.media import wav
 from pipeline.media.wav import read_wav
 from pipeline.params import read
+from pipeline.store.formats import Layout
 from pipeline.store.shards import Shards
 from testing.project import ROOT, Project
 
-TEXT = (ROOT / "docs/data.md").read_text(encoding="utf-8").partition("\n## In other tools\n")[2]
+SECTION = "\n## Read shards with pandas, pyarrow and Hugging Face\n"
+TEXT = (ROOT / "docs/data.md").read_text(encoding="utf-8").partition(SECTION)[2]
 SNIPPETS = re.findall(r"^```python\n(.+?)^```", TEXT, re.MULTILINE | re.DOTALL)
 BEFORE = "import pyarrow.parquet as pq\nimport numpy as np\n"  # as the page says of its snippets
 
@@ -83,13 +86,14 @@ def test_accounts_are_no_clips(made, opened):
     assert dict(zip(opened["index"].tolist(), opened["sides"].tolist(), strict=True)) == splits
 
 
-def stored_in(shards: Shards, shard: int) -> dict:
+def stored_in(layout: Layout, shard: int) -> dict:
+    shards = Shards.of(layout)
     return shards.values(shards.read_account(shards.account(shard)))
 
 
 def test_sounds_are_those_of_the_pipeline(made, opened, monkeypatch):
     monkeypatch.chdir(made.root)
-    stored = [stored_in(WAV, shard) for shard in sorted({row["shard"] for row in ok(made, "wav")})]
+    stored = [stored_in(wav.LAYOUT, shard) for shard in sorted({row["shard"] for row in ok(made, "wav")})]
     content = {clip: value for shard in stored for clip, value in shard.items()}
     sounds = np.split(opened["sounds"], np.cumsum(opened["lengths"])[:-1])
     assert len(sounds) == len(opened["wav"])
@@ -102,7 +106,7 @@ def test_sounds_are_those_of_the_pipeline(made, opened, monkeypatch):
 
 def test_videos_are_those_of_the_pipeline(made, opened, monkeypatch, tmp_path):
     monkeypatch.chdir(made.root)
-    content = stored_in(MEDIA, 0)[opened["media"][0]]["video"]["bytes"]
+    content = stored_in(download.LAYOUT, 0)[opened["media"][0]]["video"]["bytes"]
     assert opened["video"].tobytes() == content
     (tmp_path / "a.flv").write_bytes(content)
     with av.open(str(tmp_path / "a.flv")) as video:

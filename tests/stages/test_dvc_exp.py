@@ -137,8 +137,8 @@ def test_experiments_are_compared_applied_and_left(project):
     for flags in (("-S", "loss=triplet"), ("-S", "loss=infonce", "-S", "task=classification")):
         code, printed = exp_run(project, *flags, "evaluate")
         assert code == 0, printed
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    [line] = re.findall(r"^    dvc exp show .*--keep '(.+?)' (.+)$", readme, re.MULTILINE)
+    page = (ROOT / "docs/experiments.md").read_text(encoding="utf-8")
+    [line] = re.findall(r"^    dvc exp show .*--keep '(.+?)' (.+)$", page, re.MULTILINE)
     command = ("dvc", "exp", "show", "--drop", ".*", "--keep", line[0], *line[1].split())
     table = [*csv.DictReader(io.StringIO(project.do(*command, "--csv")))]
     assert table[0].keys() == {"Experiment", "correspondence.accuracy", "correspondence.auc", "loss"}
@@ -161,7 +161,7 @@ def test_a_missing_folder_is_one_line(project):
     code, printed = exp_run(project, "-S", "data.source=folder", "-S", "data.folder=/not/there")
     assert code and "ERROR: /not/there: no such folder: make it and put videos there" in printed
     assert "Errno" not in printed and "Traceback" not in printed
-    assert "folder: /not/there" in Path(project / "params.yaml").read_text()  # as README says
+    assert "folder: /not/there" in Path(project / "params.yaml").read_text()  # as docs/experiments.md says
 
 
 def test_a_folder_with_a_space_and_brackets(project):

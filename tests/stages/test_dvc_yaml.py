@@ -1,11 +1,13 @@
 """dvc.yaml tells the truth: what a stage reads is listed, what is listed is read, a knob turns no more."""
 
+from collections.abc import Iterable
+
 import pytest
 from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 
-from testing.project import ROOT, Project
-from testing.sandbox import DEFAULT, GRID, STAGES, code, entry
+from testing.project import CODE, ROOT, Project
+from testing.sandbox import DEFAULT, GRID, NEUTRAL, STAGES, code, entry
 
 DATA = {"clips", "download", "wav", "spectrogram", "frames", "split"}
 
@@ -20,7 +22,7 @@ def asked(project: Project, stage: str, kind: str) -> set[str]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_needs_nothing_that_is_not_listed(made, told, stage):
     # The fixture ran each stage where only those data are that dvc.yaml lists; reading a key that is not
-    # listed is an error. Which code a clip or a model depends on, pipeline/store/code_identity.py finds itself.
+    # listed is an error. Which code a clip or a model depends on, pipeline/store/code_identity.py finds.
     assert (made / "said" / stage).read_text().startswith(f"{stage}: ")
     if stage in DEFAULT:
         assert (told / "said" / stage).read_text().startswith(f"{stage}: ")
@@ -34,19 +36,38 @@ def test_every_listed_parameter_is_read(traced, stage):
     assert listed == {key for project in traced for key in asked(project, stage, "key")}
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_every_listed_file_of_code_is_used(traced, stage):
-    used = set()
-    for project in traced:
+def used(stage: str, projects: list[Project]) -> set[str]:
+    """The files of code that a stage asked for, without their suffixes."""
+    found: set[str] = set()
+    for project in projects:
         modules = {m.replace(".", "/") for m in asked(project, stage, "module")}
-        used |= {f"{m}.py" for m in modules} | asked(project, stage, "file")
-    listed = [d for d in entry(stage)["deps"] if d.startswith(("models/", "pipeline/", "stages/"))]
-    assert not [d for d in listed if d not in used and not any(u.startswith(f"{d}/") for u in used)]
+        packages = {m for m in modules if (ROOT / m).is_dir()}
+        found |= {f"{m}/__init__" for m in packages} | (modules - packages)
+    return found
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_everything_listed_is_there(stage):
-    assert not [f for f in code(stage) if not (ROOT / f).exists()]
+def test_a_stage_imports_nothing_but_what_is_listed(traced, stage):
+    listed = (*(d.removesuffix(".py") for d in code(stage)), *NEUTRAL)
+    tops = [f"{name}/__init__" for name in CODE]  # empty
+    assert not [f for f in used(stage, traced) if f not in tops and not within(f, listed)]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_all_listed_code_is_imported(traced, stage):
+    found = used(stage, traced)
+    assert [d for d in code(stage) if any(within(f, [d.removesuffix(".py")]) for f in found)] == code(stage)
+
+
+def within(path: str, places: Iterable[str]) -> bool:
+    return any(path == place or path.startswith(f"{place}/") for place in places)
+
+
+def test_code_is_named_in_few_lines():
+    files = [ROOT / name for name in ("dvc.yaml", "grid/dvc.yaml", "tables/dvc.yaml")]
+    lines = [line.strip() for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    named = [line for line in lines if line.removeprefix("- ").partition("/")[0] in CODE and line[0] == "-"]
+    assert len(named) < 100 and all((ROOT / line[2:]).exists() for line in named)
 
 
 # --- what a knob makes stale ----------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from benchmarks.kills import cache
+from testing.kills import cache
 from testing.project import DATA_STAGES, FOLDERS, Project
 from testing.recordings import record, sine
 from testing.warm import Warm

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmarks import fuzz
+from testing import fuzz
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="watches processes by /proc")

@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from benchmarks.kills import begin, differences, disturbed
+from testing.kills import begin, differences, disturbed
 from testing.project import FOLDERS, Project
 from testing.warm import Warm
 

@@ -22,7 +22,6 @@ class Joint(Fusion):
         self.dim = self.encoder.dim
 
     def first_layers(self) -> list[nn.Module]:
-        nn.Linear(2 * self.dim, self.dim) if self.modality == "both" else None  # TEMP
         return [nn.LayerNorm(self.dim)]
 
     def embed_audio(self, x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from models import checkpoint
 from models.inference import index, search
 from models.training.loop import train
 from pipeline.errors import UserError
-from pipeline.store.shards import read_table
+from pipeline.store.formats import read_table
 from testing import toy
 
 

@@ -200,7 +200,7 @@ def test_a_node_that_does_not_see_the_project_is_named(tmp_path):
         task = SimpleNamespace(
             given=Account("data/media/00000.parquet", []),
             kept=[],
-            job=SimpleNamespace(shards=SimpleNamespace(storage="s3://there")),
+            shards=SimpleNamespace(storage="s3://there"),
         )
         with pytest.raises(UserError, match="does not see it"):
             cluster._shard(task, str(tmp_path / "nowhere"), 3.0)

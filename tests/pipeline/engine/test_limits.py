@@ -57,10 +57,10 @@ def test_no_core_is_dumped_and_nothing_is_taken_back():
 
 def test_a_download_is_held():
     code = (
-        "import resource; from pipeline.download import queue as downloads, ytdlp as youtube\n"
-        "downloads.watch = lambda parent: None\n"
-        "youtube.start_worker()\n"
-        "print(resource.getrlimit(resource.RLIMIT_FSIZE)[0] == 2 * youtube.LARGEST)\n"
-        "print(0 < resource.getrlimit(resource.RLIMIT_DATA)[0] < 2 * youtube.MEMORY)\n"
+        "import resource; from pipeline.download import ytdlp\n"
+        "ytdlp.watch_parent = lambda clear: None\n"
+        "ytdlp.start_worker()\n"
+        "print(resource.getrlimit(resource.RLIMIT_FSIZE)[0] == 2 * ytdlp.LARGEST)\n"
+        "print(0 < resource.getrlimit(resource.RLIMIT_DATA)[0] < 2 * ytdlp.MEMORY)\n"
     )
     assert tried(code) == "True\nTrue\n"

@@ -14,7 +14,7 @@ from pebble.pool.process import WorkerManager
 
 from pipeline.engine import runner
 from pipeline.errors import UserError
-from pipeline.store import storage
+from pipeline.store import atomic
 from pipeline.store.shards import read_index
 from testing.toy_stage import Engine, clips, job
 from testing.warm import Warm
@@ -205,13 +205,13 @@ def test_kill_9_then_a_second_run_gives_the_same_bytes(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to find processes")
 def test_a_process_that_ends_takes_what_it_was_writing_along(tmp_path):
-    with pytest.raises(FileNotFoundError), storage.written(tmp_path / "a") as part:
+    with pytest.raises(FileNotFoundError), atomic.written(tmp_path / "a") as part:
         part.write_bytes(b"half")
-        storage.abandon()
+        atomic.abandon()
         assert not part.exists()
-    with storage.written(tmp_path / "b") as part:
+    with atomic.written(tmp_path / "b") as part:
         part.write_bytes(b"whole")
-    storage.abandon()
+    atomic.abandon()
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
 
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from pipeline.media import ffmpeg, frames
 from pipeline.media.files import Media
 from pipeline.media.frames import FramesStep
+from pipeline.media.painter import Painter
 from pipeline.sources.folder import PICTURE
 from testing.recordings import REAL, clip, grey, numbers, record
 
@@ -341,7 +342,7 @@ def test_real_clips_match_a_full_decoding():
         with av.open(str(REAL / name)) as container:
             stream = container.streams.video[0]
             zero = (container.start_time or 0) / 1e6 + start
-            painter = frames.Painter(32, 32)
+            painter = Painter(32, 32)
             found = {}
             for frame in container.decode(stream):
                 for i, t in enumerate(outcome.extra["times"]):

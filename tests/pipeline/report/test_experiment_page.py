@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.metrics import bootstrap, retrieval
+from pipeline.metrics import correspondence, retrieval
 from pipeline.report import charts, data_uri, experiment_page, plots
-from pipeline.report.experiment_page import ReportData
+from pipeline.report.data import ReportData
+from pipeline.report.galleries import DIRECTIONS
+from pipeline.report.metric_tables import measure_of
 
 EVIL = "<script>alert('x')</script>\" onload=\"x()"
 
@@ -55,11 +57,11 @@ def example(n=12, label="Flute", seconds=0.3):
     return ReportData(
         params={"audio_encoder": "cnn", "loss": "infonce", "data": {"source": "ensemble"}},
         metrics={
-            "correspondence": bootstrap.correspondence(values, matches, 0.5, bootstrap=50),
+            "correspondence": correspondence.correspondence(values, matches, 0.5, bootstrap=50),
             "retrieval": retrieval.evaluate(embeddings, [c["labels"] for c in clips.values()], bootstrap=50),
         },
         history=[{"epoch": e, "train/loss": 1 / (e + 1), "val/loss": str(2 / (e + 1))} for e in range(4)],
-        roc=bootstrap.roc(values, matches),
+        roc=correspondence.roc(values, matches),
         classes={label: 7, "Drum": 5},
         accounts=[
             {"stage": "wav", "total": 14, "ok": 12, "reasons": {"no_audio": 2}},
@@ -67,7 +69,7 @@ def example(n=12, label="Flute", seconds=0.3):
         ],
         spectrograms={label: rng.normal(size=(16, 30)), "Drum": rng.normal(size=(16, 30))},
         clips=clips,
-        galleries=dict.fromkeys(experiment_page.DIRECTIONS, rows),
+        galleries=dict.fromkeys(DIRECTIONS, rows),
     )
 
 
@@ -255,7 +257,7 @@ def test_what_is_wrong_with_a_clip_is_told(tmp_path):
 def test_a_full_page_stays_light_and_is_the_same_twice(tmp_path):
     data = example(120, seconds=4.0)
     ids = list(data.clips)
-    for start, direction in enumerate(experiment_page.DIRECTIONS):
+    for start, direction in enumerate(DIRECTIONS):
         data.galleries[direction] = [
             {
                 "query": ids[(start * 36 + q) % 120],
@@ -374,9 +376,12 @@ def test_a_classifiers_page_shows_what_is_taken_for_what(tmp_path):
     errors = {"eer": 0.2, "n": 9, "ci": {"eer": [0.1, 0.3]}, "chance": {"eer": 0.5}}
     per_class = {"class": "sad", "n": 1, "precision": "0.5", "recall": "1.0", "f1": "0.667", "ap": ""}
     path = experiment_page.build(
-        experiment_page.ReportData(
+        ReportData(
             params={"label": "emotion"},
-            description={"question": "What do they feel?", "summary": "a network, trained to tell the emotion"},
+            description={
+                "question": "What do they feel?",
+                "summary": "a network, trained to tell the emotion",
+            },
             metrics={
                 "classification": section,
                 "without": {"audio": section},
@@ -399,11 +404,7 @@ def test_a_classifiers_page_shows_what_is_taken_for_what(tmp_path):
 
 
 def test_errors_above_chance_are_not_told_apart_from_guessing():
-    found = experiment_page._measure(
-        {"eer": 0.45, "n": 9, "ci": {"eer": [0.3, 0.6]}, "chance": {"eer": 0.5}}, "eer"
-    )
+    found = measure_of({"eer": 0.45, "n": 9, "ci": {"eer": [0.3, 0.6]}, "chance": {"eer": 0.5}}, "eer")
     assert found["no_better"]
-    found = experiment_page._measure(
-        {"eer": 0.2, "n": 9, "ci": {"eer": [0.1, 0.3]}, "chance": {"eer": 0.5}}, "eer"
-    )
+    found = measure_of({"eer": 0.2, "n": 9, "ci": {"eer": [0.1, 0.3]}, "chance": {"eer": 0.5}}, "eer")
     assert not found["no_better"]

@@ -39,7 +39,7 @@ def values(folder: Path) -> list[np.ndarray]:
     index = read_index(folder)
     shards = toy_stage.job(folder).shards
     where = places(index) or [str(shards.data(s)) for s in range(max(index["shard"].to_pylist()) + 1)]
-    return [np.array(shards.store.read(storage.local(place))) for place in where]
+    return [np.array(shards.format.read(storage.local(place))) for place in where]
 
 
 def same(one: Path, other: Path) -> bool:

@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -15,13 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import av
-
-from pipeline.media import ffmpeg
 from pipeline.params import ROOT
 from pipeline.store import clip_table
-from pipeline.store.metric_files import write_json
-from pipeline.store.shards import write_table
+from pipeline.store.atomic import write_table
 from testing.project import Project
 
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of Linux
@@ -144,22 +139,3 @@ def seconds(function: Callable[[], object]) -> float:
     began = time.perf_counter()
     function()
     return time.perf_counter() - began
-
-
-def keep(name: str, found: dict, only: str | None = None) -> None:
-    """Write a benchmark's results with the command that made them. only: the part that was measured anew, and
-    then has its own."""
-    about = {"command": " ".join([f"python -m benchmarks.{name}", *sys.argv[1:]]), "machine": machine()}
-    found = found | {only: found[only] | about} if only else {"command": about["command"]} | found | about
-    write_json(found, Path(f"benchmarks/results/{name}.json"))
-
-
-def machine() -> dict:
-    """What the figures depend on, beside the code."""
-    return {
-        "cores": len(os.sched_getaffinity(0)),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "pyav": av.__version__,
-        "ffmpeg": ".".join(map(str, ffmpeg.version(ffmpeg.binary()))),
-    }

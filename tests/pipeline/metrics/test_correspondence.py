@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from pipeline.metrics import bootstrap
+from pipeline.metrics import bootstrap, correspondence
 
 
 def pairs(n=300, seed=0, ties=False):
@@ -15,7 +15,9 @@ def pairs(n=300, seed=0, ties=False):
 
 
 def test_by_hand():
-    result = bootstrap.correspondence([0.9, 0.4, 0.6, 0.1], [True, True, False, False], 0.5, bootstrap=10)
+    result = correspondence.correspondence(
+        [0.9, 0.4, 0.6, 0.1], [True, True, False, False], 0.5, bootstrap=10
+    )
     assert result["accuracy"] == 0.5  # 0.9 and 0.1 are judged right
     assert result["auc"] == 0.75  # of the four pairs of pairs only (0.4, 0.6) stands the wrong way round
     assert result["n"] == 4
@@ -25,7 +27,7 @@ def test_by_hand():
 @pytest.mark.parametrize("ties", [False, True])
 def test_auc_and_accuracy_agree_with_scikit_learn(ties):
     values, matches = pairs(ties=ties)
-    result = bootstrap.correspondence(values, matches, 0.5, bootstrap=0)
+    result = correspondence.correspondence(values, matches, 0.5, bootstrap=0)
     assert result["auc"] == pytest.approx(roc_auc_score(matches, values), abs=1e-6)
     assert result["accuracy"] == pytest.approx(((values >= 0.5) == matches).mean(), abs=1e-6)
     assert result["ci"] == {"accuracy": None, "auc": None}
@@ -35,22 +37,22 @@ def test_weighted_auc_agrees_with_scikit_learn():
     values, matches = pairs(ties=True)
     weights = np.random.default_rng(1).integers(0, 4, size=(5, len(values))).astype(float)
     expected = [roc_auc_score(matches, values, sample_weight=row) for row in weights]
-    assert bootstrap._Area(values, matches)(weights) == pytest.approx(expected)
+    assert correspondence._Area(values, matches)(weights) == pytest.approx(expected)
 
 
 def test_equal_scores_are_half_right():
-    assert bootstrap.correspondence(np.zeros(6), np.arange(6) < 3, 0.0, bootstrap=5)["auc"] == 0.5
+    assert correspondence.correspondence(np.zeros(6), np.arange(6) < 3, 0.0, bootstrap=5)["auc"] == 0.5
 
 
 def test_one_kind_of_pair_has_no_auc():
-    result = bootstrap.correspondence([0.1, 0.2], [True, True], 0.0, bootstrap=20)
+    result = correspondence.correspondence([0.1, 0.2], [True, True], 0.0, bootstrap=20)
     assert result["accuracy"] == 1.0 and result["auc"] is None and result["ci"]["auc"] is None
-    assert bootstrap.roc([0.1, 0.2], [True, True]) == []
+    assert correspondence.roc([0.1, 0.2], [True, True]) == []
 
 
 def test_interval_is_about_as_wide_as_theory_says():
     values, matches = pairs(2000)
-    low, high = bootstrap.correspondence(values, matches, 0.5, bootstrap=1000)["ci"]["accuracy"]
+    low, high = correspondence.correspondence(values, matches, 0.5, bootstrap=1000)["ci"]["accuracy"]
     accuracy = ((values >= 0.5) == matches).mean()
     assert low < accuracy < high
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(accuracy * (1 - accuracy) / 2000), rel=0.1)
@@ -59,9 +61,11 @@ def test_interval_is_about_as_wide_as_theory_says():
 def test_pairs_of_one_group_are_drawn_together():
     values, matches = pairs(200)
     many, twice = np.tile(values, 9), np.tile(matches, 9)
-    alone = bootstrap.correspondence(values, matches, 0.5)["ci"]["accuracy"]
-    grouped = bootstrap.correspondence(many, twice, 0.5, groups=np.tile(np.arange(200), 9))["ci"]["accuracy"]
-    naive = bootstrap.correspondence(many, twice, 0.5)["ci"]["accuracy"]
+    alone = correspondence.correspondence(values, matches, 0.5)["ci"]["accuracy"]
+    grouped = correspondence.correspondence(many, twice, 0.5, groups=np.tile(np.arange(200), 9))["ci"][
+        "accuracy"
+    ]
+    naive = correspondence.correspondence(many, twice, 0.5)["ci"]["accuracy"]
     assert grouped[1] - grouped[0] == pytest.approx(alone[1] - alone[0], rel=0.1)
     assert naive[1] - naive[0] < 0.5 * (alone[1] - alone[0])
 
@@ -76,9 +80,9 @@ def test_two_groups_a_pair_cover_the_truth():
         values = ease[0][sound] + ease[1][picture] + 0.3 * rng.normal(size=400)
         matches = np.ones(400, bool)
         groups = np.column_stack([sound, picture + 15])
-        low, high = bootstrap.correspondence(values, matches, 0.0, groups, 200, seed)["ci"]["accuracy"]
+        low, high = correspondence.correspondence(values, matches, 0.0, groups, 200, seed)["ci"]["accuracy"]
         covered += low <= truth <= high
-        low, high = bootstrap.correspondence(values, matches, 0.0, None, 200, seed)["ci"]["accuracy"]
+        low, high = correspondence.correspondence(values, matches, 0.0, None, 200, seed)["ci"]["accuracy"]
         naive += low <= truth <= high
     assert covered >= 52 and naive < 40
 
@@ -86,14 +90,14 @@ def test_two_groups_a_pair_cover_the_truth():
 def test_groups_may_be_names():
     values, matches = pairs(40)
     names = [f"video {i // 4}" for i in range(40)]
-    a = bootstrap.correspondence(values, matches, 0.5, names, 50)
-    b = bootstrap.correspondence(values, matches, 0.5, np.arange(40) // 4, 50)
+    a = correspondence.correspondence(values, matches, 0.5, names, 50)
+    b = correspondence.correspondence(values, matches, 0.5, np.arange(40) // 4, 50)
     assert a == b
 
 
 def test_same_seed_same_interval():
     values, matches = pairs()
-    assert bootstrap.correspondence(values, matches, 0.5, seed=3) == bootstrap.correspondence(
+    assert correspondence.correspondence(values, matches, 0.5, seed=3) == correspondence.correspondence(
         values, matches, 0.5, seed=3
     )
 
@@ -102,38 +106,38 @@ def test_quick():
     values, matches = pairs(2000)
     groups = np.random.default_rng(0).integers(0, 500, size=(2000, 2))
     start = time.perf_counter()
-    bootstrap.correspondence(values, matches, 0.5, groups, bootstrap=1000)
+    correspondence.correspondence(values, matches, 0.5, groups, bootstrap=1000)
     assert time.perf_counter() - start < 2
 
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_best_threshold_is_the_best(ties):
     values, matches = pairs(101, ties=ties)
-    accuracy = ((values >= bootstrap.best_threshold(values, matches)) == matches).mean()
+    accuracy = ((values >= correspondence.best_threshold(values, matches)) == matches).mean()
     every = [*values, values.max() + 1, values.min() - 1]
     assert accuracy == max(((values >= t) == matches).mean() for t in every)
 
 
 def test_best_threshold_by_hand():
-    assert bootstrap.best_threshold([0.0, 1.0, 2.0, 4.0], [False, False, True, True]) == 1.5
-    assert bootstrap.best_threshold([0.25, 0.25], [True, True]) == 0.25
-    assert bootstrap.best_threshold([0.25], [False]) > 0.25
+    assert correspondence.best_threshold([0.0, 1.0, 2.0, 4.0], [False, False, True, True]) == 1.5
+    assert correspondence.best_threshold([0.25, 0.25], [True, True]) == 0.25
+    assert correspondence.best_threshold([0.25], [False]) > 0.25
     near = np.nextafter(1.0, 2.0)
-    assert bootstrap.best_threshold([1.0, near], [False, True]) == near
+    assert correspondence.best_threshold([1.0, near], [False, True]) == near
 
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_roc_agrees_with_scikit_learn(ties):
     values, matches = pairs(80, ties=ties)
     fpr, tpr, _ = roc_curve(matches, values, drop_intermediate=False)
-    rows = bootstrap.roc(values, matches)
+    rows = correspondence.roc(values, matches)
     assert [r["fpr"] for r in rows] == pytest.approx(fpr, abs=1e-6)
     assert [r["tpr"] for r in rows] == pytest.approx(tpr, abs=1e-6)
 
 
 def test_long_roc_is_thinned_and_keeps_its_ends_and_area():
     values, matches = pairs(5000)
-    rows = bootstrap.roc(values, matches)
+    rows = correspondence.roc(values, matches)
     assert 100 < len(rows) <= 200
     assert rows[0] == {"fpr": 0.0, "tpr": 0.0} and rows[-1] == {"fpr": 1.0, "tpr": 1.0}
     area = np.trapezoid([r["tpr"] for r in rows], [r["fpr"] for r in rows])
@@ -149,25 +153,31 @@ def test_long_roc_is_thinned_and_keeps_its_ends_and_area():
     ],
 )
 def test_bad_input_is_told(values, matches, words):
-    for call in (bootstrap.best_threshold, bootstrap.roc, lambda v, m: bootstrap.correspondence(v, m, 0.5)):
+    for call in (
+        correspondence.best_threshold,
+        correspondence.roc,
+        lambda v, m: correspondence.correspondence(v, m, 0.5),
+    ):
         with pytest.raises(ValueError, match=words):
             call(values, matches)
 
 
 def test_groups_of_another_length_are_told():
     with pytest.raises(ValueError, match="groups"):
-        bootstrap.correspondence([0.1, 0.2], [True, False], 0.5, groups=[1, 2, 3])
+        correspondence.correspondence([0.1, 0.2], [True, False], 0.5, groups=[1, 2, 3])
 
 
 def test_areas_are_what_the_interval_is_made_of():
     rng = np.random.default_rng(0)
     matches = np.arange(60) % 2 == 0
     values, groups = rng.normal(size=60) + matches, rng.integers(0, 12, (60, 2))
-    found = bootstrap.areas(values, matches, groups, 300, 5)
+    found = correspondence.areas(values, matches, groups, 300, 5)
     assert found.shape == (300,)
     assert (
         bootstrap.interval([found])
-        == bootstrap.correspondence(values, matches, 0.0, groups, 300, 5)["ci"]["auc"]
+        == correspondence.correspondence(values, matches, 0.0, groups, 300, 5)["ci"]["auc"]
     )
     # Of the same resamples: a model that differs in nothing differs in none.
-    assert np.array_equal(bootstrap.areas(values * 2 + 1, matches, groups, 300, 5), found, equal_nan=True)
+    assert np.array_equal(
+        correspondence.areas(values * 2 + 1, matches, groups, 300, 5), found, equal_nan=True
+    )

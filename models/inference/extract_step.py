@@ -19,7 +19,7 @@ from models.inference.query import Query, Steps
 from pipeline.errors import UserError
 from pipeline.media.files import Media, MediaError, opened
 from pipeline.sources import folder
-from pipeline.store.shards import digest, read_table
+from pipeline.store.formats import digest, read_table
 from pipeline.store.status import OK, Outcome, failed
 
 # Windows embedded at a time: always so many, the last one repeated to fill up. So a vector is the same to

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from models import checkpoint
-from models.inference import extraction_step
+from models.inference import extract_step
 from models.inference.file_model import FileModel
 from models.training.experiment import inputs
 from pipeline.errors import UserError
@@ -90,11 +90,11 @@ def media(tmp_path_factory) -> Path:
 
 def step(
     model: Path, media: Path, side: str = "both", every: float | None = None
-) -> extraction_step.FeaturesStep:
-    return extraction_step.FeaturesStep(str(media), str(model), checkpoint.identity(model), side, every)
+) -> extract_step.FeaturesStep:
+    return extract_step.FeaturesStep(str(media), str(model), checkpoint.identity(model), side, every)
 
 
-def made(step: extraction_step.FeaturesStep, *names: str, start=None, end=None) -> list[Outcome]:
+def made(step: extract_step.FeaturesStep, *names: str, start=None, end=None) -> list[Outcome]:
     files = [Path(step.root, name) for name in names]
     clips = [
         {"clip_id": f.stem, "path": f.name, "start": start, "end": end}
@@ -105,7 +105,7 @@ def made(step: extraction_step.FeaturesStep, *names: str, start=None, end=None) 
 
 
 def vectors(outcome: Outcome) -> dict[str, np.ndarray]:
-    return {name: value for name, value in outcome.value.items() if name in extraction_step.INPUTS}
+    return {name: value for name, value in outcome.value.items() if name in extract_step.INPUTS}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -184,7 +184,7 @@ def test_neighbours_change_nothing_to_the_last_bit(tmp_path, media):
 
 def test_one_side_is_all_that_is_decoded(tmp_path, media, monkeypatch):
     folder = new_model(tmp_path / "model")
-    tools = extraction_step.tools_of(str(folder), checkpoint.identity(folder), "audio")
+    tools = extract_step.tools_of(str(folder), checkpoint.identity(folder), "audio")
     monkeypatch.setattr(type(tools.steps.see), "__call__", lambda _, clips, media: [_nothing(media)])
     [outcome, still] = made(step(folder, media, side="audio"), "film.mkv", "still.png")
     assert vectors(outcome).keys() == {"audio"} and not outcome.detail
@@ -229,7 +229,7 @@ def test_another_model_in_the_same_place_is_noticed(tmp_path, media):
 
 
 def test_the_store_gives_back_what_it_took(tmp_path):
-    rng, store = np.random.default_rng(0), extraction_step.Vectors()
+    rng, store = np.random.default_rng(0), extract_step.Vectors()
     audio = rng.normal(size=(5, 3)).astype(np.float32)
     values = [
         {

@@ -1,0 +1,140 @@
+"""Any clips.csv and any list of AudioSet is read, or answered with one line."""
+
+import csv
+import io
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from pipeline.errors import UserError
+from pipeline.sources import audioset_lists, clips_csv, folder
+from testing.strategies import ids, some, text
+
+names = st.text(
+    st.characters(codec="utf-8", exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=8
+).filter(lambda n: n.strip() == n and n not in (".", "..") and len(n.encode()) < 60)
+words = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0;", exclude_categories=("Cs",)), max_size=8
+)
+
+
+@some(100)
+@given(
+    st.lists(st.tuples(names, st.lists(words, max_size=3), words, ids), min_size=1, max_size=4), st.booleans()
+)
+def test_what_stands_in_a_clips_csv_comes_out(found, quoted):
+    """Quotes, line ends, commas and any letter in paths, labels and names of people."""
+    found = list({(f"{name}.mp4", row[-1]): (f"{name}.mp4", *row) for name, *row in found}.values())
+    assume(len({row[-1] for row in found}) == len(found))
+    file = io.StringIO(newline="")
+    out = csv.writer(file, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL)
+    out.writerow(["clip_id", "subject", "labels", "path"])
+    for path, labels, subject, clip_id in found:
+        out.writerow([clip_id, subject, ";".join(labels), path])
+    with tempfile.TemporaryDirectory() as place:
+        for path, *_ in found:
+            Path(place, path).write_bytes(b"x")
+        Path(place, "clips.csv").write_text(file.getvalue(), encoding="utf-8", newline="")
+        table = folder.clips(SimpleNamespace(folder=place)).to_pylist()
+    assert len(table) == len(found)
+    for row, (path, labels, subject, clip_id) in zip(table, found, strict=True):
+        assert (row["video"], row["clip_id"]) == (f"{place}/{path}", clip_id)
+        assert row["subject"] == (subject.strip() or None)
+        plain = [" ".join(label.split()) for label in ";".join(labels).strip().split(";")]
+        assert row["labels"] == [label for label in dict.fromkeys(plain) if label]
+
+
+cells = (
+    st.sampled_from(
+        ["path", "start", "labels", "a.mp4", "clip_id", ",", ";", '"', '""', "\n", "\r", "\t", "\0", " "]
+    )
+    | text
+)
+documents = st.lists(cells, max_size=14).map("".join) | text
+
+
+@some(150)
+@given(
+    documents.map(lambda s: s.encode()) | st.binary(max_size=40),
+    st.sampled_from([b"", b"path\n", b"path,start,end,split\n"]),
+)
+def test_any_clips_csv_is_read_or_told(content, head):
+    with tempfile.TemporaryDirectory() as place:
+        Path(place, "a.mp4").write_bytes(b"x")
+        Path(place, "clips.csv").write_bytes(head + content)
+        try:
+            table = folder.clips(SimpleNamespace(folder=place))
+        except UserError as e:
+            assert str(e).startswith(place) and "line " in str(e)
+            assert all(line.isprintable() for line in str(e).splitlines())
+            return
+        assert len(table) and all(os.path.exists(row["video"]) for row in table.to_pylist())
+
+
+@some(60)
+@given(st.floats() | st.integers(), st.sampled_from(["{}", "{:e}", "{:.3f}", "+{}", " {} ", "{}s"]))
+def test_a_time_is_read_or_told(value, form):
+    try:
+        found = clips_csv._seconds(form.format(value))
+    except ValueError:
+        return
+    assert found >= 0 and math.isfinite(found)
+
+
+KNOWN = {"labels": "labels.csv", "ontology": "ontology.json", "classes": ["Speech"], "descendants": True}
+LABELS = 'index,mid,display_name\n0,/m/a,"Speech"\n'
+ONTOLOGY = json.dumps([{"id": "/m/a", "name": "Speech", "child_ids": []}])
+lines = st.lists(
+    st.sampled_from(
+        [
+            "a",
+            "/m/a",
+            "0.0",
+            "10.0",
+            ",",
+            ", ",
+            '"',
+            "\n",
+            "#",
+            "1e999",
+            "nan",
+            "-1",
+            "index,mid,display_name",
+        ]
+    )
+    | text,
+    max_size=14,
+).map("".join)
+nodes = st.recursive(
+    st.none() | st.integers() | text | st.sampled_from(["id", "/m/a"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["id", "name", "child_ids"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@some(150)
+@given(st.sampled_from(["train", "labels", "ontology"]), lines, nodes.map(json.dumps))
+def test_any_list_of_audioset_is_read_or_told(which, listed, told):
+    content = {"train": LABELS and listed, "labels": listed, "ontology": told}[which]
+    with tempfile.TemporaryDirectory() as place:
+        here = {"labels": LABELS, "ontology": ONTOLOGY, "train": ""} | {which: content}
+        paths = {name: str(Path(place, name)) for name in here}
+        for name, path in paths.items():
+            Path(path).write_text(here[name], encoding="utf-8")
+        try:
+            wanted = SimpleNamespace(**KNOWN | {k: paths[k] for k in ("labels", "ontology")})
+            classes = audioset_lists.Classes.read(wanted)
+            found = list(audioset_lists.segments(paths["train"], "data.audioset.train", classes))
+        except UserError as e:
+            assert str(e).startswith("data.audioset.")
+            return
+        assert all(0 <= s.start < s.end < math.inf and s.mids == ["/m/a"] * len(s.mids) for s in found)

@@ -1,0 +1,141 @@
+"""Clip tables and shards of any kind come back as they were, or are answered with one line."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import UserError
+from pipeline.store import clip_table
+from pipeline.store.clip_table import from_rows
+from pipeline.store.formats import Arrays, Files
+from pipeline.store.shards import RETRIED, Shards
+from pipeline.store.status import OK, STATUSES, Outcome, failed
+from testing.strategies import ids, odd, seconds, some, text
+
+
+@st.composite
+def clip_rows(draw) -> list[dict]:
+    row = st.fixed_dictionaries(
+        {
+            "clip_id": ids | text | odd,
+            "audio": st.none() | text | odd,
+            "video": st.none() | text | odd,
+            "start": seconds,
+            "end": seconds,
+            "labels": st.lists(text | odd, max_size=3),
+            "subject": st.none() | text | odd,
+            "split": st.sampled_from([None, None, None, "train", "val", "test", "", "dev"]),
+        }
+    )
+    return draw(st.lists(row, max_size=4))
+
+
+@some(150)
+@given(clip_rows())
+def test_a_clip_table_comes_back_as_it_was_or_says_what_is_wrong(rows):
+    try:
+        table = from_rows(rows)
+    except UserError as e:
+        assert len(str(e).splitlines()) == 1
+        return
+    for row in table.to_pylist():
+        assert clip_table.CLIP_ID.fullmatch(row["clip_id"]) and row["split"] in (None, *clip_table.SPLITS)
+        assert row["end"] is None or row["end"] > (row["start"] or 0.0) >= 0
+    with tempfile.TemporaryDirectory() as place:
+        pq.write_table(table, Path(place) / "clips.parquet")
+        back = clip_table.read(Path(place) / "clips.parquet")
+    assert back.equals(table) and back.to_pylist() == rows
+
+
+@some(60)
+@given(
+    st.lists(clip_rows(), min_size=1, max_size=1), st.sampled_from(["clip_id", "labels", "start", "split"])
+)
+def test_another_table_is_told(rows, column):
+    with pytest.raises(UserError):
+        clip_table.check(pa.Table.from_pylist([], schema=clip_table.SCHEMA).drop_columns([column]), "t")
+
+
+EXTRA = (("seconds", pa.float64()), ("times", pa.list_(pa.float64())))
+extras = st.fixed_dictionaries(
+    {},
+    optional={
+        "seconds": st.floats(allow_nan=False),
+        "times": st.lists(st.floats(allow_nan=False), max_size=2),
+    },
+)
+arrays = st.lists(st.floats(width=16), min_size=6, max_size=6).map(
+    lambda v: np.array(v, np.float16).reshape(2, 3)
+)
+blobs = st.binary(max_size=20)
+pairs = st.fixed_dictionaries(
+    {
+        kind: st.none() | st.fixed_dictionaries({"bytes": st.none() | blobs, "path": st.none() | text})
+        for kind in ("audio", "video")
+    }
+)
+STORES = {
+    "arrays": (Arrays((2, 3), "float16"), arrays),
+    "sounds": (Files(("audio",)), blobs),
+    "media": (Files(("audio", "video")), pairs),
+}
+
+
+@st.composite
+def written(draw, values) -> list[Outcome]:
+    reasons = st.sampled_from(sorted(STATUSES)).filter(lambda s: s != OK)
+    good = st.builds(lambda value, detail, extra: Outcome(OK, detail, value, extra), values, text, extras)
+    return draw(st.lists(good | st.builds(failed, reasons, text | odd), max_size=6))
+
+
+def same(a: object, b: object) -> bool:
+    return np.array_equal(a, b, equal_nan=True) if isinstance(a, np.ndarray) else a == b
+
+
+@pytest.mark.parametrize("kind", STORES)
+@some(60)
+@given(st.data())
+def test_a_shard_gives_back_what_it_was_given(kind, data):
+    """Values, reasons and further columns; and again from `.old`, after the shards moved on."""
+    store, values = STORES[kind]
+    outcomes = data.draw(written(values))
+    clips_ = [{"clip_id": f"c{i}"} for i in range(len(outcomes))]
+    keys_ = [f"k{i}" for i in range(len(outcomes))]
+    good = {c["clip_id"]: o.value for c, o in zip(clips_, outcomes, strict=True) if o.status == OK}
+    with tempfile.TemporaryDirectory() as place:
+        shards = Shards(Path(place, "a"), store, EXTRA)
+        assert shards.prepare([keys_]) == [0]
+        shards.settle(0, shards.write(0, clips_, keys_, outcomes))
+        account = shards.read_account(shards.account(0))
+        assert [r["clip_id"] for r in account.rows] == [c["clip_id"] for c in clips_]
+        for row, outcome in zip(account.rows, outcomes, strict=True):
+            assert (row["status"], row["detail"]) == (outcome.status, outcome.detail)
+            assert all(row[name] == outcome.extra.get(name) for name, _ in EXTRA)
+        back = shards.values(account)
+        assert back.keys() == good.keys() and all(same(back[i], v) for i, v in good.items())
+        assert len(shards.finish(1)) == len(clips_)
+        final = [o.status not in RETRIED for o in outcomes]
+        assert shards.prepare([keys_]) == ([] if outcomes and all(final) else [0])
+        shards.prepare([["other"]])
+        known = shards.reusable()
+        assert known.keys() == {k for k, stays in zip(keys_, final, strict=True) if stays}
+        recalled = shards.recall([known.get(k) for k in keys_])
+        for found, outcome, stays in zip(recalled, outcomes, final, strict=True):
+            assert (found is not None) == stays
+            if stays:
+                assert (found.status, found.detail) == (outcome.status, outcome.detail)
+                assert same(found.value, outcome.value)
+                assert found.extra == {name: outcome.extra.get(name) for name, _ in EXTRA}
+
+
+@some(60)
+@given(st.lists(arrays, min_size=2, max_size=2))
+def test_digests_differ_where_values_do(two):
+    a, b = two
+    assert (Arrays.digest(a) == Arrays.digest(b)) == (a.tobytes() == b.tobytes())

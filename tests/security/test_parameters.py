@@ -1,0 +1,88 @@
+"""Parameters, presets and lists as YAML and JSON: tags, aliases and nesting without end."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from models import checkpoint
+from pipeline import params
+from pipeline.errors import UserError
+from pipeline.sources import audioset_lists
+from testing import defaults
+from testing.project import ROOT
+from testing.untrained import built
+from tests.pipeline.sources.test_audioset import asked
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "!!python/object/apply:os.mkdir ['CANARY']",
+        "!!python/object/new:os.mkdir ['CANARY']",
+        "!!python/name:os.system",
+        "!!python/module:os",
+        '!!python/object/apply:subprocess.check_output [["mkdir", "CANARY"]]',
+        "!<tag:yaml.org,2002:python/object/apply:os.mkdir> ['CANARY']",
+    ],
+)
+def test_no_tag_makes_an_object(tmp_path, canary, tag):
+    tag = tag.replace("CANARY", str(canary))
+    text = defaults.PARAMS.read_text(encoding="utf-8")
+    for hostile in (text.replace("loss: infonce", f"loss: {tag}"), f"{text}\nmore: {tag}\n", tag):
+        (tmp_path / "params.yaml").write_text(hostile)
+        with pytest.raises(UserError, match="not YAML") as e:
+            params.read(tmp_path / "params.yaml")
+        assert len(str(e.value).splitlines()) == 1
+    preset = tmp_path / "experiments"
+    preset.mkdir()
+    (preset / "evil.yaml").write_text(f"loss: {tag}\n")
+    for name in ("__main__.py", "__init__.py"):
+        if (ROOT / "experiments" / name).exists():
+            (preset / name).write_text((ROOT / "experiments" / name).read_text())
+    command = [sys.executable, "-m", "experiments", "evil"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0 and not done.stdout
+
+
+def test_a_few_lines_that_stand_for_gigabytes(tmp_path):
+    """Aliases of aliases: 9^9 words, of which an error shows a line."""
+    lines = ["x0: &x0 [" + ",".join(["word"] * 9) + "]"]
+    lines += [f"x{i}: &x{i} [{','.join([f'*x{i - 1}'] * 9)}]" for i in range(1, 9)]
+    text = defaults.PARAMS.read_text(encoding="utf-8").replace("loss: infonce", "loss: *x8")
+    (tmp_path / "params.yaml").write_text("\n".join(lines) + "\n" + text)
+    began = time.monotonic()
+    with pytest.raises(UserError, match="loss: .*should be a valid string") as e:
+        params.read(tmp_path / "params.yaml")
+    assert time.monotonic() - began < 10 and len(str(e.value)) < 10_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "[" * 20_000,
+        "a: " + "{a: " * 3000,
+        "- " * 3000,
+        "seed: 1" + "0" * 5000,
+        "seed: 0x" + "f" * 9000,
+        "day: 2020-99-99",
+    ],
+    ids=["lists", "mappings", "items", "digits", "hexadecimal", "date"],
+)
+def test_parameters_without_end_are_one_line(tmp_path, text):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError) as e:
+        params.read(tmp_path / "params.yaml")
+    assert len(str(e.value)) < 20_000
+
+
+def test_json_without_end_is_one_line(lists, tmp_path):
+    (lists / "ontology.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="not AudioSet's ontology"):
+        audioset_lists.Classes.read(asked(descendants=True).audioset)
+    model = built(video_encoder="shallow")
+    checkpoint.save(tmp_path / "model", model.module, model.config)
+    (tmp_path / "model/config.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="not a model"):
+        checkpoint.load(tmp_path / "model")
