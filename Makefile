@@ -43,11 +43,12 @@ coverage: setup ## run the tests, and fail where less than 90% of the lines of p
 	@COVERAGE_FILE=$(CURDIR)/.coverage/data coverage combine --quiet .coverage 2>/dev/null # of what tests killed, some is torn
 	@COVERAGE_FILE=$(CURDIR)/.coverage/data coverage report --sort=cover
 
-lint: setup ## ruff: rules and format; mypy: the types of pipeline/ and models/; import-linter: who may import whom
+lint: setup ## ruff: rules and format; mypy: the types of pipeline/ and models/; import-linter: who may import whom; generated files
 	@ruff check .
 	@ruff format --check .
 	@mypy
 	@lint-imports --no-logo --no-cache
+	@python -m pipeline.config.schema --check
 
 export: setup ## write the trained model to dist/: weights, ONNX, a model card (python -m app.export --help)
 	@python -m app.export

@@ -13,8 +13,8 @@ import numpy as np
 FOLDER, PROJECT = map(Path, sys.argv[1:])
 sys.path.insert(0, str(PROJECT))
 
+from pipeline.config import read  # noqa: E402
 from pipeline.media.wav import write_wav  # noqa: E402
-from pipeline.params import read  # noqa: E402
 from pipeline.sources import ensemble, people  # noqa: E402
 
 CLIPS = 24

@@ -116,7 +116,7 @@ PRINTS = {  # command, or how it begins -> a pattern of its output
     "dvc exp run -S audio_encoder=bands": RAN,
     "dvc exp run -S loss=soft_triplet": RAN,
     "dvc exp run -S data.source=vggsound": r"clips: \d+ clips, 2 classes, from vggsound(?s:.)+" + RAN,
-    "python -m pipeline.schema": r"",
+    "python -m pipeline.config.schema": r"",
     "python -m pytest tests/models/test_components.py -k bands": r"\d+ passed",
     "python -m pytest tests/models/test_components.py -k soft_triplet": r"\d+ passed",
 }

@@ -33,8 +33,8 @@ from benchmarks.search import clustered
 from models import checkpoint
 from models.inference import vector_index
 from models.inference.index import indexed
+from pipeline.config import ROOT
 from pipeline.media.wav import write_wav
-from pipeline.params import ROOT
 
 SECONDS, RATE = 5.0, 16000
 ASKED, PEOPLE, EACH = 20, 8, 5  # questions of one person; people at once, and questions of each

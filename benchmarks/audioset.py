@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib
 import matplotlib.pyplot as plt
 
-from pipeline.params import ROOT, read
+from pipeline.config import ROOT, read
 from pipeline.sources import audioset
 from pipeline.store.summary import classes
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 import av
 import numpy as np
 
-from pipeline.params import read
+from pipeline.config import read
 
 
 def sound(path: str, rate: int, start: float = 0.0, length: float | None = None) -> np.ndarray:

@@ -29,7 +29,7 @@ from benchmarks.cav_mae_plain import Plain, prepared
 from models import checkpoint
 from models.joint.cav_mae import SIDES
 from models.training.loop import BF16, _precision
-from pipeline.params import ROOT, read
+from pipeline.config import ROOT, read
 
 SHAPES = {"tiny": ((1, 64, 100), (1, 112, 112, 3)), "base": ((1, 128, 1024), (1, 224, 224, 3))}
 BATCH = {"tiny": 64, "base": 4}
@@ -147,7 +147,8 @@ def stepper(
         return module.parts(*given.values(), same, *orders)["loss"]
 
     def step() -> None:
-        module.encoder.thrifty = module.decoder.thrifty = variant == "ours_checkpointing"
+        for part in (module.encoder, module.decoder):
+            part.gradient_checkpointing = variant == "ours_checkpointing"
         with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
             value = loss()
         optimizer.zero_grad()

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from benchmarks import result_files
-from pipeline.params import ROOT
+from pipeline.config import ROOT
 from testing.kills import begin, whole
 from testing.project import Project
 

@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import result_files
 from models.audio import encoders as audio_encoders
 from models.video import encoders as video_encoders
+from pipeline.config import read
 from pipeline.media import spectrogram
-from pipeline.params import read
 
 PAGE = Path("docs/encoders.md")
 MARK = "<!-- python -m benchmarks.encoders -->"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import result_files
 from models.training.experiment import inputs
-from pipeline.params import ROOT, DataParams, read
+from pipeline.config import ROOT, DataParams, read
 from pipeline.sources import ensemble
 from testing import commands
 from testing.commands import Cost
@@ -83,7 +83,7 @@ def main() -> None:
     config = json.loads((ROOT / "checkpoints/config.json").read_text(encoding="utf-8"))
     if config["inputs"] != inputs(params):
         raise SystemExit("checkpoints: not a model of params.yaml: run dvc repro first")
-    data = params.changed({"data.ensemble.broken": 0.0}).data
+    data = params.override({"data.ensemble.broken": 0.0}).data
     clips = [count // SHARE, count]
     with tempfile.TemporaryDirectory(prefix="earsight-features-") as name:
         folder = Path(name)

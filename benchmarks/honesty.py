@@ -32,9 +32,10 @@ from models import checkpoint
 from models.evaluation import evaluation
 from models.training.experiment import configure
 from models.training.loop import train
+from pipeline.config import ROOT, DataParams, read
+from pipeline.config.data import EnsembleParams
 from pipeline.dataset import dataset
 from pipeline.dataset.dataset import Dataset, Stored
-from pipeline.params import ROOT, DataParams, EnsembleParams, read
 from pipeline.sources import ensemble
 
 LIMIT = 0.60  # accuracy that mean colour and loudness may reach; guessing has 0.50

@@ -27,7 +27,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks import films, result_files
-from pipeline.params import ROOT
+from pipeline.config import ROOT
 from testing import commands
 
 RESULT = Path("benchmarks/results/overheads.json")
@@ -154,8 +154,8 @@ def timed() -> dict:
 
     from models.training.loop import Batches, _precision
     from models.training.recorder import Record
+    from pipeline.config import read
     from pipeline.dataset import dataset
-    from pipeline.params import read
     from stages.train import train
 
     took: dict[str, float] = defaultdict(float)

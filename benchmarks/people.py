@@ -32,8 +32,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks import result_files
+from pipeline.config import ROOT, read
 from pipeline.media.faces import cut, detector_of, largest
-from pipeline.params import ROOT, read
 from pipeline.sources import people
 
 SHEET, SHOWN = Path("docs/pictures/people.jpg"), 6  # people

@@ -30,11 +30,11 @@ import scipy.fft
 
 from benchmarks import bare, films, result_files
 from benchmarks.overheads import copied
+from pipeline.config import ROOT, read
 from pipeline.media.files import Media
 from pipeline.media.frames import FramesStep
 from pipeline.media.spectrogram import SpectrogramStep, mel_bank
 from pipeline.media.wav import WavStep, read_wav
-from pipeline.params import ROOT, read
 from testing import commands
 
 GOALS = {"wav": 0.8, "spectrogram": 0.8, "frames": 0.8}

@@ -30,10 +30,10 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks import films, result_files
+from pipeline.config import ROOT, read
 from pipeline.dataset import dataset
 from pipeline.dataset.split import assign
 from pipeline.engine import runner
-from pipeline.params import ROOT, read
 from pipeline.store import clip_table
 from pipeline.store.atomic import write_table
 from pipeline.store.formats import Arrays, read_table

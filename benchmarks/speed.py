@@ -26,8 +26,8 @@ import torch
 
 from benchmarks import bare, films, result_files
 from benchmarks.usual import STEPS
+from pipeline.config import ROOT, read
 from pipeline.dataset import dataset
-from pipeline.params import ROOT, read
 from testing import commands
 
 DISTINCT = 120  # films; more clips than that take them again under other names

@@ -13,8 +13,8 @@ import cv2
 import librosa
 import numpy as np
 
+from pipeline.config import read
 from pipeline.media import ffmpeg
-from pipeline.params import read
 
 STEPS = ("wav", "spectrogram", "frames")
 

@@ -29,8 +29,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import films, result_files
+from pipeline.config import ROOT
 from pipeline.media import ffmpeg
-from pipeline.params import ROOT
 from testing import commands
 
 RESULT = Path("benchmarks/results/versus.json")
@@ -204,7 +204,7 @@ def _ours() -> "torch.nn.Module":  # noqa: F821
     import torch
 
     from models import checkpoint
-    from pipeline.params import read
+    from pipeline.config import read
 
     torch.manual_seed(0)
     train = read(ROOT / "params.yaml").train.model_dump()

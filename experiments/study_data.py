@@ -8,10 +8,10 @@ from pathlib import Path
 
 import yaml
 
+from pipeline.config import ROOT, Params
 from pipeline.dataset import dataset
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
-from pipeline.params import ROOT, Params
 
 STAGES = ("clips", "download", "wav", "spectrogram", "frames", "faces", "split", "statistics")
 

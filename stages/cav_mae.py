@@ -11,8 +11,8 @@ from models.training.experiment import configure
 from pipeline import cav_mae_table as table
 from pipeline import retrieval_table
 from pipeline.cli import run
+from pipeline.config import Params, apply_settings, read
 from pipeline.dataset.dataset import Dataset
-from pipeline.params import Params, applied, read
 from pipeline.report import plots
 from pipeline.store.metric_files import write_json
 
@@ -22,7 +22,7 @@ FOLDER = Path("tables/cav_mae")
 def cav_mae() -> None:
     params = read()
     wanted = params.cav_mae
-    own = applied(params, wanted.set, "params.yaml: cav_mae.set")
+    own = apply_settings(params, wanted.set, "params.yaml: cav_mae.set")
     data = study_data.data(FOLDER / "data", own)
     test, resampled = data.of("test"), (own.evaluate.bootstrap, own.seed)
     groups = data.group[test].tolist()
@@ -40,7 +40,7 @@ def cav_mae() -> None:
             how = {"start": start, "labels": wanted.labels}
             told = asked(own, data, FOLDER / f"tuned-{name}", table.ASKED, seed, how)
             if losses is not None:
-                probed = applied(own, wanted.probe, "params.yaml: cav_mae.probe")
+                probed = apply_settings(own, wanted.probe, "params.yaml: cav_mae.probe")
                 out = FOLDER / f"linear-{name}"
                 told |= asked(probed, data, out, {"linear": {}}, seed, how | {"frozen": True})
             for column, answers in told.items():

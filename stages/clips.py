@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipeline import sources
 from pipeline.cli import run
-from pipeline.params import load
+from pipeline.config import load
 from pipeline.store import clip_table as table
 from pipeline.store.atomic import write_table
 from pipeline.store.metric_files import write_csv, write_json

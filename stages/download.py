@@ -2,9 +2,9 @@
 
 from pipeline import sources
 from pipeline.cli import run
+from pipeline.config import load
 from pipeline.download.step import LAYOUT, DownloadStep
 from pipeline.engine import runner
-from pipeline.params import load
 from pipeline.store import clip_table
 
 

@@ -3,9 +3,9 @@
 from models.evaluation import evaluation
 from models.inference import distributed
 from pipeline.cli import run
+from pipeline.config import load
 from pipeline.dataset import dataset
 from pipeline.metrics import localization
-from pipeline.params import load
 from pipeline.report import plots
 from pipeline.store import clip_table
 from pipeline.store.metric_files import write_csv, write_json

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from pipeline.cli import run
+from pipeline.config import load
 from pipeline.download import step as download
 from pipeline.engine import runner
 from pipeline.media.faces import FacesStep, detector_of
 from pipeline.media.local_files import opened
-from pipeline.params import load
 from pipeline.store import clip_table
 from pipeline.store.formats import digest
 from pipeline.store.shards import Shards

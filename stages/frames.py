@@ -1,11 +1,11 @@
 """What a model sees: video.frames evenly spaced frames of every clip that has a picture."""
 
 from pipeline.cli import run
+from pipeline.config import load
 from pipeline.download import step as download
 from pipeline.engine import runner
 from pipeline.media.frames import FramesStep
 from pipeline.media.local_files import opened
-from pipeline.params import load
 from pipeline.store import clip_table
 
 

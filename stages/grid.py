@@ -4,8 +4,8 @@ import argparse
 
 from models.evaluation import trial
 from pipeline.cli import run
+from pipeline.config import load
 from pipeline.dataset import dataset
-from pipeline.params import load
 from pipeline.store.metric_files import write_json, write_table
 
 

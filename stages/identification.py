@@ -8,8 +8,8 @@ from experiments import study_data
 from models.evaluation import classifier, trial
 from pipeline import identification_table as table
 from pipeline.cli import run
+from pipeline.config import apply_settings, read
 from pipeline.metrics import over_seeds
-from pipeline.params import applied, read
 from pipeline.store.metric_files import write_json
 
 FOLDER = Path("tables/identification")
@@ -18,7 +18,7 @@ FOLDER = Path("tables/identification")
 def identification() -> None:
     params = read()
     wanted = params.identification
-    own = applied(params, params.people_tables.set | wanted.set, "params.yaml: identification.set")
+    own = apply_settings(params, params.people_tables.set | wanted.set, "params.yaml: identification.set")
     data = study_data.data(FOLDER / "people", own)
     found: dict = {}
     for row, other in table.ROWS.items():

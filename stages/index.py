@@ -3,8 +3,8 @@
 from models.inference import distributed
 from models.inference import index as clips
 from pipeline.cli import run
+from pipeline.config import load
 from pipeline.dataset import dataset
-from pipeline.params import load
 from pipeline.store.metric_files import write_json
 
 

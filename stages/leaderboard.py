@@ -11,9 +11,9 @@ from models import checkpoint
 from models.evaluation import pairs, trial
 from pipeline import leaderboard as board
 from pipeline.cli import run
+from pipeline.config import load
 from pipeline.dataset import dataset
 from pipeline.metrics import correspondence
-from pipeline.params import load
 from pipeline.store.metric_files import write_json
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from models.tasks import tasks
 from pipeline.cli import run
+from pipeline.config import load
 from pipeline.dataset import dataset
-from pipeline.params import load
 from pipeline.store import epochs
 from pipeline.store.metric_files import write_json
 

@@ -1,7 +1,7 @@
 """One page that shows the experiment: report/index.html."""
 
 from pipeline.cli import run
-from pipeline.params import load
+from pipeline.config import load
 from pipeline.report import data as gather
 from pipeline.report import experiment_page as page
 from pipeline.report import plots

@@ -5,8 +5,8 @@ from pathlib import Path
 from models.evaluation import trial
 from pipeline import retrieval_table as table
 from pipeline.cli import run
+from pipeline.config import load
 from pipeline.dataset import dataset
-from pipeline.params import load
 from pipeline.store.metric_files import write_json
 
 MATCHERS = {"concat": "L3-Net", "distance": "AVE-Net"}

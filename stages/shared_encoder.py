@@ -9,9 +9,9 @@ from experiments import study_data
 from models.evaluation import classifier, trial
 from pipeline import shared_encoder_table as table
 from pipeline.cli import run
+from pipeline.config import Params, apply_settings, read
 from pipeline.dataset.dataset import Dataset
 from pipeline.metrics import over_seeds
-from pipeline.params import Params, applied, read
 from pipeline.store.metric_files import write_json
 
 FOLDER = Path("tables/shared_encoder")
@@ -23,7 +23,7 @@ def shared_encoder() -> None:
     found: dict = {}
     for by in table.SPLITS:
         settings = params.people_tables.set | wanted.set | {"split.by": by}
-        own = applied(params, settings, "params.yaml: shared_encoder.set")
+        own = apply_settings(params, settings, "params.yaml: shared_encoder.set")
         data = study_data.data(FOLDER / "people", own)
         for network in wanted.networks:
             rows: dict[str, dict] = {}
@@ -48,7 +48,7 @@ def shared_encoder() -> None:
 def begun(params: Params, network: str, weights: str, frozen: bool) -> Params:
     """`params` with this network's weights from a file."""
     own = params.encoders.video.get(network, {}) | {"pretrained": weights, "frozen": frozen}
-    return params.changed({"encoders.video": params.encoders.video | {network: own}})
+    return params.override({"encoders.video": params.encoders.video | {network: own}})
 
 
 def row(params: Params, data: Dataset, name: str, network: str, modality: str, several: list[int]) -> dict:

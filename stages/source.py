@@ -1,7 +1,7 @@
 """That `data.folder` is there: a missing one DVC itself would tell as `[Errno 2]`, before any stage ran."""
 
 from pipeline.cli import run
-from pipeline.params import load
+from pipeline.config import load
 from pipeline.sources.folder import located
 from pipeline.store.metric_files import write_json
 

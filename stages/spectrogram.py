@@ -1,10 +1,10 @@
 """What a model hears: the feature named by audio.feature, for every clip that has sound."""
 
 from pipeline.cli import run
+from pipeline.config import load
 from pipeline.engine import runner
 from pipeline.media import wav
 from pipeline.media.spectrogram import SpectrogramStep
-from pipeline.params import load
 from pipeline.store import clip_table
 
 

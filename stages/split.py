@@ -4,8 +4,8 @@ from collections import Counter
 from pathlib import Path
 
 from pipeline.cli import run
+from pipeline.config import load
 from pipeline.dataset.split import assign, warnings
-from pipeline.params import load
 from pipeline.store import clip_table as clips
 from pipeline.store.atomic import write_table
 from pipeline.store.shards import read_index

@@ -1,9 +1,9 @@
 """What features of the training split are on average, and how far they spread."""
 
 from pipeline.cli import run
+from pipeline.config import load
 from pipeline.dataset import dataset
 from pipeline.dataset.statistics import statistics as measure
-from pipeline.params import load
 from pipeline.store.metric_files import write_json
 
 

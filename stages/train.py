@@ -6,8 +6,8 @@ from models.training import cached
 from models.training.experiment import configure
 from models.training.loop import hand_on
 from pipeline.cli import run
+from pipeline.config import load
 from pipeline.dataset import dataset
-from pipeline.params import load
 
 
 def train() -> None:

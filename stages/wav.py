@@ -1,11 +1,11 @@
 """The sound of every clip as WAV: mono, 16 bit, at audio.sample_rate."""
 
 from pipeline.cli import run
+from pipeline.config import load
 from pipeline.download import step as download
 from pipeline.engine import runner
 from pipeline.media.local_files import opened
 from pipeline.media.wav import LAYOUT, WavStep
-from pipeline.params import load
 from pipeline.store import clip_table
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.params import ROOT
+from pipeline.config import ROOT
 from pipeline.store import clip_table
 from pipeline.store.atomic import write_table
 from testing.project import Project

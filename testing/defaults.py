@@ -8,8 +8,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from pipeline.config import ROOT, read
 from pipeline.errors import UserError
-from pipeline.params import ROOT, read
 
 
 def _params() -> Path:

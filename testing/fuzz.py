@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.params import ROOT
+from pipeline.config import ROOT
 from pipeline.store.formats import read_table
 from pipeline.store.shards import read_index
 from pipeline.store.status import OK, STATUSES

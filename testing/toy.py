@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 from models.tasks import tasks
 from models.tasks._experiment import Experiment
 from models.training.experiment import configure
+from pipeline.config import read
+from pipeline.config.train import AugmentParams, TrainParams
 from pipeline.dataset import dataset
-from pipeline.params import AugmentParams, TrainParams, read
 from testing import defaults
 
 AUDIO = SimpleNamespace(sample_rate=1000, hop_length=10, window_seconds=0.2, feature="mel")

@@ -38,19 +38,19 @@ sys.meta_path.insert(0, Finder)
 sys.addaudithook(hear)
 sys.path[0] = os.getcwd()
 
-from pipeline import params  # noqa: E402
+from pipeline import config  # noqa: E402
 
-read = params.View.__getattr__
+read = config.View.__getattr__
 
 
 def noting(view, name):
     value = read(view, name)
-    if not isinstance(value, params.View):
+    if not isinstance(value, config.View):
         note("key", f"{view._path}.{name}".lstrip("."))
     return value
 
 
-params.View.__getattr__ = noting
+config.View.__getattr__ = noting
 
 if __name__ == "__main__":
     stage = sys.argv[2]

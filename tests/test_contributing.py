@@ -39,7 +39,7 @@ def project(tmp_path_factory) -> Project:
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name, code in CODE.items():
         (project / name).write_text(code, encoding="utf-8")
-    python(project, "-m", "pipeline.schema")
+    python(project, "-m", "pipeline.config.schema")
     return project
 
 
@@ -63,7 +63,7 @@ def test_there_is_an_example_of_each_kind():
         "models/losses",
         "pipeline/sources",
     ]
-    assert commands("python -m pipeline.schema") == [] and COMMANDS.count("python -m pipeline.schema") == 3
+    assert COMMANDS.count("python -m pipeline.config.schema") == 3
 
 
 def test_the_examples_are_as_make_lint_wants_them(project):
@@ -75,10 +75,10 @@ def test_the_common_checks_run_on_them(project):
     asked = commands("python -m pytest")
     assert [c[-1] for c in asked] == ["bands", "soft_triplet"]
     # Both in one process, and that the schema is that of this code.
-    files = (asked[0][0], "tests/pipeline/test_schema.py")
+    files = (asked[0][0], "tests/pipeline/config/test_schema.py")
     names = " or ".join([*(c[-1] for c in asked), "generated"])
     said = python(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rA", *files, "-k", names)
-    assert "PASSED tests/pipeline/test_schema.py::test_the_file_is_what_is_generated" in said
+    assert "PASSED tests/pipeline/config/test_schema.py::test_all_that_is_generated_is_up_to_date" in said
     for check in (
         "test_encoder_takes_any_size_and_batch_1[audio-bands]",
         "test_gradient_reaches_every_parameter[audio-bands]",

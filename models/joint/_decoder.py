@@ -30,7 +30,7 @@ class Decoder(nn.Module):
         self.predict = nn.ModuleDict(
             {side: nn.Linear(width, values * encoder.channels[side]) for side in SIDES}
         )
-        self.thrifty = False
+        self.gradient_checkpointing = False
         begin(self)
 
     def forward(
@@ -47,6 +47,7 @@ class Decoder(nn.Module):
             positions = chosen(getattr(self, f"{side}_positions").expand(len(x), -1, -1), places)
             parts.append(torch.cat([seen, hidden], dim=1) + positions + self.modality[side])
             length[side] = places.shape[1]
-        x = self.norm(through(self.layers, torch.cat(parts, dim=1), thrifty=self.thrifty))
+        x = through(self.layers, torch.cat(parts, dim=1), gradient_checkpointing=self.gradient_checkpointing)
+        x = self.norm(x)
         ends = dict(zip(SIDES, x.split(list(length.values()), dim=1), strict=True))
         return {side: self.predict[side](ends[side][:, keep[side].shape[1] :]) for side in SIDES}

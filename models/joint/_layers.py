@@ -46,10 +46,13 @@ class JointLayer(nn.Module):
         return x + self.mlp(self.norm2[kind](x))
 
 
-def through(layers: nn.ModuleList, x: Tensor, *kind: str, thrifty: bool = False) -> Tensor:
-    """All layers in turn. thrifty: activations inside a layer are computed again in the backward pass."""
+def through(layers: nn.ModuleList, x: Tensor, *kind: str, gradient_checkpointing: bool = False) -> Tensor:
+    """Apply all layers in turn.
+
+    gradient_checkpointing: activations inside a layer are computed again in the backward pass.
+    """
     for each in layers:
-        if thrifty and torch.is_grad_enabled():
+        if gradient_checkpointing and torch.is_grad_enabled():
             x = checkpoint(each, x, *kind, use_reentrant=False)
         else:
             x = each(x, *kind)

@@ -1,10 +1,10 @@
 """CAV-MAE's encoder: a tower for each modality, and a joint layer over both."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from timm.layers import resample_abs_pos_embed
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
@@ -48,7 +48,7 @@ class CavMae(nn.Module):
     a patch, in columns and bands, and in pixels; what is left over at the upper and right edge of the
     spectrogram and around the picture is cut off. columns: of the spectrogram; a shorter one is padded with
     zeros, as the published code does to 1,024; 0: as many as the data have. normalization: mean and deviation
-    of the features; empty: those of the training split. pretrained: an image ViT or MAE of timm for both
+    of the features; null: those of the training split. pretrained: an image ViT or MAE of timm for both
     towers, a file or `timm/<name>`, as of models.parts.hub. Positions begin as fixed sines and cosines.
 
     audio_shape: (channels, freq, time). video_shape: (frames, height, width, 3); of several the middle one.
@@ -62,16 +62,16 @@ class CavMae(nn.Module):
         statistics: dict[str, float] | None = None,
         *,
         size: Literal["tiny", "base"] = "tiny",
-        width: int = 0,
-        heads: int = 0,
-        layers: int = 0,
-        joint_layers: int = 0,
-        decoder_width: int = 0,
-        decoder_heads: int = 0,
-        decoder_layers: int = 0,
+        width: NonNegativeInt = 0,
+        heads: NonNegativeInt = 0,
+        layers: NonNegativeInt = 0,
+        joint_layers: NonNegativeInt = 0,
+        decoder_width: NonNegativeInt = 0,
+        decoder_heads: NonNegativeInt = 0,
+        decoder_layers: NonNegativeInt = 0,
         patch: PositiveInt = 16,
-        columns: int = 0,
-        normalization: Sequence[float] = (),
+        columns: NonNegativeInt = 0,
+        normalization: Annotated[Sequence[float], Field(min_length=2, max_length=2)] | None = None,
         pretrained: bool | str = False,
     ) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class CavMae(nn.Module):
         colour = [torch.tensor(x).repeat(patch * patch * colours // 3) for x in (MEAN, STD)]
         self.register_buffer("video_scale", 1 / (255 * colour[1]), persistent=False)
         self.register_buffer("video_shift", -colour[0] / colour[1], persistent=False)
-        self.thrifty = False  # gradient checkpointing
+        self.gradient_checkpointing = False
         begin(self)
         if pretrained:
             self.from_image(pretrained)
@@ -183,11 +183,12 @@ class CavMae(nn.Module):
         if keep is not None:
             patches, positions = chosen(patches, keep), chosen(positions.expand(len(keep), -1, -1), keep)
         tokens = self.embed[side](self.normalised(side, patches)) + positions + self.modality[side]
-        return through(self.towers[side], tokens, thrifty=self.thrifty)
+        return through(self.towers[side], tokens, gradient_checkpointing=self.gradient_checkpointing)
 
     def fused(self, tokens: Tensor, kind: str) -> Tensor:
         """The joint layers, and the norm, of `audio`, `video` or `both`: (batch, tokens, dim) to the same."""
-        return self.norms[kind](through(self.joint, tokens, kind, thrifty=self.thrifty))
+        tokens = through(self.joint, tokens, kind, gradient_checkpointing=self.gradient_checkpointing)
+        return self.norms[kind](tokens)
 
     # --- one vector ---------------------------------------------------------------------------------
 

@@ -2,15 +2,13 @@
 
 A task is a file in this folder with one registered subclass of `Task`. Nobody outside this folder decides
 anything by a task's name. Each member below is either needed (abstract), or has a default that suits a model
-of embeddings. What other keys of params.yaml must be beside a task is checked before any stage works, and so
-without PyTorch: as data, in pipeline/params.py (RULES, DEFAULTS). A task may do without a line there: `plan`,
-`__init__` and its Experiment may raise UserError too, before training begins.
+of embeddings.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning
 import numpy as np
@@ -22,6 +20,17 @@ from models.tasks._experiment import Experiment
 from models.tasks._plan import Plan
 from models.tasks._schedule import adamw
 from pipeline.dataset.dataset import Dataset
+
+
+class Rule(NamedTuple):
+    """Where keys of params.yaml have the values `given`, the keys `needed` must have theirs.
+
+    advice: what to do otherwise. Keys as `train.balanced`.
+    """
+
+    given: dict[str, Any]
+    needed: dict[str, Any]
+    advice: str
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,10 @@ class Task(lightning.LightningModule, ABC):
 
     # What the task reads of params.yaml.
     experiment_type: type[Experiment] = Experiment
+    # What other keys must be beside this task, and what it takes where they are null. Checked by every stage,
+    # before any work and without importing the task: `python -m pipeline.config.schema` writes them down.
+    rules: tuple[Rule, ...] = ()
+    defaults: dict[str, Any] = {}
     # The stage that trains it: `train` by the sections `train` and `augment`, or `pretrain` by `pretraining`.
     # What the stage pretrain has trained, the stage train takes over.
     stage = "train"

@@ -14,7 +14,7 @@ from torchmetrics.functional.classification import (
 )
 
 from models.tasks import _classes, tasks
-from models.tasks._base import Part, Task
+from models.tasks._base import Part, Rule, Task
 from models.tasks._description import Description, encoders, in_words
 from models.tasks._experiment import PRETRAINED, Experiment
 from models.tasks._plan import Plan
@@ -62,6 +62,10 @@ class Classification(Task):
     """
 
     experiment_type = ClassificationExperiment
+    rules = (
+        Rule({"classification.fusion": "stack"}, {"encoder": None}, "use classification.fusion: concat"),
+        Rule({"classification.start": "scratch"}, {"classification.frozen": False}, "noise is no start"),
+    )
     evaluations = ("classes",)
 
     @classmethod

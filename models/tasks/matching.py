@@ -12,6 +12,7 @@ from models.audio import encoders as audio_encoders
 from models.losses import losses
 from models.matchers import matchers
 from models.tasks import tasks
+from models.tasks._base import Rule
 from models.tasks._description import Description, in_words
 from models.tasks._experiment import Experiment
 from models.tasks._pairs import Pairs, enough
@@ -21,6 +22,7 @@ from pipeline.dataset import pairing
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
 
+CLIPS = {"pairing": "clip"}
 PAIRING = {"clip": "from clips alone, without labels", "category": "from labels"}
 
 
@@ -56,6 +58,11 @@ class Matching(Pairs):
     """
 
     experiment_type = MatchingExperiment
+    rules = (
+        Rule({}, {"encoder": None}, "use task: pretraining or classification"),
+        Rule(CLIPS, {"modality": "both"}, "what matches a clip is the clip itself: use pairing: category"),
+        Rule(CLIPS, {"train.balanced": False}, "clips have no labels there: use pairing: category"),
+    )
 
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
         super().__init__(config, audio_shape, video_shape, train)

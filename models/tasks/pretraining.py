@@ -15,6 +15,7 @@ from models.joint.cav_mae import SIDES, chosen
 from models.losses.infonce import Infonce
 from models.matchers.distance import Distance
 from models.tasks import tasks
+from models.tasks._base import Rule
 from models.tasks._description import Description
 from models.tasks._experiment import Experiment
 from models.tasks._pairs import Pairs, enough
@@ -64,6 +65,8 @@ class Pretraining(Pairs):
     """
 
     experiment_type = PretrainingExperiment
+    rules = (Rule({}, {"modality": "both"}, "use modality: both"),)
+    defaults = {"encoder": "cav_mae"}
     stage = "pretrain"
 
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, train: Any) -> None:

@@ -80,7 +80,7 @@ def train(
         module.encoder.take(begun.module.encoder.state_dict(), begun.module.encoder.grid)
     for part in (getattr(module, name, None) for name in ("encoder", "decoder")):
         if part is not None:
-            part.thrifty = settings.checkpointing
+            part.gradient_checkpointing = settings.gradient_checkpointing
     record = Record(checkpoints, live, fingerprint, precision, experiment.seed, settings, stage)
     callbacks: list[Callback] = [record, *([Bar()] if sys.stdout.isatty() else [])]
     average = Average(*settings.average) if settings.average else None

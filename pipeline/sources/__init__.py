@@ -10,17 +10,10 @@ code; `collect(clips, params)`, which brings those that no shard holds; `settle(
 """
 
 import importlib
-import re
 from pathlib import Path
 from types import ModuleType
 
 FOLDER = Path(__file__).parent
-# What has a `fetch` is a source, the others are what sources use. They are read for that, not imported.
-SOURCES = tuple(
-    path.stem
-    for path in sorted(FOLDER.glob("*.py"))
-    if re.search(r"^def fetch\(", path.read_text(encoding="utf-8"), re.MULTILINE)
-)
 
 
 def get(name: str) -> ModuleType:

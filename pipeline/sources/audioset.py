@@ -21,7 +21,7 @@ from pipeline.store.formats import digest
 from pipeline.store.status import Outcome
 
 if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not
-    from pipeline.params import DataParams
+    from pipeline.config import DataParams
 
 ADDRESS = "https://www.youtube.com/watch?v="  # what a clip is; download.url says from where it is fetched
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -23,7 +23,7 @@ from pipeline.store import clip_table
 from pipeline.store.status import Outcome, failed
 
 if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not
-    from pipeline.params import DataParams
+    from pipeline.config import DataParams
 
 SENTENCES = {
     "IEO": "It's eleven o'clock",

@@ -27,7 +27,7 @@ from pipeline.store import clip_table
 from pipeline.store.status import Outcome
 
 if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not
-    from pipeline.params import DataParams
+    from pipeline.config import DataParams
 
 # What a file is, by its extension. A container that can hold either is taken for both: decoding finds out.
 # fmt: off

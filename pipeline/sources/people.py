@@ -23,7 +23,7 @@ from pipeline.store import clip_table as table
 from pipeline.store.status import Outcome
 
 if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not
-    from pipeline.params import DataParams
+    from pipeline.config import DataParams
 
 FIRST = 1001  # the first person's number
 STRENGTH = {"LO": 0.6, "MD": 0.8, "HI": 1.0, "XX": 0.8}

@@ -26,7 +26,7 @@ from pipeline.store import clip_table
 from pipeline.store.status import Outcome
 
 if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not
-    from pipeline.params import DataParams
+    from pipeline.config import DataParams
 
 META = "vox1_meta.csv"
 Files = dict[str, dict[str, list[str]]]  # person -> recording -> relative paths

@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 
-from pipeline.params import ROOT, read
+from pipeline.config import ROOT, read
 from testing import defaults
 
 PRESETS = sorted(p.stem for p in (ROOT / "experiments").glob("*.yaml"))

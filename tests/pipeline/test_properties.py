@@ -9,13 +9,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import params
+from pipeline import config
+from pipeline.config import Params
+from pipeline.config.reader import Yaml
 from pipeline.errors import UserError
-from pipeline.params import Params
 from testing import defaults
 from testing.strategies import odd, some, text
 
-OWN = yaml.load(defaults.PARAMS.read_text(encoding="utf-8"), params.Yaml)
+OWN = yaml.load(defaults.PARAMS.read_text(encoding="utf-8"), Yaml)
 
 
 def keys(values: dict, path: tuple = ()) -> list[tuple]:
@@ -45,7 +46,7 @@ def read(values: object) -> Params:
     with tempfile.TemporaryDirectory() as place:
         path = Path(place, "params.yaml")
         path.write_text(yaml.dump(values, Dumper=yaml.CSafeDumper, sort_keys=False), encoding="utf-8")
-        return params.read(path)
+        return config.read(path)
 
 
 @some(150)
@@ -77,7 +78,7 @@ def test_any_file_is_right_or_told(value):
 def test_any_settings_of_a_table_are_right_or_told(changes):
     whole = Params.model_validate(OWN)
     try:
-        found = params.applied(whole, changes, "params.yaml: grid.set")
+        found = config.apply_settings(whole, changes, "params.yaml: grid.set")
     except UserError as e:
         assert str(e).startswith("params.yaml: grid.set")
         return

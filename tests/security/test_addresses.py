@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline import params
+from pipeline import config
 from pipeline.download import ytdlp
 from pipeline.errors import UserError
 from pipeline.sources import audioset_lists, folder
@@ -147,7 +147,7 @@ def test_no_server_reaches_a_file_here(tmp_path, hostile, kind):
         "/playlist": (200, {"Content-Type": "application/x-mpegURL"}, lines),
         "/page": (200, {"Content-Type": "text/html"}, html),
     }
-    settings = params.read(defaults.PARAMS).download
+    settings = config.read(defaults.PARAMS).download
     settings = settings.model_copy(update={"url": f"{hostile}/{{id}}", "stall": 2.0, "timeout": 20.0})
     row = {"video_id": kind, "video": f"{hostile}/{kind}#t=0,1"}
     (tmp_path / "out").mkdir()

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from models import checkpoint
-from pipeline import params
+from pipeline import config
 from pipeline.errors import UserError
 from pipeline.sources import audioset_lists
 from testing import defaults
@@ -33,7 +33,7 @@ def test_no_tag_makes_an_object(tmp_path, canary, tag):
     for hostile in (text.replace("loss: infonce", f"loss: {tag}"), f"{text}\nmore: {tag}\n", tag):
         (tmp_path / "params.yaml").write_text(hostile)
         with pytest.raises(UserError, match="not YAML") as e:
-            params.read(tmp_path / "params.yaml")
+            config.read(tmp_path / "params.yaml")
         assert len(str(e.value).splitlines()) == 1
     preset = tmp_path / "experiments"
     preset.mkdir()
@@ -54,7 +54,7 @@ def test_a_few_lines_that_stand_for_gigabytes(tmp_path):
     (tmp_path / "params.yaml").write_text("\n".join(lines) + "\n" + text)
     began = time.monotonic()
     with pytest.raises(UserError, match="loss: .*should be a valid string") as e:
-        params.read(tmp_path / "params.yaml")
+        config.read(tmp_path / "params.yaml")
     assert time.monotonic() - began < 10 and len(str(e.value)) < 10_000
 
 
@@ -73,7 +73,7 @@ def test_a_few_lines_that_stand_for_gigabytes(tmp_path):
 def test_parameters_without_end_are_one_line(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(UserError) as e:
-        params.read(tmp_path / "params.yaml")
+        config.read(tmp_path / "params.yaml")
     assert len(str(e.value)) < 20_000
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.config import read
 from pipeline.dataset import dataset
-from pipeline.params import read
 from pipeline.store.shards import places, read_index
 from testing.project import ROOT, Project
 from testing.sandbox import entry

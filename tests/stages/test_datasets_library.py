@@ -10,11 +10,11 @@ import av
 import numpy as np
 import pytest
 
+from pipeline.config import read
 from pipeline.dataset import dataset
 from pipeline.download import step as download
 from pipeline.media import wav
 from pipeline.media.wav import read_wav
-from pipeline.params import read
 from pipeline.store.formats import Layout
 from pipeline.store.shards import Shards
 from testing.project import ROOT, Project

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from models.inference import vector_index
+from pipeline.config.params import IndexParams
 from pipeline.errors import UserError
-from pipeline.params import IndexParams
 
 
 def unit(rng, count, dim):

@@ -409,14 +409,14 @@ def test_statistics_of_the_data_or_constants():
 
 def test_gradient_checkpointing_computes_twice_and_changes_nothing():
     found, calls = [], []
-    for thrifty in (False, True):
+    for is_on in (False, True):
         module = pretraining()
-        module.encoder.thrifty = module.decoder.thrifty = thrifty
+        module.encoder.gradient_checkpointing = module.decoder.gradient_checkpointing = is_on
         module.encoder.towers["audio"][0].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
         orders = module.orders(4, torch.Generator().manual_seed(3))
         module.parts(*windows(), torch.eye(4, dtype=torch.bool), *orders)["loss"].backward()
         found.append({n: p.grad for n, p in module.named_parameters() if p.grad is not None})
-        assert len(calls) == (3 if thrifty else 1)
+        assert len(calls) == (3 if is_on else 1)
     assert found[0].keys() == found[1].keys()
     assert all(torch.allclose(found[0][n], g, atol=1e-6) for n, g in found[1].items())
 

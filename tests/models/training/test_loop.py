@@ -32,7 +32,7 @@ EXPERIMENTS = {  # without chance in the network itself, and with it
     "matching": toy.experiment(),
     "classification": toy.experiment(task="classification", classification=CHANCY),
     "pretraining": configure_pretraining(
-        toy.PARAMS.changed({"task": "pretraining", "encoders.joint.cav_mae": {"patch": 8, "width": 16}})
+        toy.PARAMS.override({"task": "pretraining", "encoders.joint.cav_mae": {"patch": 8, "width": 16}})
     ),
 }
 
@@ -134,7 +134,7 @@ def test_one_modality_needs_two_clips_of_a_label(tmp_path):
 
 
 def test_a_finished_model_is_not_trained_again(data, tmp_path, monkeypatch):
-    params = toy.PARAMS.changed({"train.epochs": 1, "train.embedding_dim": 8})
+    params = toy.PARAMS.override({"train.epochs": 1, "train.embedding_dim": 8})
     before = trial.run(params, data, tmp_path / "out", seed=3)
     assert before[0].config["seed"] == 3 and len(before[0].config["history"]) == 1
     with monkeypatch.context() as m:
@@ -405,7 +405,7 @@ def test_two_processes_train_the_model_of_one(folder, data, tmp_path, nodes):
 
 
 def test_a_table_trains_on_one_device(data, tmp_path):
-    several = toy.PARAMS.changed({"train.devices": 2})
+    several = toy.PARAMS.override({"train.devices": 2})
     with pytest.raises(UserError, match="each on one device"):
         trial.run(several, data, tmp_path / "out")
 

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.config import ROOT
 from pipeline.errors import UserError
 from pipeline.media import faces
 from pipeline.media.faces import Face, FacesStep, cut, detector_of, largest
 from pipeline.media.files import Media
-from pipeline.params import ROOT
 from pipeline.sources import people
 
 SHARED = ROOT.parent / "shared"

@@ -7,7 +7,7 @@ import sys
 
 from rich.console import Console
 
-from pipeline.params import ROOT
+from pipeline.config import ROOT
 from pipeline.report import terminal_table
 
 METRICS = {

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
+from pipeline.config import ROOT, read
 from pipeline.errors import UserError
-from pipeline.params import ROOT, read
 from pipeline.sources import audioset
 from pipeline.sources import audioset_lists as lists
 from testing import defaults

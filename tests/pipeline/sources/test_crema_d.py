@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import ROOT, read
+from pipeline.config.data import CremaDParams
 from pipeline.errors import UserError
-from pipeline.params import ROOT, CremaDParams, read
 from pipeline.sources import crema_d
 from testing import defaults
 

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.config import DataParams, read
+from pipeline.config.data import EnsembleParams
 from pipeline.errors import UserError
-from pipeline.params import DataParams, EnsembleParams, read
 from pipeline.sources import ensemble
 from pipeline.sources.ensemble_picture import HEIGHT, WIDTH
 from pipeline.sources.ensemble_sound import HIGH, LOW, RATE, phrase, sound

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.config import ROOT, read
 from pipeline.errors import UserError
-from pipeline.params import ROOT, read
 from pipeline.sources import people
 from pipeline.sources.crema_d import NAME
 from testing import defaults

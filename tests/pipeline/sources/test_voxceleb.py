@@ -4,8 +4,9 @@ from collections import defaultdict
 
 import pytest
 
+from pipeline.config import read
+from pipeline.config.data import VoxCelebParams
 from pipeline.errors import UserError
-from pipeline.params import VoxCelebParams, read
 from pipeline.sources import voxceleb
 from testing import defaults
 

@@ -38,7 +38,7 @@ TRAINING = ["models.training.loop", "models.inference.extract_step"]
 TRAINING += map(tasks.tasks.module, tasks.tasks.names())
 STEPS += TRAINING
 # What says where, when and for whom a step runs, and cannot change what comes out.
-NEUTRAL = ("pipeline.engine", "pipeline.report", "pipeline.params", "pipeline.cli")
+NEUTRAL = ("pipeline.engine", "pipeline.report", "pipeline.config", "pipeline.cli")
 # What says where the values of a data stage lie, and how it goes on after a kill.
 PLACES = ("pipeline.store.shards", "pipeline.store.storage", "pipeline.store.resume")
 

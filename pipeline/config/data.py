@@ -1,0 +1,115 @@
+"""Which clips there are, how they are fetched, and which of them train."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pipeline.config.fields import Section, Seed, one_of, source_names
+
+Emotion = Annotated[str, one_of("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")]
+PRESETS = ("all", "five", "musical")
+
+
+class EnsembleParams(Section):
+    clips: int = Field(ge=16, le=1_000_000, description="number of clips")
+    seed: Seed = Field(description="of everything that is random in them")
+    broken: float = Field(ge=0, le=0.5, description="share of clips that are damaged, as real files are")
+
+
+class CremaDParams(Section):
+    emotions: list[Emotion] = Field(min_length=1, description="only clips of these emotions")
+    labels: Annotated[str, one_of("acted", "rated")] = Field(
+        description="acted: the emotion that the actor was asked for; rated: what most raters saw and heard"
+    )
+
+
+def _classes(value: str | list[str]) -> str | list[str]:
+    if isinstance(value, str) and value not in PRESETS:
+        raise ValueError(f"use {', '.join(PRESETS)}, or a list of AudioSet's names or ids")
+    return value
+
+
+class AudioSetParams(Section):
+    train: list[str] = Field(description="lists of training segments: paths or URLs")
+    eval: list[str] = Field(description="lists of test segments: paths or URLs")
+    labels: str = Field(min_length=1, description="class_labels_indices.csv: path or URL")
+    ontology: str = Field(min_length=1, description="ontology.json: path or URL")
+    classes: Annotated[str | Annotated[list[str], Field(min_length=1)], AfterValidator(_classes)] = Field(
+        description="musical: 50 instruments and tools; five; all; or a list of names or ids"
+    )
+    descendants: bool = Field(description="true: a class's children in the ontology count as the class")
+    per_class: int | None = Field(ge=1, description="clips of each class, at most; null: no limit")
+    clips: int | None = Field(ge=1, description="clips in all, at most; null: no limit")
+    seed: Seed = Field(description="of the choice where there are more clips than that")
+
+
+class PeopleParams(Section):
+    people: int = Field(ge=2, le=1000, description="number of people")
+    clips: int = Field(ge=16, le=72_000, description="number of clips of all people together")
+    seed: Seed = Field(description="of everything that is random in them")
+
+
+class VoxCelebParams(Section):
+    faces: str = Field(min_length=1, description="folder in data.folder: <person>/.../<recording>/*.jpg")
+    voices: str = Field(min_length=1, description="folder in data.folder: <person>/<recording>/*.wav")
+    per_person: int = Field(ge=1, description="clips of each person, at most")
+    pair: Annotated[str, one_of("person", "video")] = Field(
+        description="a face and a voice of the same person, or of the same video"
+    )
+
+
+class DataParams(Section):
+    source: Annotated[str, one_of(*source_names())] = Field(
+        description="ensemble, people: synthetic; folder: your videos; audioset, crema_d, voxceleb"
+        " (docs/datasets.md)"
+    )
+    folder: str = Field(min_length=1, description="where the files are, unless clips are synthetic")
+    clip_seconds: float = Field(gt=0, le=3600, description="what a clip's features cover, from its start")
+    shard_size: int = Field(ge=1, le=100_000, description="clips in one shard")
+    ensemble: EnsembleParams = Field(description="synthetic musical instruments")
+    audioset: AudioSetParams = Field(description="clips of YouTube that AudioSet lists")
+    crema_d: CremaDParams = Field(description="actors who speak with an emotion")
+    people: PeopleParams = Field(description="synthetic talking heads")
+    voxceleb: VoxCelebParams = Field(description="faces and voices of celebrities")
+
+
+class DownloadParams(Section):
+    url: str = Field(description="of a video; {id} stands for its YouTube id")
+    height: int = Field(ge=64, le=4320, description="lines of the picture, at most")
+    concurrent: int = Field(ge=1, le=256, description="downloads at a time")
+    per_minute: float = Field(gt=0, description="downloads started in a minute, at most")
+    rate_limit: int | None = Field(ge=1000, description="bytes per second of each download; null: no limit")
+    cookies: str | None = Field(min_length=1, description="a cookies.txt, for videos that need an account")
+    proxy: str | None = Field(min_length=1, description="URL of a proxy; null: none")
+    stall: float = Field(gt=0, description="seconds without a byte, after which a download has failed")
+    timeout: float = Field(gt=0, description="seconds that one clip may take")
+    retries: int = Field(ge=0, le=20, description="further attempts after a temporary failure")
+    wait: float = Field(ge=0, description="seconds before the first retry; doubled each time")
+    max_missing: float = Field(
+        ge=0,
+        le=1,
+        description="share of clips that may stay missing after temporary failures; above: an error",
+    )
+    give_up: int = Field(ge=1, description="stop after so many temporary failures in a row")
+
+    @model_validator(mode="after")
+    def _url_has_an_id(self) -> "DownloadParams":
+        if not self.url.startswith(("http://", "https://")) or self.url.count("{id}") != 1:
+            raise ValueError(f"url: {self.url!r}: use a http or https address with {{id}} in it")
+        return self
+
+
+class SplitParams(Section):
+    by: Annotated[str, one_of("video", "subject")] = Field(
+        description="clips of one video, or of one subject, are never in two splits"
+    )
+    own: bool = Field(description="true: keep a split that the source gives; false: ignore it")
+    val: float = Field(gt=0, lt=1, description="share of clips for validation")
+    test: float = Field(gt=0, lt=1, description="share of clips for the test")
+    seed: Seed = Field(description="of the hash that decides; a clip's split does not depend on other clips")
+
+    @model_validator(mode="after")
+    def _some_are_left_to_train_on(self) -> "SplitParams":
+        if self.val + self.test >= 1:
+            raise ValueError(f"val {self.val:g} and test {self.test:g} leave nothing to train on")
+        return self

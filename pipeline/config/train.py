@@ -1,0 +1,128 @@
+"""How a model is trained: the optimiser, augmentation, pretraining, classification."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pipeline.config.fields import Range, Section, ascending, one_of
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Epochs = Annotated[list[int], Field(min_length=2, max_length=2), AfterValidator(ascending)]
+
+
+class AugmentParams(Section):
+    crop: float = Field(
+        gt=0, le=1, description="smallest side of a random crop, as a share of the frame's; 1: none"
+    )
+    flip: bool = Field(description="flip half of the frames horizontally")
+    brightness: Range = Field(description="random factor, from and to")
+    saturation: Range = Field(description="random factor, from and to; 0 is grey")
+    loudness: float = Field(ge=0, le=60, description="dB, up or down, at most")
+    mask_freq: float = Field(
+        ge=0, lt=1, description="SpecAugment: largest masked share of frequencies; 0: none"
+    )
+    mask_time: float = Field(ge=0, lt=1, description="SpecAugment: largest masked share of time; 0: none")
+    noise: float = Field(ge=0, le=60, description="dB that each value is raised by, at most")
+    roll: bool = Field(description="true: rotate the window in time by a random shift")
+
+
+class LearningParams(Section):
+    """How a model is trained. One epoch takes one window of every training clip."""
+
+    epochs: int = Field(ge=1, le=100_000, description="one epoch takes one window of every training clip")
+    batch_size: int = Field(ge=2, le=65_536, description="clips in a batch of each device")
+    accumulate: int = Field(ge=1, le=65_536, description="batches whose gradients make one step")
+    learning_rate: float = Field(gt=0, description="at its highest")
+    weight_decay: float = Field(ge=0, description="of AdamW")
+    betas: Annotated[list[Beta], Field(min_length=2, max_length=2)] = Field(description="of AdamW")
+    warm_up: float = Field(ge=0, lt=1, description="share of all steps over which the learning rate rises")
+    schedule: Annotated[str, one_of("cosine", "step")] = Field(
+        description="cosine: fall to 0; step: times step_factor after step_start epochs, then each step_every"
+    )
+    step_start: int = Field(ge=1, description="schedule: step: epochs before the first step")
+    step_every: int = Field(ge=1, description="schedule: step: epochs between further steps")
+    step_factor: float = Field(
+        gt=0, le=1, description="schedule: step: what the learning rate is multiplied by"
+    )
+    layer_decay: float = Field(
+        gt=0,
+        le=1,
+        description="learning rate of a layer over that of the layer above; needs encoder: cav_mae",
+    )
+    average: Epochs | None = Field(
+        description="[first, last]: average the weights of these epochs; null: take the best epoch"
+    )
+    gradient_checkpointing: bool = Field(
+        description="less memory, activations are computed twice; needs encoder: cav_mae"
+    )
+    precision: Annotated[str, one_of("auto", "bf16-mixed", "16-mixed", "32-true")] = Field(
+        description="auto: bf16-mixed where the device is fast in it, otherwise 32-true"
+    )
+    devices: int = Field(ge=1, le=1024, description="GPUs, or processes where there are none (DDP)")
+    loader_workers: int = Field(
+        ge=0, le=1024, description="processes that read batches; 0: the training process"
+    )
+
+    @model_validator(mode="after")
+    def _averaged_epochs_exist(self) -> "LearningParams":
+        if self.average and not 1 <= self.average[0] <= self.average[1] <= self.epochs:
+            raise ValueError(f"average: {self.average}: first and last epoch, from 1 to {self.epochs}")
+        return self
+
+
+class TrainParams(LearningParams):
+    """How the stage train trains."""
+
+    head_factor: float = Field(
+        gt=0, description="classification: learning rate of the last layers over that of the rest"
+    )
+    embedding_dim: int = Field(ge=1, le=8192, description="size of an embedding")
+    balanced: bool = Field(
+        description="class-balanced sampling; needs labels (pairing: category, or classification)"
+    )
+
+
+class PretrainingParams(Section):
+    mask_ratio: float = Field(gt=0, lt=1, description="share of patches that are masked")
+    mask: Annotated[str, one_of("random", "time", "frequency", "both")] = Field(
+        description="how patches of a spectrogram are masked: at random, or whole columns, rows or both"
+    )
+    reconstruction: float = Field(ge=0, description="weight of the reconstruction loss")
+    contrastive: float = Field(ge=0, description="weight of the contrastive loss")
+    normalize_patches: bool = Field(
+        description="reconstruct patches with mean 0 and deviation 1; false: they can be shown"
+    )
+    temperature: float = Field(
+        ge=0.01, description="of the contrastive loss"
+    )  # models/losses/infonce.py: COLDEST
+    both_ways: bool = Field(description="contrastive loss from audio to video and back; false: one way only")
+    train: LearningParams = Field(description="as the section train, for pretraining")
+    augment: AugmentParams = Field(description="as the section augment, for pretraining")
+
+    @model_validator(mode="after")
+    def _a_loss_has_a_weight(self) -> "PretrainingParams":
+        if not self.reconstruction + self.contrastive:
+            raise ValueError("reconstruction and contrastive are both 0: nothing is left to learn")
+        return self
+
+
+class ClassificationParams(Section):
+    fusion: Annotated[str, one_of("concat", "stack")] = Field(
+        description="concat: an encoder for each modality; stack: both as channels, for video_encoder"
+    )
+    multilabel: bool = Field(
+        description="true: any number of labels for a clip (BCE); false: one (cross-entropy)"
+    )
+    class_weights: bool = Field(description="true: rare classes count as much as frequent ones")
+    label_smoothing: float = Field(
+        ge=0, lt=1, description="share of the target that is spread over all classes"
+    )
+    mixup: float = Field(ge=0, le=100, description="alpha of mixup's Beta distribution; 0: no mixup")
+    mixup_rate: float = Field(ge=0, le=1, description="share of clips that are mixed")
+    dropout: float = Field(ge=0, lt=1, description="before the last layer")
+    labels: float = Field(gt=0, le=1, description="share of the training clips whose labels are used")
+    start: str = Field(
+        min_length=1,
+        description="encoder: cav_mae starts from: pretrain (the stage), scratch, or a model's folder",
+    )
+    frozen: bool = Field(description="true: linear probing, only the last layer is trained")

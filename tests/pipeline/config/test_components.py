@@ -1,0 +1,163 @@
+"""Keywords of components in params.yaml: read, checked, and what the classes take."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from models.audio import encoders as audio_encoders
+from models.joint import encoders as joint_encoders
+from models.losses import losses
+from models.video import encoders as video_encoders
+from pipeline.config import ROOT, components, read
+from pipeline.config.components import KINDS, keywords, modules
+from testing import defaults
+from testing.project import Project
+
+AUDIO, VIDEO = (1, 64, 100), (1, 64, 64, 3)
+HUB_MODEL = "timm/test_resnet"
+ADVERTISED = [(kind, HUB_MODEL if name == "_hub" else name) for kind in KINDS for name in modules(kind)]
+
+
+def build(kind, name, sizes):
+    if kind == "losses":
+        return losses.make(name, **sizes)
+    if kind == "joint":
+        return joint_encoders.make(name, AUDIO, VIDEO, **sizes)
+    registry, shape = (audio_encoders, AUDIO) if kind == "audio" else (video_encoders, VIDEO)
+    return registry.make(name, shape, 8, **sizes)
+
+
+def sample(schema):
+    """A value that the schema allows: not the default where another one is as cheap to build."""
+    if "enum" in schema or "anyOf" in schema and schema.get("default") is not None:
+        return schema["default"]
+    if "anyOf" in schema:
+        return sample(schema["anyOf"][0])
+    if schema["type"] == "boolean":
+        return not schema["default"]
+    if schema["type"] == "array" and "default" not in schema:
+        return [sample(schema["items"])] * schema["minItems"]
+    return schema.get("default", 1.0)
+
+
+@pytest.mark.parametrize(("kind", "name"), ADVERTISED)
+def test_every_advertised_keyword_is_read_and_built(kind, name, tmp_path):
+    sizes = {key: sample(schema) for key, schema in keywords(kind, name)["properties"].items()}
+    values = yaml.safe_load(defaults.PARAMS.read_text(encoding="utf-8"))
+    place = values["losses"] if kind == "losses" else values["encoders"][kind]
+    place[name] = sizes
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    params = read(tmp_path / "params.yaml")
+    by_name = params.losses if kind == "losses" else getattr(params.encoders, kind)
+    assert by_name[name] == sizes
+    assert build(kind, name, by_name[name])
+
+
+def test_the_file_holds_what_the_classes_declare():
+    assert json.loads(components.FILE.read_text(encoding="utf-8")) == components.declarations()
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "models", tmp_path / "models", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(components, "ROOT", tmp_path)
+    monkeypatch.setattr(components, "component_names", lambda kind: names(tmp_path, kind))
+    return tmp_path / "models"
+
+
+def names(root, kind):
+    return [p.stem for p in (root / "models" / kind).glob("*.py") if not p.stem.startswith("_")]
+
+
+def replace(path, old, new):
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_a_changed_a_new_and_a_deleted_component_are_outdated(copied):
+    assert components.outdated() == []
+    replace(copied / "losses/triplet.py", '"""A picture', '"""Mine: a picture')
+    assert components.outdated() == []
+    replace(copied / "losses/triplet.py", "margin: PositiveFloat", "margin: float")
+    (copied / "audio/mine.py").touch()
+    (copied / "video/frame.py").unlink()
+    (copied / "losses/bce.py").write_text("def broken(:")
+    changed = ("audio/mine", "losses/bce", "losses/triplet", "video/frame")
+    assert components.outdated() == [f"models/{name}.py" for name in changed]
+
+
+# --- in a project where somebody works on components ----------------------------------------------------
+
+MINE = '''"""A loss of one's own."""
+from torch import nn
+
+from models.losses import losses
+
+
+@losses.register
+class Mine(nn.Module):
+    """Nothing."""
+
+    def __init__(self, *, scale: float | None = None, power: {annotation} = 2) -> None:
+        super().__init__()
+'''
+READ = """
+import sys
+from pipeline.config import read
+params = read()
+print(params.losses["triplet"], params.losses.get("mine"), "torch" in sys.modules)
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Project:
+    return Project.new(tmp_path_factory.mktemp("components") / "project")
+
+
+def python(project, *arguments):
+    ended = subprocess.run([sys.executable, *arguments], cwd=project.root, capture_output=True, text=True)
+    return (ended.stdout + ended.stderr).strip()
+
+
+def test_components_are_checked_without_torch(project):
+    assert python(project, "-c", READ) == "{'margin': 0.3} None False"
+
+
+def test_a_component_that_is_not_in_the_file_is_asked(project):
+    (project / "models/losses/mine.py").write_text(MINE.format(annotation="int"))
+    try:
+        values = yaml.safe_load((project / "params.yaml").read_text())["losses"]
+        project.set({"loss": "mine", "losses": values | {"mine": {"scale": None, "power": 3}}})
+        assert python(project, "-c", READ) == "{'margin': 0.3} {'scale': None, 'power': 3} True"
+        project.set({"losses": values | {"mine": {"scale": "large"}}})
+        assert "losses.mine.scale: 'large': input should be a valid number" in python(project, "-c", READ)
+        # Nor is it a traceback, in any stage, where its class cannot be asked.
+        (project / "models/losses/mine.py").write_text(MINE.format(annotation="nn.Module"))
+        said = project.fails("source")
+        assert said.startswith("ERROR: models/losses/mine.py: Mine: keyword power: its annotation Module")
+        (project / "models/losses/mine.py").write_text("def broken(:")
+        said = project.fails("source")
+        assert said.startswith("ERROR: models/losses/mine.py: cannot be imported: invalid syntax")
+    finally:
+        (project / "models/losses/mine.py").unlink()
+        project.set({"loss": "infonce", "losses": values})
+
+
+def test_a_component_that_changed_since_is_asked(project):
+    path = project / "models/losses/triplet.py"
+    before = path.read_text()
+    values = yaml.safe_load((project / "params.yaml").read_text())["losses"]
+    try:
+        replace(path, "margin: PositiveFloat", "margin: str")
+        project.set({"losses": values | {"triplet": {"margin": "wide"}}})
+        assert python(project, "-c", READ) == "{'margin': 'wide'} None True"
+        said = python(project, "-m", "pipeline.config.schema", "--check")
+        assert "components.json is not up to date (models/losses/triplet.py)" in said
+    finally:
+        path.write_text(before)
+        project.set({"losses": values})
