@@ -150,8 +150,8 @@ class Answers:
 
     def no_classifier(self, name: str) -> str:
         """What stands in place of classes where the model tells none; empty for a classifier."""
-        task = self.runs[name].config["task"]
-        return "" if task == "classification" else page("no_classifier", task=task, run=name)
+        config = self.runs[name].config
+        return "" if config.get("classes") else page("no_classifier", task=config["task"], run=name)
 
     def embedding_map(self, name: str) -> str:
         """The test split's clips on a map on which those lie near each other whose embeddings do."""

@@ -30,7 +30,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks import result_files
 from models import checkpoint
 from models.evaluation import evaluation
-from models.training.experiment import Experiment, inputs
+from models.training.experiment import configure, inputs
 from models.training.loop import train
 from pipeline.config import ROOT, DataParams, read
 from pipeline.config.data import EnsembleParams
@@ -143,7 +143,7 @@ def sounds_dealt_anew() -> dict:
     data = dataset.load("data", params.audio, params.video)
     with tempfile.TemporaryDirectory() as out:
         train(
-            Experiment.of(params),
+            configure(params),
             dealt_anew(data, params.seed),
             settings=params.train,
             augmentation=params.augment,

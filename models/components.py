@@ -12,9 +12,10 @@ OTHERS = {"task": tasks.tasks, "loss": losses.losses, "matcher": matchers.matche
 
 
 def component_modules(config: Mapping[str, Any]) -> list[str]:
-    """The modules of the components that `config` names, by keys of params.yaml, as config.json has them too.
+    """List the modules of the components that `config` names: an Experiment's fields, or config.json.
 
-    With an encoder of both modalities, those of one modality are not in use.
+    A task has keys of those components alone that it uses (models/tasks/_experiment.py). With an encoder of
+    both modalities, those of one modality are not in use.
     """
     registries: dict[str, Registry] = OTHERS | (JOINT if config.get("encoder") else SEPARATE)
     return [registry.module(config[key]) for key, registry in registries.items() if config.get(key)]

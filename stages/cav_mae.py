@@ -7,7 +7,7 @@ from experiments import study_data
 from models.checkpoint import Model
 from models.evaluation import classifier, inpainting
 from models.training.cached import pretrain_cached, train_cached
-from models.training.experiment import Experiment, inputs
+from models.training.experiment import configure, inputs
 from pipeline import cav_mae_table as table
 from pipeline import retrieval_table
 from pipeline.cli import run
@@ -52,7 +52,7 @@ def cav_mae() -> None:
     named = data.labels
     labels = [named[i] for i in test]
     filled = {
-        row: [inpainting.evaluate(m, data, test, *resampled) for m in several]
+        row: [inpainting.errors(m, data, test, *resampled) for m in several]
         for row, several in before.items()
         if several[0].module.rebuilds
     }
@@ -77,7 +77,7 @@ def cav_mae() -> None:
 def asked(params: Params, data: Dataset, out: Path, ways: dict, seed: int, how: dict[str, Any]) -> dict:
     """Train a classifier, and ask it in several ways: way -> whether each test clip was told right; and the
     groups of these clips."""
-    tried = Experiment.of(params, seed=seed, classification=how)
+    tried = configure(params, seed=seed, classification=how)
     model = train_cached(
         tried, data, out, settings=params.train, augmentation=params.augment, inputs=inputs(params)
     )

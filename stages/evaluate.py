@@ -30,8 +30,8 @@ def evaluate() -> None:
     write_json(found.metrics, "metrics/evaluate.json")
     write_json(found.galleries, "metrics/galleries.json")
     write_json(found.maps, "metrics/maps.json")
-    lent = model.config.get("pretraining", {}).get("normalize_patches", False)
-    plots.save_inpainting("metrics/inpainting.jpg", found.inpainted, lent)
+    write_json(found.description, "metrics/description.json")
+    plots.save_inpainting("metrics/inpainting.jpg", found.inpainted, found.normalized)
     for name, keys in TABLES.items():
         rows = getattr(found, name)
         write_csv([keys, *([row[key] for key in keys] for row in rows)], f"metrics/{name}.csv")

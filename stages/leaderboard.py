@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from models import checkpoint
-from models.evaluation import evaluation, trial
+from models.evaluation import pairs, trial
 from pipeline import leaderboard as board
 from pipeline.cli import run
 from pipeline.config import load
@@ -27,7 +27,7 @@ def read(audio: str, video: str, loss: str) -> board.Cell:
 def areas(model: checkpoint.Model, data: dataset.Dataset, params) -> np.ndarray:
     """The AUC of the model in each resample of the test pairs."""
     sides = model.embed(data, data.of("test"))
-    found = evaluation.judged(model, data, *sides, params.pairing, params.label, params.seed)
+    found = pairs.judged(model, data, *sides, params.pairing, params.label, params.seed)
     return correspondence.areas(*found, params.evaluate.bootstrap, params.seed)
 
 

@@ -1,7 +1,8 @@
-"""CAV-MAE without labels; nothing where neither the task nor the encoder asks for it."""
+"""CAV-MAE without labels; nothing unless the task asks for it."""
 
 from pathlib import Path
 
+from models.tasks import tasks
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.dataset import dataset
@@ -15,14 +16,14 @@ NOTE = MODEL / "README.md"  # DVC keeps no empty folders
 def pretrain() -> None:
     params = load("pretrain")
     task, encoder, start = params.task, params.encoder, params.classification.start
-    if task != "pretraining" and not (task == "classification" and encoder and start == "pretrain"):
+    if not encoder or not tasks.get(task).pretrains(params):  # the task imports torch: only if it must
         if not (MODEL / "config.json").exists():  # what is there is kept
             MODEL.mkdir(exist_ok=True)
             NOTE.unlink(missing_ok=True)  # it may be a link into DVC's cache
             NOTE.write_text("Nothing was pretrained.\n", encoding="utf-8")
             epochs.write(CURVES, [], "pretrain")
             write_json({}, CURVES / "metrics.json")
-        print("pretrain: nothing to do (task: pretraining, or encoder: cav_mae, asks for it)")
+        print(f"pretrain: nothing to do (task: {task}, encoder: {encoder}, classification.start: {start})")
         return
     from models.training.cached import pretrain_cached  # and torch: not where there is nothing to do
 

@@ -9,10 +9,9 @@ from pipeline.store.metric_files import write_json
 
 def statistics() -> None:
     params = load("statistics")
-    task, encoder = params.task, params.encoder
-    if task != "pretraining" and not encoder:
+    if not params.encoder:
         write_json({}, f"data/{dataset.STATISTICS}")
-        print("statistics: nothing to do (task: pretraining, or encoder: cav_mae, asks for them)")
+        print(f"statistics: nothing to do (task: {params.task} without an encoder of both modalities)")
         return
     data = dataset.load("data", params.audio, params.video, params.input)
     found = measure(data)

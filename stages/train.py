@@ -1,7 +1,9 @@
 """What params.yaml says is trained; the epoch that validation likes best is kept."""
 
+from models.tasks import tasks
+from models.tasks._experiment import PRETRAINED
 from models.training.cached import adopt_pretrained, train_cached
-from models.training.experiment import PRETRAINED, Experiment, inputs
+from models.training.experiment import configure, inputs
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.dataset import dataset
@@ -9,12 +11,12 @@ from pipeline.dataset import dataset
 
 def train() -> None:
     params = load("train")
-    if params.task == "pretraining":  # the stage pretrain has done it
+    if tasks.get(params.task).stage == "pretrain":  # which has trained it
         chosen = adopt_pretrained(PRETRAINED, "checkpoints", "metrics/train", label=params.label)
     else:
         data = dataset.load("data", params.audio, params.video, params.input)
         model = train_cached(
-            Experiment.of(params),
+            configure(params),
             data,
             "checkpoints",
             settings=params.train,

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.training.experiment import Experiment
+from models.tasks import tasks
+from models.tasks._experiment import Experiment
+from models.training.experiment import configure
 from pipeline.config import read
 from pipeline.config.train import AugmentParams, TrainParams
 from pipeline.dataset import dataset
@@ -108,8 +110,8 @@ def experiment(**changes) -> Experiment:
         if "video_encoder" not in changes:
             changes["video_encoder"], sizes["video"] = "cnn", {"widths": [8, 8], "dropout": 0.0}
         changes["encoders"] = sizes
-    constants = {"constants": PARAMS.losses[changes["loss"]]} if "loss" in changes else {}
-    return replace(Experiment.of(PARAMS), **constants | changes)
+    names = {f.name for f in fields(tasks.get(changes.get("task", PARAMS.task)).experiment_type)}
+    return configure(PARAMS, **{name: value for name, value in changes.items() if name in names})
 
 
 def train(data, folder, setup=None, augmentation=NO_AUGMENT, fingerprint="x", **changes):

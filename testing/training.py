@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from models.training.experiment import Experiment
+from models.training.experiment import configure_pretraining
 from testing import toy
 from testing.project import ROOT
 from testing.warm import Warm
@@ -12,8 +12,8 @@ CHANCY = toy.PARAMS.classification.model_dump() | {"dropout": 0.4, "mixup": 0.4,
 EXPERIMENTS = {  # without chance in the network itself, and with it
     "matching": toy.experiment(),
     "classification": toy.experiment(task="classification", classification=CHANCY),
-    "pretraining": Experiment.pretrained(
-        toy.PARAMS.override({"encoders.joint.cav_mae": {"patch": 8, "width": 16}})
+    "pretraining": configure_pretraining(
+        toy.PARAMS.override({"task": "pretraining", "encoders.joint.cav_mae": {"patch": 8, "width": 16}})
     ),
 }
 

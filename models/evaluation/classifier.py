@@ -1,13 +1,12 @@
 """What a classifier is worth, on clips that neither training nor its choices ever saw."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from models.checkpoint import Model
+from models.evaluation.result import Evaluation, Settings
 from models.inference.classify import probabilities
-from models.tasks import tasks
 from models.tasks._plan import Plan
 from models.tasks._verification import Trials
 from pipeline.dataset.dataset import Dataset
@@ -15,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.metrics import classification
 
 
-def evaluate(model: Model, data: Dataset, bootstrap: int, seed: int, looks: int = 1) -> dict[str, Any]:
+def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
     """Classification on the test split's middle windows; beside it, where it applies,
 
     - `without`: of both modalities, with one missing (silence, or a black picture, for two encoders);
@@ -23,52 +22,50 @@ def evaluate(model: Model, data: Dataset, bootstrap: int, seed: int, looks: int 
     - `verification`, where the label is the subject: by `audio`, `video`, or the mean of both; it is all that
       there is for people whom training never saw (split.by: subject).
 
-    looks: at how many places in a window it looks at the picture; probabilities are averaged.
-    Returns "metrics" as in metrics/evaluate.json, and "per_class", "confusion", "calibration", rows of
-    tables.
+    settings.looks: at how many places in a window it looks at the picture; probabilities are averaged.
     Raises UserError where the model knows other classes than the data, and where there is nothing to test
     (Classification.plan, which training asks first).
     """
     config, plan = model.config, planned(model, data)
+    bootstrap, seed, looks = settings.bootstrap, settings.seed, settings.looks
     names, many = config["classes"], config["classification"]["multilabel"]
     if plan.about["classes"] != names:
         raise UserError("the model was trained for other classes than the data have: dvc repro train")
     test = plan.clips["test"]
-    found: dict[str, Any] = {"per_class": [], "confusion": [], "calibration": []}
-    metrics: dict[str, Any] = {}
+    found = Evaluation()
+    metrics = found.metrics
     assert plan.targets is not None  # a classifier's
     if len(test):
         targets, groups = plan.targets[test] > 0, data.group[test].tolist()
-        settings = many, groups, bootstrap, seed
+        how_judged = many, groups, bootstrap, seed
 
         def judged(**how: Any) -> dict[str, Any]:
             p = probabilities(model, data, test, looks=looks, **how)
-            return classification.evaluate(p, targets, *settings)
+            return classification.evaluate(p, targets, *how_judged)
 
         p = probabilities(model, data, test, looks=looks)
-        metrics["classification"] = classification.evaluate(p, targets, *settings)
+        metrics["classification"] = classification.evaluate(p, targets, *how_judged)
         if config["modality"] == "both":
             metrics["without"] = {side: judged(blank=side) for side in ("audio", "video")}
         elif config["classification"]["fusion"] == "stack":
             metrics["swapped"] = judged(swapped=True)
-        found["per_class"] = classification.per_class(p, targets, names, *settings)
+        found.per_class = classification.per_class(p, targets, names, *how_judged)
         if not many:
             told = [names[i] for i in p.argmax(1)]
             actual = [names[i] for i in targets.argmax(1)]
             ids = [data.clip_id[i] for i in test]
             rows = zip(ids, actual, told, p.max(1).round(4).tolist(), strict=True)
             keys = ("clip_id", "actual", "predicted", "probability")
-            found["confusion"] = [dict(zip(keys, row, strict=True)) for row in rows]
-            found["calibration"] = classification.calibration(p, targets)
+            found.confusion = [dict(zip(keys, row, strict=True)) for row in rows]
+            found.calibration = classification.calibration(p, targets)
     if config["label"] == "subject" and (verified := _verified(model, data, bootstrap, seed)):
         metrics["verification"] = verified
-    return found | {"metrics": metrics}
+    return found
 
 
 def planned(model: Model, data: Dataset) -> Plan:
     """What the model's own task makes of the data: clips, and which class they are."""
-    wanted = SimpleNamespace(**{name: model.config[name] for name in ("classification", "label", "seed")})
-    return tasks.get("classification").plan(wanted, data)
+    return model.module.plan(model.module.experiment_type.from_config(model.config), data)
 
 
 def told(model: Model, data: Dataset, split: str = "test", **how: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from models.checkpoint import BATCH, Model
+from models.evaluation.result import Evaluation, Settings
 from models.joint.cav_mae import SIDES, chosen
 from models.tasks.pretraining import by_patch
 from pipeline.dataset.dataset import Dataset
@@ -15,7 +16,17 @@ SHOWN = 6  # clips
 GREY = 128
 
 
-def evaluate(model: Model, data: Dataset, clips: np.ndarray, bootstrap: int, seed: int) -> dict[str, Any]:
+def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
+    """The errors of what is filled in on the test split, and pictures of it."""
+    test = data.of("test")
+    return Evaluation(
+        {"reconstruction": errors(model, data, test, settings.bootstrap, settings.seed)},
+        inpainted=pictures(model, data, test, settings.seed),
+        normalized=model.module.settings["normalize_patches"],
+    )
+
+
+def errors(model: Model, data: Dataset, clips: np.ndarray, bootstrap: int, seed: int) -> dict[str, Any]:
     """{"audio_mse", "video_mse", "ci", "chance", "n"} of masked patches, as the loss compares them.
 
     Masks are drawn anew, always the same ones. chance: every masked value is the mean of what is seen of its

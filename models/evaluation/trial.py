@@ -6,7 +6,7 @@ from typing import Any
 from models import checkpoint
 from models.evaluation import evaluation
 from models.training.cached import train_cached
-from models.training.experiment import Experiment, inputs
+from models.training.experiment import configure, inputs
 from pipeline.dataset.dataset import Dataset
 
 
@@ -18,7 +18,7 @@ def run(
     out: where the model goes; one that is there and was made from just the same is not trained again.
     """
     model = train_cached(
-        Experiment.of(params, **other),
+        configure(params, **other),
         data,
         out,
         settings=params.train,

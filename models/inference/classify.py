@@ -27,7 +27,7 @@ def probabilities(
 
 def _activate(logits: np.ndarray, model: Model) -> np.ndarray:
     logits = logits.astype(float)
-    if model.config["classification"]["multilabel"]:
+    if model.module.multilabel:
         return 1 / (1 + np.exp(-logits.clip(-500, 500)))
     e = np.exp(logits - logits.max(1, keepdims=True))
     return e / e.sum(1, keepdims=True)

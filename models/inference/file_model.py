@@ -104,7 +104,7 @@ class FileModel:
 
         Raises UserError where the model is no classifier, or the file has not what it is to be told by.
         """
-        if self.config["task"] != "classification":
+        if not self.model.module.classes:
             raise UserError(f"the model's task is {self.config['task']}: it tells no classes")
         query = self._check(file) if isinstance(file, Query) else self._known(file, start)
         modality = self.config["modality"]

@@ -10,6 +10,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from models.sharing.git_source import Origin
+from models.tasks import tasks
+from models.tasks._description import Description
+from models.tasks._experiment import PRETRAINED
 from pipeline.report.terminal_table import rows
 
 SOURCES = {  # data.source: what it is, and whether it was rendered
@@ -40,12 +43,14 @@ def render(
     )
     environment.filters["own"] = Markup  # words of the template and of this module
     own = origin.data.get("source")
+    description = tasks.get(config["task"]).describe(config)
     source, rendered = SOURCES.get(own or "", (own, False))
     return environment.get_template("card_template.md").render(
-        front=Markup(_front(config, origin).to_yaml()),
+        front=Markup(_front(config, description, origin).to_yaml()),
         name=name,
         place=Markup(repo or f"path/to/{name}"),  # both are checked: nothing in them needs escaping
         config=config,
+        description=description,
         labels=labels,
         size=size,
         origin=origin,
@@ -53,7 +58,7 @@ def render(
         rendered=rendered,
         trained=trained(config),
         begun=_begun(config),
-        training=list(_training(config, origin.params)),
+        training=list(_training(config, description, origin.params)),
         inputs=list(_inputs(config)),
         metrics=[
             (key, _number(value), f"{_number(ci[0])} to {_number(ci[1])}" if ci else "", _number(chance), n)
@@ -70,9 +75,9 @@ def trained(config: dict[str, Any]) -> bool:
 
 def _begun(config: dict[str, Any]) -> bool:
     """Whether the training began with weights from elsewhere."""
-    start = config["classification"].get("start") if config["task"] == "classification" else None
-    elsewhere = config.get("encoder") and start not in (None, "pretrain", "scratch")
-    return bool(elsewhere) or any(sizes.get("pretrained") for sizes in config["encoders"].values())
+    start = tasks.get(config["task"]).experiment_type.from_config(config).start
+    pretrained = any(sizes.get("pretrained") for sizes in config["encoders"].values())
+    return pretrained or start not in (None, PRETRAINED)
 
 
 def _text(value: Any) -> Any:
@@ -87,37 +92,26 @@ def _number(value: float | None) -> Markup:
     return Markup("" if value is None else f"{value:.3f}")
 
 
-def _front(config: dict[str, Any], origin: Origin) -> ModelCardData:
+def _front(config: dict[str, Any], description: Description, origin: Origin) -> ModelCardData:
     sides = ["audio", "video"] if config["modality"] == "both" else [config["modality"]]
     measured = dict.fromkeys(key.rpartition(".")[2] for key, *_ in rows(origin.metrics))
-    kind = f"{sides[-1]}-classification" if config["task"] == "classification" else "feature-extraction"
     return ModelCardData(
         license="mit" if trained(config) else "other",
         library_name="earsight",
-        pipeline_tag=kind,
+        pipeline_tag=description.pipeline_tag,
         tags=["earsight", config["task"], *sides, "onnx", "safetensors"],
         metrics=[METRICS.get(key, key) for key in measured] or None,
     )
 
 
-def _training(config: dict[str, Any], params: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _training(
+    config: dict[str, Any], description: Description, params: dict[str, Any]
+) -> Iterator[tuple[str, str]]:
     """(what, value) of all that decided over the model."""
-    modality, sizes = config["modality"], config["encoders"]
     yield "task", config["task"]
-    yield "modality, input", f"{modality}, {config['input']}"
-    if config.get("encoder"):
-        yield "encoder", _listed({config["encoder"]: sizes["joint"]})
-    else:
-        stacked = config["task"] == "classification" and config["classification"]["fusion"] == "stack"
-        for side in ("audio", "video"):
-            if side == "video" if stacked else modality in (side, "both"):
-                yield f"{side} encoder", _listed({config[f"{side}_encoder"]: sizes[side]})
-    if config["task"] == "matching":
-        yield "loss", _listed({config["loss"]: config["constants"]})
-        yield "matcher, pairing", f"{config['matcher']}, {config['pairing']}"
-    else:
-        yield config["task"], _listed(config[config["task"]])
-        yield "label", config.get("label", "")
+    yield "modality, input", f"{config['modality']}, {config['input']}"
+    for name, value in description.settings.items():
+        yield name, _listed(value) if isinstance(value, dict) else str(value)
     yield "training", _listed(config["train"])
     if augment := params.get("augment"):
         yield "augmentation", _listed(augment)

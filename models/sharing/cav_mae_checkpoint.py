@@ -60,6 +60,7 @@ CLASSIFICATION = {
     "start": "scratch",
     "frozen": False,
 }
+FUSION = "fusion."  # where a classifier has its encoder
 ROWS = 8  # of patches of the 128 bands
 
 
@@ -148,10 +149,7 @@ def described(weights: dict[str, Tensor], heads: int, decoder_heads: int) -> dic
         "inputs": inputs(ROWS * patch, columns, side),
         "input": "frame",
         "train": {"embedding_dim": width},
-        "pretraining": PRETRAINING,
-        "classification": CLASSIFICATION,
-        "weights": None,
-    }
+    } | ({"pretraining": PRETRAINING} if pretraining else {"classification": CLASSIFICATION, "weights": None})
 
 
 def inputs(bands: int, columns: int, side: int) -> dict:
@@ -220,7 +218,7 @@ def convert(
         "encoder.audio_std": torch.tensor(NORMALIZATION[1]),
     }
     module = checkpoint.build(config)
-    own = module.state_dict()
+    own = {name.removeprefix(FUSION): value for name, value in module.state_dict().items()}
     beside = {k for k in own if not k.startswith(("encoder.", "decoder.", "head."))}  # not of that code
     told = {
         "missing": own.keys() - weights.keys() - beside,
@@ -230,6 +228,8 @@ def convert(
     if any(told.values()):
         parts = (f"{what} {_some(keys)}" for what, keys in told.items() if keys)
         raise UserError(f"{path}: not a CAV-MAE checkpoint: {'; '.join(parts)}")
-    module.load_state_dict(weights | {k: own[k] for k in beside})
+    weights |= {k: own[k] for k in beside}
+    names = module.state_dict().keys()
+    module.load_state_dict({name: weights[name.removeprefix(FUSION)] for name in names})
     checkpoint.save(out, module, config)
     return config

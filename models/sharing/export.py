@@ -8,7 +8,6 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from models import checkpoint
 from models.checkpoint import CONFIG, WEIGHTS, Model
 from models.sharing import card
 from models.sharing.git_source import Origin
+from models.tasks import tasks
+from models.tasks._base import Part
 from models.version import VERSION
 from pipeline.errors import UserError
 
@@ -61,18 +62,7 @@ def export(source: str | Path, out: str | Path, name: str | None = None, repo: s
 
 def default_name(config: dict[str, Any]) -> str:
     """What was trained: as `matching-cnn_small-frame-infonce`."""
-    task, sides = (
-        config["task"],
-        ("audio", "video") if config["modality"] == "both" else (config["modality"],),
-    )
-    if config.get("encoder"):
-        parts = [config["encoder"]]
-    elif task == "classification" and config["classification"]["fusion"] == "stack":
-        parts = [*sides, config["video_encoder"]]
-    else:
-        parts = [config[f"{side}_encoder"] for side in sides]
-    last = {"matching": "loss", "classification": "label"}.get(task)
-    parts = [task, *parts, *([config[last]] if last else [])]
+    parts = tasks.get(config["task"]).describe(config).title
     return re.sub(r"[^A-Za-z0-9._-]+|\.{2,}", "_", "-".join(parts)).strip("._-")
 
 
@@ -106,52 +96,6 @@ def _whole(folder: Path) -> Iterator[Path]:
 # --- ONNX -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Part:
-    """What one ONNX file answers.
-
-    ask: a method of `module`, tensors to a tensor. inputs: name -> shape without batch, and type.
-    """
-
-    module: nn.Module
-    ask: Callable[..., Tensor]
-    inputs: dict[str, tuple[tuple[int, ...], torch.dtype]]
-    output: str
-
-
-def parts(model: Model) -> dict[str, Part]:
-    """The ONNX files of a model: `audio`, `video` (or `both`, of one that reads both as one), to embeddings;
-    a classifier's `classifier`, to logits; `matcher`, two embeddings to the score."""
-    module, config = model.module, model.config
-    windows = {
-        "audio": (tuple(config["audio_shape"]), torch.float32),
-        "video": (tuple(config["video_shape"]), torch.uint8),
-    }
-    ask = {
-        "audio": module.embed_audio,
-        "video": module.embed_video,
-        "both": lambda audio, video: module.sides(audio, video)[0],
-    }
-    found = {
-        side: Part(module, ask[side], {k: x for k, x in windows.items() if side in (k, "both")}, "embedding")
-        for side in module.embeds
-    }
-    if config["task"] == "classification":
-        knows = [side for side in windows if config["modality"] in (side, "both")]
-
-        def logits(*given: Tensor) -> Tensor:
-            return module(*(dict(zip(knows, given, strict=True)).get(side) for side in windows))
-
-        found["classifier"] = Part(module, logits, {side: windows[side] for side in knows}, "logits")
-    else:
-        sides = module.embeds if len(module.embeds) == 2 else module.embeds * 2
-        names = [f"{side}_embedding" for side in sides] if len(module.embeds) == 2 else ["first", "second"]
-        sizes = [found[side].ask(*_examples(found[side], 2, {})).shape[1:] for side in sides]
-        inputs = {name: (tuple(size), torch.float32) for name, size in zip(names, sizes, strict=True)}
-        found["matcher"] = Part(module, module.score, inputs, "score")
-    return found
-
-
 def write_onnx(model: Model, folder: Path) -> dict[str, Any]:
     """Write the ONNX files of a model, each compared with PyTorch. Returns, of each, what config.json says:
 
@@ -162,7 +106,7 @@ def write_onnx(model: Model, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     fixed: dict[str, str] = {}  # what cannot be free in one part need not be tried in the next
     with torch.no_grad(), _quiet():
-        for name, part in parts(model).items():
+        for name, part in model.module.onnx_parts().items():
             found[f"{name}.onnx"] = _write(part, folder / f"{name}.onnx", fixed)
             fixed |= found[f"{name}.onnx"].get("fixed", {})
     return found

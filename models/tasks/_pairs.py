@@ -1,41 +1,40 @@
 """What tasks have in common that bring a sound near the pictures that belong to it."""
 
+from dataclasses import replace
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
+from models.tasks._base import Part, Task
 from models.tasks._calibration import platt_scaling
+from models.tasks._description import NOUNS, Description
 from models.tasks._plan import Plan, counted
 from pipeline.dataset import pairing
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
 
 
-class Pairs(lightning.LightningModule):
+class Pairs(Task):
     """A matcher on two embeddings, measured and calibrated by pairs of validation.
 
     A task gives `matcher`, `sides` (windows to two embeddings), and in `validation_step` notes what it saw.
     """
 
-    places = False  # whether pictures have a vector for each place
-    across = True  # whether a sound can be asked about pictures
+    across = True
+    evaluations: tuple[str, ...] = ("pairs",)
 
-    def __init__(self) -> None:
-        super().__init__()
-        # score = scale * logit + offset, see `calibrate`
+    def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
+        super().__init__(config, audio_shape, video_shape, train)
+        # What validation found: score = scale * logit + offset, see `calibrate`.
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
-        self.steps = 1  # of the whole training, for the schedule
         self.val_pairs: tuple[Tensor, Tensor, Tensor] | None = None  # sound, picture, target
-        self.measured: dict[str, float] = {}  # of the last validation
-        self._seen: list[tuple[Tensor, ...]] = []
+        self._seen: list[tuple[Any, ...]] = []
 
     @property
-    def by_distance(self) -> bool:
-        """Whether ranking by score is ranking by distance."""
+    def by_distance(self) -> bool:  # type: ignore[override]
         return self.matcher.by_distance
 
     def watch(self, plan: Plan, val: np.ndarray) -> None:
@@ -73,6 +72,34 @@ class Pairs(lightning.LightningModule):
         logits = self.matcher(audio[sound], video[picture]).double()
         if scaling := platt_scaling(logits.numpy(), target.numpy() > 0):
             self.calibration.copy_(torch.tensor(scaling))
+
+    @classmethod
+    def describe(cls, config: dict[str, Any]) -> Description:
+        modality = config.get("modality", "both")
+        belong = "a sound and a picture belong" if modality == "both" else "two of them belong"
+        score = 'print(model.score("bell.wav", "bell.jpg"), model.embed("clip.mp4"))'
+        common = super().describe(config)
+        return replace(
+            common,
+            purpose=f"Makes vectors of {NOUNS[modality]} that lie near each other where {belong} together,"
+            " and a score of how likely they do.",
+            example=score if modality == "both" else common.example,
+            limit="Where a score changes from no to yes was chosen on validation clips of the same data.",
+            outputs="Embeddings have length 1. The matcher's score is a logit: above 0 is more likely a match"
+            " than not.",
+        )
+
+    def onnx_parts(self) -> dict[str, Part]:
+        """Embeddings, and `matcher`, from two of them to the score."""
+        parts = super().onnx_parts()
+        two = len(self.embeds) == 2
+        names = [f"{side}_embedding" for side in self.embeds] if two else ["first", "second"]
+        inputs = {}
+        for name, side in zip(names, self.embeds if two else self.embeds * 2, strict=True):
+            [(shape, dtype)] = self.windows(side).values()
+            size = tuple(parts[side].ask(torch.zeros((2, *shape), dtype=dtype)).shape[1:])
+            inputs[name] = size, torch.float32
+        return parts | {"matcher": Part(self, self.score, inputs, "score")}
 
 
 def enough(data: Dataset, related: pairing.Relation) -> dict[str, np.ndarray]:

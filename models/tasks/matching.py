@@ -1,6 +1,7 @@
 """Do this sound and this picture belong together?"""
 
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -11,13 +12,35 @@ from models.audio import encoders as audio_encoders
 from models.losses import losses
 from models.matchers import matchers
 from models.tasks import tasks
+from models.tasks._base import Rule
+from models.tasks._description import Description, in_words
+from models.tasks._experiment import Experiment
 from models.tasks._pairs import Pairs, enough
 from models.tasks._plan import Plan
-from models.tasks._schedule import adamw
 from models.video import encoders as video_encoders
 from pipeline.dataset import pairing
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
+
+CLIPS = {"pairing": "clip"}
+PAIRING = {"clip": "from clips alone, without labels", "category": "from labels"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchingExperiment(Experiment):
+    """constants: the loss's."""
+
+    audio_encoder: str = ""
+    video_encoder: str = ""
+    loss: str = ""
+    matcher: str = ""
+    pairing: str = "clip"
+    constants: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, params: Any, **changes: Any) -> Self:
+        loss = changes.get("loss") or params.loss
+        return super().of(params, **{"constants": params.losses[loss]} | changes)
 
 
 @tasks.register
@@ -31,15 +54,19 @@ class Matching(Pairs):
     `modality` audio or video leaves one encoder, and both sides of a pair are of that modality (siamese).
 
     config: modality, audio_encoder, video_encoder, matcher, loss; `encoders` ({"audio": {}, "video": {}},
-    sizes other than their own) and `constants` (the loss's). audio_shape: (channels, freq, time) of a window;
-    video_shape: (frames, height, width, 3). train: the section of the parameters.
+    sizes other than their own) and `constants` (the loss's).
     """
 
+    experiment_type = MatchingExperiment
+    rules = (
+        Rule({}, {"encoder": None}, "use task: pretraining or classification"),
+        Rule(CLIPS, {"modality": "both"}, "what matches a clip is the clip itself: use pairing: category"),
+        Rule(CLIPS, {"train.balanced": False}, "clips have no labels there: use pairing: category"),
+    )
+
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
-        super().__init__()
-        self.train_params = train
+        super().__init__(config, audio_shape, video_shape, train)
         dim, sizes = train.embedding_dim, config["encoders"]
-        self.modality = config["modality"]
         if self.modality != "video":
             self.audio = audio_encoders.make(config["audio_encoder"], audio_shape, dim, **sizes["audio"])
         if self.modality != "audio":
@@ -126,9 +153,26 @@ class Matching(Pairs):
         self._seen.clear()
         self.measured = {"val/loss": loss.mean().item()} | self.told_apart(clip, audio, video)
 
-    def configure_optimizers(self) -> dict:
-        return adamw(self, self.train_params, self.steps)
-
     def rank(self) -> list[float]:
-        """How good the last validation was; ties in AUC go to the loss."""
+        """Ties in AUC go to the loss."""
         return [self.measured["val/auc"], -self.measured["val/loss"]]
+
+    @classmethod
+    def describe(cls, config: dict[str, Any]) -> Description:
+        common, loss = super().describe(config), config["loss"]
+        outputs = common.outputs
+        if config["matcher"] == "localize":
+            excepted = ", those of pictures excepted: they are one vector for each place."
+            outputs = outputs.replace(".", excepted, 1)
+        return replace(
+            common,
+            summary=f"{in_words(config)}, trained with the loss {loss}, {PAIRING[config['pairing']]}",
+            facts=common.facts | {name.capitalize(): config[name] for name in ("loss", "matcher", "pairing")},
+            settings=common.settings
+            | {
+                "loss": {loss: config["constants"]},
+                "matcher, pairing": f"{config['matcher']}, {config['pairing']}",
+            },
+            outputs=outputs,
+            title=(*common.title, loss),
+        )

@@ -1,6 +1,7 @@
 """Without labels: fill in what is masked, and find the sound that belongs to a picture (CAV-MAE)."""
 
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -11,12 +12,14 @@ from models.joint import _masks as masks
 from models.joint import encoders
 from models.joint._decoder import Decoder
 from models.joint.cav_mae import SIDES, chosen
-from models.losses import losses
-from models.matchers import matchers
+from models.losses.infonce import Infonce
+from models.matchers.distance import Distance
 from models.tasks import tasks
+from models.tasks._base import Rule
+from models.tasks._description import Description
+from models.tasks._experiment import Experiment
 from models.tasks._pairs import Pairs, enough
 from models.tasks._plan import Plan
-from models.tasks._schedule import adamw
 from pipeline.dataset import pairing
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
@@ -30,6 +33,24 @@ def by_patch(patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return (patches - mean) * (var + SMALL).rsqrt(), mean, (var + SMALL).sqrt()
 
 
+@dataclass(frozen=True, kw_only=True)
+class PretrainingExperiment(Experiment):
+    """pretraining: the section of the parameters, without what says how it is trained."""
+
+    pretraining: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, params: Any, **changes: Any) -> Self:
+        """As of Experiment; `pretraining` may change some keys of its section. Nothing of the parameters'
+        `modality` and `label` is read: it learns from both modalities, and from no label."""
+        encoder = changes.get("encoder") or params.encoder
+        section = params.pretraining.model_dump(exclude={"train", "augment"}) | changes.get("pretraining", {})
+        sizes = {"joint": params.encoders.joint.get(encoder, {})}
+        fixed = {"task": "pretraining", "encoder": encoder, "pretraining": section}
+        others = {key: getattr(params, key) for key in ("input", "seed") if key not in changes}
+        return cls(**{"encoders": sizes} | others | changes | fixed)
+
+
 @tasks.register
 class Pretraining(Pairs):
     """An encoder of both modalities sees a part of the patches; a decoder fills in the others.
@@ -40,15 +61,17 @@ class Pretraining(Pairs):
     each other's negatives.
 
     config: encoder, `encoders` ({"joint": {}}: sizes), `pretraining` (the section of the parameters) and
-    `statistics` of the features. audio_shape: (channels, freq, time) of a window; video_shape: (frames,
-    height, width, 3). train: of the section.
+    `statistics` of the features.
     """
 
-    embeds = SIDES
+    experiment_type = PretrainingExperiment
+    rules = (Rule({}, {"modality": "both"}, "use modality: both"),)
+    defaults = {"encoder": "cav_mae"}
+    stage = "pretrain"
 
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
-        super().__init__()
-        self.train_params, self.settings = train, config["pretraining"]
+        super().__init__(config, audio_shape, video_shape, train)
+        self.settings = config["pretraining"]
         shapes, sizes = (audio_shape, video_shape), config["encoders"]["joint"]
         self.encoder = encoders.make(config["encoder"], *shapes, config.get("statistics"), **sizes)
         for side, (rows, columns) in self.encoder.grid.items():
@@ -58,10 +81,11 @@ class Pretraining(Pairs):
                     " would be left to fill in: set encoders.joint.cav_mae.patch"
                 )
         self.decoder = Decoder(self.encoder)
-        self.matcher = matchers.make("distance", self.encoder.dim)
+        self.matcher = Distance(self.encoder.dim)
         temperature, both_ways = self.settings["temperature"], self.settings["both_ways"]
-        self.infonce = losses.make("infonce", temperature=temperature, learned=False, both_ways=both_ways)
+        self.infonce = Infonce(temperature=temperature, learned=False, both_ways=both_ways)
         self.rebuilds = self.settings["reconstruction"] > 0
+        self.evaluations = ("pairs", "reconstruction") if self.rebuilds else ("pairs",)
         self.encoder.positions.requires_grad_(False)
 
     @staticmethod
@@ -172,8 +196,15 @@ class Pretraining(Pairs):
         self.measured["val/auc"] = self.told_apart(clip, audio, video)["val/auc"]  # no threshold is learnt
 
     def rank(self) -> list[float]:
-        """How good the last validation was."""
         return [-self.measured["val/loss"]]
 
-    def configure_optimizers(self) -> dict:
-        return adamw(self, self.train_params, self.steps)
+    @classmethod
+    def describe(cls, config: dict[str, Any]) -> Description:
+        common, section = super().describe(config), config["pretraining"]
+        return replace(
+            common,
+            summary=f"{config['encoder']} for sounds and pictures, trained without labels to fill in what is"
+            " masked",
+            facts=common.facts | {"Masked": section["mask_ratio"]},
+            settings=common.settings | {"pretraining": section, "label": config.get("label", "")},
+        )

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from models import checkpoint
 from models.components import component_modules
+from models.tasks import tasks
+from models.tasks._experiment import Experiment
 from models.training import loop
 from models.training.curves import write_curves
-from models.training.experiment import Experiment
+from models.training.experiment import begun, configure_pretraining
 from models.training.experiment import inputs as model_inputs
 from models.training.loop import train
 from pipeline.dataset.dataset import Dataset
@@ -40,7 +42,7 @@ def train_cached(
         raise UserError("devices: a table trains several models in one process, each on one device")
     values: list[dict] = [asdict(experiment), settings.model_dump(), augmentation.model_dump(), inputs]
     code = code_digest(loop.__name__, *component_modules(values[0]))
-    fingerprint = digest(values, code, data.digest, experiment.begun(data))
+    fingerprint = digest(values, code, data.digest, begun(experiment, data))
     if checkpoint.made_from(out) != fingerprint:
         with tempfile.TemporaryDirectory() as folder:
             train(
@@ -56,7 +58,7 @@ def train_cached(
         return checkpoint.load(out)
     model = checkpoint.load(out)
     if curves:
-        stage = "pretrain" if experiment.task == "pretraining" else "train"
+        stage = tasks.get(experiment.task).stage
         print(f"{stage}: nothing to do: {out}/ was made from the same data, parameters and code", flush=True)
         write_curves(model.config, curves, stage)
     return model
@@ -65,10 +67,10 @@ def train_cached(
 def pretrain_cached(
     params: Any, data: Dataset, out: str | Path, curves: str | Path | None = None, **changes: Any
 ) -> checkpoint.Model:
-    """Load or train the model of the stage pretrain. changes: of `Experiment.pretrained`."""
+    """Load or train the model of the stage pretrain. changes: of `configure_pretraining`."""
     sections = params.pretraining
     return train_cached(
-        Experiment.pretrained(params, **changes),
+        configure_pretraining(params, **changes),
         data,
         out,
         settings=sections.train,

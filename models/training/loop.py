@@ -23,10 +23,10 @@ from torch.utils.data import DataLoader
 
 from models import checkpoint
 from models.tasks import tasks
+from models.tasks._experiment import Experiment
 from models.training.batches import Batches, ValidationSampler, make_loader
 from models.training.callbacks import EpochAverage, ProgressBar
 from models.training.checkpoint_file import CheckpointFile
-from models.training.experiment import Experiment
 from models.training.initial import encoder_sizes, load_initial_model
 from models.training.precision import lightning_precision
 from models.training.recorder import Recorder, resumable_precision
@@ -100,8 +100,8 @@ def _prepare(
     curves: Path,
     fingerprint: str,
 ) -> _Training:
-    stage = "pretrain" if experiment.task == "pretraining" else "train"
-    plan = tasks.get(experiment.task).plan(experiment, data)
+    task = tasks.get(experiment.task)
+    stage, plan = task.stage, task.plan(experiment, data)
     config = _config(experiment, settings, inputs, data) | plan.about | {"fingerprint": fingerprint}
     initial = load_initial_model(experiment, inputs)
     if initial:

@@ -1,4 +1,4 @@
-"""What encoders and losses take by keyword, without importing them: components.json.
+"""What encoders and losses take by keyword, and what goes with a task: components.json, which imports none.
 
 `python -m pipeline.config.schema` asks each class and writes the file. A component that somebody has just
 added, or whose declaration has changed since, is imported and asked here: right, but torch is imported too.
@@ -16,7 +16,8 @@ from pipeline.config.fields import ROOT, component_names, did_you_mean
 from pipeline.config.messages import brief
 
 FILE = Path(__file__).with_name("components.json")
-KINDS = ("audio", "video", "joint", "losses")
+KINDS = ("audio", "video", "joint", "losses")  # whose keywords stand in params.yaml
+TASKS = "tasks"
 HUB = "_hub"  # the module of `timm/<name>` and `torchvision/<name>`
 STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -24,9 +25,18 @@ STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False)
 @cache
 def keywords(kind: str, name: str) -> dict[str, Any]:
     """Return the JSON schema of what the class in models/<kind>/<name>.py takes by keyword."""
-    module = HUB if "/" in name else name
+    return _entry(kind, HUB if "/" in name else name)["schema"]
+
+
+@cache
+def task(name: str) -> dict[str, Any]:
+    """Return the `rules` and `defaults` of the task in models/tasks/<name>.py."""
+    return _entry(TASKS, name)
+
+
+def _entry(kind: str, module: str) -> dict[str, Any]:
     entry = _written().get(kind, {}).get(module)
-    return (entry if entry and _is_current(entry) else declaration(kind, module))["schema"]
+    return entry if entry and _is_current(entry) else declaration(kind, module)
 
 
 def check_keywords(where: str, kind: str, name: str, values: dict[str, Any]) -> None:
@@ -62,13 +72,13 @@ def modules(kind: str) -> list[str]:
 
 def declarations() -> dict[str, dict[str, Any]]:
     """Import all components and return what components.json should hold."""
-    return {kind: {name: declaration(kind, name) for name in modules(kind)} for kind in KINDS}
+    return {kind: {name: declaration(kind, name) for name in modules(kind)} for kind in (*KINDS, TASKS)}
 
 
 def outdated() -> list[str]:
     """Return the components that components.json does not hold as they are, without importing any."""
     written = _written()
-    here = {(kind, name) for kind in KINDS for name in modules(kind)}
+    here = {(kind, name) for kind in (*KINDS, TASKS) for name in modules(kind)}
     there = {(kind, name): entry for kind, entries in written.items() for name, entry in entries.items()}
     wrong = {key for key in here | there.keys() if key not in here or not _is_current(there.get(key))}
     return [f"models/{kind}/{name}.py" for kind, name in sorted(wrong)]
@@ -87,5 +97,5 @@ def _is_current(entry: dict[str, Any] | None) -> bool:
 
 def forget() -> None:
     """Read components.json again when it is next asked for."""
-    for function in (keywords, _type, _written):
+    for function in (keywords, task, _type, _written):
         function.cache_clear()

@@ -1,7 +1,8 @@
 """What the class of a component declares: its keywords, as a JSON schema, and types made from that again.
 
 A component (a module of models/<kind>) declares its keywords once: keyword-only arguments of `__init__`,
-annotated with types that pydantic understands. To ask a class means to import it, and torch with it.
+annotated with types that pydantic understands. A task declares instead what other keys of params.yaml must be
+beside it. To ask a class means to import it, and torch with it.
 """
 
 import ast
@@ -47,12 +48,17 @@ LIMITS = {
 def declaration(kind: str, name: str) -> dict[str, Any]:
     """Import models/<kind>/<name>.py and return the schema of its keywords, and the files that declare them.
 
+    For a task, return its `rules` and `defaults` (models/tasks/_base.py) in place of a schema.
     Raises UserError that names the keyword whose annotation cannot be written as a JSON schema.
     """
     cls = _component_class(kind, name)
     modules = {c.__module__ for c in cls.__mro__ if c.__module__.startswith(f"{PREFIX}models.")}
     files = sorted(f"{module.replace('.', '/')}.py" for module in modules)
-    return {"files": {file: digest(ROOT / file) for file in files}, "schema": keywords_schema(cls)}
+    written: dict[str, Any] = {"files": {file: digest(ROOT / file) for file in files}}
+    if kind == "tasks":
+        task: Any = cls
+        return written | {"rules": [list(rule) for rule in task.rules], "defaults": task.defaults}
+    return written | {"schema": keywords_schema(cls)}
 
 
 def _component_class(kind: str, name: str) -> type:

@@ -1,11 +1,13 @@
 """All of params.yaml: its keys outside sections, its small sections, and what must fit between sections."""
 
+import functools
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.audio import AudioParams
-from pipeline.config.components import check_keywords
+from pipeline.config.components import check_keywords, task
 from pipeline.config.data import DataParams, DownloadParams, SplitParams
 from pipeline.config.fields import (
     AudioEncoder,
@@ -137,6 +139,15 @@ class Params(Section):
         description="make identification: who it is, by face and voice (docs/identification.md)"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, values: Any) -> Any:
+        """Give the keys that are null the values that the task has for them."""
+        if not isinstance(values, dict) or values.get("task") not in component_names("tasks"):
+            return values
+        defaults = task(values["task"])["defaults"]
+        return values | {k: v for k, v in defaults.items() if k in values and values[k] is None}
+
     @field_validator("losses", mode="after")
     @classmethod
     def _add_losses(cls, value: Keywords) -> Keywords:
@@ -148,7 +159,7 @@ class Params(Section):
         _check_windows(self)
         _check_faces(self)
         _check_task(self)
-        _check_pairing(self)
+        _check_joint_encoder(self)
         _check_encoders(self)
         _check_losses(self)
         return self
@@ -188,34 +199,36 @@ def _check_faces(params: Params) -> None:
 
 
 def _check_task(params: Params) -> None:
-    """Check what an encoder of both modalities goes with, and what needs one."""
-    settings = params.classification
-    if params.task == "pretraining" and params.modality != "both":
-        raise ValueError(f"task: pretraining needs modality: both, not {params.modality}")
-    if params.encoder and params.task == "matching":
-        raise ValueError(f"encoder: {params.encoder} goes with task: pretraining or classification")
-    if params.encoder and settings.fusion == "stack":
-        raise ValueError(f"encoder: {params.encoder} needs classification.fusion: concat")
-    if not params.encoder and params.task != "pretraining":
-        for key, value in (("layer_decay", 1), ("gradient_checkpointing", False)):
-            if getattr(params.train, key) != value:
-                raise ValueError(f"train.{key} needs encoder: cav_mae")
-        if settings.frozen:
-            raise ValueError("classification.frozen: true needs encoder: cav_mae")
-    if settings.frozen and settings.start == "scratch":
-        raise ValueError("classification.frozen: true with start: scratch would learn from noise")
+    """Check what the task declares (models/tasks/_base.py: Rule)."""
+    for given, needed, advice in task(params.task)["rules"]:
+        if all(_value(params, key) == value for key, value in given.items()):
+            where = {"task": params.task} | given
+            _check_values(params, needed, ", ".join(f"{k}: {_yaml(v)}" for k, v in where.items()), advice)
 
 
-def _check_pairing(params: Params) -> None:
-    if params.pairing != "clip" or params.task != "matching":
-        return
-    if params.modality != "both":
-        raise ValueError(
-            f"modality: {params.modality} needs pairing: category: with pairing: clip, what matches a"
-            " clip is the clip itself"
-        )
-    if params.train.balanced:
-        raise ValueError("train.balanced: true needs pairing: category: clips have no labels otherwise")
+def _check_joint_encoder(params: Params) -> None:
+    """Check what only an encoder of both modalities takes."""
+    if not params.encoder:
+        needed = {
+            "train.layer_decay": 1,
+            "train.gradient_checkpointing": False,
+            "classification.frozen": False,
+        }
+        _check_values(params, needed, "encoder: null", "use encoder: cav_mae")
+
+
+def _check_values(params: Params, needed: dict[str, Any], where: str, advice: str) -> None:
+    for key, value in needed.items():
+        if (found := _value(params, key)) != value:
+            raise ValueError(f"{key}: {_yaml(found)} does not go with {where}: {advice}")
+
+
+def _value(params: Params, key: str) -> Any:
+    return functools.reduce(getattr, key.split("."), params)
+
+
+def _yaml(value: Any) -> str:
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def _check_encoders(params: Params) -> None:

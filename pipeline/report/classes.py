@@ -1,11 +1,10 @@
-"""What the report shows of a classifier: headline, tiles, confusion matrix, classes, calibration."""
+"""What the report shows of a classifier: tiles, confusion matrix, classes, calibration."""
 
 from collections import Counter
 from typing import Any
 
 from pipeline.report import charts
 
-QUESTIONS = {"subject": "Who is it?", "emotion": "What do they feel?"}
 CLASSES = 24  # of a confusion matrix; more are too small to read
 SECTIONS = {  # in metrics/evaluate.json: name and what it is
     ("classification",): ("Classification", "Each test clip, by its middle window."),
@@ -29,13 +28,6 @@ TILES = (
     (("verification", "audio"), "eer", "EER by voice", "Errors in telling whether two voices are one."),
     (("verification", "video"), "eer", "EER by picture", "Errors in telling whether two pictures show one."),
 )
-
-
-def question(params: dict) -> str:
-    """The page's headline."""
-    if params.get("task") != "classification":
-        return "Which sound belongs to which picture?"
-    return QUESTIONS.get(str(params.get("label")), "What is it?")
 
 
 def confusion(rows: list[dict]) -> dict[str, Any] | None:

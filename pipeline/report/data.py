@@ -27,8 +27,9 @@ NAMES = {"media": "download"}  # the stage that writes the folder, where it is c
 class ReportData:
     """What the page shows; anything may be missing and is then left out or said to be missing.
 
-    params: as in params.yaml. metrics: as in metrics/evaluate.json. history: a row an epoch, "epoch" (or
-    "step") and any "train/loss", "val/accuracy", ... roc: rows {"fpr", "tpr"}. classes: label -> clips.
+    params: as in params.yaml. metrics: as in metrics/evaluate.json. description: of the model, by its task;
+    as in metrics/description.json. history: a row an epoch, "epoch" (or "step") and any "train/loss",
+    "val/accuracy", ... roc: rows {"fpr", "tpr"}. classes: label -> clips.
     accounts: in order {"stage", "total", "ok", "reasons": {status: clips}}. spectrograms: label -> (F, T).
     clips: clip_id -> {"labels": list, "image": (H, W, 3) uint8 or None, "wav": bytes or None}; only
     those that a gallery shows are put on the page. galleries: direction -> [{"query": clip_id, "results":
@@ -40,6 +41,7 @@ class ReportData:
 
     params: dict = field(default_factory=dict)
     metrics: dict = field(default_factory=dict)
+    description: dict = field(default_factory=dict)
     history: list[dict] = field(default_factory=list)
     roc: list[dict] = field(default_factory=list)
     classes: dict[str, int] = field(default_factory=dict)
@@ -69,6 +71,7 @@ def gather(params: dict[str, Any]) -> ReportData:
     return ReportData(
         params=params,
         metrics=metrics,
+        description=_json("metrics/description.json"),
         history=epochs.read("metrics/train"),
         inpainting=Path("metrics/inpainting.jpg").read_bytes() if "reconstruction" in metrics else None,
         roc=_csv("metrics/roc.csv"),

@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from pipeline.store.status import STATUSES
 SPECTROGRAMS = 24
 CLASSES = 30
 CHARTS = 8
+QUESTION = "What do things that make a sound look like?"  # the headline where there is no description
 
 
 def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
@@ -30,7 +30,7 @@ def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
         path,
         "report.html",
         clips,
-        question=report_classes.question(data.params),
+        question=data.description.get("question", QUESTION),
         summary=_summary(data),
         facts=_facts(data),
         tiles=tiles(data.metrics),
@@ -50,68 +50,28 @@ def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
     )
 
 
-def _joint(params: dict) -> str | None:
-    """The encoder of both modalities, if there is one."""
-    return params.get("encoder") or ("cav_mae" if params.get("task") == "pretraining" else None)
-
-
 def _summary(data: ReportData) -> str:
-    p = data.params
+    """How many clips of what, and what the task says of the model."""
     total = data.accounts[0]["total"] if data.accounts else sum(data.classes.values())
-    source = get(p, "data", "source")
+    source = get(data.params, "data", "source")
     where = {"ensemble": " of the embedded ensemble", "folder": " of your own videos"}.get(source or "")
     if where is None:
         where = f" of {source}" if source else ""
-    names = [("audio_encoder", "sounds", "audio"), ("video_encoder", "pictures", "video")]
-    stacked = p.get("task") == "classification" and get(p, "classification", "fusion") == "stack"
-    encoders = [
-        f"{p[key]} for {what}"
-        for key, what, side in names
-        if p.get(key) and p.get("modality", "both") in ("both", side) and not stacked
-    ]
-    if stacked:
-        what: dict[Any, str] = {
-            "both": "sounds and pictures on top of each other",
-            "audio": "pictures of sounds",
-        }
-        encoders = [f"{p.get('video_encoder')} for {what.get(p.get('modality'), 'pictures')}"]
     text = f"{total:,} clips{where}" if total else f"Clips{where}"
-    joint = _joint(p)
-    if p.get("task") == "pretraining":
-        return f"{text}: {joint} for sounds and pictures, trained without labels to fill in what is masked."
-    if joint:
-        sides: dict[Any, str] = {"audio": "sounds", "video": "pictures"}
-        encoders = [f"{joint} for {sides.get(p.get('modality'), 'both')}"]
-    if p.get("task") == "classification":
-        return f"{text}: an encoder {' and '.join(encoders)}, trained to tell the {p.get('label')}."
-    if encoders:
-        text += f": an encoder {' and '.join(encoders)}"
-    if p.get("loss"):
-        text += f", trained with the loss {p['loss']}" if encoders else f": trained with the loss {p['loss']}"
-    pairing = {"clip": "from clips alone, without labels", "category": "from labels"}.get(
-        p.get("pairing", "")
-    )
-    return text + (f", {pairing}." if pairing else ".")
+    summary = data.description.get("summary")
+    return f"{text}: {summary}." if summary else f"{text}."
 
 
 def _facts(data: ReportData) -> list[tuple[str, str]]:
-    own = [(key.capitalize(), data.params.get(key)) for key in ("loss", "matcher", "pairing")]
-    own += [("Test clips", get(data.metrics, "retrieval", "audio_to_video", "n"))]
-    classified = [(key.capitalize(), data.params.get(key)) for key in ("label", "modality", "input")]
-    classified += [("Fusion", get(data.params, "classification", "fusion"))]
-    classified += [("Test clips", get(data.metrics, "classification", "n"))]
-    masked = [("Masked", get(data.params, "pretraining", "mask_ratio")), own[-1]]
-    joint = _joint(data.params)
-    names = {"audio_encoder": "Audio encoder", "video_encoder": "Video encoder"}
-    encoders = [(name, data.params.get(key)) for key, name in names.items()]
-    tasks: dict[Any, list] = {"classification": classified, "pretraining": masked}
-    wanted = [
-        ("Source", get(data.params, "data", "source")),
-        *(encoders if not joint else [("Encoder", joint)]),
-        *tasks.get(data.params.get("task"), own),
-        ("Seed", data.params.get("seed")),
-    ]
-    return [(name, str(value)) for name, value in wanted if value is not None]
+    sections = (("classification",), ("retrieval", "audio_to_video"))
+    counts = [n for path in sections if (n := get(data.metrics, *path, "n")) is not None]
+    facts = {
+        "Source": get(data.params, "data", "source"),
+        **data.description.get("facts", {}),
+        "Test clips": next(iter(counts), None),
+        "Seed": data.params.get("seed"),
+    }
+    return [(name, str(value)) for name, value in facts.items() if value is not None]
 
 
 def _curves(history: list[dict]) -> list[dict]:

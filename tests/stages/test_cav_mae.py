@@ -88,17 +88,21 @@ def test_fine_tuning_and_probing_start_from_it(copy):
     assert (copy / "pretrained/model.safetensors").stat().st_mtime_ns == before  # nothing was to be done
     copy.run("train")
     begun, probed = weights(copy, "pretrained"), weights(copy, "checkpoints")
-    inside = [k for k in probed if k.startswith("encoder.")]
-    assert inside and all(torch.equal(begun[k], probed[k]) for k in inside)
+    inside = [k for k in begun if k.startswith("encoder.")]
+    assert inside and all(torch.equal(begun[k], probed[f"fusion.{k}"]) for k in inside)
     copy.run("evaluate")
     metrics = json.loads((copy / "metrics/evaluate.json").read_text())
     assert metrics.keys() == {"classification", "without"}
     copy.set({"classification.frozen": False})
     copy.run("train")
     tuned = weights(copy, "checkpoints")
-    moved = [k for k in inside if k.startswith("encoder.towers") and not torch.equal(begun[k], tuned[k])]
+    moved = [
+        k
+        for k in inside
+        if k.startswith("encoder.towers") and not torch.equal(begun[k], tuned[f"fusion.{k}"])
+    ]
     assert moved
-    assert torch.equal(tuned["encoder.audio_mean"], begun["encoder.audio_mean"])
+    assert torch.equal(tuned["fusion.encoder.audio_mean"], begun["encoder.audio_mean"])
     copy.run("evaluate")
     copy.run("index")
     copy.run("report")
@@ -130,7 +134,10 @@ def test_mistakes_are_one_line(copy):
     copy.set({"audio.feature": "mel", "encoder": "cav_mea"})
     assert "did you mean cav_mae?" in copy.fails("train")
     copy.set({"encoder": "cav_mae", "task": "matching"})
-    assert "encoder: cav_mae goes with task: pretraining or classification" in copy.fails("train")
+    assert (
+        "encoder: cav_mae does not go with task: matching: use task: pretraining or classification"
+        in copy.fails("train")
+    )
     copy.set({"task": "pretraining", "encoders.joint.cav_mae": {"pacth": 8}})
     assert "encoders.joint.cav_mae.pacth: unknown key for cav_mae; did you mean patch?" in copy.fails(
         "pretrain"
@@ -140,7 +147,7 @@ def test_mistakes_are_one_line(copy):
     copy.set({"encoders.joint.cav_mae": {"patch": 16, "columns": 16}})
     assert "audio is one patch of 16, and nothing would be left" in copy.fails("pretrain")
     copy.set({"encoders.joint.cav_mae": {}, "modality": "audio"})
-    assert "task: pretraining needs modality: both" in copy.fails("pretrain")
+    assert "modality: audio does not go with task: pretraining: use modality: both" in copy.fails("pretrain")
 
 
 def test_a_killed_pretraining_ends_the_same(copy, masked):

@@ -84,8 +84,8 @@ def test_fine_tuned_is_as_published(numbers, tmp_path, mode):
         missing = "video" if "audio" in mode else "audio"
         logits = module.without(missing, audio, video)
     else:
-        module.modality = "audio" if "audio" in mode else "video"
-        module.embeds = (module.modality,)
+        module.fusion.modality = "audio" if "audio" in mode else "video"
+        module.fusion.embeds = (module.fusion.modality,)
         logits = module(audio, video)
     assert (logits - numbers[f"logits_{mode}"]).abs().max() < 1e-4
 
@@ -97,7 +97,7 @@ def their_names(module):
     """The weights of one of our models as the published code would save them."""
     state = {}
     for name, value in module.state_dict().items():
-        if theirs := cav_mae_checkpoint._translated(name, back=True):
+        if theirs := cav_mae_checkpoint._translated(name.removeprefix("fusion."), back=True):
             if theirs.startswith("patch_embed"):
                 channels = module.encoder.channels["audio" if "_a." in theirs else "video"]
                 side = module.encoder.patch

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from models import checkpoint
 from models.evaluation import classifier, evaluation
+from models.evaluation.result import Settings
 from models.inference import index
 from models.tasks.classification import Classification
 from pipeline.errors import UserError
@@ -76,8 +77,8 @@ def test_the_stack_of_one_modality_reads_the_other_too(data, tmp_path):
     test = data.of("test")
     audio, video = (torch.from_numpy(x) for x in data.read(test))
     with torch.inference_mode():
-        wanted = model.module.head(model.module.video(video)).numpy()
-        pictures = model.module.pictures(audio)
+        wanted = model.module.head(model.module.fusion.video(video)).numpy()
+        pictures = model.module.fusion.pictures(audio)
     assert np.allclose(model.logits(data, test, swapped=True), wanted, atol=1e-5)
     assert pictures.shape == video.shape and 0 <= pictures.min() < pictures.max() <= 255
 
@@ -98,7 +99,7 @@ def test_a_sound_becomes_a_picture_with_its_low_notes_below(data, tmp_path):
     )
     sound = torch.full((1, 1, 8, 10), -80.0)
     sound[:, :, 0] = -20.0  # the lowest band
-    picture = module.pictures(sound)
+    picture = module.fusion.pictures(sound)
     assert picture.shape == (1, 2, 32, 40, 3) and torch.equal(picture[:, 0], picture[:, 1])
     assert picture[0, 0, -4:].min() > picture[0, 0, :24].max()
 
@@ -209,7 +210,7 @@ def test_other_data_than_the_models_are_refused(data, tmp_path):
     model, _ = fit(tmp_path, data, experiment(), epochs=1)
     other = replace(data, columns=data.columns | {"labels": [["x", "y"][i % 2 :][:1] for i in range(80)]})
     with pytest.raises(UserError, match="other classes"):
-        classifier.evaluate(model, other, 100, 0)
+        classifier.evaluate(model, other, Settings("clip", "category", 100, 0))
 
 
 def test_an_encoder_of_places_is_refused(data, tmp_path):

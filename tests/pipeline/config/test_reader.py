@@ -76,7 +76,11 @@ WRONG = [
     ("audio_encoder", "timm/resnet19", ["'timm/resnet19'", "did you mean timm/resnet18"]),
     ("video_encoder", "torchvision/vgg17", ["did you mean torchvision/vgg1"]),
     ("modality", "sound", ["'sound'", "allowed: audio, video, both"]),
-    ("modality", "audio", ["modality: audio needs pairing: category"]),
+    (
+        "modality",
+        "audio",
+        ["modality: audio does not go with task: matching, pairing: clip", "use pairing: category"],
+    ),
     ("train.balanced", True, ["train.balanced", "pairing: category"]),
     ("grid.set", {"data.source": "folder"}, ["grid.set", "data.source: cannot be set here", "train"]),
     ("train", 3, ["3"]),
@@ -122,11 +126,14 @@ BESIDE = [
     ({"split.val": 0.6, "split.test": 0.4}, ["split: ", "val 0.6", "test 0.4"]),
     ({"audio.window_seconds": 5.0}, ["audio.window_seconds 5", "data.clip_seconds 4"]),
     ({"train.average": [1, 61]}, ["train: ", "average", "1 to 60"]),
-    ({"encoder": "cav_mae"}, ["encoder: cav_mae", "task: pretraining or classification"]),
+    ({"encoder": "cav_mae"}, ["encoder: cav_mae", "use task: pretraining or classification"]),
     ({"encoder": "cav_mae", "task": "classification", "classification.fusion": "stack"}, ["fusion: concat"]),
-    ({"task": "classification", "classification.frozen": True}, ["frozen: true needs encoder: cav_mae"]),
-    ({"task": "classification", "train.layer_decay": 0.5}, ["train.layer_decay needs encoder: cav_mae"]),
-    ({"train.gradient_checkpointing": True}, ["train.gradient_checkpointing needs encoder: cav_mae"]),
+    ({"task": "classification", "classification.frozen": True}, ["frozen: true", "use encoder: cav_mae"]),
+    (
+        {"task": "classification", "train.layer_decay": 0.5},
+        ["train.layer_decay: 0.5", "use encoder: cav_mae"],
+    ),
+    ({"train.gradient_checkpointing": True}, ["train.gradient_checkpointing: true", "use encoder: cav_mae"]),
     ({"pretraining.contrastive": 0.0, "pretraining.reconstruction": 0.0}, ["pretraining: ", "both 0"]),
 ]
 

@@ -164,7 +164,7 @@ def test_each_clip_is_embedded_once_and_only_if_shown(tmp_path):
 
 def test_hostile_text_stays_text(tmp_path):
     data = example(label=EVIL)
-    data.params["loss"] = EVIL
+    data.description = {"question": EVIL, "summary": EVIL, "facts": {EVIL: EVIL}}
     data.params["data"]["source"] = EVIL
     data.clips[EVIL] = data.clips.pop("clip_0") | {"labels": []}
     for rows in data.galleries.values():
@@ -377,7 +377,11 @@ def test_a_classifiers_page_shows_what_is_taken_for_what(tmp_path):
     per_class = {"class": "sad", "n": 1, "precision": "0.5", "recall": "1.0", "f1": "0.667", "ap": ""}
     path = experiment_page.build(
         ReportData(
-            params={"task": "classification", "label": "emotion", "modality": "both"},
+            params={"label": "emotion"},
+            description={
+                "question": "What do they feel?",
+                "summary": "a network, trained to tell the emotion",
+            },
             metrics={
                 "classification": section,
                 "without": {"audio": section},

@@ -1,0 +1,46 @@
+"""What is trained: the names and sizes that params.yaml gives to a task and its components."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+PRETRAINED = "pretrained"  # the folder in which the stage pretrain leaves its model
+KEYS = {
+    "audio": "audio_encoder",
+    "video": "video_encoder",
+    "joint": "encoder",
+}  # sizes -> name of the encoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What every task reads of the parameters. A subclass adds fields for a task, named as in params.yaml.
+
+    All fields become keys of the model's config.json. encoder: one for both modalities, if any. encoders:
+    {"audio": {}, "video": {}, "joint": {}}, sizes other than the encoders' own.
+    """
+
+    task: str
+    input: str
+    seed: int
+    modality: str = "both"
+    label: str = "category"
+    encoder: str | None = None
+    encoders: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def start(self) -> str | None:
+        """The folder of the model from which an encoder of both modalities starts, if any."""
+        return None
+
+    @classmethod
+    def of(cls, params: Any, **changes: Any) -> Self:
+        """Read the fields from `params`, except those in `changes`. No other key of `params` is read."""
+        names = {f.name for f in fields(cls)} - {"encoders", *changes}
+        values = {name: getattr(params, name) for name in names} | changes
+        sizes = {kind: getattr(params.encoders, kind).get(values.get(key), {}) for kind, key in KEYS.items()}
+        return cls(**{"encoders": sizes} | values)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Read the fields from a model's config.json; those that are missing there have their defaults."""
+        return cls(**{f.name: config[f.name] for f in fields(cls) if f.name in config})

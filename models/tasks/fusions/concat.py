@@ -1,0 +1,32 @@
+"""The fusion `concat`: an encoder for each modality, and two embeddings side by side."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from models.audio import encoders as audio_encoders
+from models.tasks.fusions._base import Fusion
+from models.video import encoders as video_encoders
+
+
+class Concat(Fusion):
+    """Two linear layers with ReLU and dropout join two embeddings, as in identification by face and voice on
+    VoxCeleb. One modality has one encoder, and one linear layer."""
+
+    def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, dim: int) -> None:
+        super().__init__(config["modality"])
+        self.dim, sizes = dim, config["encoders"]
+        if self.modality != "video":
+            self.audio = audio_encoders.make(config["audio_encoder"], audio_shape, dim, **sizes["audio"])
+        if self.modality != "audio":
+            self.video = video_encoders.make(config["video_encoder"], video_shape, dim, **sizes["video"])
+
+    def first_layers(self) -> list[nn.Module]:
+        join = [nn.Linear(2 * self.dim, self.dim)] if self.modality == "both" else []
+        return [*join, nn.ReLU()]
+
+    def embed_audio(self, x: Tensor) -> Tensor:
+        return self.audio(x)
+
+    def embed_video(self, x: Tensor) -> Tensor:
+        return self.video(x)

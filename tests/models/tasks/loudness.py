@@ -1,0 +1,107 @@
+"""How loud is it? By its picture. A task of one file, which test_toy_task.py puts into a project."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.tasks import tasks
+from models.tasks._base import Part, Task
+from models.tasks._description import Description
+from models.tasks._experiment import Experiment
+from models.tasks._plan import Plan
+from models.video import encoders
+from pipeline.dataset import pairing
+from pipeline.dataset.dataset import Dataset
+from pipeline.metrics.bootstrap import codes, interval, number, resamples
+
+SCALE = 20.0  # dB
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoudnessExperiment(Experiment):
+    video_encoder: str = ""
+
+
+@tasks.register
+class Loudness(Task):
+    """The mean level of a window's sound, by its picture: the squared error is the loss."""
+
+    experiment_type = LoudnessExperiment
+    embeds = ("video",)
+
+    @staticmethod
+    def plan(experiment: Any, data: Dataset) -> Plan:
+        related = pairing.relation("clip", data.group, data.labels)
+
+        def sampler(clips: np.ndarray, batch_size: int, seed: int, **how: Any) -> pairing.Sampler:
+            return pairing.Sampler(clips, related, batch_size, seed, **how)
+
+        return Plan({split: data.of(split) for split in ("train", "val", "test")}, sampler)
+
+    def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
+        super().__init__(config, audio_shape, video_shape, train)
+        sizes = config["encoders"]["video"]
+        self.video = encoders.make(config["video_encoder"], video_shape, train.embedding_dim, **sizes)
+        self.head = nn.Linear(train.embedding_dim, 1)
+        self._errors: list[Tensor] = []
+
+    def forward(self, video: Tensor) -> Tensor:
+        """(B, frames, height, width, 3) uint8 to (B,) levels, divided by SCALE."""
+        return self.head(self.video(video)).float().squeeze(1)
+
+    def errors(self, audio: Tensor, video: Tensor) -> Tensor:
+        return (self(video) - audio.float().mean((1, 2, 3)) / SCALE).square()
+
+    def training_step(self, batch: dict[str, Tensor], number: int) -> dict[str, Any]:
+        loss = self.errors(batch["audio"], batch["video"]).mean()
+        return {"loss": loss, "own": loss.detach()}
+
+    def validation_step(self, batch: dict[str, Tensor], number: int) -> None:
+        self._errors.append(self.errors(batch["audio"], batch["video"]))
+
+    def on_validation_epoch_end(self) -> None:
+        self.measured = {"val/loss": torch.cat(self._errors).mean().item()}
+        self._errors.clear()
+
+    def rank(self) -> list[float]:
+        return [-self.measured["val/loss"]]
+
+    def embed_video(self, x: Tensor) -> Tensor:
+        return F.normalize(self.video(x).float(), dim=1)
+
+    def sides(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+        embedding = self.embed_video(video)
+        return embedding, embedding
+
+    def own_metrics(
+        self, model: Any, data: Dataset, test: np.ndarray, bootstrap: int, seed: int
+    ) -> dict[str, dict[str, Any]]:
+        audio, video = (torch.from_numpy(x) for x in data.read(test))
+        levels = audio.float().mean((1, 2, 3)) / SCALE
+        with torch.inference_mode():
+            errors = self.errors(audio, video).double().numpy()
+        code, count = codes(data.group[test].tolist())
+        weights = [w[:, code] for w in resamples(count, bootstrap, seed, width=len(test))]
+        section = {
+            "squared_error": number(errors.mean()),
+            "n": len(test),
+            "ci": {"squared_error": interval([w @ errors / w.sum(1) for w in weights])},
+            "chance": {"squared_error": number(levels.var(correction=0).item())},
+        }
+        return {"loudness": section}
+
+    @classmethod
+    def describe(cls, config: dict[str, Any]) -> Description:
+        return replace(
+            super().describe(config),
+            question="How loud is it?",
+            summary=f"{config['video_encoder']} for pictures, trained to tell the level of the sound",
+            purpose="Tells how loud a clip is by its picture.",
+        )
+
+    def onnx_parts(self) -> dict[str, Part]:
+        return super().onnx_parts() | {"loudness": Part(self, self.forward, self.windows("video"), "level")}
