@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup repro app test coverage lint export bench grid shared-encoder identification cav-mae lock clean
+.PHONY: help setup repro app test coverage lint export bench grid retrieval cav-mae shared-encoder identification lock clean
 
 # The newest Python that is supported and there; name another with `make PYTHON=python3.11`.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -59,22 +59,30 @@ bench: setup ## measure speed, memory, honesty and what breaks into benchmarks/r
 	@for b in speed versus overheads profiles scale cluster memory search app features encoders honesty people cav_mae \
 		fuzz kills determinism; do python -m benchmarks.$$b; done
 
-grid: setup ## train and evaluate each encoder with each under each loss (params.yaml: grid)
-	@dvc repro --recursive grid
+grid: setup ## videosound_matching: train and evaluate each encoder with each under each loss
+	@dvc --cd experiments/videosound_matching repro
+	@python -m experiments.table
 
-shared-encoder: setup ## one image network for sounds and faces (params.yaml: shared_encoder; writes docs/shared_encoder.md)
-	@dvc repro tables/dvc.yaml:shared_encoder
+retrieval: setup ## objects_that_sound: L3-Net and AVE-Net in retrieval
+	@dvc --cd experiments/objects_that_sound repro
+	@python -m experiments.table
 
-identification: setup ## who it is, by face and voice (params.yaml: identification; writes docs/identification.md)
-	@dvc repro tables/dvc.yaml:identification
+cav-mae: setup ## cav_mae: pretraining without labels, and what it gives where labels are few
+	@dvc --cd experiments/cav_mae repro
+	@python -m experiments.table
 
-cav-mae: setup ## pretraining without labels, and what it gives (params.yaml: cav_mae; docs/pretraining.md)
-	@dvc repro tables/dvc.yaml:cav_mae
+shared-encoder: setup ## shared_encoder: one image network for sounds and faces
+	@dvc --cd experiments/shared_encoder repro
+	@python -m experiments.table
+
+identification: setup ## identification: who it is, by face and voice
+	@dvc --cd experiments/identification repro
+	@python -m experiments.table
 
 lock: setup ## compile requirements.txt from pyproject.toml anew
 	@uv pip compile --quiet --universal --python-version 3.11 --group dev --extra cluster --no-annotate --no-header --upgrade \
 		pyproject.toml --output-file requirements.txt
 
 clean: ## delete what the pipeline made (DVC's cache and .venv stay)
-	rm -rf data checkpoints pretrained resume grid/checkpoints grid/leaders grid/report grid/retrieval report tables/shared_encoder tables/identification tables/cav_mae .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf data checkpoints pretrained resume report experiments/resume experiments/*/data experiments/*/models experiments/*/report .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

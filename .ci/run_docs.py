@@ -104,7 +104,7 @@ PRINTS = {  # command, or how it begins -> a pattern of its output
     "python -m app.features /my/videos features": r"24 ",
     "python -m app.features /my/videos features --side": r"24 ",
     "dvc exp run -S train.epochs=30": RAN,
-    "dvc exp run $(python -m experiments avolnet)": r"evaluate: (?s:.)+" + RAN,
+    "dvc exp run $(python -m experiments objects_that_sound/avolnet)": r"evaluate: (?s:.)+" + RAN,
     "dvc exp run -S data.source=people": r"evaluate: .*classification accuracy(?s:.)+" + RAN,
     "dvc exp run -S task=pretraining": r"pretrain: epoch \d of 2 is kept(?s:.)+" + RAN,
     "dvc exp run -S task=classification -S encoder=cav_mae": r"classification accuracy(?s:.)+" + RAN,
@@ -121,7 +121,7 @@ PRINTS = {  # command, or how it begins -> a pattern of its output
     "python -m pytest tests/models/test_components.py -k soft_triplet": r"\d+ passed",
 }
 MORE = {  # flags that follow, so that published sizes do not take hours here
-    "dvc exp run $(python -m experiments avolnet)": FEW,
+    "dvc exp run $(python -m experiments objects_that_sound/avolnet)": FEW,
     "dvc exp run $(python -m experiments videosound_matching)": f"{FEW} -S video.frames=4"
     " -S video.window_frames=4 -S video.height=32 -S video.width=32 -S audio.window_seconds=0.5",
 }
@@ -139,7 +139,7 @@ NOT_RUN = {
     "dvc exp run -S data.source=audioset": "network: YouTube",
     "python -m app.failures": "network: what YouTube refused",
     "dvc repro": "network: fetches from YouTube what failed",
-    "python -m app.export --checkpoint grid/checkpoints": "a model of make grid: hours",
+    "python -m app.export --checkpoint experiments/videosound_matching/models": "a model of make grid: hours",
     "python -m app.export --push": "network: Hugging Face",
     "hf auth login": "network: Hugging Face",
     "git tag -a model@v1.0.0": "network: a Git server and a DVC remote",

@@ -125,7 +125,7 @@ def small(folder: Path) -> dict:
 
 def copied(folder: Path) -> Path:
     """This project with its data and its model, to be trained again."""
-    skip = shutil.ignore_patterns(".git", ".venv", ".dvc", "report", "dist", "tmp", "tables", "grid", "tests")
+    skip = shutil.ignore_patterns(".git", ".venv", ".dvc", "report", "dist", "tmp", "experiments", "tests")
     shutil.copytree(ROOT, folder / "project", ignore=skip, symlinks=False)
     shutil.rmtree(folder / "project/checkpoints")
     return folder / "project"

@@ -1,4 +1,4 @@
-"""Data of their own for the tables of docs/: a folder in which the data stages run with other parameters."""
+"""Data of a study's own: a folder in which the data stages run with the study's parameters."""
 
 import importlib
 import os
@@ -16,17 +16,19 @@ from pipeline.errors import UserError
 STAGES = ("clips", "download", "wav", "spectrogram", "frames", "faces", "split", "statistics")
 
 
-def data(folder: Path, params: Params) -> Dataset:
-    """Run the data stages in `folder` with `params`, and load what they made. Stages that were run before
-    with the same find nothing to do."""
+def load(folder: Path, params: Params) -> Dataset:
+    """Run the data stages in `folder`, and load what they made.
+
+    What an earlier run made from the same parameters is not made again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / params.data.folder).mkdir(parents=True, exist_ok=True)
     content = yaml.safe_dump(params.model_dump(), sort_keys=False)
     (folder / "params.yaml").write_text(content, encoding="utf-8")
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    # In a process of their own, whose workers need not import what models do.
-    words, env = [sys.executable, "-m", "experiments.study_data"], os.environ | {"PYTHONPATH": path}
-    if subprocess.run(words, cwd=folder, env=env).returncode:
+    # In a process of their own: their workers need not import what models do.
+    command, env = [sys.executable, "-m", "experiments.study_data"], os.environ | {"PYTHONPATH": path}
+    if subprocess.run(command, cwd=folder, env=env).returncode:
         raise UserError(f"{folder}: a data stage failed there: see above")
     return dataset.load(folder / "data", params.audio, params.video, params.input)
 

@@ -59,14 +59,6 @@ TINY = {
     },
     "evaluate.bootstrap": 100,
     "engine.workers": 2,
-    "grid.audio_encoder": ["cnn_small"],
-    "grid.video_encoder": ["cnn_avg"],
-    "grid.set": {"train.epochs": 2},
-    "grid.leaders": 1,
-    "grid.seeds": [1],
-    "retrieval.set": {"train.epochs": 2},
-    "retrieval.seeds": [0],
-    "grid.loss": ["bce"],
 }
 
 
@@ -80,11 +72,8 @@ class Project:
         """The code and the tiny parameters, without data."""
         _compile()
         for name in CODE:
-            shutil.copytree(ROOT / name, root / name)
-        (root / "grid").mkdir()
-        # Without their dvc.lock: DVC takes a second to read that of the grid, each time.
-        for name in ("dvc.yaml", "grid/dvc.yaml"):
-            shutil.copy(ROOT / name, root / name)
+            shutil.copytree(ROOT / name, root / name, ignore=_results_of_studies)
+        shutil.copy(ROOT / "dvc.yaml", root)
         shutil.copy(defaults.PARAMS, root / "params.yaml")
         (root / "videos").mkdir()
         project = cls(root)
@@ -98,9 +87,9 @@ class Project:
     def __truediv__(self, name: str) -> Path:
         return self.root / name
 
-    def set(self, changes: dict[str, Any]) -> None:
-        """Turn knobs, by their keys in params.yaml."""
-        path = self / "params.yaml"
+    def set(self, changes: dict[str, Any], file: str = "params.yaml") -> None:
+        """Change values of a file of parameters, by their keys."""
+        path = self / file
         values = yaml.load(path.read_text(), yaml.CSafeLoader)
         for key, value in changes.items():
             *sections, name = key.split(".")
@@ -136,7 +125,8 @@ class Project:
 
     def stage(self, name: str, *arguments: str, trace: Path | None = None) -> subprocess.Popen | Warm:
         """A stage's process. trace: where to note what it asks for, see trace.py."""
-        command = [str(TRACE), str(trace), name] if trace else [f"stages.{name}"]
+        module = name if "." in name else f"stages.{name}"
+        command = [str(TRACE), str(trace), module] if trace else [module]
         if not self.prefix:
             return Warm(self.root, [*command, *arguments])
         how = [] if trace else ["-m"]
@@ -171,6 +161,15 @@ class Project:
         """Temporary files, and what a run puts aside."""
         tops = [self / folder for folder in ("data", "checkpoints", "metrics")]
         return [p for top in tops for p in top.rglob("*") if p.name.startswith(".") or p.suffix == ".tmp"]
+
+
+def _results_of_studies(folder: str, names: list[str]) -> list[str]:
+    """What is in the folder of a study and not in a project that never ran it."""
+    if Path(folder).parent != ROOT / "experiments":
+        return []
+    return [
+        name for name in names if name in ("cache", "data", "dvc.lock", "metrics", "models", "report", "tmp")
+    ]
 
 
 @functools.cache

@@ -9,10 +9,22 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from testing.people_tables import PEOPLE
 from testing.project import Project
 from testing.recordings import record, sine
-from testing.sandbox import DEFAULT, STAGES, sandbox
+from testing.sandbox import DEFAULT, sandbox
+
+# Synthetic people, of the project `told`.
+PEOPLE = {
+    "input": "face",
+    "data.source": "people",
+    "data.people.people": 4,
+    "data.people.clips": 48,
+    "data.clip_seconds": 2.0,
+    "audio.dtype": "uint8",
+    "faces.enabled": True,
+    "faces.size": 32,
+    "faces.align": True,
+}
 
 
 @pytest.fixture(scope="session")
@@ -39,12 +51,12 @@ def made(once, tmp_path_factory) -> Project:
 
     What a stage asked for lies in `trace/<stage>`, what it ended with in `said/<stage>`.
     """
-    return once("made", lambda root: _alone(Project.new(root), STAGES, tmp_path_factory))
+    return once("made", lambda root: _alone(Project.new(root), DEFAULT, tmp_path_factory))
 
 
 @pytest.fixture(scope="session")
 def told(once, tmp_path_factory) -> Project:
-    """Embedded people, whose faces and voices say what they feel: as `made`, but for the grid."""
+    """Embedded people, whose faces and voices say what they feel: as `made`."""
     changes = {"task": "classification", "label": "emotion"} | PEOPLE
     return once("told", lambda root: _alone(Project.new(root, **changes), DEFAULT, tmp_path_factory))
 
@@ -66,10 +78,7 @@ def _alone(whole: Project, stages: tuple[str, ...], tmp_path_factory) -> Project
         (whole / folder).mkdir(exist_ok=True)
     for stage in stages:
         alone, outs = sandbox(whole, stage, tmp_path_factory.mktemp(stage) / "project")
-        arguments = (
-            ("--audio-encoder=cnn_small", "--video-encoder=cnn_avg", "--loss=bce") if stage == "grid" else ()
-        )
-        (whole / "said" / stage).write_text(alone.run(stage, *arguments, trace=whole / "trace" / stage))
+        (whole / "said" / stage).write_text(alone.run(stage, trace=whole / "trace" / stage))
         for out in outs:
             (whole / out).parent.mkdir(parents=True, exist_ok=True)
             if (whole / out).is_dir():
@@ -90,7 +99,7 @@ def tracked(made: Project, tmp_path_factory) -> Project:
     """A copy of `made` that DVC takes for up to date."""
     project = made.copy(tmp_path_factory.mktemp("tracked") / "project")
     project.do("dvc", "init", "--no-scm", "--quiet")
-    project.do("dvc", "commit", "--force", "--quiet", "--recursive", ".")
+    project.do("dvc", "commit", "--force", "--quiet")
     return project
 
 

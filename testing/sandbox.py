@@ -23,16 +23,13 @@ DEFAULT = (
     "index",
     "report",
 )
-GRID = ("grid", "leaderboard", "retrieval")
-STAGES = DEFAULT + GRID
 # Code that says where, when and for whom a stage runs, and what is written to be read: no stage lists it.
-NEUTRAL = ("pipeline/cli", "pipeline/config", "pipeline/engine", "pipeline/errors", "pipeline/params")
+NEUTRAL = ("pipeline/cli", "pipeline/config", "pipeline/engine", "pipeline/errors")
 NEUTRAL += ("pipeline/sources/__init__",)  # the names of sources
 
 
 def entry(stage: str, root: Path = ROOT) -> dict:
-    path = root / ("grid/dvc.yaml" if stage in GRID else "dvc.yaml")
-    return yaml.load(path.read_text(), yaml.CSafeLoader)["stages"][stage]
+    return yaml.load((root / "dvc.yaml").read_text(), yaml.CSafeLoader)["stages"][stage]
 
 
 def code(stage: str) -> list[str]:
@@ -41,21 +38,17 @@ def code(stage: str) -> list[str]:
 
 
 def sandbox(whole: Project, stage: str, root: Path) -> tuple[Project, list[str]]:
-    """A folder with the deps of a stage, taken from `whole`; and its outs, for the grid those of one cell."""
+    """A folder with the deps of a stage, taken from `whole`; and its outs."""
     about = entry(stage)
     (root / "videos").mkdir(parents=True)
     for folder in CODE:
         shutil.copytree(whole / folder, root / folder)
-    (root / "grid").mkdir()
-    for name in ("dvc.yaml", "grid/dvc.yaml", "params.yaml"):
+    for name in ("dvc.yaml", "params.yaml"):
         shutil.copy(whole / name, root / name)
     for name in about["deps"]:
-        if name.startswith(("data/", "metrics/", "checkpoints", "pretrained", "grid/")):
+        if name.startswith(("data/", "metrics/", "checkpoints", "pretrained")):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             copy = shutil.copytree if (whole / name).is_dir() else shutil.copy
             copy(whole / name, root / name)
     outs = [o if isinstance(o, str) else next(iter(o)) for o in [*about["outs"], *about.get("metrics", [])]]
-    cell = {"${item.audio}": "cnn_small", "${item.video}": "cnn_avg", "${item.loss}": "bce"}
-    for old, new in cell.items():
-        outs = [out.replace(old, new) for out in outs]
     return Project(root), outs

@@ -1,6 +1,6 @@
 """Runs a stage and notes which parameters, modules and other files of the project it asks for.
 
-    python trace.py LOG STAGE [ARGUMENT ...]
+    python trace.py LOG MODULE [ARGUMENT ...]
 
 Worker processes import the main module again, so what they ask for is noted too.
 """
@@ -53,6 +53,6 @@ def noting(view, name):
 config.View.__getattr__ = noting
 
 if __name__ == "__main__":
-    stage = sys.argv[2]
-    sys.argv[:] = [stage, *sys.argv[3:]]
-    runpy.run_module(f"stages.{stage}", run_name="__main__", alter_sys=False)
+    module = sys.argv[2]
+    sys.argv[:] = [module, *sys.argv[3:]]
+    runpy.run_module(module, run_name="__main__", alter_sys=False)

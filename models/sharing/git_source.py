@@ -2,6 +2,7 @@
 
 import csv
 import json
+import posixpath
 import re
 import tempfile
 from dataclasses import dataclass, field
@@ -18,11 +19,12 @@ from models.checkpoint import identity
 from models.sharing.load import MODEL
 from pipeline.errors import UserError
 
-PROJECT = "params.yaml"  # lies at the top of one
-LOCKS = ("dvc.lock", "grid/dvc.lock")
+PARAMS = "params.yaml"
+PROJECT = (PARAMS, "stages")  # what lies at the top of one; a study's folder has a params.yaml too
+LOCKS = ("dvc.lock", "experiments/*/dvc.lock")
 CLIPS = "data/clips.parquet"
 COUNTED = ("metrics/clips.json", "metrics/classes.csv")
-MEASURED = re.compile(r"metrics/(evaluate|grid/[^/]+)\.json")
+MEASURED = re.compile(r"metrics/evaluate\.json|experiments/[^/]+/metrics/[^/]+\.json")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ class Origin:
 
         Nothing is told that the hashes in dvc.lock do not prove to be of this model.
         """
-        root = next((p for p in Path(folder).resolve().parents if (p / PROJECT).is_file()), None)
+        root = next(
+            (p for p in Path(folder).resolve().parents if all((p / x).exists() for x in PROJECT)), None
+        )
         if root is None:
             return cls(none="the model lies in no project")
         stages, place = _locked(root), _place(root, Path(folder))
@@ -84,22 +88,34 @@ class _Stage:
 
 
 def _locked(root: Path) -> dict[str, _Stage]:
-    found = {}
-    for lock in LOCKS:
-        if not (root / lock).is_file():
-            continue
+    """The stages that dvc.lock files know, by name; those of a study by its folder and name."""
+    stages = {}
+    for lock in (path for pattern in LOCKS for path in sorted(root.glob(pattern))):
+        folder = lock.parent.relative_to(root).as_posix()
         try:
-            stages = yaml.load((root / lock).read_text(encoding="utf-8"), yaml.CSafeLoader)["stages"]
-            for name, entry in stages.items():
+            entries = yaml.load(lock.read_text(encoding="utf-8"), yaml.CSafeLoader)["stages"]
+            for name, entry in entries.items():
                 paths = {
-                    kind: {x["path"]: x.get("md5", "") for x in entry.get(kind, [])}
+                    kind: {_in_root(folder, x["path"]): x.get("md5", "") for x in entry.get(kind, [])}
                     for kind in ("deps", "outs")
                 }
-                params = {k: v for values in entry.get("params", {}).values() for k, v in values.items()}
-                found[name] = _Stage(**paths, params=params)
+                # A study also depends on other files of keys than params.yaml.
+                params = {
+                    key: value
+                    for path, values in entry.get("params", {}).items()
+                    if _in_root(folder, path) == PARAMS
+                    for key, value in values.items()
+                }
+                stages[_in_root(folder, name)] = _Stage(**paths, params=params)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as e:
-            raise UserError(f"{root / lock}: not DVC's ({type(e).__name__}): git checkout {lock}") from None
-    return found
+            place = lock.relative_to(root)
+            raise UserError(f"{lock}: not DVC's ({type(e).__name__}): git checkout {place}") from None
+    return stages
+
+
+def _in_root(folder: str, path: str) -> str:
+    """A path that is written from `folder`, written from the project's root."""
+    return posixpath.normpath(posixpath.join(folder, path))
 
 
 def _place(root: Path, folder: Path) -> str:

@@ -13,6 +13,16 @@ change with a description. For types alone they import it under `if TYPE_CHECKIN
 from pipeline.config.data import DataParams
 from pipeline.config.fields import ROOT
 from pipeline.config.params import Params
-from pipeline.config.reader import View, apply_settings, load, read, stage_entry
+from pipeline.config.reader import View, apply_settings, load, read, read_section, stage_entry
 
-__all__ = ["ROOT", "DataParams", "Params", "View", "apply_settings", "load", "read", "stage_entry"]
+__all__ = [
+    "ROOT",
+    "DataParams",
+    "Params",
+    "View",
+    "apply_settings",
+    "load",
+    "read",
+    "read_section",
+    "stage_entry",
+]

@@ -21,14 +21,6 @@ from pipeline.config.fields import (
     component_names,
     one_of,
 )
-from pipeline.config.studies import (
-    CavMaeParams,
-    GridParams,
-    RetrievalParams,
-    SettingsParams,
-    SharedEncoderParams,
-    StudyParams,
-)
 from pipeline.config.train import AugmentParams, ClassificationParams, PretrainingParams, TrainParams
 from pipeline.config.video import FacesParams, VideoParams
 
@@ -121,22 +113,6 @@ class Params(Section):
     index: IndexParams = Field(description="the search index")
     engine: EngineParams = Field(
         description="where data stages run, and what evaluate and index embed; it changes no result"
-    )
-    grid: GridParams = Field(
-        description="make grid: each encoder with each under each loss (docs/leaderboard.md)"
-    )
-    retrieval: RetrievalParams = Field(
-        description="make grid: the table of Objects that Sound (docs/retrieval.md)"
-    )
-    cav_mae: CavMaeParams = Field(
-        description="make cav-mae: pretraining without labels (docs/pretraining.md)"
-    )
-    people_tables: SettingsParams = Field(description="what the two studies below have in common")
-    shared_encoder: SharedEncoderParams = Field(
-        description="make shared-encoder: one image network for sounds and faces (docs/shared_encoder.md)"
-    )
-    identification: StudyParams = Field(
-        description="make identification: who it is, by face and voice (docs/identification.md)"
     )
 
     @model_validator(mode="before")

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -11,6 +11,8 @@ from pipeline.config.fields import ROOT
 from pipeline.config.messages import explain
 from pipeline.config.params import Params
 from pipeline.errors import UserError
+
+S = TypeVar("S", bound=BaseModel)
 
 
 class Yaml(yaml.SafeLoader):
@@ -27,6 +29,11 @@ Yaml.add_implicit_resolver(
 
 def read(path: str | Path = "params.yaml") -> Params:
     """Return all parameters, checked. Raises UserError with a line for each thing that is wrong."""
+    return read_section(path, Params)
+
+
+def read_section(path: str | Path, model: type[S]) -> S:
+    """Return a YAML file as `model`. Raises UserError with a line for each thing that is wrong."""
     try:
         with open(path, encoding="utf-8") as f:
             values = yaml.load(f, Yaml)
@@ -39,9 +46,9 @@ def read(path: str | Path = "params.yaml") -> Params:
     if not isinstance(values, dict):
         raise UserError(f"{path}: should be a mapping of keys to values")
     try:
-        return Params.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as e:
-        raise UserError("\n".join(f"{path}: {line}" for line in explain(e, Params))) from None
+        raise UserError("\n".join(f"{path}: {line}" for line in explain(e, model))) from None
 
 
 class View:
@@ -78,18 +85,9 @@ class View:
         return plain
 
 
-def load(stage: str, path: str | Path = "params.yaml", root: Path = ROOT, table: str = "") -> Any:
-    """Return the parameters as `stage` may read them (typed as Any: it stands for a Params).
-
-    table: the section (grid, retrieval) whose `set` changes them. Raises UserError where that does not fit
-    the other sections; `read` does not check it, for it matters to nobody who asks for no table.
-    """
-    keys = tuple(key.partition(".${")[0] for key in stage_entry(stage, root).get("params", []))
-    params = read(path)
-    if table:
-        settings = getattr(View(params, stage, keys), table).set
-        params = apply_settings(params, settings, f"{path}: {table}.set")
-    return View(params, stage, keys)
+def load(stage: str, path: str | Path = "params.yaml", root: Path = ROOT) -> Any:
+    """Return the parameters as `stage` may read them (typed as Any: it stands for a Params)."""
+    return View(read(path), stage, tuple(stage_entry(stage, root).get("params", [])))
 
 
 def apply_settings(params: Params, settings: dict[str, Any], where: str) -> Params:
@@ -103,10 +101,6 @@ def apply_settings(params: Params, settings: dict[str, Any], where: str) -> Para
 
 
 def stage_entry(stage: str, root: Path = ROOT) -> dict:
-    """Return what dvc.yaml (or grid/dvc.yaml) says of a stage, as written (templates not filled in)."""
-    for name in ("dvc.yaml", "grid/dvc.yaml"):
-        with open(root / name, encoding="utf-8") as f:
-            stages = yaml.load(f, yaml.CSafeLoader)["stages"]
-        if stage in stages:
-            return stages[stage]
-    raise KeyError(stage)
+    """Return what dvc.yaml says of a stage, as written (templates not filled in)."""
+    with open(root / "dvc.yaml", encoding="utf-8") as f:
+        return yaml.load(f, yaml.CSafeLoader)["stages"][stage]

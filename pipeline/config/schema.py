@@ -17,14 +17,12 @@ from pipeline.config import components, documentation
 from pipeline.config.components import keywords
 from pipeline.config.fields import HUB_PATTERN, ROOT, component_names
 from pipeline.config.params import Params
-from pipeline.config.studies import SETTABLE
 from pipeline.errors import UserError
 
 FILE = "params.schema.json"
 PARAMS = ROOT / "params.yaml"
 COMMAND = "python -m pipeline.config.schema"
 WIDTH = 120
-TABLES = ("grid", "retrieval", "people_tables", "shared_encoder", "identification", "cav_mae")
 
 
 def schema() -> dict[str, Any]:
@@ -35,14 +33,9 @@ def schema() -> dict[str, Any]:
     sections["losses"] |= _by_name("losses")
     for kind, place in sections["encoders"]["properties"].items():
         place |= _by_name(kind)
-    for table in TABLES:
-        kind = "some" if table in ("grid", "retrieval") else "all"
-        _refer(sections[table]["properties"]["set"], f"{kind}_settings")
-    _refer(sections["cav_mae"]["properties"]["probe"], "some_settings")
-    settings = {"all_settings": _settings(sections), "some_settings": _settings(sections, SETTABLE)}
     about = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Earsight's params.yaml"}
     whole.pop("description", None)
-    return about | whole | {"definitions": settings}
+    return about | whole
 
 
 def _inline(node: Any, definitions: dict[str, Any]) -> Any:
@@ -82,28 +75,6 @@ def _draft_7(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     return {"items" if k == "prefixItems" else k: _draft_7(v) for k, v in node.items()}
-
-
-def _settings(sections: dict[str, Any], allowed: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Keys as `dvc exp run -S` has them (`train.epochs`), each with what it is elsewhere; () allows all."""
-    properties: dict[str, Any] = {}
-
-    def walk(node: dict[str, Any], key: str, pointer: str) -> None:
-        for name, child in node.get("properties", {}).items():
-            path, place = f"{key}.{name}".lstrip("."), f"{pointer}/properties/{name}"
-            if not allowed or any(path == a or path.startswith(f"{a}.") for a in allowed):
-                properties[path] = {"$ref": place}
-            walk(child, path, place)
-
-    walk({"properties": {k: v for k, v in sections.items() if k not in TABLES}}, "", "#")
-    hubs = rf"^encoders\.(audio|video)\.{HUB_PATTERN.removeprefix('^')}"
-    return {"properties": properties, "patternProperties": {hubs: True}, "additionalProperties": False}
-
-
-def _refer(node: dict[str, Any], definition: str) -> None:
-    """In draft 7 a reference of its own would hide the description beside it."""
-    node.pop("additionalProperties")
-    node["allOf"] = [{"$ref": f"#/definitions/{definition}"}]
 
 
 def json_text(value: Any) -> str:

@@ -10,13 +10,19 @@ FOLDER = Path(__file__).parent / "templates"
 STYLE, SCRIPT = "page.css", "page.js"
 
 
-def write(path: str | Path, template: str, clips: dict[str, dict] | None = None, **values: object) -> Path:
+def write(
+    path: str | Path, template: str | Path, clips: dict[str, dict] | None = None, **values: object
+) -> Path:
     """Fill `template` in, write it to `path` and return that.
 
+    template: a name in this folder, or the path of a template elsewhere.
     clips: those to see and hear, as of `galleries.shown_clips`; without any, the page has no script.
     """
+    folders = [FOLDER]
+    if isinstance(template, Path):
+        folders, template = [FOLDER, template.parent], template.name
     environment = Environment(
-        loader=FileSystemLoader(FOLDER),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -287,7 +287,6 @@ def experiments(made, tmp_path_factory):
     project = made.copy(tmp_path_factory.mktemp("experiments") / "project")
     do = project.do
 
-    shutil.rmtree(project / "grid")  # DVC wants what a stage writes to be ignored by Git, each as there
     shutil.copy(ROOT / ".gitignore", project.root)
     do("git", "init", "--quiet")
     do("git", "config", "user.email", "t@example.org")

@@ -101,10 +101,6 @@ def test_metrics_of_another_model_are_not_told(exported, tmp_path):
     config = changed / "checkpoints/config.json"
     config.write_text(config.read_text() + " ")  # trained again, say
     assert "knows no run" in Origin.of(changed / "checkpoints").none
-    # A cell of the grid has figures of its own.
-    [cell] = (path.name for path in (changed / "grid/checkpoints").iterdir())
-    figures = json.loads((changed / f"metrics/grid/{cell}.json").read_text())
-    assert Origin.of(changed / "grid/checkpoints" / cell).metrics == figures
 
 
 def test_a_mistake_is_one_line(exported, tmp_path):

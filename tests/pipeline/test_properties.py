@@ -80,6 +80,6 @@ def test_any_settings_of_a_table_are_right_or_told(changes):
     try:
         found = config.apply_settings(whole, changes, "params.yaml: grid.set")
     except UserError as e:
-        assert str(e).startswith("params.yaml: grid.set")
+        assert str(e).startswith("study.yaml: set")
         return
     assert isinstance(found, Params) and whole == Params.model_validate(OWN)

@@ -1,0 +1,63 @@
+"""The tables of identification by face and voice: accuracy, and verification with the same networks."""
+
+from typing import Any
+
+from pipeline.metrics.over_seeds import cell
+
+ROWS = {
+    "image CNN": {"modality": "video", "video_encoder": "shallow"},
+    "audio CNN": {"modality": "audio", "audio_encoder": "shallow"},
+    "audio CRNN": {"modality": "audio", "audio_encoder": "crnn"},
+    "CNN ∥ CNN": {"modality": "both", "video_encoder": "shallow", "audio_encoder": "shallow"},
+    "CNN ∥ CRNN": {"modality": "both", "video_encoder": "shallow", "audio_encoder": "crnn"},
+}
+SPLITS = ("train", "val", "test")
+SIDES = {"audio": "voice", "video": "face", "both": "both"}
+
+
+def markdown(metrics: dict[str, Any]) -> str:
+    """Return the generated part of README.md. metrics: as in metrics.json."""
+    about, results = metrics["about"], metrics["results"]
+    n = {split: next(iter(results.values()))[split]["n"] for split in SPLITS}
+    lines = [
+        f"{about['clips']} clips of {about['people']} synthetic people, split by recording. Faces are"
+        f" {about['face_size']} × {about['face_size']} bytes, sounds log-frequency spectrograms of"
+        f" {about['window_seconds']:g} s stored as bytes; both are scaled in the model. {about['epochs']}"
+        f" epochs. Cells hold the mean over {about['seeds']} seeds, its 95% interval (bootstrap over"
+        f" recordings) and the value of each seed. Chance is about {1 / about['people']:.3f}.",
+        "",
+        "### Accuracy",
+        "",
+        f"| | train ({n['train']}) | validation ({n['val']}) | test ({n['test']}) |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {row} | {' | '.join(cell(cells[split]) for split in SPLITS)} |"
+            for row, cells in results.items()
+        ),
+        "",
+        _best(results),
+        "",
+        "### Verification",
+        "",
+        "All pairs of test recordings, scored by the cosine of the embeddings; of both modalities, by the"
+        " mean of both cosines. EER, and minDCF with P = 0.05; intervals (the mean over seeds) are over"
+        " people. All these people are in training too: to verify others, set `split.by: subject`.",
+        "",
+        "| | EER by voice | by face | by both | minDCF by voice | by face | by both |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row, cells in results.items():
+        sides = cells["verification"]
+        words = [cell((sides.get(side) or {}).get(key), key) for key in ("eer", "min_dcf") for side in SIDES]
+        lines.append(f"| {row} | " + " | ".join(words) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _best(results: dict[str, Any]) -> str:
+    """Say which network is best on the test recordings, and whose interval its accuracy lies in."""
+    test = {row: cells["test"] for row, cells in results.items()}
+    best = max(test, key=lambda row: test[row]["accuracy"])
+    accuracy = test[best]["accuracy"]
+    near = [row for row in test if row != best and test[row]["ci"]["accuracy"][1] >= accuracy]
+    noise = f"it lies within the interval of {', '.join(near)}" if near else "it lies in no other's interval"
+    return f"Best on the test recordings: {best}, {accuracy:.3f}; {noise}."

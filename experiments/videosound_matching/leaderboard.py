@@ -1,0 +1,71 @@
+"""Rank the pairs of the grid; train the best of them again with other seeds."""
+
+import json
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.study import FOLDER, Stopwatch, load_stage, write_results
+from experiments.videosound_matching import page, table
+from experiments.videosound_matching.grid import METRICS, MODELS, SYSTEM, GridStudy
+from experiments.videosound_matching.table import Pair
+from models import checkpoint
+from models.evaluation import pairs as test_pairs
+from models.evaluation import trial
+from pipeline.cli import run
+from pipeline.dataset import dataset
+from pipeline.metrics import correspondence
+
+LEADERS = FOLDER / SYSTEM / "models/leaders"
+
+
+def read_pair(audio: str, video: str, loss: str) -> Pair:
+    """Read what the stage grid wrote of a pair."""
+    path = METRICS / f"{audio}-{video}-{loss}.json"
+    history = pd.read_csv(path.with_suffix(".csv")).to_dict("records")
+    return Pair(audio, video, loss, json.loads(path.read_text(encoding="utf-8")), history)
+
+
+def resampled_aucs(model: checkpoint.Model, data: dataset.Dataset, params: Any) -> np.ndarray:
+    """Return the AUC of a model in each resample of the test pairs, (bootstrap,)."""
+    sides = model.embed(data, data.of("test"))
+    scores = test_pairs.judged(model, data, *sides, params.pairing, params.label, params.seed)
+    return correspondence.areas(*scores, params.evaluate.bootstrap, params.seed)
+
+
+def leaderboard() -> None:
+    stopwatch = Stopwatch(LEADERS)
+    params, study = load_stage(SYSTEM, "leaderboard", GridStudy)
+    data = dataset.load("data", params.audio, params.video, params.input)
+    names = product(study.grid.audio_encoder, study.grid.video_encoder, study.grid.loss)
+    pairs = [read_pair(*each) for each in names]
+    for pair in pairs:
+        pair.resampled_aucs.append(resampled_aucs(checkpoint.load(MODELS / pair.name), data, params))
+    leaders = table.best_by_validation(pairs, study.leaders)
+    for leader, seed in product(leaders, study.seeds):
+        print(f"leaderboard: {leader.name} with seed {seed}", flush=True)
+        other = {"audio_encoder": leader.audio, "video_encoder": leader.video, "loss": leader.loss}
+        model, result = trial.run(params, data, LEADERS / f"{leader.name}-{seed}", **other, seed=seed)
+        leader.other_seeds.append(result.metrics)
+        leader.resampled_aucs.append(resampled_aucs(model, data, params))
+    metrics = {
+        "run": stopwatch.record(FOLDER / SYSTEM / "metrics.json"),
+        "about": {
+            "train_clips": len(data.of("train")),
+            "val_clips": len(data.of("val")),
+            "epochs": params.train.epochs,
+            "pairing": params.pairing,
+            "matcher": params.matcher,
+        },
+        "results": table.summarize(pairs, leaders, params.evaluate.bootstrap, params.seed),
+    }
+    write_results(FOLDER / SYSTEM, metrics, table.markdown(metrics))
+    page.write(metrics["results"], pairs, leaders, FOLDER / SYSTEM / "report/index.html")
+    best = metrics["results"]["rows"][0]
+    print(f"leaderboard: {len(pairs)} pairs; the best is {best['name']}, AUC {best['auc']:.3f}")
+
+
+if __name__ == "__main__":
+    run(leaderboard)

@@ -1,0 +1,96 @@
+"""Projects in which studies run, at a size that shows only that they work."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from testing.project import CODE, ROOT, Project
+from testing.projects import PEOPLE
+
+GRID = "experiments/videosound_matching"
+RETRIEVAL = "experiments/objects_that_sound"
+PAIR = "cnn_small-cnn_avg-bce"
+ARGUMENTS = ("--audio-encoder=cnn_small", "--video-encoder=cnn_avg", "--loss=bce")
+# The stages that run on the project's data: folder, name.
+STAGES = ((GRID, "grid"), (GRID, "leaderboard"), (RETRIEVAL, "retrieval"))
+
+
+def run_study(project: Project, system: str, study: dict, data: Path | None = None) -> Project:
+    """Run a study with other settings; data: of a study on data of its own, made already."""
+    folder = f"experiments/{system}"
+    project.set(study, f"{folder}/study.yaml")
+    if data:
+        shutil.copytree(data, project / folder / "data/data")
+    project.run(f"experiments.{system}.study")
+    return project
+
+
+def people_settings(**others) -> dict:
+    """Settings of a study on the people of the project `told`."""
+    return PEOPLE | {"task": "classification", "split.val": 0.2, "split.test": 0.34} | others
+
+
+def entry(folder: str, stage: str) -> dict:
+    return yaml.load((ROOT / folder / "dvc.yaml").read_text(), yaml.CSafeLoader)["stages"][stage]
+
+
+@pytest.fixture(scope="session")
+def studied(once, made, tmp_path_factory) -> Project:
+    """A copy of `made` with the studies on its data, each stage run where only its dependencies are.
+
+    What a stage asked for is in `trace/<stage>`, what it said last in `said/<stage>`.
+    """
+
+    def make(root: Path) -> Project:
+        whole = made.copy(root)
+        encoders = {"audio_encoder": ["cnn_small"], "video_encoder": ["cnn_avg"]}
+        grid = {"grid": encoders | {"loss": ["bce"]}, "leaders": 1, "seeds": [1], "set": {"train.epochs": 2}}
+        whole.set(grid, f"{GRID}/study.yaml")
+        whole.set({"seeds": [0], "set": {"train.epochs": 2}}, f"{RETRIEVAL}/study.yaml")
+        for folder, stage in STAGES:
+            _run_alone(whole, folder, stage, tmp_path_factory.mktemp(stage) / "project")
+        return whole
+
+    return once("studied", make)
+
+
+def _run_alone(whole: Project, folder: str, stage: str, root: Path) -> None:
+    about = entry(folder, stage)
+    for name in CODE:
+        shutil.copytree(whole / name, root / name, ignore=shutil.ignore_patterns("metrics.json"))
+    for study in (GRID, RETRIEVAL):
+        for name in ("models", "metrics"):
+            shutil.rmtree(root / study / name, ignore_errors=True)
+    shutil.copy(whole / "params.yaml", root)
+    for name in about["deps"]:
+        source = (whole / folder / name).resolve()
+        target = root / source.relative_to(whole.root.resolve())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, target)
+    alone, module = Project(root), f"{folder.replace('/', '.')}.{stage}"
+    arguments = ARGUMENTS if stage == "grid" else ()
+    said = alone.run(module, *arguments, trace=(whole / "trace" / stage).resolve())
+    (whole / "said" / stage).write_text(said)
+    outs = [f"{folder}/{next(iter(out))}" for out in about["outs"]]
+    for old, new in (("${item.audio}", "cnn_small"), ("${item.video}", "cnn_avg"), ("${item.loss}", "bce")):
+        outs = [out.replace(old, new) for out in outs]
+    for out in [*outs, f"{folder}/README.md"]:
+        (whole / out).parent.mkdir(parents=True, exist_ok=True)
+        (whole / out).unlink(missing_ok=True)
+        shutil.move(alone / out, whole / out)
+
+
+@pytest.fixture(scope="session")
+def tracked(studied, tmp_path_factory) -> Project:
+    """A copy of `studied` that DVC takes for up to date, in its root and in experiments/."""
+    project = studied.copy(tmp_path_factory.mktemp("tracked") / "project")
+    project.run("experiments.code_digests")
+    project.do("dvc", "init", "--no-scm", "--quiet")
+    project.do("dvc", "--cd", "experiments", "config", "core.no_scm", "true")
+    project.do("dvc", "commit", "--force", "--quiet")
+    for folder in ("experiments", GRID, RETRIEVAL):
+        project.do("dvc", "--cd", folder, "commit", "--force", "--quiet", "dvc.yaml")
+    return project

@@ -1,0 +1,48 @@
+"""Settings of all systems: flags that DVC takes, and parameters that are right once they are applied."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from experiments.__main__ import settings_files
+from pipeline.config import ROOT, read
+from testing import defaults
+
+FILES = settings_files()
+
+
+def flags(name):
+    command = [sys.executable, "-m", "experiments", name]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_settings_give_right_parameters(name, tmp_path):
+    words = flags(name).stdout.split()
+    assert words[::2] == ["-S"] * (len(words) // 2)
+    values = yaml.safe_load(defaults.PARAMS.read_text())
+    for word in words[1::2]:
+        key, _, value = word.partition("=")
+        *parents, last = key.removeprefix("+").split(".")
+        place = values
+        for parent in parents:
+            place = place[parent]
+        assert (last in place) != key.startswith("+")
+        # PyYAML takes 1e-05 for text, as YAML 1.1 says; 1.0e-05 is a number.
+        place[last] = yaml.safe_load(value)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    settings = yaml.safe_load(FILES[name].read_text())
+    assert read(tmp_path / "params.yaml").task == settings.get("task", "matching")
+
+
+def test_every_system_has_settings():
+    systems = {path.parent.name for path in (ROOT / "experiments").glob("*/published.yaml")}
+    assert systems and systems == {path.parent.name for path in FILES.values()}
+    assert {"cav_mae", "objects_that_sound/avenet"} <= FILES.keys()
+
+
+def test_an_unknown_name_lists_those_that_are_there():
+    ended = flags("avnet")
+    assert ended.returncode == 1 and ", ".join(FILES) in ended.stderr
