@@ -36,8 +36,10 @@ def app() -> None:
     }
     from app.model import ModelProcess
     from app.runs import HERE, Runs
+    from app.storage import StorageProcess
 
-    runs = Runs(Path(given.project))
+    shards = StorageProcess()
+    runs = Runs(Path(given.project), shards.local)
     runs[HERE].config  # noqa: B018 - where there is no model, that is told now and not on the page
     listening = _listen(given.host, given.port)
     ask = ModelProcess()
@@ -61,6 +63,7 @@ def app() -> None:
     finally:
         decoder.close()
         ask.close()
+        shards.close()
         runs.close()
         shutil.rmtree(uploads, ignore_errors=True)
 

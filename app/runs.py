@@ -15,6 +15,7 @@ import pyarrow as pa
 import yaml
 
 from pipeline.errors import UserError
+from pipeline.store import storage
 from pipeline.store.formats import read_table
 from pipeline.store.values import read_arrays, read_files
 
@@ -34,11 +35,14 @@ CLIPS = "data/embeddings/clips.parquet"
 class Run:
     """The files of one trained model and its clips.
 
-    root: a folder laid out like the project. fetch: brings a path of it there, where it is not.
+    root: a folder laid out like the project. fetch: brings a path of it there, where it is not. local: as
+    pipeline.store.storage.local.
     """
 
-    def __init__(self, name: str, root: Path, fetch: Callable[[str], None]) -> None:
-        self.name, self.root, self._fetch = name, root, fetch
+    def __init__(
+        self, name: str, root: Path, fetch: Callable[[str], None], local: Callable[[str], Path]
+    ) -> None:
+        self.name, self.root, self._fetch, self._local = name, root, fetch, local
         self._tables: dict[str, tuple[int, pa.Table]] = {}
         self._lock = threading.Lock()
 
@@ -92,16 +96,20 @@ class Run:
         clip_id, folder = self.clip(row)["clip_id"], f"data/{stage}"
         self._fetch(f"{folder}/index.parquet")
         index = self._table(f"{folder}/index.parquet")
-        values = read(self.root / folder, [clip_id], index=index, fetch=self._fetch_shard)
+        values = read(self.root / folder, [clip_id], index=index, locate=self._shard)
         if clip_id not in values:
             raise UserError(f"clip {clip_id}: nothing in {folder}: python -m app.failures says why")
         return values[clip_id]
 
-    def _fetch_shard(self, path: Path) -> None:
-        name = path.relative_to(self.root).as_posix()
+    def _shard(self, place: str) -> Path:
+        """A file with the shard that lies at a place."""
+        if "://" in place or not Path(place).is_relative_to(self.root):
+            return self._local(place)
+        name = Path(place).relative_to(self.root).as_posix()
         self._fetch(name)
-        if self.name != HERE and not path.exists():
+        if self.name != HERE and not Path(place).exists():
             raise UserError(f"{self.name}: {name} is not in DVC's cache: run dvc exp apply and dvc repro")
+        return Path(place)
 
     def _table(self, path: str) -> pa.Table:
         """A table, read once for as long as it is not written anew."""
@@ -118,13 +126,14 @@ class Run:
 class Runs:
     """The project in `root` and its experiments, by name.
 
-    What an experiment needs is taken from DVC's cache into a temporary folder, once.
+    What an experiment needs is taken from DVC's cache into a temporary folder, once. local: as
+    pipeline.store.storage.local.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, local: Callable[[str], Path] = storage.local) -> None:
+        self.root, self._local = root, local
         self._folder = Path(tempfile.mkdtemp(prefix="earsight-runs-"))
-        self._runs = {HERE: Run(HERE, root, lambda path: None)}
+        self._runs = {HERE: Run(HERE, root, lambda path: None, local)}
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
@@ -139,7 +148,7 @@ class Runs:
                 if revision is None:
                     raise UserError(f"{name}: no such experiment here: see dvc exp list --all-commits")
                 folder = self._folder / revision
-                self._runs[name] = Run(name, folder, _fetcher(self.root, revision, folder))
+                self._runs[name] = Run(name, folder, _fetcher(self.root, revision, folder), self._local)
             return self._runs[name]
 
     def leaderboard(self) -> list[dict[str, Any]]:

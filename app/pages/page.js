@@ -9,13 +9,14 @@ document.addEventListener("error", (event) => {
 }, true);
 /* What the server says of a picture or sound that did not come: one line above the answer that it belongs to. */
 async function explain(element, address) {
-  const answer = element.closest(".es"), response = await fetch(address);
-  if (response.ok || !answer || answer.querySelector(".es-failed")) return;
+  const response = await fetch(address);
+  if (response.ok) return;
   const line = document.createElement("p");
   line.className = "es-failed";
   line.setAttribute("role", "alert");
   line.textContent = await response.text();
-  answer.prepend(line);
+  const answer = element.closest(".es");
+  if (answer && !answer.querySelector(".es-failed")) answer.prepend(line);
 }
 function play(from) {
   const same = playing === from;

@@ -3,7 +3,7 @@
 - `clip_table`: `read`, `check` and `from_rows` of data/clips.parquet, one schema for all sources
 - `formats`: what values look like in files: `Arrays`, `Files`, `Layout`; `digest`, `read_table`
 - `shards`: `Shards`, the output folder of a data stage, and what may be kept of an earlier run;
-  `read_index`, `place`
+  `read_index`, `places`
 - `values`: the one reader of clips' values, wherever their shards lie: `read_arrays`, `read_files`,
   `ClipArrays`
 - `status`: `Outcome` of one clip, and the closed list of reasons, `STATUSES`

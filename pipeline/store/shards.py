@@ -262,8 +262,3 @@ def rows_of(table: pa.Table, clip_ids: pa.ChunkedArray) -> pa.ChunkedArray:
 def places(table: pa.Table) -> list[str]:
     """Where the values of an index's shards lie, by their numbers; empty: beside it."""
     return json.loads((table.schema.metadata or {}).get(PLACES, b"[]"))
-
-
-def place(folder: str | Path, elsewhere: list[str], shard: int, suffix: str) -> Path:
-    """A local file with the values of one shard. elsewhere: `places` of the folder's index."""
-    return storage.local(elsewhere[shard]) if elsewhere else Path(folder) / f"{shard:05d}{suffix}"

@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UserError
+from pipeline.store import storage
 from pipeline.store.formats import Arrays, Files, read_table
-from pipeline.store.shards import place, places, read_index
+from pipeline.store.shards import places, read_index
 from pipeline.store.status import OK
 
 T = TypeVar("T")
-Fetch = Callable[[Path], None]  # brings a shard to the path where it should lie
+Locate = Callable[[str], Path]  # a local file with what lies at a place: a path, or an address in a storage
 
 
 @dataclass(frozen=True)
@@ -30,20 +31,20 @@ class _ShardFiles:
     folder: Path
     places: list[str]
     suffix: str
-    fetch: Fetch | None = None
+    locate: Locate = storage.local
 
     def read(self, shard: int, clip_id: str, read: Callable[..., T], *more: Any) -> T:
         """Call `read` with a shard's file, and `more`. clip_id: of a clip in the shard, for messages."""
-        where = self.places[shard] if self.places else self.folder / f"{shard:05d}{self.suffix}"
-        if self.fetch and not self.places:
-            self.fetch(Path(where))
+        place = self.places[shard] if self.places else str(self.folder / f"{shard:05d}{self.suffix}")
         try:
-            return read(place(self.folder, self.places, shard, self.suffix), *more)
+            return read(self.locate(place), *more)
         except UserError as e:
+            if not self.places:
+                raise UserError(f"clip {clip_id}: {e}") from None
             reason = str(e)
         except (OSError, ValueError, IndexError, KeyError) as e:  # pyarrow's own errors are of these kinds
             text = getattr(e, "strerror", None) or " ".join(str(e).split())
-            reason = f"{where}: cannot be read ({text})"
+            reason = f"{place}: cannot be read ({text})"
         # DVC knows nothing of what lies in a storage: only --force has the stage look for it.
         force = f" --force --single-item {self.folder.name}" if self.places else ""
         remedy = f"delete the file if it is damaged, then run dvc repro{force}"
@@ -110,11 +111,14 @@ class ClipArrays:
 
 
 def read_arrays(
-    folder: str | Path, clip_ids: Collection[str], index: pa.Table | None = None, fetch: Fetch | None = None
+    folder: str | Path,
+    clip_ids: Collection[str],
+    index: pa.Table | None = None,
+    locate: Locate = storage.local,
 ) -> dict[str, np.ndarray]:
     """The arrays that a stage made of clips, by clip id; clips that are not ok are left out.
 
-    folder: of the stage. index: its index, where that has been read. fetch: called before a shard is opened.
+    folder: of the stage. index: its index, where that has been read. locate: gives the file of a shard.
     An array is a view of its shard: what is not used is not read.
     """
 
@@ -122,7 +126,7 @@ def read_arrays(
         array = _map(path)
         return [array[row] for row in rows]
 
-    return _read(folder, clip_ids, index, fetch, Arrays.suffix, arrays)
+    return _read(folder, clip_ids, index, locate, Arrays.suffix, arrays)
 
 
 def read_files(
@@ -130,7 +134,7 @@ def read_files(
     clip_ids: Collection[str],
     column: str,
     index: pa.Table | None = None,
-    fetch: Fetch | None = None,
+    locate: Locate = storage.local,
 ) -> dict[str, bytes]:
     """The encoded files in a column (`audio`) that a stage made of clips; otherwise as `read_arrays`."""
 
@@ -138,20 +142,20 @@ def read_files(
         table = read_table(path, [column])
         return pc.struct_field(table[column].take(rows), "bytes").to_pylist()
 
-    return _read(folder, clip_ids, index, fetch, Files.suffix, files)
+    return _read(folder, clip_ids, index, locate, Files.suffix, files)
 
 
 def _read(
     folder: str | Path,
     clip_ids: Collection[str],
     index: pa.Table | None,
-    fetch: Fetch | None,
+    locate: Locate,
     suffix: str,
     values_of: Callable[[Path, list[int]], list[T]],
 ) -> dict[str, T]:
     """Each shard is opened once. values_of: the values in some rows of a shard's file."""
     index = read_index(folder) if index is None else index
-    shards = _ShardFiles(Path(folder), places(index), suffix, fetch)
+    shards = _ShardFiles(Path(folder), places(index), suffix, locate)
     wanted = pc.is_in(index["clip_id"], pa.array(list(clip_ids), pa.string()))
     usable = index.filter(pc.and_(wanted, pc.equal(index["status"], OK)))
     by_shard: dict[int, dict[str, int]] = {}

@@ -1,7 +1,6 @@
 """Clips' values, read wherever their shards lie; what cannot be read is one line."""
 
 import pickle
-import shutil
 from pathlib import Path
 
 import fsspec
@@ -10,8 +9,9 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.store.formats import Arrays, Files
-from pipeline.store.shards import Shards, place, places, read_index
+from pipeline.store.shards import Shards, places, read_index
 from pipeline.store.status import OK, Outcome, failed
+from pipeline.store.storage import local
 from pipeline.store.values import ClipArrays, read_arrays, read_files
 
 KINDS = {"arrays": Arrays((2, 3), "float16"), "files": Files(("audio",))}
@@ -74,19 +74,17 @@ def test_arrays_of_many_clips_are_used_like_one(tmp_path, storage):
     assert not copy._arrays and [copy[i][1, 2] for i in range(4)] == rows
 
 
-def test_a_shard_is_fetched_before_it_is_opened_unless_it_lies_in_a_storage(tmp_path, storage):
+def test_each_shard_is_located_once(tmp_path, storage):
     folder = write(tmp_path, "arrays", storage)
-    shutil.copytree(folder, tmp_path / "cache-of-dvc", dirs_exist_ok=True)
-    asked = []
+    located: list[str] = []
 
-    def fetch(path: Path) -> None:
-        asked.append(path.name)
-        shutil.copy(tmp_path / "cache-of-dvc" / path.name, path)
+    def locate(place: str) -> Path:
+        located.append(place)
+        return local(place)
 
-    for path in folder.glob("*.npy"):
-        path.unlink()
-    assert set(read_arrays(folder, ["c0", "c1", "c8"], fetch=fetch)) == {"c0", "c1", "c8"}
-    assert asked == ([] if storage else ["00000.npy", "00002.npy"])
+    assert set(read_arrays(folder, ["c0", "c1", "c8"], locate=locate)) == {"c0", "c1", "c8"}
+    assert [Path(place).name[:5] for place in located] == ["00000", "00002"]
+    assert all(place.startswith((storage or str(folder)).removeprefix("file://")) for place in located)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -102,10 +100,10 @@ def test_a_shard_that_cannot_be_read_is_one_line(tmp_path, storage, kind):
         assert line.endswith(f": delete the file if it is damaged, then run {command}")
 
     command = f"dvc repro --force --single-item {kind}" if storage else "dvc repro"
-    local = place(folder, places(read_index(folder)), 0, KINDS[kind].suffix)  # in a cache where it is remote
-    local.write_bytes(b"damaged")
+    copy = local(where)  # in a cache where it is remote
+    copy.write_bytes(b"damaged")
     check()
-    local.unlink()
+    copy.unlink()
     if "://" in where:
         fsspec.filesystem("memory").rm(where.removeprefix("memory:/"))
     check()
