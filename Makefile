@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup repro app test coverage lint export bench grid retrieval cav-mae shared-encoder identification lock clean
+.PHONY: help setup repro app test check coverage lint export bench grid retrieval cav-mae shared-encoder identification lock clean
 
 # The newest Python that is supported and there; name another with `make PYTHON=python3.11`.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -36,6 +36,9 @@ app: setup ## ask the trained model in a browser, on this machine alone (python 
 
 test: setup ## run the tests
 	@python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+check: lint ## lint, and the tests of what changed since the last commit
+	@tests=$$(python -m testing.changed); [ -z "$$tests" ] || python -m pytest -q -n auto --dist loadfile $$tests
 
 coverage: setup ## run the tests, and fail where less than 90% of the lines of pipeline/ and models/ ran
 	@rm -rf .coverage; mkdir .coverage
