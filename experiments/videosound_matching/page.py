@@ -11,7 +11,7 @@ from experiments.videosound_matching.table import Pair
 from pipeline.report import charts
 from pipeline.report import page as base_page
 
-TEMPLATE = Path(__file__).with_name("page.html")
+TEMPLATE = Path(__file__).with_name("grid.html")
 
 
 def write(results: dict[str, Any], pairs: list[Pair], leaders: list[Pair], path: str | Path) -> Path:
