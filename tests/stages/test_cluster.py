@@ -16,7 +16,7 @@ from pipeline.store.shards import places, read_index
 from testing.project import ROOT, Project
 from testing.sandbox import entry
 
-SHARDED = sorted(p.stem for p in (ROOT / "stages").glob("*.py") if "engine.run(" in p.read_text())
+SHARDED = sorted(p.stem for p in (ROOT / "stages").glob("*.py") if "runner.run(" in p.read_text())
 
 
 def folder(stage: str) -> str:
