@@ -103,7 +103,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m app.failures", description=__doc__.splitlines()[0])
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument(
-        "--reason", metavar="REASONS", help="print the ids of all clips that failed for these, comma-separated"
+        "--reason",
+        metavar="REASONS",
+        help="print the ids of the clips that failed for these, comma-separated",
     )
     modes.add_argument("--retry", metavar="REASONS", help="download the clips again that failed for these")
     options = parser.parse_args(arguments)

@@ -20,9 +20,9 @@ LAYOUT = Layout(
 class DownloadStep:
     """Call the source's `fetch` for each clip: it downloads or renders the media, or checks files in place.
 
-    fetch: of the source. data: the section `data` of params.yaml. A value is what a media shard holds: `audio`
-    and `video`, each `{"bytes", "path"}`. The bytes are null for a file that stays in place, and where the
-    other one of the two holds them.
+    fetch: of the source. data: the section `data` of params.yaml. A value is what a media shard holds:
+    `audio` and `video`, each `{"bytes", "path"}`. The bytes are null for a file that stays in place, and where
+    the other one of the two holds them.
     """
 
     fetch: Callable[[dict, Any], Outcome]

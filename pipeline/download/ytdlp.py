@@ -35,7 +35,7 @@ MISSING_SECONDS, MISSING_SHARE = 1.0, 0.1
 YOUTUBE_HOSTS = ("youtube.com", "youtu.be")
 JAVASCRIPT_RUNTIMES = ("deno", "node")
 
-# (status, pattern of messages by YouTube, servers and ffmpeg that mean it). The first pattern that matches counts.
+# (status, pattern of the messages of YouTube, servers and ffmpeg that mean it). The first match counts.
 STATUS_PATTERNS = (
     ("private", r"private video|video is private"),
     ("age", r"confirm your age|age.restricted|inappropriate for some users|only available to (adults|.*18)"),
@@ -88,7 +88,7 @@ def check_requirements(settings: Any) -> None:
 
 
 def _javascript_runtimes() -> dict[str, dict[str, str]]:
-    """Return the installed JavaScript runtimes that yt-dlp supports, in the form of its option `js_runtimes`."""
+    """Return the installed JavaScript runtimes that yt-dlp supports, as its option `js_runtimes`."""
     from yt_dlp.globals import supported_js_runtimes
 
     runtimes = {}
@@ -267,7 +267,7 @@ def _check_file(folder: Path, start: float, end: float, info: dict, stderr: str)
 
 
 def _measure_streams(path: Path) -> tuple[set[str], float]:
-    """Return the kinds of streams that have packets, and the length of the shorter of sound and picture, s."""
+    """Return the kinds of streams that have packets, and the length (s) of the shorter of sound and picture."""
     with av.open(ffmpeg.url(path), options=dict(ffmpeg.GUARD)) as file:
         ends: dict[str, float] = {}  # kind of stream -> s
         for packet in file.demux():

@@ -1,8 +1,8 @@
 """The source `audioset`: AudioSet's published segments, downloaded from YouTube or from download.url.
 
 A clip is a segment of a video. Its URL has the segment as a media fragment (W3C, #t=30,40). The downloaded
-file holds the segment alone, so `start` and `end` are null. `labels` in the clip table are those of its labels
-that the parameters select, `audioset` are all. The published evaluation set is the test split.
+file holds the segment alone, so `start` and `end` are null. `labels` in the clip table are those of its
+labels that the parameters select, `audioset` are all. The published evaluation set is the test split.
 
 Source: Gemmeke et al., Audio Set, ICASSP 2017; lists under CC BY 4.0.
 """
@@ -126,7 +126,10 @@ def notes(data: "DataParams", table: pa.Table) -> list[str]:
 
 
 def media_key(params: "Params") -> str:
-    """Return what the media depend on besides the row. Not the code: a fix would download everything again."""
+    """Return what the media depend on besides the row.
+
+    Without the code: a change of it would download everything again.
+    """
     return digest("audioset", params.download.height)
 
 

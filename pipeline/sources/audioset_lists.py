@@ -1,4 +1,4 @@
-"""Read AudioSet's published lists (segments, class names, ontology), and find the classes that a user names."""
+"""Read AudioSet's published lists (segments, class names, ontology) and select classes by name or id."""
 
 import csv
 import difflib
@@ -93,7 +93,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class Classes:
-    """names: id -> display name, of all classes. selected: display name -> the ids that count as this class."""
+    """All classes, and the selected ones.
+
+    names: id -> display name, of all. selected: display name -> the ids that count as this class.
+    """
 
     names: dict[str, str]
     selected: dict[str, set[str]]

@@ -113,14 +113,14 @@ def clips(data: "DataParams") -> pa.Table:
 
 
 def notes(data: "DataParams", table: pa.Table) -> list[str]:
-    """Return a line for each kind of file in the folder that is not in `table`, and one without demographics."""
+    """Return a line for each kind of file that is not in `table`, and one if the demographics are missing."""
     root = folder.resolve(data.folder)
     files, misnamed = _files(root)
     lines = []
     if misnamed:
         names = ", ".join(misnamed[:3]) + (", …" if len(misnamed) > 3 else "")
         lines.append(
-            f"{len(misnamed)} FLV files left out, their names are not Actor_Sentence_Emotion_Level.flv: {names}"
+            f"{len(misnamed)} FLV files left out, not named Actor_Sentence_Emotion_Level.flv: {names}"
         )
     if unselected := len(files) - len(table):
         lines.append(f"{unselected} clips of other emotions left out (data.crema_d.emotions)")
@@ -162,7 +162,7 @@ def _files(root: str) -> tuple[dict[str, str], list[str]]:
 
 
 def _demographics(root: str) -> dict[str, dict]:
-    """Return actor -> age, sex, race, ethnicity; empty without the list. Raises UserError if it is invalid."""
+    """Return actor -> age, sex, race, ethnicity; empty without the list. Raises UserError for invalid rows."""
     columns = ("ActorID", "Age", "Sex", "Race", "Ethnicity")
     demographics = {}
     for line, row in _read_list(root, DEMOGRAPHICS, columns):
@@ -182,9 +182,7 @@ def _votes(root: str) -> dict[str, list[str]]:
     for line, row in _read_list(root, RATINGS, ("FileName", "MultiModalVote")):
         votes = row["MultiModalVote"].split(":")
         if not set(votes) <= VOTES.keys():
-            raise UserError(
-                f"{RATINGS}: line {line}: vote {row['MultiModalVote']!r}: it should be one of {', '.join(VOTES)}"
-            )
+            raise UserError(f"{RATINGS}: line {line}: vote {row['MultiModalVote']!r}: use {', '.join(VOTES)}")
         emotions[row["FileName"].strip()] = [VOTES[v] for v in votes]
     if not emotions:
         raise UserError(

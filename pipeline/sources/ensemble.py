@@ -1,7 +1,7 @@
 """The source `ensemble`: synthetic FLV files of eight instruments that play random phrases.
 
-The bytes of a clip depend only on the seed and its number, not on the number of clips. A share of the clips is
-broken, in ways in which real files are.
+The bytes of a clip depend only on the seed and its number, not on the number of clips. A share of the clips
+is broken in the same ways as real files.
 """
 
 import hashlib

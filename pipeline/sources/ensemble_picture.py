@@ -34,7 +34,7 @@ class PlacedInstrument:
 def place(names: list[str], rng: np.random.Generator) -> list[PlacedInstrument]:
     """Place one or two instruments in the frame, with random sizes and positions. Two overlap little.
 
-    The area of the box is random, not the length of the instrument, so that it does not reveal the instrument.
+    The area of the box is random, not the length: so the size does not reveal the instrument.
     """
     area = (0.36, 0.56) if len(names) == 1 else (0.2, 0.3)
     best: tuple[float, list[PlacedInstrument]] = (np.inf, [])
@@ -213,8 +213,8 @@ def _background(rng: np.random.Generator) -> np.ndarray:
         share = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     image = first + 0.6 * np.clip(share, 0, 1)[..., None] * (second - first)
     for _ in range(rng.integers(0, 3)):  # a picture or a window on the wall
-        left, top, width, height = rng.uniform((0, 0, 0.1, 0.1), (0.85, 0.7, 0.3, 0.35))
-        inside = (np.abs(x - left - width / 2) < width / 2) & (np.abs(y - top - height / 2) < height / 2)
+        x0, y0, width, height = rng.uniform((0, 0, 0.1, 0.1), (0.85, 0.7, 0.3, 0.35))
+        inside = (np.abs(x - x0 - width / 2) < width / 2) & (np.abs(y - y0 - height / 2) < height / 2)
         colour = _rgb(rng.random(), rng.uniform(0.05, 0.6), rng.uniform(0.25, 0.9))
         image[inside] = 0.6 * image[inside] + 0.4 * colour
     return image

@@ -9,7 +9,7 @@ import numpy as np
 def encode(frames: list[np.ndarray] | None, fps: int, waves: np.ndarray | None, rate: int) -> bytes:
     """Return an FLV file of pictures and sound, of which one may be None.
 
-    frames: uint8 RGB (height, width, 3), fps a second. waves: (time,) float32 in -1..1, rate samples a second.
+    frames: uint8 RGB (height, width, 3), fps a second. waves: (time,) float32 in -1..1, at `rate` Hz.
     The bytes are always the same: one thread, FFmpeg's bit-exact mode, no version strings.
     """
     file = io.BytesIO()

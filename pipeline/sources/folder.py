@@ -161,7 +161,7 @@ _HASH_SUFFIX = re.compile(r"-[0-9a-f]{12}$")  # a stem that looks like an id wit
 
 
 def slug(text: str) -> str:
-    """Return the part of `text` that is safe in an id: no accents, other characters as _, folders joined by -."""
+    """Return `text` made safe for an id: without accents, other characters as _, folders joined by -."""
     text = unicodedata.normalize("NFKD", text.replace("/", "-"))
     text = "".join(c for c in text if not unicodedata.combining(c))
     text = re.sub(r"[^A-Za-z0-9.\-]+", "_", text)[-80:]
@@ -211,8 +211,8 @@ class Scan:
 def scan(root: str) -> Scan:
     """List the files below `root`. Hidden files and folders are skipped. No file is opened.
 
-    A folder whose name has a media extension and that contains no media is listed as a media file, so that its
-    row fails with a reason. So is a link to nothing. Raises UserError if `root` cannot be read.
+    A folder whose name has a media extension and that contains no media is listed as a media file, so that
+    its row fails with a reason. So is a link to nothing. Raises UserError if `root` cannot be read.
     """
     walk = _Walk(root)
     walk.read_tree("")

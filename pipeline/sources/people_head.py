@@ -63,9 +63,9 @@ def draw_head(
 
     if face.style in ("long", "curls"):
         low = 0.95 if face.style == "long" else 0.25
-        left, right = CX - half_width * 1.2, CX + half_width * 1.2
+        x0, x1 = CX - half_width * 1.2, CX + half_width * 1.2
         paint(_ellipse(CX, CY - 20, half_width * 1.22, half_height * 1.02), hair)
-        paint(_box(left, CY - 20, right, CY + half_height * low), hair * 0.92)
+        paint(_box(x0, CY - 20, x1, CY + half_height * low), hair * 0.92)
     if face.style == "bun":
         paint(_ellipse(CX, CY - half_height * 1.12, half_width * 0.42, half_height * 0.24), hair * 0.9)
     # Shoulders in a random colour, which does not depend on the person.
@@ -73,8 +73,8 @@ def draw_head(
     paint(
         _ellipse(CX, CY + half_height * 2.02, half_width * 1.9, half_height * 0.78), cloth * side[..., None]
     )
-    left, right = CX - half_width * 0.42, CX + half_width * 0.42
-    paint(_box(left, CY + 20, right, CY + half_height * 1.32), skin * 0.74)  # the neck
+    x0, x1 = CX - half_width * 0.42, CX + half_width * 0.42
+    paint(_box(x0, CY + 20, x1, CY + half_height * 1.32), skin * 0.74)  # the neck
     for sign in (-1, 1):
         ear = _ellipse(CX + sign * half_width * 0.99, CY + 6, half_width * 0.13, half_height * 0.17)
         paint(ear, skin * 0.86)
@@ -147,8 +147,8 @@ def _ellipse(x: float, y: float, radius_x: float, radius_y: float) -> np.ndarray
     return _polygon_mask(np.stack([x + radius_x * np.cos(t), y + radius_y * np.sin(t)], axis=1))
 
 
-def _box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
-    return _polygon_mask(np.array([[left, top], [right, top], [right, bottom], [left, bottom]]))
+def _box(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
+    return _polygon_mask(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))
 
 
 def _polygon_mask(points: np.ndarray) -> np.ndarray:

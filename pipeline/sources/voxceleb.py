@@ -1,8 +1,8 @@
-"""The source `voxceleb`: faces and voices of people, in the folders of the published data sets, read in place.
+"""The source `voxceleb`: faces and voices of people, in the published folder structure, read in place.
 
 Below `data.folder` are faces, `<person>/.../<recording>/*.jpg` or `<person>/*.jpg`, and voices,
-`<person>/<recording>/*.wav`. A clip is a face and a voice of one person, not of the same moment. VoxCeleb1 has
-names for faces and ids for voices: `vox1_meta.csv` in the folder translates.
+`<person>/<recording>/*.wav`. A clip is a face and a voice of one person, not of the same moment. VoxCeleb1
+has names for faces and ids for voices: `vox1_meta.csv` in the folder translates.
 
 Each clip is within a pair of recordings: recordings of the same name are paired first, then the rest in turn.
 Clips are split by `video_id`, which is the pair, so no recording is in two splits.
@@ -33,7 +33,7 @@ Files = dict[str, dict[str, list[str]]]  # person -> recording -> relative paths
 
 
 def clips(data: "DataParams") -> pa.Table:
-    """Return the clip table, by person. `labels` and `subject` are the person, `video_id` a pair of recordings.
+    """Return the clip table, by person. `labels` and `subject` are the person, `video_id` the recordings.
 
     Raises UserError if a folder is missing or empty, and if nobody has both a face and a voice.
     """
@@ -131,8 +131,9 @@ def _pair(
 ) -> list[tuple[str, str, str]]:
     """Return (face, voice, id of the pair of recordings), in a random order that is always the same.
 
-    faces, voices: recording -> paths. mode: `person` pairs all recordings of the person, `video` only those of
-    the same name. The list goes round the pairs of recordings, so that its beginning has clips of all.
+    faces, voices: recording -> paths. mode: `person` pairs all recordings of the person, `video` only those
+    of the same name. The list alternates between the pairs of recordings, so that its beginning has clips of
+    each.
     """
     pairs_by_recordings = []
     for name, face_paths, voice_paths in _pair_recordings(faces, voices, mode):
