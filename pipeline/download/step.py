@@ -21,8 +21,8 @@ class DownloadStep:
     """Call the source's `fetch` for each clip: it downloads or renders the media, or checks files in place.
 
     fetch: of the source. data: the section `data` of params.yaml. A value is what a media shard holds:
-    `audio` and `video`, each `{"bytes", "path"}`. The bytes are null for a file that stays in place, and where
-    the other one of the two holds them.
+    `audio` and `video`, each `{"bytes", "path"}`. The bytes are null if the file stays in place, and if the
+    other one of the two holds them.
     """
 
     fetch: Callable[[dict, Any], Outcome]

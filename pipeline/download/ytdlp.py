@@ -267,7 +267,7 @@ def _check_file(folder: Path, start: float, end: float, info: dict, stderr: str)
 
 
 def _measure_streams(path: Path) -> tuple[set[str], float]:
-    """Return the kinds of streams that have packets, and the length (s) of the shorter of sound and picture."""
+    """Return the kinds of streams that have packets, and the shorter length (s) of sound and picture."""
     with av.open(ffmpeg.url(path), options=dict(ffmpeg.GUARD)) as file:
         ends: dict[str, float] = {}  # kind of stream -> s
         for packet in file.demux():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of t
     from pipeline.config import DataParams, Params
     from pipeline.config.data import AudioSetParams
 
-URL = "https://www.youtube.com/watch?v="  # identifies a clip; download.url says where it is downloaded from
+URL = "https://www.youtube.com/watch?v="  # identifies a clip; the download uses download.url
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 EXTRA = pa.schema(
     [
@@ -114,7 +114,7 @@ def _limit(rows: list[dict], selection: "AudioSetParams") -> list[dict]:
 
 
 def notes(data: "DataParams", table: pa.Table) -> list[str]:
-    """Return a line for invalid video ids and one for classes without a clip, where there are any."""
+    """Return a line for invalid video ids and one for classes without a clip, if there are any."""
     lines = []
     if invalid := table["video"].null_count:
         lines.append(f"{invalid} segments have an invalid video id: the stage download will refuse them")

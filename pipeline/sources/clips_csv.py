@@ -82,7 +82,7 @@ def duplicates(entries: list[dict]) -> Problems:
         if other is e:
             continue
         if e.get("has_generated_id") and other.get("has_generated_id"):
-            message = f"the same clip of {show(e['path'])} as line {other['line']}: write all labels in one row, a;b"
+            message = f"the same clip of {show(e['path'])} as line {other['line']}: use one row, labels a;b"
         else:
             message = (
                 f"clip_id {show(e['clip_id'])} is a duplicate of line {other['line']}: make each id unique"

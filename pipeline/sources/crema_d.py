@@ -162,7 +162,7 @@ def _files(root: str) -> tuple[dict[str, str], list[str]]:
 
 
 def _demographics(root: str) -> dict[str, dict]:
-    """Return actor -> age, sex, race, ethnicity; empty without the list. Raises UserError for invalid rows."""
+    """Return actor -> age, sex, race, ethnicity; empty without the list. Raises UserError if invalid."""
     columns = ("ActorID", "Age", "Sex", "Race", "Ethnicity")
     demographics = {}
     for line, row in _read_list(root, DEMOGRAPHICS, columns):

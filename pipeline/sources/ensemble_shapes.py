@@ -285,7 +285,7 @@ DRAW: dict[str, Callable[[Pen, Palette, Pose], None]] = {
     "Electronic organ": _electronic_organ,
     "Church bell": _church_bell,
 }
-# Range of the rotation in degrees, to either side. Long instruments are diagonal: their boxes are less narrow.
+# Range of the rotation in degrees, to either side. Long instruments are diagonal: wider boxes.
 ANGLES = {
     "Piano": (0, 6),
     "Acoustic guitar": (22, 38),
