@@ -1,8 +1,8 @@
-"""Which clips failed, why, and another try: `python -m app.failures`.
+"""List the clips that failed and why, and try some again: `python -m app.failures`.
 
-`--reason network,private` names the clips that failed so, one a line. `--retry network,private` has the stage
-`download` fetch those again, whatever became of them before, and says how to go on. Failures of other stages
-come from the files themselves: mend those, and `dvc repro` does the rest.
+`--reason network,private` prints the ids of the clips that failed for these reasons, one a line.
+`--retry network,private` runs the stage `download` for those clips again. Failures of other stages come from
+the files themselves: repair the files, then run `dvc repro`.
 """
 
 import argparse
@@ -25,34 +25,41 @@ STAGES = {
     "faces": "faces",
 }
 EXAMPLES = 3
+Failures = dict[str, dict[str, list[dict]]]  # stage -> reason -> index rows
 
 
-def failures(root: Path = Path(".")) -> dict[str, dict[str, list[dict]]]:
-    """stage -> reason -> rows, each clip where it fell out first. Stages that were not run are left out."""
-    found: dict[str, dict[str, list[dict]]] = {}
-    seen: set[str] = set()
+def failures(root: Path = Path(".")) -> Failures:
+    """Return the index rows of all failed clips. Stages that were not run are left out.
+
+    A clip that failed in `download` is listed there only. The other stages are independent of each other: a
+    clip without a face may have a sound.
+    """
+    failures_by_stage: Failures = {}
+    failed_downloads: set[str] = set()
     for stage, folder in STAGES.items():
         if not (root / "data" / folder / "index.parquet").exists():
             continue
         index = read_index(root / "data" / folder)
         rows = index.filter(pc.not_equal(index["status"], OK)).to_pylist()
-        here: dict[str, list[dict]] = defaultdict(list)
+        by_reason: dict[str, list[dict]] = defaultdict(list)
         for row in rows:
-            if row["clip_id"] not in seen:
-                here[row["status"]].append(row)
-        # A face that is not found, or a sound that is missing, says nothing of the other modality.
+            if row["clip_id"] not in failed_downloads:
+                by_reason[row["status"]].append(row)
         if stage == "download":
-            seen |= {row["clip_id"] for row in rows}
-        if here:
-            found[stage] = dict(sorted(here.items(), key=lambda item: (-len(item[1]), item[0])))
-    return found
+            failed_downloads |= {row["clip_id"] for row in rows}
+        if by_reason:  # the most frequent reason first
+            failures_by_stage[stage] = dict(
+                sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0]))
+            )
+    return failures_by_stage
 
 
-def show(found: dict[str, dict[str, list[dict]]]) -> None:
-    if not found:
+def show(failures_by_stage: Failures) -> None:
+    """Print the count of each reason and some clips of it."""
+    if not failures_by_stage:
         print("No clip has failed.")
-    for stage, reasons in found.items():
-        for reason, rows in reasons.items():
+    for stage, by_reason in failures_by_stage.items():
+        for reason, rows in by_reason.items():
             print(f"{stage}: {len(rows)} {reason}: {STATUSES[reason]}")
             for row in rows[:EXAMPLES]:
                 print(f"    {row['clip_id']}: {row['detail']}")
@@ -60,45 +67,59 @@ def show(found: dict[str, dict[str, list[dict]]]) -> None:
                 print(f"    and {len(rows) - EXAMPLES} more (--reason {reason})")
 
 
-def retry(reasons: list[str], found: dict[str, dict[str, list[dict]]]) -> None:
-    """Have the stage `download` fetch the clips that failed for these reasons."""
-    from pipeline.download.queue import FOLDER, Log
+def retry(reasons: list[str], failures_by_stage: Failures) -> None:
+    """Run the stage `download` again for the clips that failed there for these reasons.
+
+    Raises UserError if the data were not downloaded, or no clip failed so.
+    """
+    from pipeline.download.queue import FOLDER, open_log
 
     if not (FOLDER / "log.sqlite").exists():
-        raise UserError("nothing was fetched here: --retry is for clips that came over the network")
-    ids = [row["clip_id"] for reason in reasons for row in found.get("download", {}).get(reason, [])]
+        raise UserError("--retry: no clip of this project was downloaded from the network")
+    downloads = failures_by_stage.get("download", {})
+    ids = [row["clip_id"] for reason in reasons for row in downloads.get(reason, [])]
     if not ids:
         raise UserError(f"no clip failed in the stage download for {', '.join(reasons)}")
-    Log.of().again(ids)
-    print(f"{len(ids)} clips are asked for again", flush=True)
-    # DVC sees no change by itself: what changed is the world outside.
-    done = subprocess.run([sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "download"])
-    if done.returncode:
-        sys.exit(done.returncode)
-    print("What came is in data/media: `dvc repro` goes on with it.")
+    open_log().request_retry(ids)
+    print(f"{len(ids)} clips will be downloaded again", flush=True)
+    # --force: no dependency of the stage changed, so DVC would not run it.
+    process = subprocess.run([sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "download"])
+    if process.returncode:
+        sys.exit(process.returncode)
+    print("The new media are in data/media. Run `dvc repro` to process them.")
+
+
+def _parse_reasons(text: str) -> list[str]:
+    """Split at commas. Raises UserError for a reason that does not exist."""
+    reasons = [reason.strip() for reason in text.split(",") if reason.strip()]
+    for reason in reasons:
+        if reason not in STATUSES or reason == OK:
+            choices = ", ".join(status for status in STATUSES if status != OK)
+            raise UserError(f"{reason}: no such reason: use {choices}")
+    return reasons
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m app.failures", description=__doc__.splitlines()[0])
-    ways = parser.add_mutually_exclusive_group()
-    ways.add_argument(
-        "--reason", metavar="REASONS", help="name all clips that failed for these, with commas between"
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument(
+        "--reason",
+        metavar="REASONS",
+        help="print the ids of the clips that failed for these, comma-separated",
     )
-    ways.add_argument("--retry", metavar="REASONS", help="fetch those again that failed for these")
-    chosen = parser.parse_args(arguments)
-    wanted = [r.strip() for r in (chosen.reason or chosen.retry or "").split(",") if r.strip()]
-    if unknown := [reason for reason in wanted if reason not in STATUSES or reason == OK]:
-        raise UserError(f"{unknown[0]}: no reason; there are {', '.join(s for s in STATUSES if s != OK)}")
-    found = failures()
-    if chosen.retry:
-        retry(wanted, found)
-    elif chosen.reason:
-        for reasons in found.values():
-            for reason in wanted:
-                for row in reasons.get(reason, []):
+    modes.add_argument("--retry", metavar="REASONS", help="download the clips again that failed for these")
+    options = parser.parse_args(arguments)
+    reasons = _parse_reasons(options.reason or options.retry or "")
+    failures_by_stage = failures()
+    if options.retry:
+        retry(reasons, failures_by_stage)
+    elif options.reason:
+        for by_reason in failures_by_stage.values():
+            for reason in reasons:
+                for row in by_reason.get(reason, []):
                     print(row["clip_id"])
     else:
-        show(found)
+        show(failures_by_stage)
 
 
 if __name__ == "__main__":

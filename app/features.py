@@ -85,7 +85,7 @@ def _features(given: argparse.Namespace) -> None:
 
     data, out, model = SimpleNamespace(folder=given.folder), Path(given.out), Path(given.model)
     try:
-        root, table = source.located(given.folder), source.clips(data)
+        root, table = source.resolve(given.folder), source.clips(data)
     except UserError as e:
         raise UserError(str(e).replace("data.folder", "FOLDER")) from None
     config, identity = _config(model / "config.json", given.every), of.identity(model)

@@ -1,4 +1,4 @@
-"""The media: fetched or rendered into shards, or checked where they lie."""
+"""Download or render the media of all clips into shards, or check the files in place."""
 
 from pipeline import sources
 from pipeline.cli import run
@@ -12,20 +12,23 @@ def download() -> None:
     params = load("download")
     rows = clip_table.read("data/clips.parquet").to_pylist()
     source = sources.get(params.data.source)
-    online = hasattr(source, "collect")
-    made_from = source.made_from(params) if online else runner.made_from(params, DownloadStep, source.fetch)
+    is_online = hasattr(source, "collect")
+    if is_online:
+        media_key = source.media_key(params)
+    else:
+        media_key = runner.made_from(params, DownloadStep, source.fetch)
     job = runner.Job(
         name="download",
         step=DownloadStep(source.fetch, params.data),
         shards=LAYOUT,
-        made_from=made_from,
+        made_from=media_key,
         facts=[source.stamp(row) for row in rows],
     )
-    if online:
+    if is_online:
         source.collect(runner.missing(job, rows), params)
     table = runner.run(job, rows, params.data.shard_size, params.engine)
-    if online:
-        source.settle(table, params)
+    if is_online:
+        source.finish(table, params)
 
 
 if __name__ == "__main__":

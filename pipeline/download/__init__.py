@@ -1,6 +1,6 @@
-"""Fetch segments of online videos: several at a time, and a killed run loses only those on their way.
+"""Download segments of online videos in parallel; a killed run loses only the downloads in progress.
 
-`queue`: `collect`, `taken`, `settle`, `Log`. `ytdlp`: one segment, and what its errors mean. `step`:
-`DownloadStep`, which asks a clip's source, and `LAYOUT` of the media shards that it writes; `in_place`,
-`fetched`.
+`queue`: `collect`, `load_outcome`, `delete_stored`, `check_missing`, `open_log`. `ytdlp`: one segment, and
+the status that an error message stands for. `step`: `DownloadStep`, which calls the source's `fetch`;
+`LAYOUT`, the columns of the media shards that it writes; `in_place_outcome`, `single_file_outcome`.
 """

@@ -1,4 +1,4 @@
-"""The step of the stage `download`: from a clip's addresses to its media."""
+"""The step of the stage `download`: from a row of the clip table to its media."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import pyarrow as pa
 from pipeline.store.formats import Files, Layout
 from pipeline.store.status import OK, Outcome, failed
 
-# size and modified (ns) tell a changed file from the one that was read before.
+# size (bytes) and modified (ns since the epoch) of a file in place: later stages notice that it changed.
 LAYOUT = Layout(
     Path("data/media"), Files(("audio", "video")), (("size", pa.int64()), ("modified", pa.int64()))
 )
@@ -18,11 +18,11 @@ LAYOUT = Layout(
 
 @dataclass(frozen=True)
 class DownloadStep:
-    """Has the source fetch or render each clip, or check its files where they lie.
+    """Call the source's `fetch` for each clip: it downloads or renders the media, or checks files in place.
 
-    fetch: the source's. data: the section of params.yaml. A value is what a media shard holds: `audio` and
-    `video`, each `{"bytes", "path"}`, with null bytes for a file that is read where it lies or that the other
-    one holds.
+    fetch: of the source. data: the section `data` of params.yaml. A value is what a media shard holds:
+    `audio` and `video`, each `{"bytes", "path"}`. The bytes are null if the file stays in place, and if the
+    other one of the two holds them.
     """
 
     fetch: Callable[[dict, Any], Outcome]
@@ -33,21 +33,21 @@ class DownloadStep:
             yield self.fetch(clip, self.data)
 
 
-def in_place(clip: dict, stamps: dict[str, tuple[str, str, int | None, int | None]]) -> Outcome:
-    """The outcome for files that stay where they are.
+def in_place_outcome(clip: dict, checks: dict[str, tuple[str, str, int | None, int | None]]) -> Outcome:
+    """Return the outcome for files that stay in place. If one of two is bad, the clip fails.
 
-    stamps: path -> (status, detail, size in bytes, time of change in ns). One bad file of two is enough.
+    checks: path -> (status, detail, size in bytes, modification time in ns).
     """
-    for status, detail, *_ in stamps.values():
+    for status, detail, *_ in checks.values():
         if status != OK:
             return failed(status, detail)
     value = {kind: {"bytes": None, "path": clip[kind]} if clip[kind] else None for kind in ("audio", "video")}
-    size = sum(s[2] or 0 for s in stamps.values())
-    modified = max((s[3] or 0 for s in stamps.values()), default=0)
-    return Outcome(value=value, extra={"size": size, "modified": modified})
+    total_size = sum(size or 0 for _, _, size, _ in checks.values())
+    modified = max((time or 0 for _, _, _, time in checks.values()), default=0)
+    return Outcome(value=value, extra={"size": total_size, "modified": modified})
 
 
-def fetched(name: str, content: bytes) -> Outcome:
-    """The outcome for one file that holds both sound and picture."""
+def single_file_outcome(name: str, content: bytes) -> Outcome:
+    """Return the outcome for one file, by name and bytes, that holds both sound and picture."""
     value = {"audio": {"bytes": None, "path": name}, "video": {"bytes": content, "path": name}}
     return Outcome(value=value, extra={"size": len(content), "modified": None})

@@ -1,12 +1,15 @@
-"""Where clips come from. A source is a module here, known by its name, with four functions:
+"""The sources of clips. `data.source` names a module (or package) here, which has four functions:
 
-- `clips(data)`: the clip table, from the section `data` of params.yaml;
-- `notes(data, table)`: a line for each kind of thing that became no clip of this table;
-- `stamp(clip)`: what tells that a clip's media changed though its row did not, or None;
-- `fetch(clip, data)`: an Outcome whose value is what a media shard holds.
+- `clips(data)` returns the clip table. data: the section `data` of params.yaml;
+- `notes(data, table)` returns a line for each kind of input that is not in the table;
+- `stamp(clip)` returns a JSON value that changes if the clip's media change while its row does not, or None;
+- `fetch(clip, data)` returns an Outcome whose value is what a media shard holds.
 
-One that goes over the network has three more: `made_from(params)`, what its media depend on instead of the
-code; `collect(clips, params)`, which brings those that no shard holds; `settle(table, params)` at the end.
+A source that uses the network has three more:
+
+- `media_key(params)` returns a string that stands for the code and parameters that its media depend on;
+- `collect(clips, params)` downloads the clips that no shard holds yet;
+- `finish(table, params)` is called at the end with the index of the stage.
 """
 
 import importlib

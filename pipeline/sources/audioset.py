@@ -1,8 +1,8 @@
-"""The source `audioset`: AudioSet's published segments, fetched from YouTube or wherever download.url says.
+"""The source `audioset`: AudioSet's published segments, downloaded from YouTube or from download.url.
 
-A clip is a segment of a video, and its address has the segment in it as a media fragment (W3C, #t=30,40):
-what arrives is the segment alone, so that `start` and `end` are null. Labels are those of the chosen classes
-that it has; `audioset` in the clip table are all. The published evaluation set is the test split.
+A clip is a segment of a video. Its URL has the segment as a media fragment (W3C, #t=30,40). The downloaded
+file holds the segment alone, so `start` and `end` are null. `labels` in the clip table are those of its
+labels that the parameters select, `audioset` are all. The published evaluation set is the test split.
 
 Source: Gemmeke et al., Audio Set, ICASSP 2017; lists under CC BY 4.0.
 """
@@ -20,10 +20,11 @@ from pipeline.store import clip_table
 from pipeline.store.formats import digest
 from pipeline.store.status import Outcome
 
-if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not
-    from pipeline.config import DataParams
+if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
+    from pipeline.config import DataParams, Params
+    from pipeline.config.data import AudioSetParams
 
-ADDRESS = "https://www.youtube.com/watch?v="  # what a clip is; download.url says from where it is fetched
+URL = "https://www.youtube.com/watch?v="  # identifies a clip; the download uses download.url
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 EXTRA = pa.schema(
     [
@@ -34,42 +35,42 @@ EXTRA = pa.schema(
 
 
 def clips(data: "DataParams") -> pa.Table:
-    """The clip table, in the order of the lists.
+    """Return the clip table, in the order of the lists.
 
-    A segment whose id is none has no address, and becomes a row that says so.
-    Raises UserError where a list cannot be read, a class is not known, or no segment is chosen.
+    A segment with an invalid video id gets no URL: its row fails with a reason in the stage `download`.
+    Raises UserError if a list cannot be read, a class is unknown, or no segment has a selected class.
     """
-    wanted = data.audioset
-    classes = lists.Classes.read(wanted)
+    selection = data.audioset
+    classes = lists.Classes.read(selection)
     segments = [
         (segment, split)
-        for split, sources, key in ((None, wanted.train, "train"), ("test", wanted.eval, "eval"))
+        for split, sources, key in ((None, selection.train, "train"), ("test", selection.eval, "eval"))
         for source in sources
         for segment in lists.segments(source, f"data.audioset.{key}", classes)
     ]
     rows = []
     for segment, split in segments:
-        if labels := classes.of(segment.mids):
+        if labels := classes.selected_names(segment.mids):
             rows.append(_row(segment, split, labels, classes))
-    rows = _limited(_once(rows), wanted)
+    rows = _limit(_merge_duplicates(rows), selection)
     if not rows:
         raise UserError(
-            f"data.audioset: none of {len(segments)} segments has one of the {len(classes.chosen)} classes"
-            " that are asked for: see data.audioset.classes and the lists"
+            f"data.audioset: none of {len(segments)} segments has one of the {len(classes.selected)} selected"
+            " classes: check data.audioset.classes and the lists"
         )
     return clip_table.from_rows(rows, EXTRA)
 
 
 def _row(segment: lists.Segment, split: str | None, labels: list[str], classes: lists.Classes) -> dict:
-    fine = ID.fullmatch(segment.video) is not None
-    name = segment.video if fine else f"line_{hashlib.sha256(segment.video.encode()).hexdigest()[:11]}"
-    # A name that begins with - would be an option to many a tool.
+    is_valid = ID.fullmatch(segment.video) is not None
+    name = segment.video if is_valid else f"line_{hashlib.sha256(segment.video.encode()).hexdigest()[:11]}"
+    # Command-line tools would read a leading - as an option.
     name = f"{name}_{segment.start:g}" if name[0] != "-" else f"_{name}_{segment.start:g}"
-    address = f"{ADDRESS}{segment.video}#t={segment.start:g},{segment.end:g}" if fine else None
+    url = f"{URL}{segment.video}#t={segment.start:g},{segment.end:g}" if is_valid else None
     return {
         "clip_id": name,
-        "audio": address,
-        "video": address,
+        "audio": url,
+        "video": url,
         "labels": labels,
         "split": split,
         "video_id": segment.video,
@@ -77,68 +78,77 @@ def _row(segment: lists.Segment, split: str | None, labels: list[str], classes: 
     }
 
 
-def _once(rows: list[dict]) -> list[dict]:
-    """A segment that stands in several lists comes once, and for testing where one of them says so."""
-    found: dict[str, dict] = {}
+def _merge_duplicates(rows: list[dict]) -> list[dict]:
+    """Keep one row of each segment. One that is in several lists is for testing if one of the lists is."""
+    unique: dict[str, dict] = {}
     for row in rows:
-        kept = found.setdefault(row["clip_id"], row)
-        kept["split"] = kept["split"] or row["split"]
-    return list(found.values())
+        first = unique.setdefault(row["clip_id"], row)
+        first["split"] = first["split"] or row["split"]
+    return list(unique.values())
 
 
-def _limited(rows: list[dict], wanted) -> list[dict]:
-    """At most so many of each class and in all: the first by a hash, so that a higher limit only adds."""
+def _limit(rows: list[dict], selection: "AudioSetParams") -> list[dict]:
+    """Keep at most `selection.per_class` rows of each label and split, and `selection.clips` in total.
 
-    def place(row: dict) -> bytes:
-        return hashlib.sha256(f"{wanted.seed}:{row['clip_id']}".encode()).digest()
+    The rows are picked in the order of a hash, so that a higher limit only adds rows.
+    """
 
-    ordered = sorted(rows, key=place)
-    if wanted.per_class:
-        seen: dict[tuple[str, str | None], int] = {}
-        kept = []
-        for row in ordered:
+    def hash_key(row: dict) -> bytes:
+        return hashlib.sha256(f"{selection.seed}:{row['clip_id']}".encode()).digest()
+
+    shuffled = sorted(rows, key=hash_key)
+    if selection.per_class:
+        counts: dict[tuple[str, str | None], int] = {}  # (label, split) -> rows so far, kept or not
+        kept_rows = []
+        for row in shuffled:
             ranks = []
             for label in row["labels"]:
                 key = label, row["split"]
-                seen[key] = seen.get(key, 0) + 1
-                ranks.append(seen[key])
-            if max(ranks) <= wanted.per_class:
-                kept.append(row)
-        ordered = kept
-    chosen = {row["clip_id"] for row in ordered[: wanted.clips]}
-    return [row for row in rows if row["clip_id"] in chosen]
+                counts[key] = counts.get(key, 0) + 1
+                ranks.append(counts[key])
+            if max(ranks) <= selection.per_class:
+                kept_rows.append(row)
+        shuffled = kept_rows
+    clip_ids = {row["clip_id"] for row in shuffled[: selection.clips]}
+    return [row for row in rows if row["clip_id"] in clip_ids]
 
 
 def notes(data: "DataParams", table: pa.Table) -> list[str]:
-    """How many have an id that is none; classes that no clip has."""
+    """Return a line for invalid video ids and one for classes without a clip, if there are any."""
     lines = []
-    if bad := table["video"].null_count:
-        lines.append(f"{bad} segments have an id that is none: they will be refused")
-    there = {label for names in table["labels"].to_pylist() for label in names}
-    if gone := [name for name in lists.Classes.read(data.audioset).chosen if name not in there]:
-        some = ", ".join(gone[:5]) + (", …" if len(gone) > 5 else "")
-        lines.append(f"{len(gone)} of the classes have no clip: {some}")
+    if invalid := table["video"].null_count:
+        lines.append(f"{invalid} segments have an invalid video id: the stage download will refuse them")
+    labels = {label for names in table["labels"].to_pylist() for label in names}
+    if unused := [name for name in lists.Classes.read(data.audioset).selected if name not in labels]:
+        names = ", ".join(unused[:5]) + (", …" if len(unused) > 5 else "")
+        lines.append(f"{len(unused)} of the classes have no clip: {names}")
     return lines
 
 
-def made_from(params) -> str:
-    """What a clip's media depend on beside its row: not the code, or mending it would fetch all anew."""
+def media_key(params: "Params") -> str:
+    """Return what the media depend on besides the row.
+
+    Without the code: a change of it would download everything again.
+    """
     return digest("audioset", params.download.height)
 
 
 def stamp(clip: dict) -> int | None:
-    """How often somebody asked for it again (python -m app.failures)."""
-    return queue.Log.of().asked(clip["clip_id"]) or None
+    """Return how often the user requested another try (python -m app.failures --retry)."""
+    return queue.open_log().retry_requests(clip["clip_id"]) or None
 
 
-def collect(clips: list[dict], params) -> None:
+def collect(clips: list[dict], params: "Params") -> None:
+    """Download the clips that were not downloaded yet."""
     queue.collect(clips, params.download)
 
 
 def fetch(clip: dict, data: "DataParams") -> Outcome:
-    """What `collect` brought, or why it did not."""
-    return queue.taken(clip)
+    """Return what `collect` downloaded, or why that failed."""
+    return queue.load_outcome(clip)
 
 
-def settle(table: pa.Table, params) -> None:
-    queue.settle(table, params.download)
+def finish(table: pa.Table, params: "Params") -> None:
+    """Delete downloads that shards hold now. Raises UserError if too many clips are missing."""
+    queue.delete_stored(table)
+    queue.check_missing(table, params.download)

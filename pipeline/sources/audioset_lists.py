@@ -1,4 +1,4 @@
-"""AudioSet's lists as they are published: segments, class names, the ontology; which classes are meant."""
+"""Read AudioSet's published lists (segments, class names, ontology) and select classes by name or id."""
 
 import csv
 import difflib
@@ -6,18 +6,22 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import requests
 
 from pipeline.errors import UserError
 from pipeline.store.atomic import written
 
-LISTS = Path("data/lists")  # what was fetched
-MOST = 500 << 20  # bytes of one list: the largest that is published has 100 MB
-SHOWN = 20  # problems told one by one
+if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
+    from pipeline.config.data import AudioSetParams
+
+LISTS = Path("data/lists")  # downloaded lists
+MAX_BYTES = 500 << 20  # of one list; the largest published one has 100 MB
+MAX_PROBLEMS = 20  # in one message
 MID = re.compile(r"/[a-z]/[A-Za-z0-9_]+")
 
 # The instruments and tools of Objects that Sound (arXiv 1712.06651, section 2.2), by AudioSet's names.
@@ -73,12 +77,14 @@ MUSICAL = (
     "Tuning fork",
     "Wind chime",
 )
-# Those of VideoSound-Matching.
+# The classes of VideoSound-Matching.
 FIVE = ("Acoustic guitar", "Bird", "Child speech, kid speaking", "Flute", "Piano")
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
+    """A row of a list of segments: id of the video, start and end (s), ids of its labels."""
+
     video: str
     start: float
     end: float
@@ -87,104 +93,124 @@ class Segment:
 
 @dataclass(frozen=True)
 class Classes:
-    """names: id -> display name, of all. chosen: display name -> the ids that count as it."""
+    """All classes, and the selected ones.
+
+    names: id -> display name, of all. selected: display name -> the ids that count as this class.
+    """
 
     names: dict[str, str]
-    chosen: dict[str, set[str]]
+    selected: dict[str, set[str]]
 
     @classmethod
-    def read(cls, wanted) -> "Classes":
-        """Those that `wanted` (data.audioset) asks for. Raises UserError where a name is not known."""
-        names, nodes = labels(wanted.labels), ontology(wanted.ontology)
-        asked = {"all": tuple(names.values()), "musical": MUSICAL, "five": FIVE}
-        # Some classes are in the ontology alone: no segment has them, though one may have a child of theirs.
-        known = {mid: name for mid, (name, _) in nodes.items()} | names
-        found = {known[mid]: mid for mid in _known(wanted.classes, asked, known)}
-        below = {mid: children for mid, (_, children) in nodes.items()} if wanted.descendants else {}
-        return cls(names, {name: _under(mid, below) for name, mid in found.items()})
+    def read(cls, selection: "AudioSetParams") -> "Classes":
+        """Read the lists and select the classes of the section data.audioset.
 
-    def of(self, mids: list[str]) -> list[str]:
-        """The chosen classes of a segment with these ids."""
-        return [name for name, under in self.chosen.items() if not under.isdisjoint(mids)]
+        Raises UserError for a class that does not exist, and for a list that cannot be read.
+        """
+        names, nodes = labels(selection.labels), ontology(selection.ontology)
+        presets = {"all": tuple(names.values()), "musical": MUSICAL, "five": FIVE}
+        classes = selection.classes
+        queries = presets[classes] if isinstance(classes, str) else classes
+        # No segment has a label that is only in the ontology, but one may have a descendant of it.
+        all_names = {mid: name for mid, (name, _) in nodes.items()} | names
+        selected = {all_names[mid]: mid for mid in _find_classes(queries, all_names)}
+        children = {mid: ids for mid, (_, ids) in nodes.items()} if selection.descendants else {}
+        return cls(names, {name: _descendants(mid, children) for name, mid in selected.items()})
+
+    def selected_names(self, mids: list[str]) -> list[str]:
+        """Return the selected classes of a segment with these label ids."""
+        return [name for name, class_mids in self.selected.items() if not class_mids.isdisjoint(mids)]
 
 
-def _known(classes: str | list[str], asked: dict, names: dict[str, str]) -> Iterator[str]:
-    """Ids of the classes asked for: by id, by display name, or by one of its words between commas."""
-    exact = {name.casefold(): mid for mid, name in names.items()}
-    parts: dict[str, set[str]] = {}
+def _find_classes(queries: Sequence[str], names: dict[str, str]) -> Iterator[str]:
+    """Yield the id of each class. names: id -> display name.
+
+    A query is an id, a display name, or one of the parts of a display name between commas, if only one class
+    has this part. Raises UserError with all queries that are none of these.
+    """
+    by_name = {name.casefold(): mid for mid, name in names.items()}
+    by_part: dict[str, set[str]] = {}
     for mid, name in names.items():
         for part in name.split(","):
-            parts.setdefault(part.strip().casefold(), set()).add(mid)
-    wrong = []
-    for name in asked[classes] if isinstance(classes, str) else classes:
-        key = name.strip().casefold()
-        alike = parts.get(key, set())
-        if name in names:
-            yield name
-        elif key in exact:
-            yield exact[key]
-        elif len(alike) == 1:
-            yield from alike
+            by_part.setdefault(part.strip().casefold(), set()).add(mid)
+    problems = []
+    for query in queries:
+        key = query.strip().casefold()
+        matches = by_part.get(key, set())
+        if query in names:
+            yield query
+        elif key in by_name:
+            yield by_name[key]
+        elif len(matches) == 1:
+            yield from matches
         else:
-            near = difflib.get_close_matches(key, [*exact, *parts], n=1)
-            hint = f"did you mean {names[exact.get(near[0]) or min(parts[near[0]])]!r}?" if near else ""
-            if len(alike) > 1:
-                hint = f"it may be {' or '.join(sorted(repr(names[mid]) for mid in alike))}"
-            wrong.append(f"{name!r}{': ' + hint if hint else ''}")
-    if wrong:
-        raise UserError(f"data.audioset.classes: AudioSet has no class {'; no '.join(wrong)}")
+            hint = ""
+            if len(matches) > 1:
+                hint = f": it may be {' or '.join(sorted(repr(names[mid]) for mid in matches))}"
+            elif near := difflib.get_close_matches(key, [*by_name, *by_part], n=1):
+                hint = f": did you mean {names[by_name.get(near[0]) or min(by_part[near[0]])]!r}?"
+            problems.append(f"{query!r}{hint}")
+    if problems:
+        raise UserError(f"data.audioset.classes: AudioSet has no class {'; no '.join(problems)}")
 
 
-def _under(mid: str, below: dict[str, list[str]]) -> set[str]:
-    found, todo = {mid}, [mid]
-    while todo:
-        for child in below.get(todo.pop(), []):
-            if child not in found:
-                found.add(child)
-                todo.append(child)
-    return found
+def _descendants(mid: str, children: dict[str, list[str]]) -> set[str]:
+    """Return a class and all classes below it. The ontology is no tree: a class may have several parents."""
+    descendants, stack = {mid}, [mid]
+    while stack:
+        for child in children.get(stack.pop(), []):
+            if child not in descendants:
+                descendants.add(child)
+                stack.append(child)
+    return descendants
 
 
 def labels(source: str) -> dict[str, str]:
-    """class_labels_indices.csv: id -> display name. Raises UserError where it is something else."""
-    path, key = located(source, "data.audioset.labels"), "data.audioset.labels"
+    """Read class_labels_indices.csv: id -> display name. Raises UserError if it is another file."""
+    key = "data.audioset.labels"
+    path = local_path(source, key)
     rows = list(_rows(path, key))
     if not rows or [c.strip() for c in rows[0][1]] != ["index", "mid", "display_name"]:
         raise UserError(f"{key}: {source}: its columns should be index, mid, display_name")
-    found = {}
+    names = {}
     for line, row in rows[1:]:
         if len(row) != 3 or not MID.fullmatch(row[1].strip()) or not row[2].strip():
             raise UserError(
                 f"{key}: {source}: line {line}: not an index, an id and a name: {','.join(row)[:60]}"
             )
-        found[row[1].strip()] = row[2].strip()
-    return found
+        names[row[1].strip()] = row[2].strip()
+    return names
 
 
 def ontology(source: str) -> dict[str, tuple[str, list[str]]]:
-    """ontology.json: id -> name, ids of its children. Raises UserError where a child is not there."""
+    """Read ontology.json: id -> (name, ids of its children).
+
+    Raises UserError if it is another file, or if it lacks a child.
+    """
     key = "data.audioset.ontology"
-    path = located(source, key)
+    path = local_path(source, key)
     try:
-        nodes = json.loads(path.read_text(encoding="utf-8"))
-        found = {node["id"]: (node["name"], list(node["child_ids"])) for node in nodes}
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        nodes = {entry["id"]: (entry["name"], list(entry["child_ids"])) for entry in entries}
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as e:
         reason = getattr(e, "strerror", None) or f"{type(e).__name__}: {e}"
         raise UserError(f"{key}: {source}: not AudioSet's ontology ({reason})") from None
-    for mid, (_, children) in found.items():
-        if gone := [child for child in children if child not in found]:
-            raise UserError(f"{key}: {source}: {gone[0]}, a child of {mid}, is not in it: fetch it again")
-    return found
+    for mid, (_, children) in nodes.items():
+        if absent := [child for child in children if child not in nodes]:
+            raise UserError(
+                f"{key}: {source}: {absent[0]}, a child of {mid}, is not in it: download it again"
+            )
+    return nodes
 
 
 def segments(source: str, key: str, classes: Classes) -> Iterator[Segment]:
-    """A list of segments, with or without its comment lines.
+    """Read a list of segments, with or without its comment lines.
 
-    Raises UserError that names all that is wrong in it, by line.
+    Raises UserError with all problems of the list, by line.
     """
-    path = located(source, key)
-    wrong: list[str] = []
-    strange: dict[str, int] = {}
+    path = local_path(source, key)
+    problems: list[str] = []
+    unknown_mids: dict[str, int] = {}  # id of a label -> first line that has it
     for line, row in _rows(path, key):
         if row[0].startswith("#"):
             continue
@@ -194,29 +220,29 @@ def segments(source: str, key: str, classes: Classes) -> Iterator[Segment]:
                 video, float(start), float(end), [m.strip() for m in names.split(",") if m.strip()]
             )
         except ValueError:
-            wrong.append(f"line {line}: not a video, a start, an end and its labels: {','.join(row)[:60]}")
+            problems.append(f"line {line}: not a video, a start, an end and its labels: {','.join(row)[:60]}")
             continue
         if not (math.isfinite(segment.end) and 0 <= segment.start < segment.end):
-            wrong.append(f"line {line}: {video} from {start} s to {end} s")
+            problems.append(f"line {line}: {video} from {start} s to {end} s")
         elif not video or not segment.mids:
-            wrong.append(f"line {line}: no {'labels' if video else 'video'}")
+            problems.append(f"line {line}: no {'labels' if video else 'video'}")
         elif unknown := [mid for mid in segment.mids if mid not in classes.names]:
-            strange.setdefault(unknown[0], line)
+            unknown_mids.setdefault(unknown[0], line)
         else:
             yield segment
-    if strange:
-        mid, line = next(iter(strange.items()))
-        wrong.append(
-            f"line {line}: {mid} is not in data.audioset.labels ({len(strange)} such ids):"
+    if unknown_mids:
+        mid, line = next(iter(unknown_mids.items()))
+        problems.append(
+            f"line {line}: {mid} is not in data.audioset.labels ({len(unknown_mids)} such ids):"
             " these are lists of different versions"
         )
-    if wrong:
-        more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise UserError(f"{key}: {source}: {'; '.join(wrong[:SHOWN])}{more}")
+    if problems:
+        more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
+        raise UserError(f"{key}: {source}: {'; '.join(problems[:MAX_PROBLEMS])}{more}")
 
 
 def _rows(path: Path, key: str) -> Iterator[tuple[int, list[str]]]:
-    """(line, fields) of a CSV file, without empty lines."""
+    """Yield (line, fields) of a CSV file, without empty lines."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as f:
             reader = csv.reader(f, skipinitialspace=True, strict=True)
@@ -224,13 +250,16 @@ def _rows(path: Path, key: str) -> Iterator[tuple[int, list[str]]]:
                 if row and any(row):
                     yield reader.line_num, row
     except (csv.Error, UnicodeDecodeError) as e:
-        raise UserError(f"{key}: {path}: broken quoting or not UTF-8 ({e}): fetch it again") from None
+        raise UserError(f"{key}: {path}: broken quoting or not UTF-8 ({e}): download it again") from None
     except OSError as e:
         raise UserError(f"{key}: {path}: cannot be read: {e.strerror}") from None
 
 
-def located(source: str, key: str) -> Path:
-    """A path as it is; a URL as the file that it was fetched to. Raises UserError where neither is there."""
+def local_path(source: str, key: str) -> Path:
+    """Return the path of a list. A URL is downloaded into `LISTS` if it is not there yet.
+
+    key: in params.yaml, for messages. Raises UserError if there is no file, or the download fails.
+    """
     if not source.startswith(("http://", "https://")):
         path = Path(source).expanduser()
         if not path.is_file():
@@ -240,25 +269,28 @@ def located(source: str, key: str) -> Path:
     path = LISTS / f"{hashlib.sha256(source.encode()).hexdigest()[:8]}-{name}"
     if path.exists():
         return path
-    LISTS.mkdir(parents=True, exist_ok=True)
     try:
-        with requests.get(source, stream=True, timeout=(20, 60)) as answer:
-            answer.raise_for_status()
-            with written(path) as part, open(part, "wb") as f:
-                size = 0
-                for block in answer.iter_content(1 << 20):
-                    size += len(block)
-                    if size > MOST:
-                        raise UserError(
-                            f"{key}: {source}: over {MOST >> 20} MB: that is no list of AudioSet's"
-                        )
-                    f.write(block)
-                wanted = answer.headers.get("Content-Length")
-                if wanted and not answer.headers.get("Content-Encoding") and size != int(wanted):
-                    raise UserError(f"{key}: {source}: only {size} of {wanted} bytes came: run again")
+        _download(source, path, key)
     except requests.RequestException as e:
         reason = f"status {e.response.status_code}" if e.response is not None else type(e).__name__
         raise UserError(
-            f"{key}: {source}: cannot be fetched ({reason}): try again, or fetch it and give its path"
+            f"{key}: {source}: cannot be downloaded ({reason}): try again, or download it and give its path"
         ) from None
     return path
+
+
+def _download(url: str, path: Path, key: str) -> None:
+    """Raises UserError for a file that is too large or incomplete, else what `requests` raises."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with requests.get(url, stream=True, timeout=(20, 60)) as response:
+        response.raise_for_status()
+        with written(path) as part, open(part, "wb") as f:
+            size = 0
+            for block in response.iter_content(1 << 20):
+                size += len(block)
+                if size > MAX_BYTES:
+                    raise UserError(f"{key}: {url}: over {MAX_BYTES >> 20} MB: this is no list of AudioSet's")
+                f.write(block)
+            expected = response.headers.get("Content-Length")
+            if expected and not response.headers.get("Content-Encoding") and size != int(expected):
+                raise UserError(f"{key}: {url}: only {size} of {expected} bytes were downloaded: run again")

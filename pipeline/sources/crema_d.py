@@ -1,10 +1,10 @@
-"""The source `crema_d`: the Crowd-sourced Emotional Multimodal Actors Dataset, read where it lies.
+"""The source `crema_d`: the Crowd-sourced Emotional Multimodal Actors Dataset, read in place.
 
-`data.folder` is a clone of the data set, or a folder with its FLV files, however deep. A file's name says who
-speaks, which sentence, with what emotion and how strong: `1001_IEO_HAP_LO.flv`. Labels are the emotion that
-was acted, or the one (or, where votes were equal, ones) that most raters saw and heard, from the data set's
-`summaryTable.csv`. `VideoDemographics.csv` adds age, sex, race and ethnicity where it is there. Both are
-looked for in the folder.
+`data.folder` is a clone of the data set, or a folder that contains its FLV files at any depth. A file's name
+holds actor, sentence, emotion and intensity: `1001_IEO_HAP_LO.flv`. The label is the acted emotion, or the
+emotion that most raters voted for (several labels after a tie), from the data set's `summaryTable.csv`.
+`VideoDemographics.csv`, if present, adds age, sex, race and ethnicity. Both lists may be anywhere in the
+folder.
 
 Source: Cao et al., CREMA-D, IEEE Transactions on Affective Computing 5 (2014).
 """
@@ -12,17 +12,18 @@ Source: Cao et al., CREMA-D, IEEE Transactions on Affective Computing 5 (2014).
 import csv
 import os
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipeline.download.step import in_place
+from pipeline.download.step import in_place_outcome
 from pipeline.errors import UserError
 from pipeline.sources import folder
 from pipeline.store import clip_table
 from pipeline.store.status import Outcome, failed
 
-if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not
+if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
 
 SENTENCES = {
@@ -43,19 +44,19 @@ EMOTIONS = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NE
 LEVELS = {"LO": "low", "MD": "medium", "HI": "high", "XX": None}
 NAME = re.compile(rf"(\d{{4}})_({'|'.join(SENTENCES)})_({'|'.join(EMOTIONS)})_({'|'.join(LEVELS)})")
 VOTES = {code[0]: name for code, name in EMOTIONS.items()}  # A, D, F, H, N, S
-# Broken as published; decoding would give something, and something wrong.
+# Broken in the published data set. They can be decoded, but the result is wrong.
 BROKEN = {
     "1064_IEO_DIS_MD": "one minute that holds the sentence in every emotion",
     "1064_TIE_SAD_XX": "a fraction of a second of picture",
     "1076_MTI_NEU_XX": "three frames",
 }
-RATINGS, PEOPLE = "summaryTable.csv", "VideoDemographics.csv"
+RATINGS, DEMOGRAPHICS = "summaryTable.csv", "VideoDemographics.csv"
 EXTRA = pa.schema(
     [
         pa.field("video_id", pa.string()),
         pa.field("sentence", pa.string()),
         pa.field("emotion", pa.string()),  # acted
-        pa.field("level", pa.string()),  # low, medium, high, null where none was asked for
+        pa.field("level", pa.string()),  # low, medium, high; null if the actor was given none
         pa.field("age", pa.int64()),
         pa.field("sex", pa.string()),
         pa.field("race", pa.string()),
@@ -65,30 +66,30 @@ EXTRA = pa.schema(
 
 
 def clips(data: "DataParams") -> pa.Table:
-    """The clip table, by name. `subject` is the actor.
+    """Return the clip table, by name. `subject` is the actor.
 
-    Raises UserError where the folder holds no such file, where none has a wanted emotion, and where one of
-    the lists is not what it should be.
+    Raises UserError if the folder has no file of the data set or none with a selected emotion, and if one of
+    the lists is needed and missing, or invalid.
     """
-    wanted, root = data.crema_d, folder.located(data.folder)
-    found, _ = _files(root)
-    if not found:
+    selection, root = data.crema_d, folder.resolve(data.folder)
+    files, _ = _files(root)
+    if not files:
         raise UserError(
-            f"{root}: no FLV files of CREMA-D there (such as 1001_IEO_HAP_LO.flv): point data.folder at a"
-            " clone of the data set, or at its VideoFlash"
+            f"{root}: no FLV files of CREMA-D there (such as 1001_IEO_HAP_LO.flv): set data.folder to a"
+            " clone of the data set, or to its VideoFlash"
         )
-    people = _people(root)
-    votes = _votes(root) if wanted.labels == "rated" else {}
+    demographics = _demographics(root)
+    votes = _votes(root) if selection.labels == "rated" else {}
     rows = []
-    for name, path in found.items():
-        known = NAME.fullmatch(name)
-        assert known is not None  # it was found by this
-        actor, sentence, emotion, level = known.groups()
-        if emotion not in wanted.emotions:
+    for name, path in files.items():
+        match = NAME.fullmatch(name)
+        assert match is not None  # `_files` checks it
+        actor, sentence, emotion, level = match.groups()
+        if emotion not in selection.emotions:
             continue
-        if wanted.labels == "rated" and name not in votes:
-            raise UserError(f"{root}: {RATINGS} says nothing of {name}: use data.crema_d.labels: acted")
-        about = people.get(actor, {})
+        if selection.labels == "rated" and name not in votes:
+            raise UserError(f"{root}: {RATINGS} has no row for {name}: use data.crema_d.labels: acted")
+        person = demographics.get(actor, {})
         rows.append(
             {
                 "clip_id": name,
@@ -100,48 +101,52 @@ def clips(data: "DataParams") -> pa.Table:
                 "sentence": SENTENCES[sentence],
                 "emotion": EMOTIONS[emotion],
                 "level": LEVELS[level],
-                **{key: about.get(key) for key in ("age", "sex", "race", "ethnicity")},
+                **{key: person.get(key) for key in ("age", "sex", "race", "ethnicity")},
             }
         )
     if not rows:
         raise UserError(
-            f"{root}: none of {len(found)} files has one of the emotions {', '.join(wanted.emotions)}:"
-            " see data.crema_d.emotions"
+            f"{root}: none of {len(files)} files has one of the emotions {', '.join(selection.emotions)}:"
+            " change data.crema_d.emotions"
         )
     return clip_table.from_rows(rows, EXTRA)
 
 
 def notes(data: "DataParams", table: pa.Table) -> list[str]:
-    """One line for each kind of thing in the folder that became no clip of `table`."""
-    root = folder.located(data.folder)
-    found, misnamed = _files(root)
+    """Return a line for each kind of file that is not in `table`, and one if the demographics are missing."""
+    root = folder.resolve(data.folder)
+    files, misnamed = _files(root)
     lines = []
     if misnamed:
         names = ", ".join(misnamed[:3]) + (", …" if len(misnamed) > 3 else "")
         lines.append(
-            f"{len(misnamed)} FLV left out, not called Actor_Sentence_Emotion_Level.flv as CREMA-D's: {names}"
+            f"{len(misnamed)} FLV files left out, not named Actor_Sentence_Emotion_Level.flv: {names}"
         )
-    if others := len(found) - len(table):
-        lines.append(f"{others} clips of other emotions left out (data.crema_d.emotions)")
-    if not _people(root):
-        lines.append(f"no {PEOPLE} there: age, sex, race and ethnicity are not known")
+    if unselected := len(files) - len(table):
+        lines.append(f"{unselected} clips of other emotions left out (data.crema_d.emotions)")
+    if not _demographics(root):
+        lines.append(f"no {DEMOGRAPHICS} there: age, sex, race and ethnicity are unknown")
     return lines
 
 
 def stamp(clip: dict) -> list:
+    """Return what changes when the clip's file does."""
     return folder.stamp(clip)
 
 
 def fetch(clip: dict, data: "DataParams") -> Outcome:
-    """The clip's file, checked and left where it lies; those known to be broken fail."""
+    """Check the clip's file, which stays in place. The files in BROKEN fail."""
     if reason := BROKEN.get(clip["clip_id"]):
         return failed("corrupt", f"{clip['clip_id']}: broken as published: {reason}")
-    return in_place(clip, {clip["video"]: folder.check(clip["video"])})
+    return in_place_outcome(clip, {clip["video"]: folder.check(clip["video"])})
 
 
 def _files(root: str) -> tuple[dict[str, str], list[str]]:
-    """name -> path of CREMA-D's files, by name, and the paths of other FLV files."""
-    found: dict[str, str] = {}
+    """Return name -> path of the data set's files, sorted by name, and the paths of other FLV files.
+
+    Raises UserError if two files have the same name.
+    """
+    files: dict[str, str] = {}
     misnamed = []
     for path in folder.scan(root).media:
         name, ext = os.path.splitext(os.path.basename(path))
@@ -149,45 +154,49 @@ def _files(root: str) -> tuple[dict[str, str], list[str]]:
             continue
         if not NAME.fullmatch(name):
             misnamed.append(path)
-        elif name in found:
+        elif name in files:
             raise UserError(f"{root}: {name}.flv is there twice: keep one")
         else:
-            found[name] = folder.join(root, path)
-    return dict(sorted(found.items())), misnamed
+            files[name] = folder.join(root, path)
+    return dict(sorted(files.items())), misnamed
 
 
-def _people(root: str) -> dict[str, dict]:
-    """actor -> age, sex, race, ethnicity; empty without the list."""
+def _demographics(root: str) -> dict[str, dict]:
+    """Return actor -> age, sex, race, ethnicity; empty without the list. Raises UserError if invalid."""
     columns = ("ActorID", "Age", "Sex", "Race", "Ethnicity")
-    found = {}
-    for line, row in _list(root, PEOPLE, columns):
+    demographics = {}
+    for line, row in _read_list(root, DEMOGRAPHICS, columns):
         if not row["Age"].isdecimal():
-            raise UserError(f"{PEOPLE}: line {line}: Age {row['Age']!r} is no number")
+            raise UserError(f"{DEMOGRAPHICS}: line {line}: Age {row['Age']!r} is not a number")
         values = {c.lower(): row[c].strip() or None for c in columns[2:]}
-        found[row["ActorID"].strip()] = {"age": int(row["Age"]), **values}
-    return found
+        demographics[row["ActorID"].strip()] = {"age": int(row["Age"]), **values}
+    return demographics
 
 
 def _votes(root: str) -> dict[str, list[str]]:
-    """name -> what most raters saw and heard."""
-    found = {}
-    for line, row in _list(root, RATINGS, ("FileName", "MultiModalVote")):
+    """Return name -> emotions with the most votes of raters who saw and heard the clip.
+
+    Raises UserError if the list is missing or invalid.
+    """
+    emotions = {}
+    for line, row in _read_list(root, RATINGS, ("FileName", "MultiModalVote")):
         votes = row["MultiModalVote"].split(":")
         if not set(votes) <= VOTES.keys():
-            raise UserError(
-                f"{RATINGS}: line {line}: vote {row['MultiModalVote']!r}: it should be of {', '.join(VOTES)}"
-            )
-        found[row["FileName"].strip()] = [VOTES[v] for v in votes]
-    if not found:
+            raise UserError(f"{RATINGS}: line {line}: vote {row['MultiModalVote']!r}: use {', '.join(VOTES)}")
+        emotions[row["FileName"].strip()] = [VOTES[v] for v in votes]
+    if not emotions:
         raise UserError(
             f"{root}: no {RATINGS} there, which data.crema_d.labels: rated needs (processedResults/ of the"
             " data set): add it, or use labels: acted"
         )
-    return found
+    return emotions
 
 
-def _list(root: str, name: str, columns: tuple[str, ...]):
-    """(line, row) of a CSV list of CREMA-D, wherever it lies in the folder; nothing where it is not."""
+def _read_list(root: str, name: str, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line, row) of a CSV list of the data set, anywhere in the folder; nothing if it is not there.
+
+    Raises UserError if the list cannot be read or lacks one of `columns`.
+    """
     path = next((os.path.join(top, name) for top, _, files in os.walk(root) if name in files), None)
     if not path:
         return
@@ -200,7 +209,9 @@ def _list(root: str, name: str, columns: tuple[str, ...]):
                 raise UserError(f"{path}: no column {missing[0]}: is this CREMA-D's {name}?")
             for row in reader:
                 if None in row or None in row.values():
-                    raise UserError(f"{path}: line {reader.line_num}: not as many fields as the header has")
+                    raise UserError(
+                        f"{path}: line {reader.line_num}: the number of fields differs from the header's"
+                    )
                 yield reader.line_num, {c: row[header[c.lower()]] for c in columns}
     except (csv.Error, UnicodeDecodeError) as e:
         raise UserError(f"{path}: broken quoting or not UTF-8 ({e}): download it again") from None

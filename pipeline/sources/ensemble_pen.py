@@ -1,11 +1,11 @@
-"""What the instruments of the embedded ensemble are drawn with: colours, poses, a pen, smooth outlines."""
+"""Draw polygons and lines for the synthetic ensemble: colours, poses, a pen, smooth outlines."""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-SHIFT = 4  # bits of a pixel's fraction that OpenCV is given
+SHIFT = 4  # fractional bits of coordinates that OpenCV is given
 Colour = tuple[float, ...]  # red, green, blue
 Points = list[tuple[float, float]] | np.ndarray
 
@@ -24,10 +24,10 @@ class Palette:
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where in its music an instrument is.
+    """The state of a playing instrument at one moment. The defaults are an instrument at rest.
 
-    `count` notes have begun, the last one `since` s ago, with `strength` and `pitch` (both 0..1), held for
-    `length` s; the next one begins `until` s from now. At rest: no note, nothing to come.
+    `count` notes have begun, the last one `since` s ago, with `strength` and `pitch` (both 0..1) and a length
+    of `length` s. The next one begins in `until` s.
     """
 
     count: int = 0
@@ -39,64 +39,67 @@ class Pose:
 
     @property
     def hit(self) -> float:
-        """1 when a strong note begins, falling to 0 within half a second."""
+        """The loudness of the last note's beginning: 1 for a strong note, then falling to 0 within 0.5 s."""
         return self.strength * float(np.exp(-self.since / 0.16))
 
     @property
-    def held(self) -> float:
-        """1 while a note is held, going up and down within 50 ms."""
+    def sustain(self) -> float:
+        """1 while a note is held, with ramps of 50 ms at both ends, else 0."""
         inside = min(self.since / 0.05, (self.length - self.since) / 0.05)
         return float(np.clip(inside, 0, 1))
 
     @property
     def side(self) -> int:
-        """1 or -1, changing with every note: up and down strokes, left and right hands."""
+        """1 or -1, alternating with each note: up and down strokes, left and right hands."""
         return 1 if self.count % 2 else -1
 
     @property
     def stroke(self) -> float:
-        """From -1 to 1 and back, one way for each note, over the whole of its length."""
+        """The position of a bow, -1..1: it moves from one end to the other during each note."""
         share = float(np.clip(self.since / max(self.length, 0.1), 0, 1))
         return self.side * (1 - 2 * share)
 
     @property
     def lift(self) -> float:
-        """0 at the moment of a strike, 1 half way between two."""
+        """The height of a stick or hand: 0 at the moment of a strike, 1 halfway between two."""
         after, before = 1 - np.exp(-self.since / 0.09), 1 - np.exp(-self.until / 0.09)
         return float(after * before)
 
 
 class Pen:
-    """Draws points of an instrument's own coordinates, moved by `matrix` (2, 3), on an RGB image.
+    """Draws on an RGB image. `matrix` (2, 3) maps an instrument's coordinates to pixels.
 
-    Without an image it only remembers, in `seen`, the points that it was given.
+    Without an image it draws nothing and collects the points, in pixels, in `points`.
     """
 
     def __init__(self, image: np.ndarray | None, matrix: np.ndarray) -> None:
         self.image = image
         self.matrix = np.asarray(matrix, np.float64)
         self.size = float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))  # pixels per unit
-        self.seen: list[np.ndarray] = []
+        self.points: list[np.ndarray] = []
 
-    def turned(
-        self, degrees: float, about: tuple[float, float] = (0, 0), by: tuple[float, float] = (0, 0)
+    def rotate(
+        self, degrees: float, centre: tuple[float, float] = (0, 0), shift: tuple[float, float] = (0, 0)
     ) -> "Pen":
-        """A pen for a part that is turned by `degrees` about a point and moved by `by`."""
+        """Return a pen for a part of the instrument that is rotated around `centre` and moved by `shift`."""
         c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-        x, y = about
-        local = np.array([[c, -s, x - c * x + s * y + by[0]], [s, c, y - s * x - c * y + by[1]], [0, 0, 1]])
+        x, y = centre
+        local = np.array(
+            [[c, -s, x - c * x + s * y + shift[0]], [s, c, y - s * x - c * y + shift[1]], [0, 0, 1]]
+        )
         pen = Pen(self.image, self.matrix @ local)
-        pen.seen = self.seen
+        pen.points = self.points
         return pen
 
-    def _pixels(self, points: Points) -> np.ndarray:
+    def _to_pixels(self, points: Points) -> np.ndarray:
         p = np.asarray(points, np.float64) @ self.matrix[:, :2].T + self.matrix[:, 2]
         if self.image is None:
-            self.seen.append(p)
+            self.points.append(p)
         return np.round(p * (1 << SHIFT)).astype(np.int32)
 
     def fill(self, points: Points, colour: Colour, edge: Colour | None = None) -> None:
-        p = self._pixels(points)
+        """Draw a filled polygon, with an outline in the colour `edge`."""
+        p = self._to_pixels(points)
         if self.image is not None:
             cv2.fillPoly(self.image, [p], colour, cv2.LINE_AA, SHIFT)
             if edge is not None:
@@ -105,7 +108,8 @@ class Pen:
                 )
 
     def line(self, points: Points, colour: Colour, width: float, edge: Colour | None = None) -> None:
-        p = self._pixels(points)
+        """Draw a polyline, with an outline in the colour `edge`. width: in the instrument's units."""
+        p = self._to_pixels(points)
         if self.image is not None:
             if edge is not None:
                 thick = max(round((width + 0.04) * self.size), 1)
@@ -129,7 +133,7 @@ CIRCLE = np.stack([np.cos(_ANGLE), np.sin(_ANGLE)], 1)
 
 
 def smooth(points: Points, closed: bool = True) -> np.ndarray:
-    """The polygon with its corners cut three times (Chaikin, 1974)."""
+    """Return the polygon (or polyline) after cutting its corners three times (Chaikin, 1974)."""
     p = np.asarray(points, np.float64)
     for _ in range(3):
         a, b = (p, np.roll(p, -1, 0)) if closed else (p[:-1], p[1:])
@@ -137,11 +141,12 @@ def smooth(points: Points, closed: bool = True) -> np.ndarray:
     return p
 
 
-def mirrored(right: Points) -> np.ndarray:
-    """The closed outline whose right half goes from top to bottom through these points."""
+def mirror(right: Points) -> np.ndarray:
+    """Return the closed outline whose right half goes from top to bottom through these points."""
     r = np.asarray(right, np.float64)
     return np.concatenate([r, r[::-1] * (-1, 1)])
 
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
+    """Return a mixture of two colours. share: of b, 0..1."""
     return tuple(x + (y - x) * share for x, y in zip(a, b, strict=True))

@@ -1,6 +1,6 @@
-"""The moving picture of one clip of the embedded ensemble: a lit background, an instrument or two.
+"""Render the pictures of a clip of the synthetic ensemble: a lit background with one or two instruments.
 
-Colours, sizes, places and light are drawn from the same distributions whatever instrument is shown.
+The distributions of colours, sizes, positions and light are the same for all instruments.
 """
 
 from collections.abc import Iterator
@@ -10,32 +10,34 @@ import cv2
 import numpy as np
 
 from pipeline.sources.ensemble_pen import Palette, Pen, Pose
-from pipeline.sources.ensemble_shapes import DRAW, TURN, reach
+from pipeline.sources.ensemble_shapes import ANGLES, DRAW, extent
 from pipeline.sources.ensemble_sound import HIGH, LOW, Note
 
 WIDTH, HEIGHT, FPS = 256, 192, 12
-FINE = 2  # drawn this much larger, then averaged
+OVERSAMPLING = 2  # instruments are drawn this much larger, then averaged
 
 Box = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """An instrument in the frame: its name, the matrix (2, 3) from its coordinates to pixels, and its box in
-    fractions of the frame (left, top, right, bottom), which holds all that it covers while it plays."""
+class PlacedInstrument:
+    """An instrument's name, the matrix (2, 3) from its coordinates to pixels, and its bounding box.
+
+    The box is in fractions of the frame (left, top, right, bottom), and contains all movements.
+    """
 
     name: str
     matrix: np.ndarray
     box: Box
 
 
-def place(names: list[str], rng: np.random.Generator) -> list[Placed]:
-    """Put instruments into the frame at random sizes and places, where there are two with little overlap.
+def place(names: list[str], rng: np.random.Generator) -> list[PlacedInstrument]:
+    """Place one or two instruments in the frame, with random sizes and positions. Two overlap little.
 
-    Drawn at random is the area of the box, not the length of the instrument: it tells nothing of which it is.
+    The area of the box is random, not the length: so the size does not reveal the instrument.
     """
     area = (0.36, 0.56) if len(names) == 1 else (0.2, 0.3)
-    best: tuple[float, list[Placed]] = (np.inf, [])
+    best: tuple[float, list[PlacedInstrument]] = (np.inf, [])
     for _ in range(12):
         placed = [_place(name, *area, rng) for name in names]
         overlap = _overlap(placed[0].box, placed[1].box) if len(placed) > 1 else 0.0
@@ -46,33 +48,35 @@ def place(names: list[str], rng: np.random.Generator) -> list[Placed]:
     return best[1]
 
 
-def _place(name: str, least: float, most: float, rng: np.random.Generator) -> Placed:
-    low, high = TURN[name]
+def _place(name: str, min_area: float, max_area: float, rng: np.random.Generator) -> PlacedInstrument:
+    """Place one instrument. min_area, max_area: of its box, as shares of the frame."""
+    low, high = ANGLES[name]
     angle = np.radians(rng.uniform(low, high) * rng.choice([-1, 1]))
     flip = rng.choice([-1, 1])
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag([flip, 1])
-    hull = reach(name) @ turn.T
-    wide, high = np.ptp(hull, 0)
-    scale = np.sqrt(rng.uniform(least, most) * WIDTH * HEIGHT / (wide * high))
-    scale = min(scale, 0.94 * WIDTH / wide, 0.94 * HEIGHT / high)
-    room = np.array([WIDTH - scale * wide, HEIGHT - scale * high])
-    corner = rng.uniform(0.02, 0.98, 2) * room
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turn = rotation @ np.diag([flip, 1])
+    hull = extent(name) @ turn.T
+    width, height = np.ptp(hull, 0)
+    scale = np.sqrt(rng.uniform(min_area, max_area) * WIDTH * HEIGHT / (width * height))
+    scale = min(scale, 0.94 * WIDTH / width, 0.94 * HEIGHT / height)
+    free_space = np.array([WIDTH - scale * width, HEIGHT - scale * height])
+    corner = rng.uniform(0.02, 0.98, 2) * free_space
     shift = corner - scale * hull.min(0)
-    end = corner + scale * np.array([wide, high])
+    end = corner + scale * np.array([width, height])
     box = (corner[0] / WIDTH, corner[1] / HEIGHT, end[0] / WIDTH, end[1] / HEIGHT)
-    return Placed(name, np.hstack([scale * turn, shift[:, None]]), tuple(float(v) for v in box))
+    return PlacedInstrument(name, np.hstack([scale * turn, shift[:, None]]), tuple(float(v) for v in box))
 
 
 def _overlap(a: Box, b: Box) -> float:
-    """The share of the smaller box that the other one covers."""
-    wide = min(a[2], b[2]) - max(a[0], b[0])
-    high = min(a[3], b[3]) - max(a[1], b[1])
-    least = min((x[2] - x[0]) * (x[3] - x[1]) for x in (a, b))
-    return max(wide, 0) * max(high, 0) / least
+    """Return the share of the smaller box that the other one covers."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    smaller = min((x[2] - x[0]) * (x[3] - x[1]) for x in (a, b))
+    return max(width, 0) * max(height, 0) / smaller
 
 
 def pose(notes: list[Note], t: float) -> Pose:
-    """Where an instrument that plays `notes` is at `t` seconds."""
+    """Return the pose, at `t` seconds, of an instrument that plays `notes`."""
     count = sum(note.start <= t for note in notes)
     until = notes[count].start - t if count < len(notes) else 99.0
     if not count:
@@ -83,29 +87,34 @@ def pose(notes: list[Note], t: float) -> Pose:
 
 
 def frames(
-    shown: list[tuple[Placed, list[Note]]], rng: np.random.Generator, seconds: float, still: bool = False
+    instruments: list[tuple[PlacedInstrument, list[Note]]],
+    rng: np.random.Generator,
+    seconds: float,
+    still: bool = False,
 ) -> Iterator[np.ndarray]:
-    """The frames, FPS a second: uint8 RGB (HEIGHT, WIDTH, 3).
+    """Yield frames, FPS a second: uint8 RGB (HEIGHT, WIDTH, 3).
 
-    `shown` are instruments with the notes that they play, none for one that is silent; the first is in front.
-    A `still` picture shows the same moment all along.
+    instruments: each with its notes (none for a silent one); the first is in front. still: all frames are the
+    same.
     """
-    back = _background(rng)
-    palettes = [_palette(back, rng) for _ in shown]
-    for placed, _ in shown:
-        back = _shadow(back, placed, rng)
-    back = back + rng.normal(0, rng.uniform(1, 4), back.shape)
-    base = np.clip(back, 0, 255).astype(np.uint8)
-    fine = cv2.resize(base, None, fx=FINE, fy=FINE, interpolation=cv2.INTER_LINEAR)
+    background = _background(rng)
+    palettes = [_palette(background, rng) for _ in instruments]
+    for placed, _ in instruments:
+        background = _add_shadow(background, placed, rng)
+    background = background + rng.normal(0, rng.uniform(1, 4), background.shape)
+    base = np.clip(background, 0, 255).astype(np.uint8)
+    large_base = cv2.resize(base, None, fx=OVERSAMPLING, fy=OVERSAMPLING, interpolation=cv2.INTER_LINEAR)
     light = _light(rng)
-    regions = [_region(placed.box) for placed, _ in shown]
+    regions = [_region(placed.box) for placed, _ in instruments]
 
     def frame(t: float) -> np.ndarray:
-        canvas, image = fine.copy(), base.copy()
-        for (placed, notes), palette in reversed(list(zip(shown, palettes, strict=True))):
-            DRAW[placed.name](Pen(canvas, placed.matrix * FINE), palette, pose(notes, t))
+        canvas, image = large_base.copy(), base.copy()
+        for (placed, notes), palette in reversed(list(zip(instruments, palettes, strict=True))):
+            DRAW[placed.name](Pen(canvas, placed.matrix * OVERSAMPLING), palette, pose(notes, t))
+        # Only where the instruments are: scaling the whole frame would cost more.
         for x0, y0, x1, y1 in regions:
-            part = canvas[FINE * y0 : FINE * y1, FINE * x0 : FINE * x1]
+            k = OVERSAMPLING
+            part = canvas[k * y0 : k * y1, k * x0 : k * x1]
             image[y0:y1, x0:x1] = cv2.resize(part, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
         return cv2.multiply(image, light, scale=1 / 160)
 
@@ -117,20 +126,20 @@ def frames(
 
 
 def _region(box: Box) -> tuple[int, int, int, int]:
-    """The pixels of a box and of the outline around it."""
+    """Return left, top, right, bottom in pixels of a box and the outline around it."""
     x0, y0 = max(int(box[0] * WIDTH) - 3, 0), max(int(box[1] * HEIGHT) - 3, 0)
     return x0, y0, min(int(box[2] * WIDTH) + 4, WIDTH), min(int(box[3] * HEIGHT) + 4, HEIGHT)
 
 
 def _rgb(hue: float, saturation: float, value: float) -> np.ndarray:
-    """A colour (3,) in 0..255; all three arguments in 0..1."""
+    """Return a colour (3,) in 0..255. All arguments are in 0..1."""
     share = np.clip(np.abs((6 * hue + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
     return 255 * value * (1 - saturation + saturation * share)
 
 
-def _palette(back: np.ndarray, rng: np.random.Generator) -> Palette:
-    """Random colours whose body stands out from the background's mean."""
-    mean = back.mean((0, 1))
+def _palette(background: np.ndarray, rng: np.random.Generator) -> Palette:
+    """Return random colours. That of the body differs from the background's mean."""
+    mean = background.mean((0, 1))
     for _ in range(20):
         body = _rgb(rng.random(), rng.uniform(0.35, 0.9), rng.uniform(0.45, 0.95))
         if np.abs(body - mean).sum() > 180:
@@ -144,7 +153,7 @@ def _palette(back: np.ndarray, rng: np.random.Generator) -> Palette:
 
 
 def _light(rng: np.random.Generator) -> np.ndarray:
-    """Light from one side, of a random tint: uint8 (HEIGHT, WIDTH, 3); 160 changes nothing."""
+    """Return factors uint8 (HEIGHT, WIDTH, 3), in 1/160, of a tinted light from one side."""
     x, y = _GRID
     angle = rng.uniform(0, 2 * np.pi)
     slope = (x - 0.5) * np.cos(angle) + (y - 0.5) * np.sin(angle)
@@ -154,30 +163,33 @@ def _light(rng: np.random.Generator) -> np.ndarray:
     return np.clip(160 * strength[..., None] * tint, 0, 255).astype(np.uint8)
 
 
-def _shadow(back: np.ndarray, placed: Placed, rng: np.random.Generator) -> np.ndarray:
-    """The background, darker where the instrument throws a soft shadow."""
+def _add_shadow(background: np.ndarray, placed: PlacedInstrument, rng: np.random.Generator) -> np.ndarray:
+    """Return the background with a soft shadow of the instrument."""
     mask = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     matrix = placed.matrix.copy()
     matrix[:, 2] += rng.uniform(-7, 7), rng.uniform(2, 9)
     DRAW[placed.name](Pen(mask, matrix), Palette(*[(255.0, 255.0, 255.0)] * 6), Pose())
     soft = cv2.GaussianBlur(mask, (0, 0), rng.uniform(2, 5)).astype(np.float64) / 255
-    return back * (1 - rng.uniform(0.25, 0.55) * soft)
+    return background * (1 - rng.uniform(0.25, 0.55) * soft)
 
 
 _GRID = np.meshgrid(np.linspace(0, 1, WIDTH), np.linspace(0, 1, HEIGHT))
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:
-    """A wall, a room, a curtain, tiles, lights out of focus or clouds: float (HEIGHT, WIDTH, 3) in 0..255."""
+    """Return a random background, float (HEIGHT, WIDTH, 3) in 0..255.
+
+    It is a mixture of two colours in one of the patterns below, with up to two rectangles on it.
+    """
     x, y = _GRID
     hue = rng.random()
     first = _rgb(hue, rng.uniform(0.05, 0.6), rng.uniform(0.25, 0.9))
     second = _rgb(hue + rng.uniform(-0.2, 0.2), rng.uniform(0.05, 0.6), rng.uniform(0.25, 0.9))
     kind = rng.integers(6)
-    if kind == 0:  # a wall whose colour runs
+    if kind == 0:  # a wall with a gradient
         angle = rng.uniform(0, 2 * np.pi)
         share = 0.5 + 0.7 * ((x - 0.5) * np.cos(angle) + (y - 0.5) * np.sin(angle))
-    elif kind == 1:  # a room: wall, skirting, boards that run towards us
+    elif kind == 1:  # a room: wall, skirting board, floorboards in perspective
         horizon = rng.uniform(0.5, 0.85)
         boards = ((x - 0.5) / (y - horizon + 0.25) * rng.uniform(2, 5)) % 1 > 0.93
         share = np.where(y > horizon, 1 - 0.25 * boards, 0.15 * y) + 0.4 * (np.abs(y - horizon) < 0.012)
@@ -201,8 +213,8 @@ def _background(rng: np.random.Generator) -> np.ndarray:
         share = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     image = first + 0.6 * np.clip(share, 0, 1)[..., None] * (second - first)
     for _ in range(rng.integers(0, 3)):  # a picture or a window on the wall
-        left, top, wide, high = rng.uniform((0, 0, 0.1, 0.1), (0.85, 0.7, 0.3, 0.35))
-        inside = (np.abs(x - left - wide / 2) < wide / 2) & (np.abs(y - top - high / 2) < high / 2)
+        x0, y0, width, height = rng.uniform((0, 0, 0.1, 0.1), (0.85, 0.7, 0.3, 0.35))
+        inside = (np.abs(x - x0 - width / 2) < width / 2) & (np.abs(y - y0 - height / 2) < height / 2)
         colour = _rgb(rng.random(), rng.uniform(0.05, 0.6), rng.uniform(0.25, 0.9))
         image[inside] = 0.6 * image[inside] + 0.4 * colour
     return image

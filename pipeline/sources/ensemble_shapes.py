@@ -1,7 +1,7 @@
-"""How the eight instruments of the embedded ensemble look, and how they move with their notes.
+"""Draw the eight instruments of the synthetic ensemble, as they move with their notes.
 
-Each is drawn in its own coordinates, about -1..1 with y downwards, in whatever colours it is given: a palette
-has the same parts for all, so that only the shape tells them apart.
+Each is drawn in its own coordinates, about -1..1 with y downwards. All use the same parts of a palette of
+random colours, so that only the shapes distinguish them.
 """
 
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from functools import cache
 import cv2
 import numpy as np
 
-from pipeline.sources.ensemble_pen import CIRCLE, Palette, Pen, Pose, mirrored, mix, smooth
+from pipeline.sources.ensemble_pen import CIRCLE, Palette, Pen, Pose, mirror, mix, smooth
 
 _GUITAR = smooth(
-    mirrored([(0.2, -0.1), (0.44, 0.0), (0.38, 0.28), (0.3, 0.36), (0.5, 0.5), (0.6, 0.85), (0.3, 1.02)])
+    mirror([(0.2, -0.1), (0.44, 0.0), (0.38, 0.28), (0.3, 0.36), (0.5, 0.5), (0.6, 0.85), (0.3, 1.02)])
 )
 
 
@@ -36,7 +36,7 @@ def _acoustic_guitar(pen: Pen, c: Palette, pose: Pose) -> None:
         swing = 0.035 * pose.hit * np.sin(np.pi * along) * np.sin(70 * pose.since + 2 * k)
         pen.line(np.stack([x + swing, -0.76 + 1.5 * along], 1), c.light, 0.014)
     sweep = pose.side * (0.33 - 0.66 * np.clip(pose.since / 0.14, 0, 1)) if pose.count else 0.33
-    hand = pen.turned(-35, (sweep, 0.5))
+    hand = pen.rotate(-35, (sweep, 0.5))
     hand.oval(sweep + 0.1, 0.5, 0.2, 0.12, c.hand, c.ink)
     hand.oval(sweep - 0.06, 0.47, 0.1, 0.045, c.hand, c.ink)
     fret = -0.6 + 0.5 * pose.pitch
@@ -44,7 +44,7 @@ def _acoustic_guitar(pen: Pen, c: Palette, pose: Pose) -> None:
         pen.oval(-0.02, fret + 0.06 * k, 0.13, 0.028, c.hand, c.ink)
 
 
-_CELLO = mirrored(
+_CELLO = mirror(
     [
         *smooth([(0.0, -0.2), (0.2, -0.2), (0.36, -0.14), (0.36, 0.06), (0.31, 0.12)], closed=False),
         (0.35, 0.15),
@@ -72,12 +72,12 @@ def _cello(pen: Pen, c: Palette, pose: Pose) -> None:
         pen.line([(-0.17, y), (0.17, y)], c.dark, 0.03)
     along = np.linspace(0, 1, 7)
     for k, x in enumerate((-0.04, 0, 0.04)):
-        swing = 0.02 * pose.held * np.sin(np.pi * along) * np.sin(60 * pose.since + 2 * k)
+        swing = 0.02 * pose.sustain * np.sin(np.pi * along) * np.sin(60 * pose.since + 2 * k)
         pen.line(np.stack([x + swing, -0.78 + 1.28 * along], 1), c.light, 0.012)
-    shake = 0.03 * pose.held * np.sin(36 * pose.since)
+    shake = 0.03 * pose.sustain * np.sin(36 * pose.since)
     for k in range(3):
         pen.oval(-0.02, -0.55 + 0.55 * pose.pitch + 0.06 * k + shake, 0.11, 0.028, c.hand, c.ink)
-    bow = pen.turned(-8, (0, 0.27), (0.3 * pose.stroke, 0))
+    bow = pen.rotate(-8, (0, 0.27), (0.3 * pose.stroke, 0))
     bow.line([(-0.62, 0.27), (0.6, 0.27)], c.light, 0.025)
     bow.line([(-0.64, 0.27), (-0.58, 0.2), (0.0, 0.23), (0.64, 0.2)], c.trim, 0.04, c.ink)
     bow.box(0.52, 0.19, 0.64, 0.3, c.dark, c.ink)
@@ -104,16 +104,14 @@ def _drum(pen: Pen, c: Palette, pose: Pose) -> None:
         pen.line(ring, mix(c.light, c.dark, 0.6 * pose.hit), 0.02)
     for s in (-1, 1):
         lift = pose.lift if s == pose.side else 1.0
-        stick = pen.turned(-s * 48 * lift, (s * 0.78, -0.52))
+        stick = pen.rotate(-s * 48 * lift, (s * 0.78, -0.52))
         stick.line([(s * 0.85, -0.55), (s * 0.16, -0.18)], c.dark, 0.05, c.ink)
         stick.oval(s * 0.16, -0.18, 0.07, 0.07, c.trim, c.ink)
         stick.oval(s * 0.85, -0.55, 0.12, 0.1, c.hand, c.ink)
 
 
 _BELL = smooth(
-    mirrored(
-        [(0.1, -0.72), (0.32, -0.66), (0.38, -0.2), (0.44, 0.2), (0.74, 0.52), (0.78, 0.62), (0.6, 0.62)]
-    )
+    mirror([(0.1, -0.72), (0.32, -0.66), (0.38, -0.2), (0.44, 0.2), (0.74, 0.52), (0.78, 0.62), (0.6, 0.62)])
 )
 
 
@@ -122,10 +120,10 @@ def _church_bell(pen: Pen, c: Palette, pose: Pose) -> None:
     for x in (-0.72, 0.72):
         pen.line([(x, -0.94), (x, -0.76)], c.dark, 0.08, c.ink)
     swing = 13 * pose.strength * np.exp(-pose.since / 0.7) * np.cos(9 * pose.since) * pose.side
-    tongue = pen.turned(-0.9 * swing, (0, -0.7))
+    tongue = pen.rotate(-0.9 * swing, (0, -0.7))
     tongue.line([(0, 0.3), (0, 0.74)], c.dark, 0.05, c.ink)
     tongue.oval(0, 0.76, 0.12, 0.13, c.dark, c.ink)
-    bell = pen.turned(swing, (0, -0.9))
+    bell = pen.rotate(swing, (0, -0.9))
     bell.line([(-0.12, -0.85), (-0.08, -0.66), (0.08, -0.66), (0.12, -0.85)], c.dark, 0.06)
     bell.fill(_BELL, c.body, c.ink)
     bell.fill(smooth([(-0.26, -0.6), (-0.12, -0.62), (-0.2, 0.2), (-0.46, 0.5)]), mix(c.body, c.light, 0.55))
@@ -143,15 +141,15 @@ def _electronic_organ(pen: Pen, c: Palette, pose: Pose) -> None:
     pen.box(-0.62, 0.26, 0.62, 0.7, mix(c.body, c.dark, 0.6), c.ink)
     for y in np.linspace(0.32, 0.64, 5):
         pen.line([(-0.56, y), (0.56, y)], c.trim, 0.03)
-    for k in range(9):  # drawbars, moved a little by every note
+    for k in range(9):  # drawbars; every note moves some a little
         x = -0.64 + 0.16 * k
-        down = 0.03 * pose.held * ((k + pose.count) % 3 == 0)
+        down = 0.03 * pose.sustain * ((k + pose.count) % 3 == 0)
         pen.line([(x, -0.36), (x, -0.3 + down)], c.light, 0.06, c.ink)
     key = int(pose.pitch * 11.99)
     for row, (y0, y1, half) in enumerate(((-0.24, -0.05, 0.72), (0.0, 0.21, 0.8))):
         pen.box(-half, y0, half, y1, c.light, c.ink)
         wide = 2 * half / 12
-        if pose.held and row == pose.count % 2:
+        if pose.sustain and row == pose.count % 2:
             pen.box(key * wide - half, y0, (key + 1) * wide - half, y1, c.trim)
         for k in range(1, 12):
             x = k * wide - half
@@ -162,19 +160,19 @@ def _electronic_organ(pen: Pen, c: Palette, pose: Pose) -> None:
         pen.fill([(s * 0.82, -0.3), (s * 0.98, -0.3), (s * 0.98, 0.86), (s * 0.82, 0.86)], c.trim, c.ink)
     for k in range(9):
         x = -0.56 + 0.14 * k
-        deep = 0.05 * pose.held * (k == int(pose.pitch * 8.99))
+        deep = 0.05 * pose.sustain * (k == int(pose.pitch * 8.99))
         pen.line([(0.8 * x, 0.78 + deep), (x, 1.0 + deep)], c.dark if k % 2 else c.light, 0.07, c.ink)
     for row, half in ((0, 0.72), (1, 0.8)):
-        down = pose.held if row == pose.count % 2 else 0.0
+        down = pose.sustain if row == pose.count % 2 else 0.0
         x = (2 * pose.pitch - 1) * (half - 0.2) * (1 if row == pose.count % 2 else -0.7)
         y = (-0.02 if row == 0 else 0.26) - 0.08 * (1 - down)
         pen.oval(x, y, 0.19, 0.09, c.hand, c.ink)
 
 
-_LID = smooth(
+_PIANO_LID = smooth(
     [(-0.55, -0.02), (-0.62, -0.7), (-0.5, -0.95), (0.1, -0.9), (0.35, -0.62), (0.85, -0.55), (0.98, -0.02)]
 )
-_RIM = smooth(
+_PIANO_RIM = smooth(
     [
         (-0.72, -0.05),
         (-0.72, 0.28),
@@ -194,20 +192,20 @@ def _piano(pen: Pen, c: Palette, pose: Pose) -> None:
         pen.oval(x, 0.97, 0.05, 0.04, c.trim, c.ink)
     pen.line([(-0.3, 0.3), (-0.3, 0.8)], c.trim, 0.04, c.ink)
     pen.line([(-0.42, 0.82), (-0.18, 0.82)], c.trim, 0.06, c.ink)
-    pen.fill(_LID, mix(c.body, c.dark, 0.35), c.ink)
-    pen.fill(_LID * (0.88, 0.86) + (0.02, -0.02), mix(c.body, c.light, 0.25))
+    pen.fill(_PIANO_LID, mix(c.body, c.dark, 0.35), c.ink)
+    pen.fill(_PIANO_LID * (0.88, 0.86) + (0.02, -0.02), mix(c.body, c.light, 0.25))
     pen.fill([(-0.55, -0.03), (-0.4, -0.2), (0.8, -0.16), (0.95, -0.03)], c.trim, c.ink)
-    for k in range(7):  # strings; the one that sounds trembles
+    for k in range(7):  # strings; the one that sounds vibrates
         x = -0.42 + 0.17 * k
         near = k == int(pose.pitch * 6.99)
-        tremble = 0.03 * pose.hit * near * np.sin(60 * pose.since)
+        shift = 0.03 * pose.hit * near * np.sin(60 * pose.since)
         pen.line(
-            [(x, -0.04), (x + 0.08 + tremble, -0.11), (x + 0.16, -0.17)],
+            [(x, -0.04), (x + 0.08 + shift, -0.11), (x + 0.16, -0.17)],
             c.light,
             0.02 + 0.03 * pose.hit * near,
         )
     pen.line([(0.5, -0.05), (0.3, -0.62)], c.dark, 0.035)
-    pen.fill(_RIM, c.body, c.ink)
+    pen.fill(_PIANO_RIM, c.body, c.ink)
     pen.line([(-0.6, 0.2), (0.95, 0.2)], mix(c.body, c.light, 0.4), 0.035)
     pen.fill([(-1.05, 0.1), (-0.6, -0.02), (-0.6, 0.3), (-1.05, 0.3)], c.body, c.ink)
     keys = np.array([(-1.05, 0.1), (-0.98, 0.02), (-0.46, 0.02), (-0.53, 0.1)])
@@ -222,29 +220,29 @@ def _piano(pen: Pen, c: Palette, pose: Pose) -> None:
         pen.oval(x, 0.0 - up, 0.11, 0.07, c.hand, c.ink)
 
 
-def _horn_curve() -> np.ndarray:
+def _trumpet_bell() -> np.ndarray:
     x = np.linspace(0.3, 1.0, 12)
     half = 0.05 + 0.36 * ((x - 0.3) / 0.7) ** 3.2
     return np.concatenate([np.stack([x, -0.22 - half], 1), np.stack([x, -0.22 + half], 1)[::-1]])
 
 
-_HORN = _horn_curve()
-_LOOP = smooth([(0.34, 0.2), (0.5, 0.2), (0.52, -0.02), (0.5, -0.22), (0.2, -0.22)], closed=False)
-_COIL = smooth([(-0.3, -0.22), (-0.5, -0.22), (-0.56, 0.0), (-0.5, 0.2), (-0.2, 0.2)], closed=False)
+_TRUMPET_BELL = _trumpet_bell()
+_TRUMPET_LOOP = smooth([(0.34, 0.2), (0.5, 0.2), (0.52, -0.02), (0.5, -0.22), (0.2, -0.22)], closed=False)
+_TRUMPET_COIL = smooth([(-0.3, -0.22), (-0.5, -0.22), (-0.56, 0.0), (-0.5, 0.2), (-0.2, 0.2)], closed=False)
 
 
 def _trumpet(pen: Pen, c: Palette, pose: Pose) -> None:
-    pen = pen.turned(-9 * pose.hit - 3 * pose.held, (-0.9, -0.1), (-0.03 * pose.hit, 0))
+    pen = pen.rotate(-9 * pose.hit - 3 * pose.sustain, (-0.9, -0.1), (-0.03 * pose.hit, 0))
     pen.line([(-0.96, -0.22), (0.36, -0.22)], c.body, 0.085, c.ink)
-    pen.line(_COIL, c.body, 0.085, c.ink)
-    pen.line(_LOOP, c.body, 0.085, c.ink)
+    pen.line(_TRUMPET_COIL, c.body, 0.085, c.ink)
+    pen.line(_TRUMPET_LOOP, c.body, 0.085, c.ink)
     pen.line([(-0.4, 0.2), (0.42, 0.2)], c.body, 0.085, c.ink)
-    pen.fill(_HORN, c.body, c.ink)
+    pen.fill(_TRUMPET_BELL, c.body, c.ink)
     pen.fill([(0.6, -0.24), (1.0, -0.5), (1.0, -0.34), (0.6, -0.22)], mix(c.body, c.light, 0.6))
     pen.oval(1.0, -0.22, 0.07, 0.41, c.dark, c.ink)
     pen.fill([(-1.06, -0.34), (-1.06, -0.1), (-0.92, -0.18), (-0.92, -0.26)], c.trim, c.ink)
     for k, x in enumerate((-0.2, 0.0, 0.2)):
-        down = 0.12 * pose.held * (int(pose.pitch * 6.99 + 1) >> k & 1)
+        down = 0.12 * pose.sustain * (int(pose.pitch * 6.99 + 1) >> k & 1)
         pen.line([(x, -0.5 + down), (x, -0.36)], c.light, 0.04, c.ink)
         pen.line([(x - 0.05, -0.5 + down), (x + 0.05, -0.5 + down)], c.light, 0.05, c.ink)
         pen.box(x - 0.075, -0.38, x + 0.075, 0.36, c.trim, c.ink)
@@ -254,7 +252,7 @@ def _trumpet(pen: Pen, c: Palette, pose: Pose) -> None:
 
 
 def _flute(pen: Pen, c: Palette, pose: Pose) -> None:
-    pen = pen.turned(4 * pose.hit, (-0.8, 0))
+    pen = pen.rotate(4 * pose.hit, (-0.8, 0))
     pen.box(-1.0, -0.085, 1.0, 0.085, c.body, c.ink)
     pen.box(-0.98, -0.055, 0.98, -0.015, mix(c.body, c.light, 0.6))
     for x in (-0.98, -0.4, 0.62, 0.98):
@@ -268,10 +266,10 @@ def _flute(pen: Pen, c: Palette, pose: Pose) -> None:
         pen.oval(x, -0.02, 0.056, 0.075, c.light, c.ink)
         pen.oval(x, -0.02, 0.024, 0.034, c.dark)
         if k in (1, 2, 3, 5, 6):
-            down = pose.held * (pressed >> (k - 1 - (k > 4)) & 1)
+            down = pose.sustain * (pressed >> (k - 1 - (k > 4)) & 1)
             y = -0.25 + 0.13 * down
             pen.oval(x, y, 0.048, 0.12, c.hand, c.ink)
-    if pose.held:  # the breath, leaving over the lip plate
+    if pose.sustain:  # the breath above the lip plate
         for k in range(3):
             far = 0.08 * k + 0.12 * ((pose.since * 3) % 1)
             pen.line([(-0.72 - far, -0.2 - 0.7 * far), (-0.66 - far, -0.25 - 0.7 * far)], c.light, 0.03)
@@ -287,8 +285,8 @@ DRAW: dict[str, Callable[[Pen, Palette, Pose], None]] = {
     "Electronic organ": _electronic_organ,
     "Church bell": _church_bell,
 }
-# Degrees that each is turned by, to either side: long ones lie across, so that their boxes are like others.
-TURN = {
+# Range of the rotation in degrees, to either side. Long instruments are diagonal: wider boxes.
+ANGLES = {
     "Piano": (0, 6),
     "Acoustic guitar": (22, 38),
     "Drum": (0, 10),
@@ -301,13 +299,13 @@ TURN = {
 
 
 @cache
-def reach(name: str) -> np.ndarray:
-    """The convex hull (points, 2) of all that the instrument covers while it plays, in its coordinates."""
+def extent(name: str) -> np.ndarray:
+    """Return the convex hull (points, 2) of the area that the instrument covers while it plays."""
     pen = Pen(None, np.array([[1.0, 0, 0], [0, 1.0, 0]]))
     palette = Palette(*[(0.0, 0.0, 0.0)] * 6)
     for count in range(3):
         for since in (0.0, 0.03, 0.08, 0.17, 0.3, 0.6, 99.0):
             for pitch in (0.0, 0.35, 0.7, 1.0):
                 DRAW[name](pen, palette, Pose(count, since, 0.2, 1.0, pitch, 0.5))
-    points = np.concatenate(pen.seen).astype(np.float32)
+    points = np.concatenate(pen.points).astype(np.float32)
     return cv2.convexHull(points)[:, 0].astype(np.float64)

@@ -1,8 +1,8 @@
-"""How the eight instruments of the embedded ensemble sound.
+"""Synthesize the sound of the eight instruments of the synthetic ensemble.
 
-Each instrument is a small physical model: a delay line for the plucked string, banks of decaying modes for
-what is struck (string, membrane, bell), harmonics driven by an envelope for what is blown or bowed. Pitch
-range, tempo and loudness are drawn from the same distributions for all, so only the timbre tells them apart.
+Each instrument is a small physical model: a delay line for the plucked string, decaying modes for struck
+instruments (string, membrane, bell), harmonics with an envelope for blown and bowed ones. The distributions
+of pitch, tempo and loudness are the same for all, so only the timbre distinguishes them.
 """
 
 from collections.abc import Callable
@@ -12,13 +12,13 @@ import numpy as np
 from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 
 RATE = 22050  # samples per second
-LOW, HIGH = 50, 72  # MIDI pitches that every instrument plays between: 147 to 523 Hz
+LOW, HIGH = 50, 72  # range of all instruments in MIDI pitches: 147 to 523 Hz
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9), (0, 3, 5, 7, 10))
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One note: when it begins and how long it is held (s), its MIDI pitch, its strength in 0..1."""
+    """One note. start, length: s. pitch: MIDI, with fractions. strength: 0..1."""
 
     start: float
     length: float
@@ -27,7 +27,7 @@ class Note:
 
 
 def phrase(rng: np.random.Generator, seconds: float) -> list[Note]:
-    """A random melody: a walk on a random scale, in a random tempo, without a gap longer than 0.9 s."""
+    """Return a random melody: a random walk on a random scale, in a random tempo, without gaps over 0.9 s."""
     scale = SCALES[rng.integers(len(SCALES))]
     root = LOW + rng.integers(12)
     pitches = [p for p in range(LOW, HIGH + 1) if (p - root) % 12 in scale]
@@ -46,23 +46,25 @@ def phrase(rng: np.random.Generator, seconds: float) -> list[Note]:
 
 
 def sound(parts: list[tuple[str, list[Note]]], rng: np.random.Generator, seconds: float) -> np.ndarray:
-    """The recording of instruments playing together in a room: float32 (samples,) at RATE, within -1..1.
+    """Return the recording of instruments in a room: float32 (samples,) at RATE, within -1..1.
 
-    `parts` are pairs of an AudioSet name and its notes; all are equally loud. The loudness of the whole is
-    drawn at random, whatever plays.
+    parts: AudioSet's name and the notes of each instrument. All are equally loud; the loudness of the sum is
+    random, from the same distribution for all instruments.
     """
     size = round(seconds * RATE)
     dry = np.zeros(size)
     for name, notes in parts:
-        dry += _unit(_play(name, notes, rng, size))
+        dry += _normalize(_play(name, notes, rng, size))
     wet = _room(dry, rng)
     noise = _background(rng, size) * 10 ** (rng.uniform(-32, -18) / 20)
-    gain = 10 ** (rng.uniform(-32, -20) / 20)  # RMS in dB below full scale; leaves room for a drum's peaks
-    return np.tanh(gain * _unit(_unit(wet) + noise)).astype(np.float32)
+    gain = 10 ** (
+        rng.uniform(-32, -20) / 20
+    )  # RMS of -32 to -20 dB of full scale: a drum's peaks need headroom
+    return np.tanh(gain * _normalize(_normalize(wet) + noise)).astype(np.float32)
 
 
-def _unit(x: np.ndarray) -> np.ndarray:
-    """`x` with an RMS of 1."""
+def _normalize(x: np.ndarray) -> np.ndarray:
+    """Scale `x` to an RMS of 1."""
     return x / (np.sqrt(np.mean(x**2)) + 1e-12)
 
 
@@ -77,21 +79,21 @@ def _play(name: str, notes: list[Note], rng: np.random.Generator, size: int) -> 
 
 
 def _room(dry: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Reverberation: dull noise that decays by 60 dB in 0.15 to 0.7 s; then a random tone control."""
+    """Add reverberation, dull noise that decays by 60 dB in 0.15 to 0.7 s, and a random tone control."""
     decay, wet = rng.uniform(0.15, 0.7), rng.uniform(0.05, 0.35)
     t = np.arange(round(decay * RATE)) / RATE
     tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / decay)
     tail = lfilter([0.35], [1, -0.65], tail)
     tail *= wet / np.sqrt(np.sum(tail**2))
     tail[0] += 1
-    colour = rng.uniform(-0.25, 0.25)  # a microphone that is a little dull or a little bright
+    colour = rng.uniform(-0.25, 0.25)  # of the microphone: a little dull or bright
     return lfilter([1, colour], [1], fftconvolve(dry, tail)[: len(dry)])
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Noise between white and brown, with an RMS of 1."""
+    """Return noise between white and brown, with an RMS of 1."""
     pole = rng.uniform(0, 0.97)
-    return _unit(lfilter([1], [1, -pole], rng.standard_normal(size)))
+    return _normalize(lfilter([1], [1, -pole], rng.standard_normal(size)))
 
 
 def _hertz(note: Note) -> float:
@@ -99,11 +101,12 @@ def _hertz(note: Note) -> float:
 
 
 def _time(seconds: float) -> np.ndarray:
+    """Return the times of the samples, s."""
     return np.arange(max(round(seconds * RATE), 64)) / RATE
 
 
 def _ramp(t: np.ndarray, length: float, attack: float, release: float) -> np.ndarray:
-    """An envelope that rises over `attack`, holds, and falls over `release` after `length` (all s)."""
+    """Return an envelope that rises in `attack`, holds, and falls in `release` after `length` (all s)."""
     up = np.clip(t / attack, 0, 1)
     down = np.clip((length + release - t) / release, 0, 1)
     return np.sin(np.pi / 2 * up) ** 2 * np.sin(np.pi / 2 * down) ** 2
@@ -114,7 +117,7 @@ def _band(x: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def _modes(drive: np.ndarray, hertz: np.ndarray, gains: np.ndarray, decays: np.ndarray) -> np.ndarray:
-    """What a body with these modes (Hz, gain, seconds to fall by 60 dB) answers to `drive`."""
+    """Return the response to `drive` of a body with modes (Hz, gain, decay in seconds for 60 dB)."""
     out = np.zeros_like(drive)
     for f, gain, decay in zip(hertz, gains, decays, strict=True):
         if f < 0.45 * RATE:
@@ -124,34 +127,35 @@ def _modes(drive: np.ndarray, hertz: np.ndarray, gains: np.ndarray, decays: np.n
 
 
 def _harmonics(hertz: np.ndarray, gains: np.ndarray, tilt: np.ndarray | None = None) -> np.ndarray:
-    """Harmonics of the changing pitch `hertz` (samples,), each next one times `tilt` (samples,).
+    """Sum the harmonics of the varying pitch `hertz` (samples,). tilt: (samples,), from each one to the next.
 
-    sin(n x) comes from the two before it (Chebyshev), which costs a product where a sine costs twenty.
+    sin(n x) is computed from the two previous harmonics (Chebyshev): a product is much cheaper than a sine.
     """
     x = 2 * np.pi * np.cumsum(hertz) / RATE
-    before, now, twice = np.zeros_like(x), np.sin(x), 2 * np.cos(x)
+    previous, current, factor = np.zeros_like(x), np.sin(x), 2 * np.cos(x)
     level: float | np.ndarray = 1.0
     out = np.zeros_like(x)
     for n, gain in enumerate(gains, 1):
         if n * hertz.max() > 0.45 * RATE:
             break
-        out += gain * level * now
-        before, now = now, twice * now - before
+        out += gain * level * current
+        previous, current = current, factor * current - previous
         level = level if tilt is None else level * tilt
     return out
 
 
 def _formants(n: np.ndarray, hertz: float, peaks: list[tuple[float, float, float]]) -> np.ndarray:
-    """Gain of harmonics `n` of `hertz` by resonances given as (Hz, octaves wide, gain)."""
+    """Return the gains of the harmonics `n` of `hertz`. peaks: resonances (Hz, width in octaves, gain)."""
     octave = np.log2(n * hertz)
     return 0.15 + sum(g * np.exp(-(((octave - np.log2(f)) / w) ** 2)) for f, w, g in peaks)
 
 
+# A function below takes a generator, which varies the timbre, and returns a Tone, which plays a note.
 Tone = Callable[[Note], np.ndarray]
 
 
 def _acoustic_guitar(rng: np.random.Generator) -> Tone:
-    """A plucked string: noise in a lossy delay line (Karplus and Strong, 1983), plucked off the middle."""
+    """Return a plucked string: noise in a lossy delay line (Karplus and Strong, 1983)."""
     place, damp, ring = rng.uniform(0.1, 0.22), rng.uniform(0.03, 0.1), rng.uniform(1.4, 2.6)
     body = np.array([100.0, 205.0, 390.0]) * rng.uniform(0.92, 1.08)
 
@@ -163,7 +167,7 @@ def _acoustic_guitar(rng: np.random.Generator) -> Tone:
         loop = np.convolve([damp, 1 - 2 * damp, damp], [1 - part, part]) * 10 ** (-3 * period / RATE / ring)
         pluck = np.zeros(len(t))
         pluck[: int(period)] = rng.uniform(-1, 1, int(period))
-        pluck = lfilter([0.6], [1, -0.4 * (1.4 - note.strength)], pluck)  # softer: duller
+        pluck = lfilter([0.6], [1, -0.4 * (1.4 - note.strength)], pluck)  # soft notes are dull
         pick = max(int(place * period), 1)
         pluck[pick:] -= 0.9 * pluck[:-pick].copy()
         string = lfilter([1], np.concatenate([[1], np.zeros(whole - 1), -loop]), pluck)
@@ -174,9 +178,9 @@ def _acoustic_guitar(rng: np.random.Generator) -> Tone:
 
 
 def _piano(rng: np.random.Generator) -> Tone:
-    """Struck strings: stiff, so that partial n lies at n sqrt(1 + B n^2); a felt hammer; a knock."""
+    """Return struck strings: stiff, so partial n is at n sqrt(1 + B n^2); a felt hammer; a knock."""
     stiff, ring, felt = rng.uniform(3e-4, 9e-4), rng.uniform(2.5, 5.0), rng.uniform(0.0012, 0.0022)
-    pair = rng.uniform(0.0004, 0.0012)  # two strings a note, not quite in tune
+    pair = rng.uniform(0.0004, 0.0012)  # relative detuning of the two strings of a note
 
     def tone(note: Note) -> np.ndarray:
         t = _time(note.length + 0.25)
@@ -198,7 +202,7 @@ def _piano(rng: np.random.Generator) -> Tone:
 
 
 def _drum(rng: np.random.Generator) -> Tone:
-    """A struck membrane: a round skin's modes (zeros of Bessel functions), short, and a hiss."""
+    """Return a struck membrane: the modes of a round skin (zeros of Bessel functions), short, and a hiss."""
     ratios = np.array([1.0, 1.594, 2.136, 2.296, 2.653, 2.918, 3.156, 3.501, 3.6, 4.06])
     ring, wires = rng.uniform(0.22, 0.5), rng.uniform(0.15, 0.6)
 
@@ -215,7 +219,7 @@ def _drum(rng: np.random.Generator) -> Tone:
 
 
 def _church_bell(rng: np.random.Generator) -> Tone:
-    """A bell's own partials: hum, prime, minor third, fifth, nominal and higher, not harmonic."""
+    """Return a bell: inharmonic partials (hum, prime, minor third, fifth, nominal and higher)."""
     ratios = np.array([0.5, 1.0, 1.2, 1.5, 2.0, 2.51, 2.66, 3.01, 4.17, 5.43, 6.8, 8.2])
     gains = np.array([0.45, 0.6, 0.75, 0.3, 1.0, 0.4, 0.35, 0.5, 0.5, 0.4, 0.3, 0.22])
     ratios = ratios * (1 + rng.uniform(-0.012, 0.012, len(ratios)))
@@ -235,7 +239,7 @@ def _church_bell(rng: np.random.Generator) -> Tone:
 
 
 def _electronic_organ(rng: np.random.Generator) -> Tone:
-    """Sustained pipes: drawbars that add harmonics of equal steadiness, a key click, a rotating speaker."""
+    """Return an organ: drawbars that add constant harmonics, a key click, a rotating speaker."""
     bars = np.zeros(16)
     bars[[0, 1, 2, 3, 5, 7]] = rng.uniform(0.35, 1, 6)  # harmonics of the 16-foot rank: 1, 2, 3, 4, 6, 8
     bars[[9, 11, 15]] = rng.uniform(0.1, 0.7, 3)
@@ -252,7 +256,7 @@ def _electronic_organ(rng: np.random.Generator) -> Tone:
 
 
 def _cello(rng: np.random.Generator) -> Tone:
-    """A bowed string: a sawtooth's harmonics through the body's resonances, slow to speak, with vibrato."""
+    """Return a bowed string: a sawtooth filtered by the body's resonances, with a slow attack and vibrato."""
     warm = rng.uniform(0.9, 1.1)
     body = [(230 * warm, 0.5, 1.0), (480 * warm, 0.4, 0.8), (1100 * warm, 0.45, 0.6), (2300 * warm, 0.4, 0.7)]
     rate, depth, bow = rng.uniform(5, 6.5), rng.uniform(0.007, 0.014), rng.uniform(0.03, 0.08)
@@ -261,7 +265,7 @@ def _cello(rng: np.random.Generator) -> Tone:
         t = _time(note.length + 0.1)
         f, n = _hertz(note), np.arange(1, 31)
         vibrato = np.sin(2 * np.pi * rate * t + 1) * np.clip((t - 0.05) / 0.15, 0, 1)
-        wander = lfilter([0.004], [1, -0.996], rng.standard_normal(len(t)))  # a bow never moves quite evenly
+        wander = lfilter([0.004], [1, -0.996], rng.standard_normal(len(t)))  # a bow never moves evenly
         string = _harmonics(f * (1 + depth * vibrato + 0.01 * wander), _formants(n, f, body) / n**0.6)
         hair = _band(rng.standard_normal(len(t)), 1200, 6000)
         return (string * (1 + 0.2 * vibrato) + 4 * bow * hair) * _ramp(t, note.length, 0.11, 0.1)
@@ -270,7 +274,7 @@ def _cello(rng: np.random.Generator) -> Tone:
 
 
 def _trumpet(rng: np.random.Generator) -> Tone:
-    """Brass: the harder it is blown the more harmonics, so the tone opens in the attack (Risset, 1969)."""
+    """Return a brass tone, which has more harmonics when it is louder, as in its attack (Risset, 1969)."""
     peak, open_, rate = rng.uniform(1100, 1500), rng.uniform(0.8, 0.9), rng.uniform(4.5, 6)
 
     def tone(note: Note) -> np.ndarray:
@@ -287,7 +291,7 @@ def _trumpet(rng: np.random.Generator) -> Tone:
 
 
 def _flute(rng: np.random.Generator) -> Tone:
-    """A blown pipe: nearly a pure tone, tremolo, and breath that hisses all along and most at the start."""
+    """Return a blown pipe: almost a pure tone, tremolo, and breath noise, strongest at the start."""
     gains = np.array([1.0, rng.uniform(0.12, 0.35), rng.uniform(0.04, 0.14), 0.03, 0.01])
     rate, depth, breath = rng.uniform(4.5, 5.8), rng.uniform(0.1, 0.22), rng.uniform(0.1, 0.22)
 

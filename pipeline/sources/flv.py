@@ -1,4 +1,4 @@
-"""FLV files of what the embedded sources draw and play: FLV1 video, MP3 sound."""
+"""Write the FLV files (FLV1 video, MP3 sound) of the synthetic sources."""
 
 import io
 
@@ -7,9 +7,10 @@ import numpy as np
 
 
 def encode(frames: list[np.ndarray] | None, fps: int, waves: np.ndarray | None, rate: int) -> bytes:
-    """An FLV file of the frames (uint8 RGB) and the sound (float32 in -1..1), either of which may be missing.
+    """Return an FLV file of pictures and sound, of which one may be None.
 
-    One thread and FFmpeg's exact mode, without version strings: the same bytes every time.
+    frames: uint8 RGB (height, width, 3), fps a second. waves: (time,) float32 in -1..1, at `rate` Hz.
+    The bytes are always the same: one thread, FFmpeg's bit-exact mode, no version strings.
     """
     file = io.BytesIO()
     exact = {"flags": "+bitexact", "threads": "1"}

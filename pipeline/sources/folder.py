@@ -1,11 +1,11 @@
-"""The source `folder`: a user's own videos, sounds and pictures, read where they lie.
+"""The source `folder`: a user's own videos, sounds and pictures, read in place.
 
-Either `clips.csv` in the folder says what the clips are (`pipeline/sources/clips_csv.py`), or the folders do:
-`<label>/<file>`, where the first level is the label and deeper levels are free, or files without a label.
+`clips.csv` in the folder lists the clips (`pipeline/sources/clips_csv.py`). Without it, every media file is a
+clip: in `<label>/.../<file>`, the first folder is the label; a file at the top has no label.
 
-Links to files are followed wherever they lead: whoever owns the folder put them there. Links to folders
-are followed too, save to one that holds the data folder or lies inside it, and each real folder once,
-so that no link makes the scan endless or counts a clip twice.
+Links to files are followed wherever they lead: the owner of the folder put them there. Links to folders are
+followed too, except a link to a folder that contains the data folder or is inside it. Each real folder is
+read once, so no link makes the scan endless or counts a clip twice.
 """
 
 import hashlib
@@ -20,16 +20,17 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipeline.download.step import in_place
+from pipeline.download.step import in_place_outcome
 from pipeline.errors import UserError
 from pipeline.sources import clips_csv
 from pipeline.store import clip_table
 from pipeline.store.status import Outcome
 
-if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not
+if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
 
-# What a file is, by its extension. A container that can hold either is taken for both: decoding finds out.
+# Kinds of media by file extension. A container that can hold sound and picture counts as both until it is
+# decoded.
 # fmt: off
 BOTH = frozenset({
     "3g2", "3gp", "asf", "avi", "divx", "dv", "f4v", "flv", "m2ts", "m2v", "m4v", "mkv", "mov",
@@ -49,67 +50,73 @@ EXTRA = pa.schema([pa.field("video_id", pa.string())])  # the path within the fo
 
 
 def clips(data: "DataParams") -> pa.Table:
-    """The clip table of `data.folder`: in the order of its clips.csv, else by relative path (byte order).
+    """Return the clip table of `data.folder`: in the order of its clips.csv, else by relative path (bytes).
 
-    Paths in it are `data.folder` joined with the relative path: as relative as the user wrote them, so that
-    the table is the same on every machine.
-    Raises UserError where there is no folder, no media in it, or anything wrong in its clips.csv.
+    A path in the table is `data.folder`, as the user wrote it, joined with the relative path: so the table is
+    the same on every machine.
+    Raises UserError if there is no folder or no media in it, and for any problem in its clips.csv.
     """
-    root = located(data.folder)
-    where = os.path.join(root, CSV)
-    if os.path.lexists(where):
+    root = resolve(data.folder)
+    csv_path = os.path.join(root, CSV)
+    if os.path.lexists(csv_path):
         entries, problems = clips_csv.read(root, CSV)
-        give_ids(entries)
-        clips_csv.fail(where, problems + clips_csv.twice(entries) + clips_csv.torn(entries))
+        add_ids(entries)
+        problems += clips_csv.duplicates(entries) + clips_csv.split_conflicts(entries)
+        clips_csv.raise_problems(csv_path, problems)
     else:
-        found = scan(root)
-        if not found.media:
-            others = f" (other files: {found.others})" if found.others else ""
+        files = scan(root)
+        if not files.media:
+            count = f" (other files: {files.non_media})" if files.non_media else ""
             raise UserError(
-                f"{root}: no video, sound or picture files in this folder{others}:"
-                " put some there, or point data.folder at a folder that has some"
+                f"{root}: no video, sound or picture files in this folder{count}:"
+                " put some there, or set data.folder to a folder that has some"
             )
-        entries = [{"path": p, "labels": [p.split("/", 1)[0]] if "/" in p else []} for p in found.media]
-        give_ids(entries)
+        entries = [{"path": p, "labels": [p.split("/", 1)[0]] if "/" in p else []} for p in files.media]
+        add_ids(entries)
     return clip_table.from_rows([_row(root, e) for e in entries], EXTRA)
 
 
 def notes(data: "DataParams", table: pa.Table) -> list[str]:
-    """One line for each kind of thing in the folder that became no clip of `table`; empty if all did."""
-    root = located(data.folder)
-    found = scan(root)
-    listed = {p for c in ("audio", "video") for p in table[c].to_pylist()}
-    unlisted = [p for p in found.media if join(root, p) not in listed]
+    """Return a line for each kind of file or folder that is not in `table`; no lines if all are."""
+    root = resolve(data.folder)
+    files = scan(root)
+    table_paths = {p for c in ("audio", "video") for p in table[c].to_pylist()}
+    unlisted = [p for p in files.media if join(root, p) not in table_paths]
     lines = []
-    if found.others:
-        kinds = ", ".join(f"{n} {k or 'without extension'}" for k, n in found.kinds.most_common(5))
-        lines.append(f"{_count(found.others, 'file')} not media by extension, left alone: {kinds}")
-    for paths, what, why in [
+    if files.non_media:
+        kinds = ", ".join(f"{n} {k or 'without extension'}" for k, n in files.non_media_kinds.most_common(5))
+        lines.append(f"{_count(files.non_media, 'file')} not media by extension, left out: {kinds}")
+    for paths, noun, reason in [
         (unlisted, "media file", f"not in {CSV}, left out"),
-        (found.bad_names, "media file", "left out: the name is not UTF-8"),
-        (found.unreadable, "folder", "left out: it cannot be read"),
-        (found.loops, "folder", "not followed: a link to one that is read already or holds this one"),
+        (files.bad_names, "media file", "left out: the name is not UTF-8"),
+        (files.unreadable, "folder", "left out: it cannot be read"),
+        (
+            files.loops,
+            "folder",
+            "left out: a link to a folder that is read already or that contains this one",
+        ),
     ]:
         if paths:
             names = ", ".join(map(clips_csv.show, paths[:3])) + (", …" if len(paths) > 3 else "")
-            lines.append(f"{_count(len(paths), what)} {why}: {names}")
+            lines.append(f"{_count(len(paths), noun)} {reason}: {names}")
     return lines
 
 
 def check(path: str) -> tuple[str, str, int | None, int | None]:
-    """(status, detail, size in bytes, time of change in ns) of one file, without decoding any of it.
+    """Return (status, detail, size in bytes, modification time in ns) of a file, without decoding it.
 
-    `unreadable`: no file, no regular file, or not readable (size and time are then None); `corrupt`: empty.
+    The status is `ok`, `corrupt` for an empty file, or `unreadable` if there is no regular file or it cannot
+    be opened (then size and time are None).
     """
     try:
         info = os.stat(path)
-        if not stat.S_ISREG(info.st_mode):  # asked before opening: opening a pipe would wait forever
-            what = "a folder" if stat.S_ISDIR(info.st_mode) else "a pipe or device"
-            return "unreadable", f"{what} where a file should be", None, None
+        if not stat.S_ISREG(info.st_mode):  # before opening: opening a pipe would wait forever
+            kind = "a folder" if stat.S_ISDIR(info.st_mode) else "a pipe or device"
+            return "unreadable", f"{kind} where a file should be", None, None
         os.close(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)))
     except FileNotFoundError:
-        gone = "a link to a file that is not there" if os.path.islink(path) else "no such file"
-        return "unreadable", gone, None, None
+        detail = "a link to a file that does not exist" if os.path.islink(path) else "no such file"
+        return "unreadable", detail, None, None
     except (OSError, ValueError) as e:  # ValueError: a NUL in the path
         return "unreadable", (getattr(e, "strerror", None) or str(e)).lower(), None, None
     if not info.st_size:
@@ -118,13 +125,13 @@ def check(path: str) -> tuple[str, str, int | None, int | None]:
 
 
 def stamp(clip: dict) -> list:
-    """What tells that a clip's files changed though its row did not: status, size and time of each."""
+    """Return status, size and modification time of each file: they change when a file does."""
     return [check(path) for path in _files(clip)]
 
 
 def fetch(clip: dict, data: "DataParams") -> Outcome:
-    """The clip's files, checked and left where they lie."""
-    return in_place(clip, {path: check(path) for path in _files(clip)})
+    """Check the clip's files. They stay in place."""
+    return in_place_outcome(clip, {path: check(path) for path in _files(clip)})
 
 
 def _files(clip: dict) -> list[str]:
@@ -135,48 +142,49 @@ def _files(clip: dict) -> list[str]:
 
 
 def clip_id(path: str, start: float | None = None, end: float | None = None) -> str:
-    """An id for a clip of the file `path` (relative, with forward slashes): readable, safe, always the same.
+    """Return the id of a clip of the file `path` (relative, with forward slashes), from `start` to `end` (s).
 
-    A whole video at the top of the folder whose stem is safe already is called by that stem. All others
-    get what is readable of the path, the cut, and 48 bits of a hash of both, so that no two share an id.
+    The id is readable, safe as a file name, and depends on nothing else. For a whole video at the top of the
+    folder it is the file's stem, if that is safe. Otherwise it consists of the readable part of the path, the
+    cut, and 48 bits of a hash of both, so that no two clips share an id.
     """
-    name, ext = _split_ext(path)
+    stem, ext = _split_ext(path)
     if not start and end is None:  # from 0 to the end: the whole file
-        plain = ext in BOTH and len(name) <= 100 and clip_table.CLIP_ID.fullmatch(name)
-        return name if plain and not _HASHED.search(name) else _hashed(path, path)
+        is_safe = ext in BOTH and len(stem) <= 100 and clip_table.CLIP_ID.fullmatch(stem)
+        return stem if is_safe and not _HASH_SUFFIX.search(stem) else _hash_id(path, path)
     begin, until = float(start or 0), None if end is None else float(end)
     cut = f"_{begin:g}-{'' if until is None else format(until, 'g')}".replace("+", "")
-    return _hashed(path, f"{path}\0{begin!r}\0{until!r}", cut)
+    return _hash_id(path, f"{path}\0{begin!r}\0{until!r}", cut)
 
 
-_HASHED = re.compile(r"-[0-9a-f]{12}$")  # a stem that looks like an id with a hash gets a hash itself
+_HASH_SUFFIX = re.compile(r"-[0-9a-f]{12}$")  # a stem that looks like an id with a hash gets a hash itself
 
 
 def slug(text: str) -> str:
-    """What of `text` can stand in an id: accents dropped, other characters as _, folders joined by -."""
+    """Return `text` made safe for an id: without accents, other characters as _, folders joined by -."""
     text = unicodedata.normalize("NFKD", text.replace("/", "-"))
     text = "".join(c for c in text if not unicodedata.combining(c))
     text = re.sub(r"[^A-Za-z0-9.\-]+", "_", text)[-80:]
     return text.strip("._-") or "clip"
 
 
-def give_ids(entries: list[dict]) -> None:
-    """Give every entry without a `clip_id` one, and mark it as `made`.
+def add_ids(entries: list[dict]) -> None:
+    """Set the `clip_id` of every entry that has none, and its `has_generated_id`.
 
-    Only where x.mp4 and x.mkv lie side by side do both carry a hash, each because of the other.
+    An id depends on other files in one case only: if x.mp4 and x.mkv are in the same folder, both get a hash.
     """
-    made = [e for e in entries if not e.get("clip_id")]
-    paths: dict[str, set[str]] = {}
-    for e in made:
-        e["made"] = True
+    generated = [e for e in entries if not e.get("clip_id")]
+    paths: dict[str, set[str]] = {}  # clip_id -> paths
+    for e in generated:
+        e["has_generated_id"] = True
         e["clip_id"] = clip_id(e["path"], e.get("start"), e.get("end"))
         paths.setdefault(e["clip_id"], set()).add(e["path"])
-    for e in made:
+    for e in generated:
         if len(paths[e["clip_id"]]) > 1:
-            e["clip_id"] = _hashed(e["path"], e["path"])
+            e["clip_id"] = _hash_id(e["path"], e["path"])
 
 
-def _hashed(path: str, key: str, cut: str = "") -> str:
+def _hash_id(path: str, key: str, cut: str = "") -> str:
     digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:12]
     return f"{slug(_split_ext(path)[0])}{cut}-{digest}"
 
@@ -186,96 +194,121 @@ def _hashed(path: str, key: str, cut: str = "") -> str:
 
 @dataclass
 class Scan:
-    """What lies in a folder: relative paths with forward slashes, sorted."""
+    """The contents of a folder: relative paths with forward slashes, sorted."""
 
     media: list[str] = field(default_factory=list)
-    kinds: Counter = field(default_factory=Counter)  # how many files of each extension are not media
-    bad_names: list[str] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
-    loops: list[str] = field(default_factory=list)
+    non_media_kinds: Counter = field(default_factory=Counter)  # extension -> number of files
+    bad_names: list[str] = field(default_factory=list)  # media files whose names are not UTF-8
+    unreadable: list[str] = field(default_factory=list)  # folders
+    loops: list[str] = field(default_factory=list)  # links to folders that are not followed
 
     @property
-    def others(self) -> int:
-        return sum(self.kinds.values())
+    def non_media(self) -> int:
+        """The number of files that are not media."""
+        return sum(self.non_media_kinds.values())
 
 
 def scan(root: str) -> Scan:
-    """Walk `root`. Hidden files and folders are passed over; no file is opened, and only links are stat'ed.
+    """List the files below `root`. Hidden files and folders are skipped. No file is opened.
 
-    A folder whose name has a media extension and that holds no media is listed as the file that it is
-    taken for: it becomes a row with a reason. So does a link to nothing.
+    A folder whose name has a media extension and that contains no media is listed as a media file, so that
+    its row fails with a reason. So is a link to nothing. Raises UserError if `root` cannot be read.
     """
-    found = Scan()
-    top = os.path.realpath(root)
-    linked: list[tuple[str, str]] = []  # links to folders: (relative path, real path)
-    odd: list[str] = []  # folders that are called like media
-    seen: set[tuple[int, int]] = set()  # real folders read
+    walk = _Walk(root)
+    walk.read_tree("")
+    walk.follow_links()
+    result = walk.result
+    result.media.sort()
+    files = list(result.media)
+    for path in walk.folders_like_media:
+        index = bisect_left(files, path + "/")
+        has_media = index < len(files) and files[index].startswith(path + "/")
+        if not has_media and _is_utf8(path):
+            result.media.append(path)
+    for paths in (result.media, result.bad_names, result.unreadable, result.loops):
+        paths.sort()  # by code point, which for UTF-8 is by byte: the same under every locale
+    return result
 
-    def walk(start: str) -> None:
+
+class _Walk:
+    """Reads folders below `root` into `result`. Only folders and links are stat'ed, which keeps it fast."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.result = Scan()
+        self.folder_links: list[tuple[str, str]] = []  # (relative path, real path), not followed yet
+        self.folders_like_media: list[str] = []  # folders whose names have a media extension
+        self.read_folders: set[tuple[int, int]] = set()  # (device, inode)
+
+    def read_tree(self, start: str) -> None:
+        """Read the folder `start` (relative) and all folders below it. Links to folders are only noted."""
         stack = [start]
         while stack:
-            here = stack.pop()
-            full = os.path.join(root, here) if here else root
-            try:
-                info = os.stat(full)
-                if info.st_ino and (info.st_dev, info.st_ino) in seen:
-                    found.loops.append(here)
-                    continue
-                seen.add((info.st_dev, info.st_ino))
-                with os.scandir(full) as it:
-                    listing = list(it)
-            except OSError as e:
-                if not here:
-                    raise UserError(f"{root}: cannot read this folder: {e.strerror}") from None
-                found.unreadable.append(here)
-                continue
-            for entry in listing:
+            folder = stack.pop()
+            for entry in self._entries(folder):
                 if entry.name.startswith("."):
                     continue
-                path = f"{here}/{entry.name}" if here else entry.name
-                is_link = entry.is_symlink()
-                media = _split_ext(entry.name)[1] in MEDIA
+                path = f"{folder}/{entry.name}" if folder else entry.name
                 if _is_dir(entry):
-                    if is_link:
-                        linked.append((path, os.path.realpath(entry.path)))
+                    if entry.is_symlink():
+                        self.folder_links.append((path, os.path.realpath(entry.path)))
                     else:
                         stack.append(path)
-                    if media:
-                        odd.append(path)
-                elif path == CSV:
-                    continue
-                elif not media:
-                    found.kinds[_kind(entry.name)] += 1
-                elif _utf8(path):
-                    found.media.append(path)
+                    if _has_media_extension(path):
+                        self.folders_like_media.append(path)
                 else:
-                    found.bad_names.append(path)
+                    self._add_file(path)
 
-    walk("")
-    # Links last, and in order, so that a real folder inside is never read under a link's name.
-    while linked:
-        linked.sort()
-        path, real = linked.pop(0)
-        if _inside(real, top) or _inside(top, real):
-            found.loops.append(path)
+    def follow_links(self) -> None:
+        """Read the folders that links lead to, and those that links in them lead to.
+
+        Called after the real folders are read, so that none of them is read under a link's name. In order of
+        the paths, so that the result does not depend on the file system.
+        """
+        top = os.path.realpath(self.root)
+        while self.folder_links:
+            self.folder_links.sort()
+            path, real_path = self.folder_links.pop(0)
+            if _is_inside(real_path, top) or _is_inside(top, real_path):
+                self.result.loops.append(path)
+            else:
+                self.read_tree(path)
+
+    def _entries(self, folder: str) -> list[os.DirEntry]:
+        """List a folder that was not read before; one that was read, or cannot be, is noted in `result`."""
+        full_path = os.path.join(self.root, folder) if folder else self.root
+        try:
+            info = os.stat(full_path)
+            if info.st_ino and (info.st_dev, info.st_ino) in self.read_folders:
+                self.result.loops.append(folder)
+                return []
+            self.read_folders.add((info.st_dev, info.st_ino))
+            with os.scandir(full_path) as entries:
+                return list(entries)
+        except OSError as e:
+            if not folder:
+                raise UserError(f"{self.root}: cannot read this folder: {e.strerror}") from None
+            self.result.unreadable.append(folder)
+            return []
+
+    def _add_file(self, path: str) -> None:
+        if path == CSV:
+            return
+        if not _has_media_extension(path):
+            self.result.non_media_kinds[_extension(path)] += 1
+        elif _is_utf8(path):
+            self.result.media.append(path)
         else:
-            walk(path)
-
-    found.media.sort()
-    files = list(found.media)
-    for path in odd:
-        at = bisect_left(files, path + "/")
-        if (at == len(files) or not files[at].startswith(path + "/")) and _utf8(path):
-            found.media.append(path)
-    for paths in (found.media, found.bad_names, found.unreadable, found.loops):
-        paths.sort()  # by code point, which for UTF-8 is by byte: the same under every locale
-    return found
+            self.result.bad_names.append(path)
 
 
-def located(folder: str) -> str:
-    """`folder` as paths in the table begin: `~` expanded, never made absolute, nothing else expanded."""
+def resolve(folder: str) -> str:
+    """Return `folder` as paths in the table begin: `~` expanded, nothing else, never made absolute.
+
+    Raises UserError if there is no such folder.
+    """
     if not folder.strip():
-        raise UserError("data.folder is empty: give it the path of a folder with videos")
+        raise UserError("data.folder is empty: set it to the path of a folder with videos")
     root = os.path.expanduser(folder)
     root = root.rstrip("/") or "/"
     first = root.split("/", 1)[0]
@@ -286,7 +319,7 @@ def located(folder: str) -> str:
     if os.path.lexists(root):
         raise UserError(f"{root}: not a folder: data.folder must be a folder of videos, not one file")
     raise UserError(
-        f"{root}: no such folder: make it and put videos there, or set data.folder to one that is"
+        f"{root}: no such folder: make it and put videos there, or set data.folder to another one"
     )
 
 
@@ -297,16 +330,19 @@ def _row(root: str, entry: dict) -> dict:
     row["labels"] = entry.get("labels") or []
     row["video_id"] = entry["path"]
     row["audio"] = None if ext in PICTURE else path
-    row["video"] = None if ext in SOUND else path  # any other extension can only come from a clips.csv: both
+    row["video"] = (
+        None if ext in SOUND else path
+    )  # an extension that is not media (from a clips.csv) counts as both
     return row
 
 
 def join(root: str, path: str) -> str:
+    """Return `root`/`path` with forward slashes."""
     return os.path.join(root, path).replace(os.sep, "/")
 
 
 def _split_ext(path: str) -> tuple[str, str]:
-    """("a/b", "mp4") of "a/b.MP4"."""
+    """Split "a/b.MP4" into ("a/b", "mp4")."""
     name, ext = os.path.splitext(path)
     return name, ext[1:].lower()
 
@@ -314,15 +350,15 @@ def _split_ext(path: str) -> tuple[str, str]:
 def _is_dir(entry: os.DirEntry) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself, or to where one may not look: a row with a reason
+    except OSError:  # a link to itself or into an unreadable folder: its row fails with a reason
         return False
 
 
-def _inside(path: str, folder: str) -> bool:
+def _is_inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
-def _utf8(path: str) -> bool:
+def _is_utf8(path: str) -> bool:
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -330,10 +366,15 @@ def _utf8(path: str) -> bool:
     return True
 
 
-def _kind(name: str) -> str:
-    ext = os.path.splitext(name)[1].lower()
-    return ext if ext.isprintable() else "of odd names"
+def _has_media_extension(path: str) -> bool:
+    return _split_ext(path)[1] in MEDIA
 
 
-def _count(n: int, what: str) -> str:
-    return f"1 {what} is" if n == 1 else f"{n} {what}s are"
+def _extension(path: str) -> str:
+    """Return the extension with its dot, for a message."""
+    ext = os.path.splitext(path)[1].lower()
+    return ext if ext.isprintable() else "with unprintable extensions"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"1 {noun} is" if n == 1 else f"{n} {noun}s are"

@@ -1,12 +1,11 @@
-"""The source `voxceleb`: faces and voices of people, each in its published folder form, read where they lie.
+"""The source `voxceleb`: faces and voices of people, in the published folder structure, read in place.
 
-Under `data.folder`: faces as `<person>/.../<recording>/*.jpg` or `<person>/*.jpg`, voices as
-`<person>/<recording>/*.wav`. A clip is a face and a voice of one person, not of one moment. Where VoxCeleb1's
-faces go by names and its voices by ids, `vox1_meta.csv` in the folder tells which is which.
+Below `data.folder` are faces, `<person>/.../<recording>/*.jpg` or `<person>/*.jpg`, and voices,
+`<person>/<recording>/*.wav`. A clip is a face and a voice of one person, not of the same moment. VoxCeleb1
+has names for faces and ids for voices: `vox1_meta.csv` in the folder translates.
 
-Recordings are paired first, and clips made within a pair: by their name where both sides have it, the rest
-in turn. So `video_id`, by which clips are split, stands for whole recordings, and none is on both sides of a
-split.
+Each clip is within a pair of recordings: recordings of the same name are paired first, then the rest in turn.
+Clips are split by `video_id`, which is the pair, so no recording is in two splits.
 
 Source: Nagrani et al., VoxCeleb (arXiv 1706.08612); VGGFace's names in vox1_meta.csv.
 """
@@ -15,17 +14,18 @@ import csv
 import os
 import random
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipeline.download.step import in_place
+from pipeline.download.step import in_place_outcome
 from pipeline.errors import UserError
 from pipeline.sources import folder
 from pipeline.store import clip_table
 from pipeline.store.status import Outcome
 
-if TYPE_CHECKING:  # sources are part of keys, the reader of params.yaml is not
+if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
 
 META = "vox1_meta.csv"
@@ -33,81 +33,86 @@ Files = dict[str, dict[str, list[str]]]  # person -> recording -> relative paths
 
 
 def clips(data: "DataParams") -> pa.Table:
-    """The clip table, by person. `labels` and `subject` are the person; `video_id` a pair of recordings.
+    """Return the clip table, by person. `labels` and `subject` are the person, `video_id` the recordings.
 
-    Raises UserError where a folder is missing or empty, and where nobody has both a face and a voice.
+    Raises UserError if a folder is missing or empty, and if nobody has both a face and a voice.
     """
-    root = folder.located(data.folder)
-    faces, voices = _sides(root, data)
+    root = folder.resolve(data.folder)
+    faces, voices = _faces_and_voices(root, data)
     people = sorted(faces.keys() & voices.keys())
     if not people:
         raise UserError(
             f"{root}: nobody has both a face and a voice: {len(faces)} people in {data.voxceleb.faces}"
-            f" ({_some(faces)}), {len(voices)} in {data.voxceleb.voices} ({_some(voices)}); where VoxCeleb1's"
-            f" names and ids differ, put {META} beside them"
+            f" ({_first_names(faces)}), {len(voices)} in {data.voxceleb.voices} ({_first_names(voices)}); for"
+            f" VoxCeleb1, put {META} beside them, which has the names of the ids"
         )
     rows = []
     for person in people:
-        made = _paired(person, faces[person], voices[person], data)
-        rows += [_row(root, person, *pair) for pair in made[: data.voxceleb.per_person]]
-    folder.give_ids(rows)
+        pairs = _pair(person, faces[person], voices[person], data.voxceleb.pair)
+        rows += [_row(root, person, *pair) for pair in pairs[: data.voxceleb.per_person]]
+    folder.add_ids(rows)
     names = clip_table.SCHEMA.names + folder.EXTRA.names
     return clip_table.from_rows([{n: row.get(n) for n in names} for row in rows], folder.EXTRA)
 
 
 def notes(data: "DataParams", table: pa.Table) -> list[str]:
-    """One line for each kind of thing that became no clip of `table`."""
-    root = folder.located(data.folder)
-    faces, voices = _sides(root, data)
+    """Return a line for each kind of person and file that is in no clip of `table`."""
+    root = folder.resolve(data.folder)
+    faces, voices = _faces_and_voices(root, data)
     lines = []
-    for known, other, what in ((faces, voices, "voice"), (voices, faces, "face")):
-        if alone := sorted(known.keys() - other.keys()):
-            lines.append(f"{len(alone)} people left out, who have no {what}: {_some(alone)}")
-    used = {kind: len(set(table[kind].to_pylist())) for kind in ("audio", "video")}
-    for kind, files, what in (("video", faces, "faces"), ("audio", voices, "voices")):
-        there = sum(len(paths) for person in files.values() for paths in person.values())
-        if rest := there - used[kind]:
+    for files, other_files, missing in ((faces, voices, "voice"), (voices, faces, "face")):
+        if people := files.keys() - other_files.keys():
+            lines.append(f"{len(people)} people left out, who have no {missing}: {_first_names(people)}")
+    for column, files, noun in (("video", faces, "faces"), ("audio", voices, "voices")):
+        total = sum(len(paths) for recordings in files.values() for paths in recordings.values())
+        if unused := total - len(set(table[column].to_pylist())):
             lines.append(
-                f"{rest} {what} in no clip: without a partner, or beyond per_person"
+                f"{unused} {noun} in no clip: without a partner, or beyond data.voxceleb.per_person"
                 f" ({data.voxceleb.per_person})"
             )
     return lines
 
 
 def stamp(clip: dict) -> list:
+    """Return what changes when one of the clip's files does."""
     return folder.stamp(clip)
 
 
 def fetch(clip: dict, data: "DataParams") -> Outcome:
-    """The clip's files, checked and left where they lie."""
-    return in_place(clip, {clip[kind]: folder.check(clip[kind]) for kind in ("audio", "video")})
+    """Check the clip's files. They stay in place."""
+    return in_place_outcome(clip, {clip[kind]: folder.check(clip[kind]) for kind in ("audio", "video")})
 
 
-def _sides(root: str, data: "DataParams") -> tuple[Files, Files]:
-    wanted = data.voxceleb
-    faces = _people(root, wanted.faces, folder.PICTURE, "pictures", "data.voxceleb.faces")
-    voices = _people(root, wanted.voices, folder.SOUND, "sounds", "data.voxceleb.voices")
+def _faces_and_voices(root: str, data: "DataParams") -> tuple[Files, Files]:
+    """Return both sides, by the same names of people."""
+    params = data.voxceleb
+    faces = _find_files(root, params.faces, folder.PICTURE, "pictures", "data.voxceleb.faces")
+    voices = _find_files(root, params.voices, folder.SOUND, "sounds", "data.voxceleb.voices")
     names = _names(root)
-    # Only where the faces go by names: VoxCeleb2 has ids on both sides.
+    # VoxCeleb2 has ids on both sides: they stay.
     return faces, {names[p] if names.get(p) in faces else p: files for p, files in voices.items()}
 
 
-def _people(root: str, name: str, kinds: frozenset[str], what: str, key: str) -> Files:
-    top = folder.located(os.path.join(root, name))
-    found: Files = defaultdict(lambda: defaultdict(list))
+def _find_files(root: str, name: str, extensions: frozenset[str], noun: str, key: str) -> Files:
+    """List the files with these extensions in the folder `root`/`name`.
+
+    noun, key: for the message. Raises UserError if there are none.
+    """
+    top = folder.resolve(os.path.join(root, name))
+    files: Files = defaultdict(lambda: defaultdict(list))
     for path in folder.scan(top).media:
         person, _, rest = path.partition("/")
-        if rest and os.path.splitext(path)[1][1:].lower() in kinds:
-            # A file right in the person's folder says nothing of a recording: it is one by itself.
+        if rest and os.path.splitext(path)[1][1:].lower() in extensions:
+            # A file directly in the person's folder has no recording's name: it counts as a recording.
             recording = os.path.basename(os.path.dirname(path)) if "/" in rest else rest
-            found[person][recording].append(f"{name}/{path}")
-    if not found:
-        raise UserError(f"{top}: no {what} in folders of people there (<person>/.../<file>): see {key}")
-    return {person: dict(files) for person, files in found.items()}
+            files[person][recording].append(f"{name}/{path}")
+    if not files:
+        raise UserError(f"{top}: no {noun} in folders of people there (<person>/.../<file>): change {key}")
+    return {person: dict(recordings) for person, recordings in files.items()}
 
 
 def _names(root: str) -> dict[str, str]:
-    """id -> VGGFace's name, from vox1_meta.csv (separated by tabs); empty where it is not."""
+    """Return id -> VGGFace's name, from vox1_meta.csv (separated by tabs); empty without the file."""
     path = os.path.join(root, META)
     if not os.path.lexists(path):
         return {}
@@ -121,28 +126,45 @@ def _names(root: str) -> dict[str, str]:
     return {row[0]: row[1] for row in rows[1:] if len(row) > 1}
 
 
-def _paired(person: str, faces: dict, voices: dict, data: "DataParams") -> list[tuple[str, str, str]]:
-    """(face, voice, pair of recordings), drawn by chance but always the same, one pair after the other."""
-    both = sorted(faces.keys() & voices.keys())
-    groups: list[tuple[str, list, list]] = [(name, faces[name], voices[name]) for name in both]
-    if data.voxceleb.pair == "person":
-        rest = [sorted(side.keys() - set(both)) for side in (faces, voices)]
-        if count := min(map(len, rest)):
-            for k in range(count):
-                mine = [
-                    [p for name in names[k::count] for p in side[name]]
-                    for names, side in zip(rest, (faces, voices), strict=True)
-                ]
-                groups.append((f"{rest[0][k]}+{rest[1][k]}", mine[0], mine[1]))
-    lists = []
-    for name, seen, heard in groups:
-        chance = random.Random(f"{person}/{name}")
-        seen, heard = sorted(seen), sorted(heard)
-        chance.shuffle(seen)
-        chance.shuffle(heard)
-        lists.append([(f, v, f"{person}/{name}") for f, v in zip(seen, heard, strict=False)])
-    longest = max(map(len, lists), default=0)
-    return [made[i] for i in range(longest) for made in lists if i < len(made)]
+def _pair(
+    person: str, faces: dict[str, list[str]], voices: dict[str, list[str]], mode: str
+) -> list[tuple[str, str, str]]:
+    """Return (face, voice, id of the pair of recordings), in a random order that is always the same.
+
+    faces, voices: recording -> paths. mode: `person` pairs all recordings of the person, `video` only those
+    of the same name. The list alternates between the pairs of recordings, so that its beginning has clips of
+    each.
+    """
+    pairs_by_recordings = []
+    for name, face_paths, voice_paths in _pair_recordings(faces, voices, mode):
+        generator = random.Random(f"{person}/{name}")
+        face_paths, voice_paths = sorted(face_paths), sorted(voice_paths)
+        generator.shuffle(face_paths)
+        generator.shuffle(voice_paths)
+        pairs_by_recordings.append(
+            [(f, v, f"{person}/{name}") for f, v in zip(face_paths, voice_paths, strict=False)]
+        )
+    longest = max(map(len, pairs_by_recordings), default=0)
+    return [pairs[i] for i in range(longest) for pairs in pairs_by_recordings if i < len(pairs)]
+
+
+def _pair_recordings(
+    faces: dict[str, list[str]], voices: dict[str, list[str]], mode: str
+) -> list[tuple[str, list[str], list[str]]]:
+    """Return (name of the pair, paths of faces, paths of voices): see `_pair`.
+
+    If one side has more recordings than the other, several of them are joined into one.
+    """
+    common = sorted(faces.keys() & voices.keys())
+    groups = [(name, faces[name], voices[name]) for name in common]
+    if mode == "person":
+        face_names, voice_names = (sorted(side.keys() - set(common)) for side in (faces, voices))
+        count = min(len(face_names), len(voice_names))
+        for k in range(count):
+            face_paths = [path for name in face_names[k::count] for path in faces[name]]
+            voice_paths = [path for name in voice_names[k::count] for path in voices[name]]
+            groups.append((f"{face_names[k]}+{voice_names[k]}", face_paths, voice_paths))
+    return groups
 
 
 def _row(root: str, person: str, face: str, voice: str, recording: str) -> dict:
@@ -156,6 +178,6 @@ def _row(root: str, person: str, face: str, voice: str, recording: str) -> dict:
     }
 
 
-def _some(names) -> str:
-    names = sorted(names)
+def _first_names(people: Iterable[str]) -> str:
+    names = sorted(people)
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

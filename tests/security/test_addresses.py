@@ -118,7 +118,7 @@ def test_no_list_comes_from_where_a_server_sends(lists, hostile):
         (f"file://{lists}/secret.csv", "ftp://127.0.0.1/x", f"{lists}/secret.csv")
     ):
         Hostile.answers = {f"/{number}": (302, {"Location": target}, b"")}
-        with pytest.raises(UserError, match="cannot be fetched") as e:
+        with pytest.raises(UserError, match="cannot be downloaded") as e:
             rows(train=[f"{hostile}/{number}"], eval=[])
         assert len(str(e.value).splitlines()) == 1
 
@@ -126,7 +126,7 @@ def test_no_list_comes_from_where_a_server_sends(lists, hostile):
 def test_a_list_without_end_is_cut_off(lists, hostile, monkeypatch):
     import gzip
 
-    monkeypatch.setattr(audioset_lists, "MOST", 1 << 20)
+    monkeypatch.setattr(audioset_lists, "MAX_BYTES", 1 << 20)
     body = gzip.compress(b"# nothing\n" * 1_000_000)  # 10 MB of 10 kB
     Hostile.answers = {"/a.csv": (200, {"Content-Encoding": "gzip"}, body)}
     with pytest.raises(UserError, match="over 1 MB"):

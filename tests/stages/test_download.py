@@ -82,7 +82,7 @@ def leftovers(project):
     """What should not be there: temporary files, parts, and what shards hold."""
     files = [p for p in (project / "data").rglob("*") if p.is_file()]
     return [
-        p for p in files if ".tmp" in str(p) or p.suffix in (".part", ".mkv", ".ytdl") or "said" in p.name
+        p for p in files if ".tmp" in str(p) or p.suffix in (".part", ".mkv", ".ytdl") or "stderr" in p.name
     ]
 
 
@@ -113,7 +113,7 @@ def test_each_fault_ends_as_it_should(night):
         assert found[video] in (wanted if isinstance(wanted, tuple) else (wanted,)), (video, found[video])
     # Faults that may pass are above download.max_missing, so the stage says so and fails.
     assert code == 1 and len(err.splitlines()) == 1
-    assert "4 of 14 clips are missing for reasons that may pass" in err and "dvc repro fetches them" in err
+    assert "4 of 14 clips are missing for temporary reasons" in err and "dvc repro to fetch" in err
     assert "download: 13 of 13 clips: 5 ok" in out and "a minute" in out
     assert not leftovers(project)
     wait_until(lambda: not strays(project))
@@ -166,7 +166,7 @@ def test_failures_are_listed_and_the_chosen_tried_again(night):
     assert code == 0 and "download: 1 unavailable: " in out and "download: 1 no_audio" in out
     assert app("--reason", "unavailable,no_audio")[1].split() == ["v-404_1", "v-silent_1"]
     code, _, err = app("--retry", "unavailble")
-    assert code == 1 and "unavailble: no reason" in err
+    assert code == 1 and "unavailble: no such reason" in err
     project.set({"download.max_missing": 0.5, "download.retries": 0})
     project.do("dvc", "init", "--no-scm", "--quiet")
     project.run("source")
@@ -174,7 +174,7 @@ def test_failures_are_listed_and_the_chosen_tried_again(night):
     server.asked.clear()
     code, out, err = app("--retry", "unavailable")
     assert code == 0, err
-    assert "1 clips are asked for again" in out and "v-404" in server.asked and "v-silent" not in server.asked
+    assert "1 clips will be downloaded again" in out and "v-404" in server.asked and "v-silent" not in server.asked
 
 
 def test_a_kill_loses_nothing(films, tmp_path):
@@ -221,7 +221,7 @@ def test_a_stream_without_end_is_given_up(films, tmp_path):
     try:
         changes = {"download.timeout": 2.0, "download.retries": 1}
         project = new(tmp_path / "project", server.url, ["v-endless"], **changes)
-        why = "1 of 1 clips are missing for reasons that may pass (1 timeout): dvc repro fetches them"
+        why = "1 of 1 clips are missing for temporary reasons (1 timeout): run dvc repro to fetch only these"
         assert why in project.fails("download") and Counter(server.asked)["v-endless"] >= 2
         server.asked.clear()
         project.set({"download.max_missing": 1.0, "download.retries": 0})

@@ -1,4 +1,4 @@
-"""What a download means, and what it takes; the download itself: tests/stages/test_download.py."""
+"""Test status patterns, requirements and the log. Real downloads: tests/stages/test_download.py."""
 
 import os
 import subprocess
@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.download import ytdlp
-from pipeline.download.queue import PASSING, Log
+from pipeline.download.queue import TRANSIENT, Log
 from pipeline.errors import UserError
 from pipeline.store.status import STATUSES, Outcome, failed
 
 
 @pytest.mark.parametrize(
-    ("said", "status"),
+    ("message", "status"),
     [
         ("[youtube] x: Private video. Sign in if you've been granted access to this video", "private"),
         ("[youtube] x: Sign in to confirm your age. This video may be inappropriate for some users.", "age"),
@@ -40,48 +40,48 @@ from pipeline.store.status import STATUSES, Outcome, failed
         ("[http @ 0x1] Stream ends prematurely at 31, should be 62 ffmpeg exited with code 1", "cut_short"),
         ("Stream map '0:v' matches no streams. ffmpeg exited with code 234", "no_video"),
         ("Unsupported URL: http://127.0.0.1/x", "refused"),
-        ("something that nobody has heard of", "network"),
+        ("an unknown message", "network"),
     ],
 )  # fmt: skip
-def test_reasons_are_told_apart(said, status):
-    assert ytdlp.meaning(said) == status and status in STATUSES
+def test_messages_have_their_status(message, status):
+    assert ytdlp.status_of_message(message) == status and status in STATUSES
 
 
-def test_final_reasons_are_not_passing():
+def test_final_statuses_are_not_transient():
     assert not {"private", "region", "age", "removed", "unavailable", "refused", "no_audio", "no_video"} & {
-        *PASSING
+        *TRANSIENT
     }
-    assert {"network", "cut_short", "timeout"} <= {*PASSING}
+    assert {"network", "cut_short", "timeout"} <= {*TRANSIENT}
 
 
 def settings(**changes):
     return SimpleNamespace(**{"url": "https://www.youtube.com/watch?v={id}", "cookies": None} | changes)
 
 
-def test_a_runtime_for_youtubes_scripts_is_in_the_environment():
-    ytdlp.ready(settings())
-    found = ytdlp._runtimes()
-    assert "deno" in found or "node" in found
-    for runtime in found.values():
+def test_a_javascript_runtime_is_installed():
+    ytdlp.check_requirements(settings())
+    runtimes = ytdlp._javascript_runtimes()
+    assert "deno" in runtimes or "node" in runtimes
+    for runtime in runtimes.values():
         assert subprocess.run([runtime["path"], "--version"], capture_output=True, check=True).stdout
 
 
-def test_what_is_missing_is_told_before_the_first_request(monkeypatch, tmp_path):
+def test_missing_requirements_are_errors(monkeypatch, tmp_path):
     with pytest.raises(UserError, match="download.cookies: .*gone.txt: no such file"):
-        ytdlp.ready(settings(cookies=str(tmp_path / "gone.txt")))
-    monkeypatch.setattr(ytdlp, "_runtimes", dict)
+        ytdlp.check_requirements(settings(cookies=str(tmp_path / "gone.txt")))
+    monkeypatch.setattr(ytdlp, "_javascript_runtimes", dict)
     with pytest.raises(UserError, match="needs a JavaScript runtime.*pip install deno"):
-        ytdlp.ready(settings())
-    ytdlp.ready(settings(url="http://127.0.0.1:1/{id}"))  # another site needs none
+        ytdlp.check_requirements(settings())
+    ytdlp.check_requirements(settings(url="http://127.0.0.1:1/{id}"))  # other sites need no runtime
 
 
-def test_the_log_keeps_the_last_word_and_counts_what_is_asked_again(tmp_path):
+def test_the_log_keeps_the_last_status_and_counts_retry_requests(tmp_path):
     log = Log(tmp_path)
-    assert log.get("a") is None and log.asked("a") == 0
+    assert log.get("a") is None and log.retry_requests("a") == 0
     log.put("a", failed("network", "gone"), 1)
     log.put("a", failed("private", 'it\'s "private"; drop table clips'), 2)
     assert log.get("a").status == "private" and "drop table" in log.get("a").detail
-    log.again(["a", "b"])
-    assert log.get("a") is None and log.asked("a") == log.asked("b") == 1
+    log.request_retry(["a", "b"])
+    assert log.get("a") is None and log.retry_requests("a") == log.retry_requests("b") == 1
     log.put("b", Outcome(), 1)
     assert Log(tmp_path).get("b").status == "ok" and os.listdir(tmp_path) == ["log.sqlite"]

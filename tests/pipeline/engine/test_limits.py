@@ -60,7 +60,7 @@ def test_a_download_is_held():
         "import resource; from pipeline.download import ytdlp\n"
         "ytdlp.watch_parent = lambda clear: None\n"
         "ytdlp.start_worker()\n"
-        "print(resource.getrlimit(resource.RLIMIT_FSIZE)[0] == 2 * ytdlp.LARGEST)\n"
-        "print(0 < resource.getrlimit(resource.RLIMIT_DATA)[0] < 2 * ytdlp.MEMORY)\n"
+        "print(resource.getrlimit(resource.RLIMIT_FSIZE)[0] == 2 * ytdlp.MAX_BYTES)\n"
+        "print(0 < resource.getrlimit(resource.RLIMIT_DATA)[0] < 2 * ytdlp.MAX_MEMORY)\n"
     )
     assert tried(code) == "True\nTrue\n"

@@ -1,4 +1,4 @@
-"""AudioSet's lists: every row is read or told, classes are found, limits and splits hold."""
+"""Test the source audioset: rows of the lists, selection of classes, limits, splits, downloads of lists."""
 
 import json
 import threading
@@ -48,14 +48,14 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def asked(**changes):
+def data_params(**changes):
     values = {"train": ["train list.csv"], "eval": ["eval.csv"], "labels": "labels.csv"}
     values |= {"ontology": "ontology.json", "classes": "all", "descendants": False}
     return DATA.model_copy(update={"audioset": DATA.audioset.model_copy(update=values | changes)})
 
 
 def rows(**changes):
-    return audioset.clips(asked(**changes)).to_pylist()
+    return audioset.clips(data_params(**changes)).to_pylist()
 
 
 def test_a_row_becomes_a_clip(folder):
@@ -73,11 +73,11 @@ def test_a_row_becomes_a_clip(folder):
     )
     assert fourth["video"].endswith("#t=5.5,9.25") and fourth["clip_id"] == "cdefghijklm_5.5"
     assert last["split"] == "test" and last["clip_id"] == "evalevaleva_1"
-    # An id that is none: a row that will be refused, under a name that is safe.
+    # An invalid video id: a row that will be refused, with a safe clip id.
     assert third["video"] is None and third["clip_id"].startswith("line_") and third["video_id"] == "../x"
-    data = asked()
+    data = data_params()
     assert audioset.notes(data, audioset.clips(data)) == [
-        "1 segments have an id that is none: they will be refused",
+        "1 segments have an invalid video id: the stage download will refuse them",
         "2 of the classes have no clip: Drill, tool, Drill, army",
     ]
 
@@ -89,7 +89,7 @@ def test_comment_lines_may_be_missing(folder):
 
 
 @pytest.mark.parametrize(
-    ("classes", "descendants", "found"),
+    ("classes", "descendants", "expected"),
     [
         (["guitar"], False, {"Guitar": 2}),
         (["Guitar"], True, {"Guitar": 4}),
@@ -98,28 +98,28 @@ def test_comment_lines_may_be_missing(folder):
         (["Guitar", "Acoustic guitar"], True, {"Guitar": 4, "Acoustic guitar": 2}),
     ],
 )
-def test_classes_by_name_id_and_descendants(folder, classes, descendants, found):
+def test_classes_by_name_id_and_descendants(folder, classes, descendants, expected):
     counts = {}
     for row in rows(classes=classes, descendants=descendants):
         for label in row["labels"]:
             counts[label] = counts.get(label, 0) + 1
-    assert counts == found
+    assert counts == expected
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("Gitar", r"no class 'Gitar': did you mean 'Guitar'\?"),
         ("Drill", r"no class 'Drill': it may be 'Drill, army' or 'Drill, tool'"),
         ("/m/nowhere", "no class '/m/nowhere'"),
     ],
 )
-def test_an_unknown_class_names_the_nearest(folder, name, told):
-    with pytest.raises(UserError, match=told):
+def test_an_unknown_class_names_the_nearest(folder, name, message):
+    with pytest.raises(UserError, match=message):
         rows(classes=[name])
 
 
-def test_limits_are_kept_and_a_higher_one_only_adds(folder):
+def test_limits_hold_and_a_higher_limit_only_adds_clips(folder):
     lines = [f'v{i:010d}, 0.0, 10.0, "{"/m/a" if i % 3 else "/m/b"}"' for i in range(60)]
     (folder / "train list.csv").write_text("\n".join(lines))
     few, more = (rows(per_class=n, eval=[]) for n in (5, 12))
@@ -131,12 +131,12 @@ def test_limits_are_kept_and_a_higher_one_only_adds(folder):
 
 def test_a_segment_in_both_sets_is_for_testing(folder):
     (folder / "eval.csv").write_text('bcdefghijkl, 0.000, 10.000, "/m/c"\n')
-    found = {r["clip_id"]: r["split"] for r in rows()}
-    assert found["bcdefghijkl_0"] == "test" and len(found) == 4
+    splits = {r["clip_id"]: r["split"] for r in rows()}
+    assert splits["bcdefghijkl_0"] == "test" and len(splits) == 4
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "told"),
+    ("file", "content", "message"),
     [
         ("train list.csv", 'a, 0.0, 10.0, "/m/a\nb, 0.0, 10.0, "/m/a"\n', "broken quoting"),
         ("train list.csv", "a, 0.0\n", "line 1: not a video, a start, an end and its labels: a,0.0"),
@@ -157,30 +157,32 @@ def test_a_segment_in_both_sets_is_for_testing(folder):
         ),
     ],
 )
-def test_a_bad_list_is_one_line(folder, file, content, told):
+def test_an_invalid_list_is_an_error_of_one_line(folder, file, content, message):
     (folder / file).write_text(content)
-    with pytest.raises(UserError, match=told) as e:
+    with pytest.raises(UserError, match=message) as e:
         rows(eval=[], classes=["Speech"])
     assert "\n" not in str(e.value) and "data.audioset" in str(e.value)
 
 
-def test_a_list_that_is_not_there_is_one_line(folder):
+def test_a_missing_list_is_an_error_of_one_line(folder):
     with pytest.raises(UserError, match="data.audioset.train: gone.csv: no such file"):
         rows(train=["gone.csv"])
-    with pytest.raises(UserError, match="data.audioset.labels: http://127.0.0.1:9/x.csv: cannot be fetched"):
+    with pytest.raises(
+        UserError, match="data.audioset.labels: http://127.0.0.1:9/x.csv: cannot be downloaded"
+    ):
         rows(labels="http://127.0.0.1:9/x.csv")
 
 
-def test_a_list_is_fetched_once(folder):
+def test_a_list_is_downloaded_once(folder):
     server = Server(SEGMENTS.encode())
-    threads = threading.active_count()  # other tests may have left some
+    threads = threading.active_count()  # some may be of other tests
     try:
         before = rows()
         assert rows(train=[f"{server.url}segments.csv"]) == before
         assert rows(train=[f"{server.url}segments.csv"]) == before and server.asked == ["segments"]
         with pytest.raises(UserError, match="status 404"):
             rows(train=[f"{server.url}x-404.csv"])
-        with pytest.raises(UserError, match="cannot be fetched|only .* bytes came"):
+        with pytest.raises(UserError, match="cannot be downloaded|only .* bytes were downloaded"):
             rows(train=[f"{server.url}x-cut.csv"])
         assert [p.suffix for p in lists.LISTS.iterdir()] == [".csv"]
         assert threading.active_count() < threads + 10  # of the server
@@ -195,8 +197,8 @@ real = pytest.mark.skipif(not REAL.exists(), reason="needs ../shared/audioset")
 
 def published(**changes):
     names = {"labels": "class_labels_indices.csv", "ontology": "ontology.json"}
-    where = {key: str(REAL / name) for key, name in names.items()}
-    return asked(**{"train": [str(REAL / "balanced_train_segments.csv")], "eval": []} | where | changes)
+    paths = {key: str(REAL / name) for key, name in names.items()}
+    return data_params(**{"train": [str(REAL / "balanced_train_segments.csv")], "eval": []} | paths | changes)
 
 
 @real
@@ -214,9 +216,9 @@ def test_the_presets_are_classes_of_the_real_lists(preset, classes, clips):
     table = audioset.clips(data)
     assert len({label for names in table["labels"].to_pylist() for label in names}) == classes
     assert len(table) == clips
-    gone = "2 of the classes have no clip: Bugle, Musical ensemble"  # in the ontology, but without a label
-    assert audioset.notes(data, table) == ([gone] if preset == "musical" else [])
+    note = "2 of the classes have no clip: Bugle, Musical ensemble"  # only in the ontology
+    assert audioset.notes(data, table) == ([note] if preset == "musical" else [])
 
 
-def test_the_presets_are_as_many_as_published():
+def test_the_presets_have_the_published_number_of_classes():
     assert len(set(lists.MUSICAL)) == 50 and len(set(lists.FIVE)) == 5

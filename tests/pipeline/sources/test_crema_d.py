@@ -1,4 +1,4 @@
-"""CREMA-D: names become labels and people, lists are joined or complained of, broken files are rows."""
+"""Test the source crema_d: names of files, lists of votes and demographics, broken files."""
 
 import shutil
 from collections import Counter
@@ -17,9 +17,9 @@ HEAD = '"","FileName","VoiceVote","VoiceLevel","FaceVote","FaceLevel","MultiModa
 
 
 def data(folder, emotions=tuple(crema_d.EMOTIONS), labels="acted"):
-    about = {"folder": str(folder), "source": "crema_d"}
-    wanted = CremaDParams(emotions=list(emotions), labels=labels)
-    return read(defaults.PARAMS).data.model_copy(update=about | {"crema_d": wanted})
+    section = CremaDParams(emotions=list(emotions), labels=labels)
+    changes = {"folder": str(folder), "source": "crema_d", "crema_d": section}
+    return read(defaults.PARAMS).data.model_copy(update=changes)
 
 
 @pytest.fixture
@@ -40,29 +40,29 @@ def test_names_become_rows(folder):
     assert rows[1]["level"] is None and rows[1]["emotion"] == "neutral"
     assert first["audio"] == first["video"] == f"{folder}/VideoFlash/1001_IEO_HAP_LO.flv"
     assert crema_d.notes(data(folder), crema_d.clips(data(folder))) == [
-        "no VideoDemographics.csv there: age, sex, race and ethnicity are not known"
+        "no VideoDemographics.csv there: age, sex, race and ethnicity are unknown"
     ]
 
 
-def test_some_emotions_and_misnamed_files_are_told(folder):
+def test_notes_count_other_emotions_and_misnamed_files(folder):
     (folder / "VideoFlash/1001_IEO_HAPPY.flv").write_bytes(b"FLV")
-    wanted = data(folder, ["SAD"])
-    table = crema_d.clips(wanted)
+    params = data(folder, ["SAD"])
+    table = crema_d.clips(params)
     assert table["clip_id"].to_pylist() == ["1002_DFA_SAD_XX"]
-    first, second, _ = crema_d.notes(wanted, table)
-    assert "1 FLV left out" in first and "1001_IEO_HAPPY.flv" in first
+    first, second, _ = crema_d.notes(params, table)
+    assert "1 FLV files left out" in first and "1001_IEO_HAPPY.flv" in first
     assert "2 clips of other emotions" in second
 
 
-def test_people_are_joined(folder):
-    people = '"ActorID","Age","Sex","Race","Ethnicity"\n1001,51,"Male","Caucasian","Not Hispanic"\n'
-    (folder / "VideoDemographics.csv").write_text(people)
+def test_demographics_are_added(folder):
+    demographics = '"ActorID","Age","Sex","Race","Ethnicity"\n1001,51,"Male","Caucasian","Not Hispanic"\n'
+    (folder / "VideoDemographics.csv").write_text(demographics)
     first, *_, last = crema_d.clips(data(folder)).to_pylist()
     assert (first["age"], first["sex"], first["race"]) == (51, "Male", "Caucasian")
     assert first["ethnicity"] == "Not Hispanic" and last["age"] is None
 
 
-def test_votes_may_be_the_labels_and_ties_are_two(folder):
+def test_labels_by_votes_and_two_labels_after_a_tie(folder):
     rows = [
         f'"{i}","{n}","N","1","N","1","{v}","1"'
         for i, (n, v) in enumerate(
@@ -74,7 +74,7 @@ def test_votes_may_be_the_labels_and_ties_are_two(folder):
     labels = [r["labels"] for r in crema_d.clips(data(folder, labels="rated")).to_pylist()]
     assert labels == [["happy", "neutral"], ["neutral"], ["disgust"]]
     emotions = [r["emotion"] for r in crema_d.clips(data(folder, labels="rated")).to_pylist()]
-    assert emotions == ["happy", "neutral", "sad"]  # what was acted is kept beside it
+    assert emotions == ["happy", "neutral", "sad"]  # the acted ones
 
 
 def write(folder: Path, name: str, text: str) -> None:
@@ -82,44 +82,44 @@ def write(folder: Path, name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("VideoDemographics.csv", "ActorID,Age\n1001,5\n", "no column Sex"),
         ("VideoDemographics.csv", "ActorID,Age,Sex,Race,Ethnicity\n1001,old,M,x,y\n", "line 2: Age 'old'"),
-        ("VideoDemographics.csv", "ActorID,Age,Sex,Race,Ethnicity\n1001,5\n", "line 2: not as many fields"),
+        ("VideoDemographics.csv", "ActorID,Age,Sex,Race,Ethnicity\n1001,5\n", "line 2: the number of fields"),
         ("VideoDemographics.csv", 'ActorID,Age,Sex,Race,Ethnicity\n"1001"x,5,M,x,y\n', "broken quoting"),
         ("summaryTable.csv", f"{HEAD}\n1,1001_IEO_HAP_LO,N,1,N,1,Q,1\n", "line 2: vote 'Q'"),
-        ("summaryTable.csv", f"{HEAD}\n1,1001_IEO_HAP_LO,N,1,N,1,H,1\n", "says nothing of 1001_TSI_NEU_XX"),
+        ("summaryTable.csv", f"{HEAD}\n1,1001_IEO_HAP_LO,N,1,N,1,H,1\n", "has no row for 1001_TSI_NEU_XX"),
         ("other.csv", "", "no summaryTable.csv there"),
     ],
 )
-def test_what_is_wrong_with_a_list_is_one_line(folder, name, text, said):
+def test_an_invalid_list_is_an_error_of_one_line(folder, name, text, message):
     write(folder, name, text)
     with pytest.raises(UserError) as e:
         crema_d.clips(data(folder, labels="rated"))
-    assert said in str(e.value) and len(str(e.value).splitlines()) == 1
+    assert message in str(e.value) and len(str(e.value).splitlines()) == 1
 
 
-def test_nothing_to_read_is_one_line(folder, tmp_path):
+def test_no_files_is_an_error_of_one_line(folder, tmp_path):
     (tmp_path / "empty").mkdir()
-    for place, emotions, said in (
+    for path, emotions, message in (
         (tmp_path / "empty", ["SAD"], "no FLV files of CREMA-D"),
         (folder, ["FEA"], "none of 3 files has one of the emotions FEA"),
         (tmp_path / "gone", ["SAD"], "no such folder"),
     ):
-        with pytest.raises(UserError, match=said):
-            crema_d.clips(data(place, emotions))
+        with pytest.raises(UserError, match=message):
+            crema_d.clips(data(path, emotions))
     shutil.copytree(folder / "VideoFlash", folder / "again")
     with pytest.raises(UserError, match="1001_IEO_HAP_LO.flv is there twice"):
         crema_d.clips(data(folder))
 
 
-def test_the_broken_ones_are_rows_with_a_reason(folder):
+def test_broken_files_fail_with_a_reason(folder):
     for name in crema_d.BROKEN:
         (folder / f"{name}.flv").write_bytes(b"FLV")
-    found = {r["clip_id"]: crema_d.fetch(r, data(folder)) for r in crema_d.clips(data(folder)).to_pylist()}
-    assert len(found) == 6
-    for name, outcome in found.items():
+    outcomes = {r["clip_id"]: crema_d.fetch(r, data(folder)) for r in crema_d.clips(data(folder)).to_pylist()}
+    assert len(outcomes) == 6
+    for name, outcome in outcomes.items():
         assert outcome.status == ("corrupt" if name in crema_d.BROKEN else "ok")
         assert name not in crema_d.BROKEN or "broken as published" in outcome.detail
 

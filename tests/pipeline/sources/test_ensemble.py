@@ -20,8 +20,9 @@ from testing import defaults
 
 
 def data(clips: int = 40, broken: float = 0.5, seconds: float = 2.0, seed: int = 0) -> DataParams:
-    about = {"clip_seconds": seconds, "ensemble": EnsembleParams(clips=clips, broken=broken, seed=seed)}
-    return read(defaults.PARAMS).data.model_copy(update=about)
+    section = EnsembleParams(clips=clips, broken=broken, seed=seed)
+    changes = {"clip_seconds": seconds, "ensemble": section}
+    return read(defaults.PARAMS).data.model_copy(update=changes)
 
 
 @cache
@@ -29,11 +30,12 @@ def rows() -> list[dict]:
     return ensemble.clips(data()).to_pylist()
 
 
-def number_of(kind: str) -> int:
+def first_number(kind: str) -> int:
     return next(i for i, row in enumerate(rows()) if row["kind"] == kind)
 
 
-def decoded(content: bytes) -> tuple[list[np.ndarray], np.ndarray]:
+def decode(content: bytes) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return the frames, each (height, width, 3), and the sound (time,)."""
     frames, waves = [], [np.zeros(0, np.float32)]
     with av.open(io.BytesIO(content)) as file:
         assert file.format.name == "flv"
@@ -51,11 +53,9 @@ def test_bytes_are_the_same_in_another_process():
         "d = N(clip_seconds=2.0, ensemble=N(clips=9999, broken=0.5, seed=0));"
         "print(*(hashlib.sha256(e.render(k, d)).hexdigest() for k in (7, 3)))"
     )
-    there = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
-    here = [hashlib.sha256(ensemble.render(k, data())).hexdigest() for k in (3, 7)]
-    assert there == here[::-1]
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    digests = [hashlib.sha256(ensemble.render(k, data())).hexdigest() for k in (3, 7)]
+    assert output.split() == digests[::-1]
 
 
 def test_seed_changes_clips():
@@ -73,7 +73,7 @@ def test_import_is_light():
     ).stdout.strip()
 
 
-def test_labels_are_skewed_and_all_there():
+def test_labels_are_skewed_and_complete():
     table = ensemble.clips(data(clips=400, broken=0.05)).to_pylist()
     count = Counter(row["labels"][0] for row in table)
     assert set(count) == set(ensemble.LABELS)
@@ -90,11 +90,11 @@ def test_few_clips_have_several_labels_twice(seed):
 
 
 def test_whole_clip_is_flv1_and_mp3_and_long_enough():
-    content = ensemble.render(number_of("whole"), data())
+    content = ensemble.render(first_number("whole"), data())
     with av.open(io.BytesIO(content)) as file:
         assert file.streams.video[0].codec_context.name == "flv"
         assert file.streams.audio[0].codec_context.name.startswith("mp3")
-    frames, waves = decoded(content)
+    frames, waves = decode(content)
     assert frames[0].shape == (HEIGHT, WIDTH, 3)
     assert len(frames) / ensemble.picture.FPS >= 2.0
     assert len(waves) / RATE >= 2.0
@@ -103,9 +103,9 @@ def test_whole_clip_is_flv1_and_mp3_and_long_enough():
 
 @pytest.mark.parametrize("kind", ensemble.KINDS)
 def test_broken_clips_are_broken_as_they_claim(kind):
-    number = number_of(kind)
+    number = first_number(kind)
     row = rows()[number]
-    frames, waves = decoded(ensemble.render(number, data()))
+    frames, waves = decode(ensemble.render(number, data()))
     assert bool(frames) == (kind != "no_video")
     assert bool(waves.size) == (kind != "no_audio")
     assert (row["box"] is None) == (kind == "no_video")
@@ -120,19 +120,21 @@ def test_broken_clips_are_broken_as_they_claim(kind):
         assert row["second_box"] is not None
 
 
-def test_boxes_lie_in_the_frame_and_hold_what_moves():
-    chosen = [i for i, row in enumerate(rows()) if row["kind"] == "whole"][:8]
-    for number in chosen:
+def test_boxes_are_in_the_frame_and_contain_all_movement():
+    numbers = [i for i, row in enumerate(rows()) if row["kind"] == "whole"][:8]
+    for number in numbers:
         x0, y0, x1, y1 = rows()[number]["box"]
         assert 0 <= x0 < x1 <= 1
         assert 0 <= y0 < y1 <= 1
         assert y1 - y0 > 0.25
-        frames = np.stack(decoded(ensemble.render(number, data()))[0]).astype(int)
+        frames = np.stack(decode(ensemble.render(number, data()))[0]).astype(int)
         moves = np.ptp(frames, axis=0).max(-1)
         inside = np.zeros((HEIGHT, WIDTH), bool)
         inside[round(y0 * HEIGHT) : round(y1 * HEIGHT), round(x0 * WIDTH) : round(x1 * WIDTH)] = True
         assert np.percentile(moves[inside], 98) > 40
-        outside = cv2.dilate(inside.astype(np.uint8), np.ones((33, 33))) == 0  # a codec's blocks reach over
+        outside = (
+            cv2.dilate(inside.astype(np.uint8), np.ones((33, 33))) == 0
+        )  # a block of the codec may extend beyond the box
         assert not outside.any() or (moves[outside] > 40).mean() < 0.01
 
 
@@ -144,21 +146,21 @@ def test_phrases_have_no_long_gap_and_stay_in_range():
         assert all(LOW - 1 < note.pitch < HIGH + 1 for note in notes)
 
 
-def test_loudness_tells_nothing_of_the_instrument():
+def test_loudness_does_not_depend_on_the_instrument():
     levels = {}
     for name in ensemble.LABELS:
-        loud = []
+        decibels = []
         for seed in range(8):
             rng = np.random.default_rng(seed)
-            loud.append(10 * np.log10(np.mean(sound([(name, phrase(rng, 1.5))], rng, 1.5) ** 2)))
-        levels[name] = np.mean(loud)
-    # The gain is drawn over 12 dB: the mean of 8 draws strays by about 1.2 dB.
+            decibels.append(10 * np.log10(np.mean(sound([(name, phrase(rng, 1.5))], rng, 1.5) ** 2)))
+        levels[name] = np.mean(decibels)
+    # The gain has a range of 12 dB: the standard deviation of a mean of 8 is about 1.2 dB.
     assert np.std(list(levels.values())) < 2.5
     assert all(-34 < level < -18 for level in levels.values())
 
 
-def test_a_strange_clip_is_refused():
-    with pytest.raises(UserError, match="not a clip of the embedded data"):
+def test_a_clip_of_another_source_is_an_error():
+    with pytest.raises(UserError, match="not a clip of the synthetic ensemble"):
         ensemble.fetch({"clip_id": "../etc"}, data())
     value = ensemble.fetch(rows()[0], data()).value
     assert value["video"]["bytes"][:3] == b"FLV"

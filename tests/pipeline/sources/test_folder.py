@@ -14,11 +14,11 @@ from pipeline.sources import clips_csv, folder
 from pipeline.store.clip_table import CLIP_ID
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "real_clips"
-linux = pytest.mark.skipif(sys.platform != "linux", reason="names that other systems refuse")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not allow these names")
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def videos(tmp_path, monkeypatch):
     """An empty folder `videos` in the current directory."""
     monkeypatch.chdir(tmp_path)
     clips_csv._names.cache_clear()
@@ -26,7 +26,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path / "videos"
 
 
-def put(root: Path, *names: str) -> None:
+def write_files(root: Path, *names: str) -> None:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"x")
@@ -48,11 +48,11 @@ def paths(path="videos"):
     return [r["video"] or r["audio"] for r in rows(path)]
 
 
-def csv(root: Path, text: str | bytes) -> None:
+def write_csv(root: Path, text: str | bytes) -> None:
     (root / "clips.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
 
 
-def wrong(path="videos") -> str:
+def error_message(path="videos") -> str:
     with pytest.raises(UserError) as e:
         table(path)
     return str(e.value)
@@ -61,8 +61,8 @@ def wrong(path="videos") -> str:
 # ---- without a clips.csv
 
 
-def test_first_folders_are_labels(here):
-    put(here, "flute/a.mp4", "flute/deep/er/b.mp4", "drum kit/c.mp4", "d.mp4")
+def test_first_folders_are_labels(videos):
+    write_files(videos, "flute/a.mp4", "flute/deep/er/b.mp4", "drum kit/c.mp4", "d.mp4")
     assert [(r["video"], r["labels"]) for r in rows()] == [
         ("videos/d.mp4", []),
         ("videos/drum kit/c.mp4", ["drum kit"]),
@@ -80,8 +80,8 @@ def test_first_folders_are_labels(here):
         ("a.jpg", False, True), ("a.PNG", False, True), ("a.webp", False, True), ("a.gif", False, True),
     ],
 )  # fmt: skip
-def test_kinds_by_extension(here, name, sound, picture):
-    put(here, name)
+def test_kinds_by_extension(videos, name, sound, picture):
+    write_files(videos, name)
     (row,) = rows()
     assert (row["audio"], row["video"]) == (
         f"videos/{name}" if sound else None,
@@ -94,8 +94,8 @@ def test_the_kinds_are_disjoint():
     assert all(re.fullmatch("[a-z0-9]+", ext) for ext in folder.MEDIA)
 
 
-def test_a_sound_and_a_picture_of_one_name_are_two_clips(here):
-    put(here, "ann/voice.wav", "ann/voice.jpg")
+def test_a_sound_and_a_picture_of_one_name_are_two_clips(videos):
+    write_files(videos, "ann/voice.wav", "ann/voice.jpg")
     one, two = rows()
     assert (one["audio"], one["video"]) == (None, "videos/ann/voice.jpg")
     assert (two["audio"], two["video"]) == ("videos/ann/voice.wav", None)
@@ -113,8 +113,8 @@ ODD = [
 @linux
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("parent", ["", "-x y/"])
-def test_odd_names(here, name, parent):
-    put(here, parent + name)
+def test_odd_names(videos, name, parent):
+    write_files(videos, parent + name)
     (row,) = rows()
     assert row["video"] == f"videos/{parent}{name}"
     assert folder.check(row["video"])[0] == "ok"
@@ -122,16 +122,16 @@ def test_odd_names(here, name, parent):
 
 
 @linux
-def test_odd_names_together_and_in_a_csv(here):
-    put(here, *ODD)
+def test_odd_names_together_and_in_a_csv(videos):
+    write_files(videos, *ODD)
     scanned = rows()
     assert len({r["clip_id"] for r in scanned}) == len(scanned) == len(set(ODD))
     quoted = ["".join(['"', r["video"].removeprefix("videos/").replace('"', '""'), '"']) for r in scanned]
-    csv(here, "path\r\n" + "\r\n".join(quoted) + "\r\n")
+    write_csv(videos, "path\r\n" + "\r\n".join(quoted) + "\r\n")
     assert rows() == scanned
 
 
-def test_order_is_by_bytes(here):
+def test_order_is_by_bytes(videos):
     names = [
         "b.mp4",
         "B.mp4",
@@ -145,12 +145,12 @@ def test_order_is_by_bytes(here):
         "\uffee.mp4",
         "😀.mp4",
     ]
-    put(here, *names)
+    write_files(videos, *names)
     assert paths() == [f"videos/{n}" for n in sorted(set(names), key=lambda n: n.encode())]
 
 
-def test_order_does_not_depend_on_the_file_system(here, monkeypatch):
-    put(here, *(f"{a}/{b}.mp4" for a in "xyz" for b in "abc"))
+def test_order_does_not_depend_on_the_file_system(videos, monkeypatch):
+    write_files(videos, *(f"{a}/{b}.mp4" for a in "xyz" for b in "abc"))
     before = rows()
     real = os.scandir
 
@@ -169,9 +169,9 @@ def test_order_does_not_depend_on_the_file_system(here, monkeypatch):
     assert rows() == before
 
 
-def test_what_is_no_media_is_counted(here):
-    put(
-        here,
+def test_files_that_are_not_media_are_counted(videos):
+    write_files(
+        videos,
         "a.mp4",
         "README.md",
         "x/notes.txt",
@@ -182,36 +182,36 @@ def test_what_is_no_media_is_counted(here):
         "x/._a.mp4",
     )
     assert paths() == ["videos/a.mp4"]
-    assert notes() == ["4 files are not media by extension, left alone: 2 .txt, 1 .md, 1 without extension"]
+    assert notes() == ["4 files are not media by extension, left out: 2 .txt, 1 .md, 1 without extension"]
 
 
-def test_notes_are_empty_when_all_became_clips(here):
-    put(here, "a.mp4", "x/b.wav")
+def test_notes_are_empty_when_all_became_clips(videos):
+    write_files(videos, "a.mp4", "x/b.wav")
     assert notes() == []
 
 
-def test_files_that_a_csv_does_not_list_are_told(here):
-    put(here, "a.mp4", "b.mp4", "c/d.wav", "e.txt")
-    csv(here, "path\na.mp4\n")
+def test_notes_name_files_that_are_not_in_the_csv(videos):
+    write_files(videos, "a.mp4", "b.mp4", "c/d.wav", "e.txt")
+    write_csv(videos, "path\na.mp4\n")
     assert notes() == [
-        "1 file is not media by extension, left alone: 1 .txt",
+        "1 file is not media by extension, left out: 1 .txt",
         "2 media files are not in clips.csv, left out: 'b.mp4', 'c/d.wav'",
     ]
 
 
 @linux
-def test_a_name_that_is_not_utf8_is_told(here):
-    put(here, "a.mp4")
+def test_notes_name_files_whose_names_are_not_utf8(videos):
+    write_files(videos, "a.mp4")
     (Path(os.fsdecode(b"videos/caf\xe9.mp4"))).write_bytes(b"x")
     (Path(os.fsdecode(b"videos/x.\xe9"))).write_bytes(b"x")
     assert paths() == ["videos/a.mp4"]
-    told = notes()
-    assert told[1] == "1 media file is left out: the name is not UTF-8: 'caf\\udce9.mp4'"
-    "\n".join(told).encode()  # can be printed
+    lines = notes()
+    assert lines[1] == "1 media file is left out: the name is not UTF-8: 'caf\\udce9.mp4'"
+    "\n".join(lines).encode()  # can be printed
 
 
-def test_an_unreadable_folder_is_told(here, monkeypatch):
-    put(here, "a.mp4", "locked/b.mp4")
+def test_notes_name_unreadable_folders(videos, monkeypatch):
+    write_files(videos, "a.mp4", "locked/b.mp4")
     real = os.scandir
 
     def scandir(path):
@@ -224,78 +224,78 @@ def test_an_unreadable_folder_is_told(here, monkeypatch):
     assert notes() == ["1 folder is left out: it cannot be read: 'locked'"]
 
 
-def test_a_broken_link_is_a_row(here):
-    (here / "gone.mp4").symlink_to("nowhere.mp4")
-    (here / "self.mp4").symlink_to("self.mp4")
+def test_a_broken_link_is_a_row(videos):
+    (videos / "gone.mp4").symlink_to("nowhere.mp4")
+    (videos / "self.mp4").symlink_to("self.mp4")
     assert paths() == ["videos/gone.mp4", "videos/self.mp4"]
-    assert folder.check("videos/gone.mp4")[:2] == ("unreadable", "a link to a file that is not there")
+    assert folder.check("videos/gone.mp4")[:2] == ("unreadable", "a link to a file that does not exist")
     assert folder.check("videos/self.mp4")[0] == "unreadable"
 
 
-def test_links_to_files_are_followed(here, tmp_path):
-    put(tmp_path, "elsewhere.mp4")
-    (here / "a.mp4").symlink_to(tmp_path / "elsewhere.mp4")
+def test_links_to_files_are_followed(videos, tmp_path):
+    write_files(tmp_path, "elsewhere.mp4")
+    (videos / "a.mp4").symlink_to(tmp_path / "elsewhere.mp4")
     assert paths() == ["videos/a.mp4"]
     assert folder.check("videos/a.mp4")[0] == "ok"
 
 
-def test_links_to_folders_outside_are_followed_once(here, tmp_path):
-    put(tmp_path, "big/disk/a.mp4")
+def test_links_to_folders_outside_are_followed_once(videos, tmp_path):
+    write_files(tmp_path, "big/disk/a.mp4")
     (tmp_path / "big" / "disk" / "again").symlink_to(tmp_path / "big" / "disk")
-    (here / "flute").symlink_to(tmp_path / "big" / "disk")
-    (here / "flute2").symlink_to(tmp_path / "big" / "disk")
+    (videos / "flute").symlink_to(tmp_path / "big" / "disk")
+    (videos / "flute2").symlink_to(tmp_path / "big" / "disk")
     (row,) = rows()
     assert (row["video"], row["labels"]) == ("videos/flute/a.mp4", ["flute"])
     assert "'flute/again', 'flute2'" in notes()[0]
 
 
 @pytest.mark.parametrize("target", ["..", ".", "/", "flute", "/proc/self/cwd"])
-def test_links_that_would_loop_are_not_followed(here, target):
-    put(here, "flute/a.mp4")
-    (here / "aaa").symlink_to(target)
+def test_links_that_form_a_loop_are_not_followed(videos, target):
+    write_files(videos, "flute/a.mp4")
+    (videos / "aaa").symlink_to(target)
     assert paths() == ["videos/flute/a.mp4"]
     assert notes() == [
-        "1 folder is not followed: a link to one that is read already or holds this one: 'aaa'"
+        "1 folder is left out: a link to a folder that is read already or that contains this one: 'aaa'"
     ]
 
 
-def test_a_folder_called_like_a_video(here):
-    put(here, "clip.mp4/1.jpg", "a.mp4")
-    (here / "empty.flv").mkdir()
-    put(here, "text.avi/readme.txt")
+def test_a_folder_named_like_a_video(videos):
+    write_files(videos, "clip.mp4/1.jpg", "a.mp4")
+    (videos / "empty.flv").mkdir()
+    write_files(videos, "text.avi/readme.txt")
     assert paths() == ["videos/a.mp4", "videos/clip.mp4/1.jpg", "videos/empty.flv", "videos/text.avi"]
     assert folder.check("videos/empty.flv")[:2] == ("unreadable", "a folder where a file should be")
 
 
 @pytest.mark.parametrize(
-    "make, said",
+    "prepare, message",
     [
         (lambda root: None, "videos: no video, sound or picture files in this folder: put some there"),
-        (lambda root: put(root, "README.md", "b.txt"), "in this folder (other files: 2)"),
+        (lambda root: write_files(root, "README.md", "b.txt"), "in this folder (other files: 2)"),
         (lambda root: root.rmdir(), "videos: no such folder"),
         (lambda root: (root.rmdir(), root.write_text("x")), "videos: not a folder"),
         (lambda root: (root.rmdir(), root.symlink_to("nowhere")), "videos: not a folder"),
     ],
 )
-def test_no_folder_or_nothing_in_it(here, make, said):
-    make(here)
-    message = wrong()
-    assert said in message and "\n" not in message and "data.folder" in message
+def test_no_folder_or_no_media_in_it(videos, prepare, message):
+    prepare(videos)
+    error = error_message()
+    assert message in error and "\n" not in error and "data.folder" in error
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\0b", "https://example.org/x", "~nobody-of-this-name/x"])
-def test_no_such_folder(here, name):
-    assert "data.folder" in wrong(name)
+def test_no_such_folder(videos, name):
+    assert "data.folder" in error_message(name)
 
 
-def test_home_is_expanded_and_nothing_else(here, tmp_path, monkeypatch):
+def test_home_is_expanded_and_nothing_else(videos, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("X", "videos")
-    put(here, "a.mp4")
-    put(tmp_path, "my $X/b.mp4")
+    write_files(videos, "a.mp4")
+    write_files(tmp_path, "my $X/b.mp4")
     assert paths("~/videos") == [f"{tmp_path}/videos/a.mp4"]
     assert paths("my $X") == ["my $X/b.mp4"]
-    assert "no such folder" in wrong("$X")
+    assert "no such folder" in error_message("$X")
 
 
 @pytest.mark.parametrize(
@@ -306,19 +306,19 @@ def test_home_is_expanded_and_nothing_else(here, tmp_path, monkeypatch):
         ("-v", "./-v/"), ("concat:x", "./concat:x/"),
     ],
 )  # fmt: skip
-def test_paths_are_as_relative_as_the_folder(here, tmp_path, name, prefix):
-    put(here, "a.mp4")
+def test_paths_are_as_relative_as_the_folder(videos, tmp_path, name, prefix):
+    write_files(videos, "a.mp4")
     if name in ("-v", "concat:x"):
-        put(tmp_path / name, "a.mp4")
+        write_files(tmp_path / name, "a.mp4")
     words = {"cwd": tmp_path.name, "abs": str(tmp_path)}
-    found = paths(name.format(**words))
-    assert prefix.format(**words) + ("videos/" if name == "." else "") + "a.mp4" in found
-    assert all(Path(p).exists() for p in found)
+    table_paths = paths(name.format(**words))
+    assert prefix.format(**words) + ("videos/" if name == "." else "") + "a.mp4" in table_paths
+    assert all(Path(p).exists() for p in table_paths)
 
 
-def test_many_files(here, monkeypatch):
-    """Only links may be asked about one by one."""
-    put(here, *(f"l{i % 10}/{i}.mp4" for i in range(500)))
+def test_many_files(videos, monkeypatch):
+    """Only links may be stat'ed one by one."""
+    write_files(videos, *(f"l{i % 10}/{i}.mp4" for i in range(500)))
     calls = []
     real = os.stat
     monkeypatch.setattr(os, "stat", lambda *a, **k: calls.append(a) or real(*a, **k))
@@ -341,25 +341,25 @@ def test_ids_are_safe_and_always_the_same(path, start, end):
 
 
 @given(files, files, times, times)
-def test_ids_differ_where_the_files_do(a, b, start, end):
+def test_ids_of_different_files_differ(a, b, start, end):
     assume(a != b)
     entries = [{"path": p, "start": start, "end": end} for p in (a, b)]
-    folder.give_ids(entries)
+    folder.add_ids(entries)
     assert entries[0]["clip_id"] != entries[1]["clip_id"]
 
 
 @given(files, times, times, times, times)
-def test_ids_differ_where_the_cuts_do(path, s1, e1, s2, e2):
+def test_ids_of_different_cuts_differ(path, s1, e1, s2, e2):
     assume((s1 or 0.0, e1) != (s2 or 0.0, e2))
     assert folder.clip_id(path, s1, e1) != folder.clip_id(path, s2, e2)
 
 
 @given(files, st.sets(files))
-def test_ids_do_not_depend_on_other_files(path, others):
+def test_ids_do_not_depend_on_other_files(path, other_paths):
     stem = os.path.splitext(path)[0]
-    others = {o for o in others if os.path.splitext(o)[0] != stem}
-    entries = [{"path": p} for p in [path, *sorted(others - {path})]]
-    folder.give_ids(entries)
+    other_paths = {p for p in other_paths if os.path.splitext(p)[0] != stem}
+    entries = [{"path": p} for p in [path, *sorted(other_paths - {path})]]
+    folder.add_ids(entries)
     assert entries[0]["clip_id"] == folder.clip_id(path)
 
 
@@ -382,17 +382,17 @@ def test_ids_do_not_depend_on_other_files(path, others):
         ("y" * 240 + ".mp4", None, None, r"y{80}-[0-9a-f]{12}"),
     ],
 )
-def test_ids_can_be_read(path, start, end, expected):
+def test_ids_are_readable(path, start, end, expected):
     assert re.fullmatch(expected, folder.clip_id(path, start, end))
 
 
-def test_ids_are_the_same_tomorrow():
+def test_ids_never_change():
     assert folder.clip_id("flute/a b.mp4") == "flute-a_b-c9d4c115514f"
     assert folder.clip_id("talk.mp4", 10.0, 20.0) == "talk_10-20-1af868fe72b4"
 
 
-def test_two_videos_of_one_stem(here):
-    put(here, "x.mp4", "x.mkv", "y.mp4")
+def test_two_videos_of_one_stem(videos):
+    write_files(videos, "x.mp4", "x.mkv", "y.mp4")
     ids = [r["clip_id"] for r in rows()]
     assert len(set(ids)) == 3 and ids[2] == "y" and all(re.fullmatch("x-[0-9a-f]{12}", i) for i in ids[:2])
 
@@ -400,10 +400,10 @@ def test_two_videos_of_one_stem(here):
 # ---- clips.csv
 
 
-def test_all_columns(here):
-    put(here, "a.mp4", "b/c d.wav")
-    csv(
-        here,
+def test_all_columns(videos):
+    write_files(videos, "a.mp4", "b/c d.wav")
+    write_csv(
+        videos,
         "split,path,clip_id,start,end,labels,subject\n"
         "test,b/c d.wav,my_id,,,,Ann\n"
         'train,a.mp4,, 1.5 ,+2e1,"Flute; Drum, kit ;;Flute", 7\n'
@@ -420,9 +420,9 @@ def test_all_columns(here):
     ]  # fmt: skip
 
 
-def test_a_csv_has_its_own_order_and_its_own_labels(here):
-    put(here, "x/b.mp4", "x/a.mp4", "c.mp4")
-    csv(here, "path\nx/b.mp4\nc.mp4\nx/a.mp4\n")
+def test_a_csv_has_its_own_order_and_its_own_labels(videos):
+    write_files(videos, "x/b.mp4", "x/a.mp4", "c.mp4")
+    write_csv(videos, "path\nx/b.mp4\nc.mp4\nx/a.mp4\n")
     assert paths() == ["videos/x/b.mp4", "videos/c.mp4", "videos/x/a.mp4"]
     assert all(r["labels"] == [] for r in rows())
 
@@ -436,9 +436,9 @@ def test_a_csv_has_its_own_order_and_its_own_labels(here):
         b"path,start\na.mp4,-0\n",
     ],
 )  # fmt: skip
-def test_forms_of_a_good_csv(here, text):
-    put(here, "a.mp4")
-    csv(here, text)
+def test_forms_of_a_good_csv(videos, text):
+    write_files(videos, "a.mp4")
+    write_csv(videos, text)
     (row,) = rows()
     assert (row["clip_id"], row["video"], row["start"] or 0.0) == ("a", "videos/a.mp4", 0.0)
 
@@ -447,14 +447,14 @@ HEAD = "path,clip_id,start,end,labels,subject,split\n"
 
 
 @pytest.mark.parametrize(
-    "text, said",
+    "text, message",
     [
         (HEAD + "b c.mp4,,,,,,\n", "line 2: no file 'b c.mp4' in the folder"),
         (HEAD + "A.mp4,,,,,,\n", "line 2: no file 'A.mp4' in the folder: did you mean 'a.mp4'?"),
         (HEAD + " a.mp4,,,,,,\n", "line 2: no file ' a.mp4' in the folder: did you mean 'a.mp4'?"),
         (HEAD + "sub\\s.mp4,,,,,,\n", "line 2: no file 'sub\\\\s.mp4' in the folder: write 'sub/s.mp4'"),
         (HEAD + "e\u0301.mp4,,,,,,\n", "did you mean 'é.mp4'?"),
-        (HEAD + "link.mp4,,,,,,\n", "line 2: no file 'link.mp4': it is a link to nothing"),
+        (HEAD + "link.mp4,,,,,,\n", "line 2: no file 'link.mp4': it is a link to a file that does not exist"),
         (HEAD + "a.mp4/b.mp4,,,,,,\n", "line 2: no file 'a.mp4/b.mp4' in the folder"),
         (HEAD + "x" * 300 + ".mp4,,,,,,\n", "line 2: no file 'xxx"),
         (HEAD + "https://example.org/a.mp4,,,,,,\n", "line 2: no file 'https://example.org/a.mp4' in the"),
@@ -492,7 +492,7 @@ HEAD = "path,clip_id,start,end,labels,subject,split\n"
         ("path,Split\na.mp4,train\n", "line 1: unknown column 'Split': did you mean split?"),
         ("path,qqq\na.mp4,x\n", "line 1: unknown column 'qqq': use path, clip_id"),
         (",path\n0,a.mp4\n", "line 1: unknown column ''"),
-        ("path,path\na.mp4,a.mp4\n", "line 1: column path stands 2 times"),
+        ("path,path\na.mp4,a.mp4\n", "line 1: column path is there 2 times"),
         (HEAD + "a.mp4,,\n", "line 2: 3 fields where the header has 7"),
         ("path,labels\na.mp4,x,y\n", "line 2: 3 fields where the header has 2: quote what holds a comma"),
         ('path,labels\n"a.mp4"x,y\n', "line 2: broken quoting"),
@@ -516,21 +516,21 @@ HEAD = "path,clip_id,start,end,labels,subject,split\n"
         (HEAD, "line 1: a header and no rows"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_in_a_csv_is_told_with_its_line(here, text, said):
-    put(here, "a.mp4", "sub/s.mp4", "é.mp4")
-    put(here.parent, "out.mp4")
-    (here / "link.mp4").symlink_to("nowhere")
-    csv(here, text)
-    message = wrong()
-    assert message.startswith("videos/clips.csv: ")
-    assert said in message
-    message.encode()  # can be printed
+def test_a_problem_in_a_csv_is_an_error_with_its_line(videos, text, message):
+    write_files(videos, "a.mp4", "sub/s.mp4", "é.mp4")
+    write_files(videos.parent, "out.mp4")
+    (videos / "link.mp4").symlink_to("nowhere")
+    write_csv(videos, text)
+    error = error_message()
+    assert error.startswith("videos/clips.csv: ")
+    assert message in error
+    error.encode()  # can be printed
 
 
-def test_everything_wrong_is_told_at_once(here):
-    put(here, "a.mp4")
-    csv(
-        here,
+def test_one_error_names_all_problems(videos):
+    write_files(videos, "a.mp4")
+    write_csv(
+        videos,
         b"path,start,end,split,clip_id,extra\n"
         b"gone.mp4,,,,,\n"
         b"../a.mp4,,,,,\n"
@@ -541,59 +541,59 @@ def test_everything_wrong_is_told_at_once(here):
         b"caf\xe9.mp4,,,,,\n"
         b'"a.mp4"",,\n',
     )
-    head, *told = wrong().split("\n")
+    head, *messages = error_message().split("\n")
     assert head == "videos/clips.csv: 10 problems, correct each:"
-    lines = [line.strip().split(": ")[0] for line in told]
+    lines = [line.strip().split(": ")[0] for line in messages]
     assert lines == [f"line {n}" for n in (1, 2, 3, 4, 4, 4, 6, 7, 8, 9)]
 
 
-def test_of_many_problems_the_first_are_told(here):
-    put(here, "a.mp4")
-    csv(here, "path\n" + "".join(f"gone{i}.mp4\n" for i in range(50)))
-    told = wrong().split("\n")
-    assert told[0].endswith("50 problems, correct each:")
-    assert len(told) == 22 and told[-1].strip() == "and 30 more"
+def test_an_error_names_at_most_twenty_problems(videos):
+    write_files(videos, "a.mp4")
+    write_csv(videos, "path\n" + "".join(f"gone{i}.mp4\n" for i in range(50)))
+    error_lines = error_message().split("\n")
+    assert error_lines[0].endswith("50 problems, correct each:")
+    assert len(error_lines) == 22 and error_lines[-1].strip() == "and 30 more"
 
 
-def test_one_problem_is_one_line(here):
-    put(here, "a.mp4")
-    csv(here, 'path\n"gone\nfile.mp4"\n')
-    assert wrong() == "videos/clips.csv: line 2: no file 'gone\\nfile.mp4' in the folder"
+def test_one_problem_is_one_line(videos):
+    write_files(videos, "a.mp4")
+    write_csv(videos, 'path\n"gone\nfile.mp4"\n')
+    assert error_message() == "videos/clips.csv: line 2: no file 'gone\\nfile.mp4' in the folder"
 
 
-def test_a_csv_that_cannot_be_read(here):
-    put(here, "a.mp4")
-    (here / "clips.csv").mkdir()
-    assert "videos/clips.csv: cannot be read" in wrong()
+def test_a_csv_that_cannot_be_read(videos):
+    write_files(videos, "a.mp4")
+    (videos / "clips.csv").mkdir()
+    assert "videos/clips.csv: cannot be read" in error_message()
 
 
-def test_a_folder_or_a_playlist_in_a_csv_is_a_row(here):
-    put(here, "list.m3u8", "noext")
-    (here / "dir.mp4").mkdir()
-    csv(here, "path\nlist.m3u8\nnoext\ndir.mp4\n")
+def test_a_folder_or_a_playlist_in_a_csv_is_a_row(videos):
+    write_files(videos, "list.m3u8", "noext")
+    (videos / "dir.mp4").mkdir()
+    write_csv(videos, "path\nlist.m3u8\nnoext\ndir.mp4\n")
     assert all(r["audio"] == r["video"] for r in rows())
     assert [folder.check(p)[0] for p in paths()] == ["ok", "ok", "unreadable"]
 
 
-def test_ids_of_a_csv_are_those_of_a_scan(here):
-    put(here, "x/a.mp4", "b.wav", "c.mp4")
+def test_ids_of_a_csv_are_those_of_a_scan(videos):
+    write_files(videos, "x/a.mp4", "b.wav", "c.mp4")
     scanned = {r["clip_id"] for r in rows()}
-    csv(here, "path\nc.mp4\nx/a.mp4\nb.wav\n")
+    write_csv(videos, "path\nc.mp4\nx/a.mp4\nb.wav\n")
     assert {r["clip_id"] for r in rows()} == scanned
 
 
 # ---- one file
 
 
-def test_check_tells_size_and_time(here):
-    put(here, "a.mp4")
-    info = (here / "a.mp4").stat()
+def test_check_returns_size_and_time(videos):
+    write_files(videos, "a.mp4")
+    info = (videos / "a.mp4").stat()
     assert folder.check("videos/a.mp4") == ("ok", "", 1, info.st_mtime_ns)
 
 
-def test_check_tells_what_is_wrong(here, monkeypatch):
-    (here / "empty.mp4").touch()
-    put(here, "locked.mp4")
+def test_check_returns_a_reason(videos, monkeypatch):
+    (videos / "empty.mp4").touch()
+    write_files(videos, "locked.mp4")
     assert folder.check("videos/empty.mp4")[:3] == ("corrupt", "the file is empty", 0)
     assert folder.check("videos/gone.mp4") == ("unreadable", "no such file", None, None)
     assert folder.check("videos/a\0b.mp4")[0] == "unreadable"
@@ -607,8 +607,8 @@ def test_check_tells_what_is_wrong(here, monkeypatch):
 
 
 @linux
-def test_check_never_waits_for_a_pipe_or_a_socket(here):
-    os.mkfifo(here / "pipe.mp4")
+def test_check_never_waits_for_a_pipe_or_a_socket(videos):
+    os.mkfifo(videos / "pipe.mp4")
     with socket.socket(socket.AF_UNIX) as s:
         s.bind("videos/socket.mp4")
     assert paths() == ["videos/pipe.mp4", "videos/socket.mp4"]
@@ -616,24 +616,24 @@ def test_check_never_waits_for_a_pipe_or_a_socket(here):
         assert folder.check(path)[:2] == ("unreadable", "a pipe or device where a file should be")
 
 
-def test_fetch_leaves_files_where_they_lie(here):
-    put(here, "a.mp4", "b.wav")
-    (here / "c.jpg").touch()
+def test_fetch_leaves_files_in_place(videos):
+    write_files(videos, "a.mp4", "b.wav")
+    (videos / "c.jpg").touch()
     video, sound, picture = (folder.fetch(r, None) for r in rows())
     assert video.value["audio"] == video.value["video"] == {"bytes": None, "path": "videos/a.mp4"}
-    assert video.extra["size"] == 1 and video.extra["modified"] == (here / "a.mp4").stat().st_mtime_ns
+    assert video.extra["size"] == 1 and video.extra["modified"] == (videos / "a.mp4").stat().st_mtime_ns
     assert (sound.value["audio"]["path"], sound.value["video"]) == ("videos/b.wav", None)
     assert (picture.status, picture.detail, picture.value) == ("corrupt", "the file is empty", None)
 
 
-@pytest.mark.parametrize("change", ["grow", "touch", "remove", "empty"])
-def test_a_stamp_tells_of_changes(here, change):
-    put(here, "a.mp4", "b.mp4")
-    clip, other = rows()
-    before, same = folder.stamp(clip), folder.stamp(other)
+@pytest.mark.parametrize("action", ["grow", "touch", "remove", "empty"])
+def test_a_stamp_changes_with_the_file(videos, action):
+    write_files(videos, "a.mp4", "b.mp4")
+    clip, other_clip = rows()
+    before, other_before = folder.stamp(clip), folder.stamp(other_clip)
     assert before == folder.stamp(clip)
-    file = here / "a.mp4"
-    match change:
+    file = videos / "a.mp4"
+    match action:
         case "grow":
             file.write_bytes(b"xy")
         case "touch":
@@ -643,21 +643,21 @@ def test_a_stamp_tells_of_changes(here, change):
         case "empty":
             file.write_bytes(b"")
     assert folder.stamp(clip) != before
-    assert folder.stamp(other) == same
+    assert folder.stamp(other_clip) == other_before
 
 
-# ---- recordings that nobody here made
+# ---- real recordings
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no folder of real clips beside the checkout")
 def test_real_clips():
-    found = rows(REAL)
-    assert len(found) == 17 and len({r["clip_id"] for r in found}) == 17
-    assert all(folder.check(r["audio"] or r["video"])[0] == "ok" for r in found)
-    assert found[0]["labels"] == ["Flute", "Acoustic guitar"]
-    assert [r["labels"] for r in found[1:12]] == [["Speech"]] * 11
-    assert [r["labels"] for r in found[12:]] == [["Silent"]] * 4 + [["Tone"]]
-    assert found[-1]["video"] is None and found[-1]["audio"].endswith("/sine_mono_s16.wav")
-    one, two = (r for r in found if r["video"] and r["video"].endswith("test_video.mp4"))
+    clips = rows(REAL)
+    assert len(clips) == 17 and len({r["clip_id"] for r in clips}) == 17
+    assert all(folder.check(r["audio"] or r["video"])[0] == "ok" for r in clips)
+    assert clips[0]["labels"] == ["Flute", "Acoustic guitar"]
+    assert [r["labels"] for r in clips[1:12]] == [["Speech"]] * 11
+    assert [r["labels"] for r in clips[12:]] == [["Silent"]] * 4 + [["Tone"]]
+    assert clips[-1]["video"] is None and clips[-1]["audio"].endswith("/sine_mono_s16.wav")
+    one, two = (r for r in clips if r["video"] and r["video"].endswith("test_video.mp4"))
     assert (one["start"], one["end"], two["start"], two["end"]) == (10.0, 20.0, 60.0, 70.0)
     assert one["clip_id"] != two["clip_id"]

@@ -1,4 +1,4 @@
-"""Any clips.csv and any list of AudioSet is read, or answered with one line."""
+"""Test that any clips.csv and any list of AudioSet is read, or is a UserError, never another exception."""
 
 import csv
 import io
@@ -28,26 +28,26 @@ words = st.text(
 @given(
     st.lists(st.tuples(names, st.lists(words, max_size=3), words, ids), min_size=1, max_size=4), st.booleans()
 )
-def test_what_stands_in_a_clips_csv_comes_out(found, quoted):
-    """Quotes, line ends, commas and any letter in paths, labels and names of people."""
-    found = list({(f"{name}.mp4", row[-1]): (f"{name}.mp4", *row) for name, *row in found}.values())
-    assume(len({row[-1] for row in found}) == len(found))
+def test_a_clips_csv_is_read_as_it_was_written(entries, quoted):
+    """Paths, labels and subjects may contain quotes, line ends, commas and any letter."""
+    rows = list({(f"{name}.mp4", row[-1]): (f"{name}.mp4", *row) for name, *row in entries}.values())
+    assume(len({row[-1] for row in rows}) == len(rows))
     file = io.StringIO(newline="")
     out = csv.writer(file, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL)
     out.writerow(["clip_id", "subject", "labels", "path"])
-    for path, labels, subject, clip_id in found:
+    for path, labels, subject, clip_id in rows:
         out.writerow([clip_id, subject, ";".join(labels), path])
-    with tempfile.TemporaryDirectory() as place:
-        for path, *_ in found:
-            Path(place, path).write_bytes(b"x")
-        Path(place, "clips.csv").write_text(file.getvalue(), encoding="utf-8", newline="")
-        table = folder.clips(SimpleNamespace(folder=place)).to_pylist()
-    assert len(table) == len(found)
-    for row, (path, labels, subject, clip_id) in zip(table, found, strict=True):
-        assert (row["video"], row["clip_id"]) == (f"{place}/{path}", clip_id)
+    with tempfile.TemporaryDirectory() as root:
+        for path, *_ in rows:
+            Path(root, path).write_bytes(b"x")
+        Path(root, "clips.csv").write_text(file.getvalue(), encoding="utf-8", newline="")
+        table = folder.clips(SimpleNamespace(folder=root)).to_pylist()
+    assert len(table) == len(rows)
+    for row, (path, labels, subject, clip_id) in zip(table, rows, strict=True):
+        assert (row["video"], row["clip_id"]) == (f"{root}/{path}", clip_id)
         assert row["subject"] == (subject.strip() or None)
-        plain = [" ".join(label.split()) for label in ";".join(labels).strip().split(";")]
-        assert row["labels"] == [label for label in dict.fromkeys(plain) if label]
+        normalized = [" ".join(label.split()) for label in ";".join(labels).strip().split(";")]
+        assert row["labels"] == [label for label in dict.fromkeys(normalized) if label]
 
 
 cells = (
@@ -64,14 +64,14 @@ documents = st.lists(cells, max_size=14).map("".join) | text
     documents.map(lambda s: s.encode()) | st.binary(max_size=40),
     st.sampled_from([b"", b"path\n", b"path,start,end,split\n"]),
 )
-def test_any_clips_csv_is_read_or_told(content, head):
-    with tempfile.TemporaryDirectory() as place:
-        Path(place, "a.mp4").write_bytes(b"x")
-        Path(place, "clips.csv").write_bytes(head + content)
+def test_any_clips_csv_is_read_or_a_user_error(content, head):
+    with tempfile.TemporaryDirectory() as root:
+        Path(root, "a.mp4").write_bytes(b"x")
+        Path(root, "clips.csv").write_bytes(head + content)
         try:
-            table = folder.clips(SimpleNamespace(folder=place))
+            table = folder.clips(SimpleNamespace(folder=root))
         except UserError as e:
-            assert str(e).startswith(place) and "line " in str(e)
+            assert str(e).startswith(root) and "line " in str(e)
             assert all(line.isprintable() for line in str(e).splitlines())
             return
         assert len(table) and all(os.path.exists(row["video"]) for row in table.to_pylist())
@@ -79,15 +79,15 @@ def test_any_clips_csv_is_read_or_told(content, head):
 
 @some(60)
 @given(st.floats() | st.integers(), st.sampled_from(["{}", "{:e}", "{:.3f}", "+{}", " {} ", "{}s"]))
-def test_a_time_is_read_or_told(value, form):
+def test_any_time_is_read_or_a_value_error(value, form):
     try:
-        found = clips_csv._seconds(form.format(value))
+        seconds = clips_csv._seconds(form.format(value))
     except ValueError:
         return
-    assert found >= 0 and math.isfinite(found)
+    assert seconds >= 0 and math.isfinite(seconds)
 
 
-KNOWN = {"labels": "labels.csv", "ontology": "ontology.json", "classes": ["Speech"], "descendants": True}
+SELECTION = {"labels": "labels.csv", "ontology": "ontology.json", "classes": ["Speech"], "descendants": True}
 LABELS = 'index,mid,display_name\n0,/m/a,"Speech"\n'
 ONTOLOGY = json.dumps([{"id": "/m/a", "name": "Speech", "child_ids": []}])
 lines = st.lists(
@@ -123,18 +123,18 @@ nodes = st.recursive(
 
 @some(150)
 @given(st.sampled_from(["train", "labels", "ontology"]), lines, nodes.map(json.dumps))
-def test_any_list_of_audioset_is_read_or_told(which, listed, told):
-    content = {"train": LABELS and listed, "labels": listed, "ontology": told}[which]
-    with tempfile.TemporaryDirectory() as place:
-        here = {"labels": LABELS, "ontology": ONTOLOGY, "train": ""} | {which: content}
-        paths = {name: str(Path(place, name)) for name in here}
+def test_any_list_of_audioset_is_read_or_a_user_error(which, csv_text, json_text):
+    content = {"train": csv_text, "labels": csv_text, "ontology": json_text}[which]
+    with tempfile.TemporaryDirectory() as root:
+        texts = {"labels": LABELS, "ontology": ONTOLOGY, "train": ""} | {which: content}
+        paths = {name: str(Path(root, name)) for name in texts}
         for name, path in paths.items():
-            Path(path).write_text(here[name], encoding="utf-8")
+            Path(path).write_text(texts[name], encoding="utf-8")
         try:
-            wanted = SimpleNamespace(**KNOWN | {k: paths[k] for k in ("labels", "ontology")})
-            classes = audioset_lists.Classes.read(wanted)
-            found = list(audioset_lists.segments(paths["train"], "data.audioset.train", classes))
+            selection = SimpleNamespace(**SELECTION | {k: paths[k] for k in ("labels", "ontology")})
+            classes = audioset_lists.Classes.read(selection)
+            segments = list(audioset_lists.segments(paths["train"], "data.audioset.train", classes))
         except UserError as e:
             assert str(e).startswith("data.audioset.")
             return
-        assert all(0 <= s.start < s.end < math.inf and s.mids == ["/m/a"] * len(s.mids) for s in found)
+        assert all(0 <= s.start < s.end < math.inf and s.mids == ["/m/a"] * len(s.mids) for s in segments)

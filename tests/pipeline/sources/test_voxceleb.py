@@ -1,4 +1,4 @@
-"""VoxCeleb: people and recordings come from folders, and no recording is on both sides of a split."""
+"""Test the source voxceleb: people and recordings from folders, pairs of recordings, notes, errors."""
 
 from collections import defaultdict
 
@@ -12,12 +12,12 @@ from testing import defaults
 
 
 def data(folder, per_person=100, pair="person"):
-    wanted = VoxCelebParams(faces="faces", voices="voices", per_person=per_person, pair=pair)
-    about = {"folder": str(folder), "source": "voxceleb", "voxceleb": wanted}
-    return read(defaults.PARAMS).data.model_copy(update=about)
+    section = VoxCelebParams(faces="faces", voices="voices", per_person=per_person, pair=pair)
+    changes = {"folder": str(folder), "source": "voxceleb", "voxceleb": section}
+    return read(defaults.PARAMS).data.model_copy(update=changes)
 
 
-def put(folder, *paths):
+def write_files(folder, *paths):
     for path in paths:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(b"x")
@@ -25,12 +25,12 @@ def put(folder, *paths):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Ann's recordings have the same names on both sides, Bob's have not, Cid has no voice, Dee no face."""
-    put(tmp_path, *(f"faces/Ann/1.6/rec{r}/{i}.jpg" for r in (1, 2) for i in range(3)))
-    put(tmp_path, *(f"voices/Ann/rec{r}/0000{i}.wav" for r in (1, 2) for i in range(2)))
-    put(tmp_path, *(f"faces/Bob/1.6/face{r}/{i}.jpg" for r in range(3) for i in range(2)))
-    put(tmp_path, *(f"voices/Bob/voice{r}/0000{i}.wav" for r in range(2) for i in range(4)))
-    put(tmp_path, "faces/Cid/1.jpg", "voices/Dee/v/1.wav", "faces/Ann/readme.txt")
+    """Ann's recordings have the same names on both sides, Bob's do not; Cid has no voice, Dee no face."""
+    write_files(tmp_path, *(f"faces/Ann/1.6/rec{r}/{i}.jpg" for r in (1, 2) for i in range(3)))
+    write_files(tmp_path, *(f"voices/Ann/rec{r}/0000{i}.wav" for r in (1, 2) for i in range(2)))
+    write_files(tmp_path, *(f"faces/Bob/1.6/face{r}/{i}.jpg" for r in range(3) for i in range(2)))
+    write_files(tmp_path, *(f"voices/Bob/voice{r}/0000{i}.wav" for r in range(2) for i in range(4)))
+    write_files(tmp_path, "faces/Cid/1.jpg", "voices/Dee/v/1.wav", "faces/Ann/readme.txt")
     return tmp_path
 
 
@@ -45,7 +45,7 @@ def test_a_clip_is_a_face_and_a_voice_of_one_person(folder):
     assert len(ann) == 4  # two voices of each recording
     for r in ann:
         assert r["video_id"].split("/")[1] in r["audio"] and r["video_id"].split("/")[1] in r["video"]
-    assert len({r["video"] for r in rows}) == len({r["audio"] for r in rows}) == len(rows)  # none twice
+    assert len({r["video"] for r in rows}) == len({r["audio"] for r in rows}) == len(rows)  # each file once
     assert voxceleb.clips(data(folder)).equals(table)
 
 
@@ -58,27 +58,27 @@ def test_no_recording_is_in_two_groups(folder):
     assert len({i for ids in group.values() for i in ids if i.startswith("Bob/")}) == 2
 
 
-def test_only_recordings_of_one_video_where_that_is_asked_for(folder):
+def test_pair_video_uses_only_recordings_of_the_same_name(folder):
     rows = voxceleb.clips(data(folder, pair="video")).to_pylist()
     assert {r["subject"] for r in rows} == {"Ann"} and len(rows) == 4
 
 
-def test_so_many_of_each_person_from_as_many_recordings(folder):
+def test_per_person_limits_the_clips_and_spreads_them_over_recordings(folder):
     rows = voxceleb.clips(data(folder, per_person=2)).to_pylist()
     assert sorted(r["subject"] for r in rows) == ["Ann", "Ann", "Bob", "Bob"]
     assert len({r["video_id"] for r in rows}) == 4
 
 
-def test_who_and_what_is_left_out_is_told(folder):
-    wanted = data(folder)
-    lines = voxceleb.notes(wanted, voxceleb.clips(wanted))
+def test_notes_count_people_and_files_in_no_clip(folder):
+    params = data(folder)
+    lines = voxceleb.notes(params, voxceleb.clips(params))
     assert lines[0] == "1 people left out, who have no voice: Cid"
     assert lines[1] == "1 people left out, who have no face: Dee"
     assert any("faces in no clip" in line for line in lines[2:])
 
 
-def test_names_and_ids_are_brought_together(tmp_path):
-    put(tmp_path, "faces/A.J._Buckley/1.6/abc/1.jpg", "voices/id10001/abc/00001.wav")
+def test_vox1_meta_translates_ids_to_names(tmp_path):
+    write_files(tmp_path, "faces/A.J._Buckley/1.6/abc/1.jpg", "voices/id10001/abc/00001.wav")
     with pytest.raises(UserError, match="nobody has both a face and a voice.*put vox1_meta.csv beside"):
         voxceleb.clips(data(tmp_path))
     meta = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10001\tA.J._Buckley\tm\tIreland\tdev\n"
@@ -91,18 +91,18 @@ def test_names_and_ids_are_brought_together(tmp_path):
 
 
 def test_flat_folders_of_faces(tmp_path):
-    put(tmp_path, *(f"faces/Ann/{i}.jpg" for i in range(5)))
-    put(tmp_path, *(f"voices/Ann/v{r}/{i}.wav" for r in range(2) for i in range(5)))
+    write_files(tmp_path, *(f"faces/Ann/{i}.jpg" for i in range(5)))
+    write_files(tmp_path, *(f"voices/Ann/v{r}/{i}.wav" for r in range(2) for i in range(5)))
     rows = voxceleb.clips(data(tmp_path)).to_pylist()
     assert len(rows) == 5 and len({r["video_id"] for r in rows}) == 2
 
 
-def test_nothing_there_is_one_line(tmp_path):
+def test_missing_folders_and_files_are_errors_of_one_line(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         voxceleb.clips(data(tmp_path))
     (tmp_path / "faces").mkdir()
     with pytest.raises(UserError, match="no pictures in folders of people there.*data.voxceleb.faces"):
         voxceleb.clips(data(tmp_path))
-    put(tmp_path, "faces/Ann/1.jpg", "voices/1.wav")
+    write_files(tmp_path, "faces/Ann/1.jpg", "voices/1.wav")
     with pytest.raises(UserError, match="no sounds in folders of people there"):
         voxceleb.clips(data(tmp_path))

@@ -32,7 +32,7 @@ STEPS = [f"pipeline.media.{name}" for name in ("wav", "spectrogram", "frames", "
 STEPS += ["pipeline.download.step"]
 # Media that come over the network do not depend on code: they would be fetched anew.
 STEPS += [
-    sources.get(name).__name__ for name in source_names() if not hasattr(sources.get(name), "made_from")
+    sources.get(name).__name__ for name in source_names() if not hasattr(sources.get(name), "media_key")
 ]
 # What reads shards again, and resumes from checkpoints.
 TRAINING = ["models.training.loop", "models.inference.extract_step"]
