@@ -13,16 +13,16 @@ def download() -> None:
     rows = clip_table.read("data/clips.parquet").to_pylist()
     source = sources.get(params.data.source)
     online = hasattr(source, "collect")
-    made_from = source.made_from(params) if online else runner.made_from(params, DownloadStep, source.fetch)
+    fingerprint = source.made_from(params) if online else runner.fingerprint(params, DownloadStep, source.fetch)
     job = runner.Job(
         name="download",
         step=DownloadStep(source.fetch, params.data),
         shards=LAYOUT,
-        made_from=made_from,
-        facts=[source.stamp(row) for row in rows],
+        fingerprint=fingerprint,
+        file_stamps=[source.stamp(row) for row in rows],
     )
     if online:
-        source.collect(runner.missing(job, rows), params)
+        source.collect(runner.clips_to_compute(job, rows), params)
     table = runner.run(job, rows, params.data.shard_size, params.engine)
     if online:
         source.settle(table, params)

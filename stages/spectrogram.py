@@ -15,7 +15,7 @@ def spectrogram() -> None:
         name="spectrogram",
         step=step,
         shards=step.layout,
-        made_from=runner.made_from(params, SpectrogramStep),
+        fingerprint=runner.fingerprint(params, SpectrogramStep),
         upstream=wav.LAYOUT,
     )
     rows = clip_table.read("data/clips.parquet").to_pylist()

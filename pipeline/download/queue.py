@@ -24,7 +24,7 @@ from pebble import ProcessExpired
 
 from pipeline.download import ytdlp
 from pipeline.download.step import fetched
-from pipeline.engine.workers import Workers, context
+from pipeline.engine.workers import Workers, worker_context
 from pipeline.errors import UserError
 from pipeline.store.status import OK, Outcome, failed
 
@@ -155,7 +155,7 @@ def _run(todo: list[dict], settings: Any, log: Log) -> None:
     pool = Workers(
         max_workers=min(settings.concurrent, len(todo)),
         max_tasks=100,
-        context=context([ytdlp.__name__, "yt_dlp"]),  # which takes a second to import
+        context=worker_context([ytdlp.__name__, "yt_dlp"]),  # which takes a second to import
         initializer=ytdlp.start_worker,
     )
     waiting: dict[Future, tuple[dict, int]] = {}
@@ -170,7 +170,7 @@ def _run(todo: list[dict], settings: Any, log: Log) -> None:
                     waiting[pool.schedule(ytdlp.fetch, args=arguments, timeout=limit)] = clip, tries + 1
                     begin = now + 60 / settings.per_minute
                 soon = max(queue[0][0], begin) - now if queue and len(waiting) < settings.concurrent else 1.0
-                for future in pool.finished(waiting, min(max(soon, 0.01), 1.0)):
+                for future in pool.wait_any(waiting, min(max(soon, 0.01), 1.0)):
                     clip, tries = waiting.pop(future)
                     outcome = _result(future)
                     passing = outcome.status in PASSING

@@ -96,7 +96,7 @@ def _runtimes() -> dict[str, dict[str, str]]:
 
 def start_worker() -> None:
     """Ctrl-C is the parent's to answer; no worker and no ffmpeg outlives it, or fills the disk."""
-    limits.hold(MEMORY, 2 * LARGEST)
+    limits.limit_process(MEMORY, 2 * LARGEST)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     watch_parent(stop_children)

@@ -13,7 +13,7 @@ from pathlib import Path
 import requests
 
 from pipeline.errors import UserError
-from pipeline.store.atomic import written
+from pipeline.store.atomic import atomic_write
 
 LISTS = Path("data/lists")  # what was fetched
 MOST = 500 << 20  # bytes of one list: the largest that is published has 100 MB
@@ -244,7 +244,7 @@ def located(source: str, key: str) -> Path:
     try:
         with requests.get(source, stream=True, timeout=(20, 60)) as answer:
             answer.raise_for_status()
-            with written(path) as part, open(part, "wb") as f:
+            with atomic_write(path) as part, open(part, "wb") as f:
                 size = 0
                 for block in answer.iter_content(1 << 20):
                     size += len(block)

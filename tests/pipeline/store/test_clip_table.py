@@ -63,7 +63,7 @@ def test_ids_never_name_a_path_or_an_option(text):
 @pytest.mark.parametrize(
     "rows, said",
     [
-        ([row("a"), row("b"), row("a")], "'a' stands twice"),
+        ([row("a"), row("b"), row("a")], "'a' occurs twice"),
         ([row(split="dev")], "unknown split 'dev'"),
         ([row(split="")], "unknown split ''"),
         ([row(start=2.0, end=1.0)], "'a' ends at 1.0 s, before it starts"),
