@@ -33,7 +33,7 @@ def run(stage: Callable[[], None]) -> None:
 
 
 def _terminate_with_dvc() -> None:
-    """Send SIGTERM to this process when the `dvc` that runs it has ended: the next run would run in parallel."""
+    """Send SIGTERM to this process when its `dvc` has ended: it would disturb the next run."""
     parent = os.getppid()
 
     def watch() -> None:

@@ -13,7 +13,9 @@ def download() -> None:
     rows = clip_table.read("data/clips.parquet").to_pylist()
     source = sources.get(params.data.source)
     online = hasattr(source, "collect")
-    fingerprint = source.made_from(params) if online else runner.fingerprint(params, DownloadStep, source.fetch)
+    fingerprint = (
+        source.made_from(params) if online else runner.fingerprint(params, DownloadStep, source.fetch)
+    )
     job = runner.Job(
         name="download",
         step=DownloadStep(source.fetch, params.data),

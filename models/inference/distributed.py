@@ -96,7 +96,9 @@ class Spread(Model):
         needed = not all(isinstance(x, ClipArrays) and x.in_storage for x in (data.audio, data.video))
         starts = list(range(0, len(clips), TASK))
         tasks = [(start, clips[start : start + TASK]) for start in starts]
-        for task, found in cluster.map_unordered(_asked, tasks, self.engine, os.getcwd(), needed, held, ask, how):
+        for task, found in cluster.map_unordered(
+            _asked, tasks, self.engine, os.getcwd(), needed, held, ask, how
+        ):
             yield task[0], found
 
 

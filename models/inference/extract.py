@@ -15,7 +15,7 @@ from models.inference.extract_step import ABOUT, INPUTS, KINDS, FeaturesStep, Ve
 from pipeline import PREFIX
 from pipeline.engine import runner
 from pipeline.errors import UserError
-from pipeline.store.atomic import write_table, atomic_write
+from pipeline.store.atomic import atomic_write, write_table
 from pipeline.store.code_identity import code_digest
 from pipeline.store.formats import Layout, digest, read_table
 from pipeline.store.metric_files import write_json
@@ -61,7 +61,8 @@ def write(
     for path in [*(out / name for name in files), *out.glob(".*.tmp")]:
         path.unlink(missing_ok=True)
     paths = [
-        Shards.from_layout(job.shards).data_path(shard) for shard in range(max(index["shard"].to_pylist(), default=-1) + 1)
+        Shards.from_layout(job.shards).data_path(shard)
+        for shard in range(max(index["shard"].to_pylist(), default=-1) + 1)
     ]
     metas = [pq.read_metadata(path) for path in paths]
     paths = [path for path, meta in zip(paths, metas, strict=True) if meta.num_rows]

@@ -1,7 +1,7 @@
 """Run tasks on a Ray cluster: an existing one, or one on this machine that ends with the run.
 
-Ray decides where a task runs, and retries it if a worker dies or a node leaves. The engine decides what a task
-is, and isolates hostile files: the worker of a node starts a subprocess for each shard.
+Ray decides where a task runs, and retries it if a worker dies or a node leaves. The engine decides what a
+task is, and isolates hostile files: the worker of a node starts a subprocess for each shard.
 """
 
 import logging
@@ -33,7 +33,8 @@ ADVICE = "the project, and media that are read where they lie, must be on all no
 def run_tasks(tasks: list[Task], settings) -> Generator[tuple[Task, bytes], None, None]:
     """Yield each task with the index of its shard, in order of completion.
 
-    settings: the section `engine` of params.yaml. Raises UserError for a file that only this machine can read.
+    settings: the section `engine` of params.yaml. Raises UserError for a file that only this machine can
+    read.
     """
     with connect(settings):
         results = map_unordered(_run_on_node, tasks, settings, os.getcwd(), settings.timeout)
@@ -73,9 +74,7 @@ def enter_project(root: str, is_required: bool) -> None:
             raise UserError(f"{problem}: {ADVICE}; or set engine.storage") from None
 
 
-def map_unordered(
-    function: Callable, items: list, settings, *arguments: Any
-) -> Iterator[tuple[Any, Any]]:
+def map_unordered(function: Callable, items: list, settings, *arguments: Any) -> Iterator[tuple[Any, Any]]:
     """Yield each item with `function(item, *arguments)`, in order of completion. Call it inside `connect`.
 
     Raises the UserError or OSError of a task that fails.
@@ -110,7 +109,7 @@ def _result(ray, reference) -> Any:
 
 @contextmanager
 def connect(settings) -> Iterator[None]:
-    """Connect this process to the cluster of the section `engine`. Use an existing connection if there is one."""
+    """Connect this process to the cluster of the section `engine`, unless it is connected already."""
     # Ray reads these variables when it is imported.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if settings.address is None:
@@ -136,7 +135,7 @@ def connect(settings) -> Iterator[None]:
 
 
 def _init_ray(ray, settings, folder: str | None) -> None:
-    """Start a cluster on this machine if there is a `folder` for it, else join the one at `settings.address`."""
+    """Start a cluster on this machine with its files in `folder`; None: join `settings.address`."""
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if folder:
         ray.init(

@@ -1,7 +1,8 @@
 """Compute shards in worker processes of this machine.
 
-If a worker dies or hangs, its shard is computed again clip by clip, each with a time limit of its own, and the
-clip that caused it gets a status with the reason. The values of all other clips are the same as without it.
+If a worker dies or hangs, its shard is computed again clip by clip, each with a time limit of its own, and
+the clip that caused it gets a status with the reason. The values of all other clips are the same as without
+it.
 """
 
 import math
@@ -77,7 +78,9 @@ def _worker_limits(tasks: list[Task]) -> tuple[int, int]:
     Memory is three times the size of a shard's inputs and outputs: as read, as values, and as written.
     """
     clips, values = max(len(t.clips) for t in tasks), tasks[0].shards.format
-    value_bytes = math.prod(values.shape) * np.dtype(values.dtype).itemsize if isinstance(values, Arrays) else 0
+    value_bytes = (
+        math.prod(values.shape) * np.dtype(values.dtype).itemsize if isinstance(values, Arrays) else 0
+    )
     input_paths = (Path(t.upstream_index.location) for t in tasks if t.upstream_index)
     # The size of a remote file is unknown: assume the maximum.
     sizes = (p.stat().st_size if p.exists() else MAX_CLIP_BYTES * clips for p in input_paths)
@@ -91,7 +94,7 @@ def _schedule(pool: Workers, task: Task, timeout: float) -> Future:
 
 
 def _result(future: Future, pool: Workers, task: Task, timeout: float) -> bytes:
-    """Return the index of a task's shard; retry clip by clip if the worker died, hung or ran out of memory."""
+    """Return the index of a task's shard; retry if the worker died, hung or ran out of memory."""
     try:
         return pool.result(future)
     except (ProcessExpired, FutureTimeout, MemoryError):

@@ -38,7 +38,7 @@ class Workers(ProcessPool):
 
     def __exit__(self, exception_type: type | None, *_: Any) -> None:
         self.stop()
-        # Terminate them before pebble closes the locks: a worker that is still starting would print a traceback.
+        # Before pebble closes the locks: a worker that is still starting would print a traceback.
         for worker in multiprocessing.active_children():
             if worker.name == WORKERS_NAME:
                 worker.terminate()

@@ -1,7 +1,7 @@
 """The step of the stage `faces`: the largest face in each of a clip's frames, cropped from the full picture.
 
-The detector is OpenCV's Haar cascade (Viola and Jones, 2001), which comes with the package, or YuNet (Wu et al.,
-2023) if `faces.model` is the path of its file.
+The detector is OpenCV's Haar cascade (Viola and Jones, 2001), which comes with the package, or YuNet (Wu et
+al., 2023) if `faces.model` is the path of its file.
 """
 
 import functools
@@ -38,8 +38,8 @@ MAX_EYE_ANGLE = 30.0  # degrees of the line between two eyes; a pair with a stee
 class Face:
     """A face in a picture.
 
-    box: left, top, width, height as shares of the picture's size. angle: of the line between the eyes, degrees,
-    positive if it falls to the right (clockwise); None if no eyes were detected.
+    box: left, top, width, height as shares of the picture's size. angle: of the line between the eyes,
+    degrees, positive if it falls to the right (clockwise); None if no eyes were detected.
     """
 
     box: tuple[float, float, float, float]
@@ -50,10 +50,10 @@ class Face:
 class FacesStep:
     """(clips, Media) -> uint8 array (frames, size, size, 3), RGB.
 
-    faces: the section of params.yaml. frames: number of pictures of a clip, spaced as in the stage `frames`; 1
-    is the middle one. extra: seconds and times as of `frames`; for each frame `boxes` (left, top, width, height
-    as shares of the picture's size), `found` (whether a face was detected in it) and `angles` (by which it was
-    rotated, degrees; null: not rotated).
+    faces: the section of params.yaml. frames: number of pictures of a clip, spaced as in the stage `frames`;
+    1 is the middle one. extra: seconds and times as of `frames`; for each frame `boxes` (left, top, width,
+    height as shares of the picture's size), `found` (whether a face was detected in it) and `angles` (by
+    which it was rotated, degrees; null: not rotated).
 
     A frame without a face is cropped where the nearest frame has a face. A clip without any face fails.
     """
@@ -124,8 +124,9 @@ def cut_face(
 ) -> np.ndarray:
     """Return a square (size, size, 3) around a box, rotated counter-clockwise by `angle` degrees.
 
-    box: as shares of the picture's size. margin: on each side, as a share of the box's longer side. The rotation
-    makes a line level that falls to the right by `angle`. Outside the picture, its border is repeated.
+    box: as shares of the picture's size. margin: on each side, as a share of the box's longer side. The
+    rotation makes a line level that falls to the right by `angle`. Outside the picture, its border is
+    repeated.
     """
     height, width = picture.shape[:2]
     left, top, w, h = box[0] * width, box[1] * height, box[2] * width, box[3] * height

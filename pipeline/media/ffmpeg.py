@@ -31,7 +31,7 @@ GUARD = {
 
 
 def url(path: str | Path) -> str:
-    """Return an absolute `file:` URL for ffmpeg, which no file name can turn into an option or another URL."""
+    """Return `path` as an absolute `file:` URL: no name can act as an option, another URL or a pattern."""
     return f"file:{os.path.abspath(path)}"
 
 

@@ -22,8 +22,8 @@ UNNAMED_SIDE_DATA = range(len(SideDataType), 64)  # values of AV_FRAME_DATA_... 
 class FrameConverter:
     """Converts decoded frames to pictures (height, width, 3), uint8 RGB.
 
-    With a width, a picture is scaled until it covers height x width, and what exceeds that is cropped evenly on
-    both sides. Without a width, it is not cropped, and is scaled down to `height` lines if it has more.
+    With a width, a picture is scaled until it covers height x width, and what exceeds that is cropped evenly
+    on both sides. Without a width, it is not cropped, and is scaled down to `height` lines if it has more.
     """
 
     def __init__(self, height: int, width: int | None = None) -> None:

@@ -40,7 +40,12 @@ from pipeline.store.status import OK, Outcome, failed
 TIMES_COLUMN = ("times", pa.list_(pa.float64()))  # when the display of each frame begins, s
 TICK = 1e-3  # s: resolution of time stamps in FLV, Matroska and WebM
 UNSTEADY_PREROLL = 2.0  # s to read before a clip if time stamps depend on where reading begins
-SEEK_PREROLLS = (0.0, 1.0, 4.0, 16.0)  # s before the target of a seek, tried in turn: some containers seek too far
+SEEK_PREROLLS = (
+    0.0,
+    1.0,
+    4.0,
+    16.0,
+)  # s before the target of a seek, tried in turn: some containers seek too far
 SKIPPING_CODECS = ("h264",)  # decoders that can skip non-reference frames; AV1's then returns no frames
 SLACK = 1.0  # s to read past a clip's end if packets have no decoding times: frames may be reordered
 
@@ -49,10 +54,10 @@ SLACK = 1.0  # s to read past a clip's end if packets have no decoding times: fr
 class FramesStep:
     """(clips, Media) -> uint8 array (frames, height, width, 3), RGB.
 
-    video: the section of params.yaml (frames, height, width are read). Frame i is the one that is shown in the
-    middle of the i-th of `frames` equal parts of the clip. extra["seconds"]: duration of the video, at most
-    `clip_seconds`. extra["times"]: when the display of each frame begins, s from the clip's start (negative if
-    before it). A still picture is shown during the whole clip.
+    video: the section of params.yaml (frames, height, width are read). Frame i is the one that is shown in
+    the middle of the i-th of `frames` equal parts of the clip. extra["seconds"]: duration of the video, at
+    most `clip_seconds`. extra["times"]: when the display of each frame begins, s from the clip's start
+    (negative if before it). A still picture is shown during the whole clip.
 
     The picture is rotated as its file says, its pixels are made square, it is scaled until it covers
     height x width, and what exceeds that is cropped evenly on both sides.
@@ -158,8 +163,8 @@ def _repeat_still_picture(
 class Timeline:
     """The frames of a part of a video, from its packets.
 
-    times: time stamps of the container at which frames are shown, s, sorted. is_keyframe: for each frame. end:
-    when the display of the last frame ends, s. origin: where reading began, s; None: at the beginning.
+    times: time stamps of the container at which frames are shown, s, sorted. is_keyframe: for each frame.
+    end: when the display of the last frame ends, s. origin: where reading began, s; None: at the beginning.
     """
 
     times: list[float]
@@ -202,8 +207,8 @@ def _frame_duration(stream: VideoStream) -> float:
 def has_steady_times(container: InputContainer) -> bool:
     """Return whether the time stamp of a frame does not depend on where reading began.
 
-    An MPEG program stream has time stamps for packets of several frames. They are wrong by one frame until the
-    next such packet, so these streams are read and decoded from the same position.
+    An MPEG program stream has time stamps for packets of several frames. They are wrong by one frame until
+    the next such packet, so these streams are read and decoded from the same position.
     """
     return container.format.name != "mpeg"
 
@@ -261,7 +266,7 @@ def decode_frames(
     selected: list[int],
     converter: FrameConverter,
 ) -> dict[int, np.ndarray]:
-    """Return the pictures (height, width, 3) of frames of `timeline`, by their numbers, without damaged ones."""
+    """Return pictures (height, width, 3) by the numbers of their frames, without damaged ones."""
     pictures: dict[int, np.ndarray] = {}
     remaining = sorted(set(selected))
     if not has_steady_times(container):

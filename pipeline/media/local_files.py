@@ -11,11 +11,13 @@ from pipeline.media.files import Media
 
 @contextmanager
 def as_local_files(values: list[Any]) -> Iterator[list[Media]]:
-    """Yield local files for the values of a media shard, in a temporary folder if the shard holds their bytes."""
+    """Yield local files for values of a media shard; bytes in the shard go to a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         media = []
         for i, value in enumerate(values):
-            paths: dict[str, str] = {}  # path in the shard -> local path; sound and picture may have the same one
+            paths: dict[
+                str, str
+            ] = {}  # path in the shard -> local path; sound and picture may have the same one
             for kind in ("video", "audio"):
                 file = value[kind]
                 if file and file["bytes"] is not None:

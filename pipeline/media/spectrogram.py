@@ -85,7 +85,7 @@ class SpectrogramStep:
         return np.ascontiguousarray(((feature - low) * (255 / (high - low))).round().clip(0, 255), np.uint8)
 
     def feature(self, sound: np.ndarray) -> np.ndarray:
-        """Compute the feature of `sound` (time,), float32 in -1..1 without padding: float32 array of `shape`."""
+        """Return the feature of `sound`, (time,) float32 in -1..1 without padding, as float32 of `shape`."""
         if self.audio.feature == "fbank":
             sound = sound - sound.mean() if len(sound) else sound
         # If there is padding, the last column of `part` is silence: it is repeated instead of computed.
@@ -169,13 +169,15 @@ def _log_frequency(sound: np.ndarray, audio: Any) -> np.ndarray:
 
 
 def _fbank(sound: np.ndarray, audio: Any) -> np.ndarray:
-    """Return Kaldi's log mel filterbank, as torchaudio.compliance.kaldi.fbank(htk_compat=True, use_energy=False,
-    window_type="hanning", dither=0, num_mel_bins=n_mels), transposed: (1, n_mels, time).
+    """Return Kaldi's log mel filterbank (1, n_mels, time).
+
+    It is the transpose of torchaudio.compliance.kaldi.fbank(htk_compat=True, use_energy=False,
+    window_type="hanning", dither=0, num_mel_bins=n_mels).
 
     The caller removes the mean of the waveform. Each frame of win_length samples: subtract its mean,
-    pre-emphasis of 0.97, symmetric Hann window, zero padding to a power of two, power spectrum, triangular bands
-    evenly spaced on Kaldi's mel scale from 20 Hz to half of the sample rate (fmin, fmax and n_fft are ignored),
-    logarithm. Whole frames only (snip_edges).
+    pre-emphasis of 0.97, symmetric Hann window, zero padding to a power of two, power spectrum, triangular
+    bands evenly spaced on Kaldi's mel scale from 20 Hz to half of the sample rate (fmin, fmax and n_fft are
+    ignored), logarithm. Whole frames only (snip_edges).
     """
     window, size = np.hanning(audio.win_length), 1 << (audio.win_length - 1).bit_length()
 
@@ -213,9 +215,9 @@ def mel_bank(rate: int, n_fft: int, bins: int, low: float, high: float | None) -
 def log_bank(rate: int, n_fft: int, bins: int, low: float, high: float | None) -> scipy.sparse.csr_array:
     """Return bins evenly spaced in log frequency, with centres from `low` to `high` (Hz); weights sum to 1.
 
-    The weights of a bin decrease linearly to 0 over the distance to its neighbours, or over one bin of the FFT
-    if that is wider, so that no bin is empty: low bins interpolate between bins of the FFT. `low` is raised to
-    one bin of the FFT (0 has no logarithm).
+    The weights of a bin decrease linearly to 0 over the distance to its neighbours, or over one bin of the
+    FFT if that is wider, so that no bin is empty: low bins interpolate between bins of the FFT. `low` is
+    raised to one bin of the FFT (0 has no logarithm).
     """
     step = rate / n_fft
     low, high = max(low, step), high or rate / 2
@@ -239,7 +241,7 @@ def kaldi_bank(rate: int, size: int, bins: int) -> scipy.sparse.csr_array:
 
 
 def _triangles(points: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return (bins, len(points)): triangle b rises from edges[b] to 1 at edges[b + 1], falls to edges[b + 2]."""
+    """Return (bins, len(points)): triangle b is 0 at edges[b], 1 at edges[b + 1], 0 at edges[b + 2]."""
     lower, centre, upper = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     return np.maximum(0, np.minimum((points - lower) / (centre - lower), (upper - points) / (upper - centre)))
 

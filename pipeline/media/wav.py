@@ -1,7 +1,7 @@
 """The step of the stage `wav`: the sound of clips as WAV (mono, 16 bit), decoded in this process.
 
-Filters of ffmpeg cut, align and resample. An ffmpeg process for each clip takes five times as long, and one for
-several clips twice as long (docs/decisions.md).
+Filters of ffmpeg cut, align and resample. An ffmpeg process for each clip takes five times as long, and one
+for several clips twice as long (docs/decisions.md).
 """
 
 import contextlib
@@ -34,7 +34,9 @@ from pipeline.store.formats import Files, Layout
 from pipeline.store.status import Outcome, failed
 
 LAYOUT = Layout(Path("data/wav"), Files(("audio",)), (SECONDS_COLUMN,))
-PREROLL = 0.5  # s decoded before a clip's start: the first packets after a seek may decode to silence or noise
+PREROLL = (
+    0.5  # s decoded before a clip's start: the first packets after a seek may decode to silence or noise
+)
 BATCH = 64  # frames between reads of the filters' output: a read takes longer than the filters
 
 
@@ -50,7 +52,7 @@ def write_wav(samples: np.ndarray, sample_rate: int) -> bytes:
 
 
 def read_wav(content: bytes) -> tuple[np.ndarray, int]:
-    """Return samples (time,) int16 and the sample rate of a mono 16-bit WAV file. Raise ValueError for others."""
+    """Return samples (time,) int16 and sample rate of a mono 16-bit WAV file; ValueError for others."""
     try:
         with wave.open(io.BytesIO(content), "rb") as w:
             if w.getnchannels() != 1 or w.getsampwidth() != 2:
@@ -65,7 +67,8 @@ class WavStep:
     """(clips, Media) -> WAV bytes.
 
     audio: the section of params.yaml (sample_rate is read). extra["seconds"]: duration of the sound, at most
-    `clip_seconds`. Sound that begins late is preceded by silence, so that it stays synchronous with the picture.
+    `clip_seconds`. Sound that begins late is preceded by silence, so that it stays synchronous with the
+    picture.
     """
 
     audio: Any
@@ -103,7 +106,7 @@ class WavStep:
 
 
 class _SoundDecoder:
-    """Decodes a sound track of an open file. error_message: of a packet that could not be decoded, or empty."""
+    """Decodes a sound track of an open file. error_message: of the last damaged packet, or empty."""
 
     def __init__(self, container: InputContainer, track: AudioStream) -> None:
         self.container, self.track = container, track
@@ -111,7 +114,7 @@ class _SoundDecoder:
         track.codec_context.thread_count = 1
 
     def samples(self, start: float, length: float, rate: int, seek: bool) -> np.ndarray | None:
-        """Return mono samples (time,) int16 of at most `length` s from `start` (s); empty if there is no sound.
+        """Return mono samples (time,) int16, `length` s at most from `start` (s); empty without sound.
 
         Return None if `seek` is true and may have gone too far: the file must be read from its beginning.
         """
@@ -155,8 +158,8 @@ class _SoundDecoder:
     def _decode_frames(self) -> Iterator[AudioFrame]:
         """Yield frames with time stamps (`pts`) in samples, without damaged ones.
 
-        Containers round time stamps (FLV to 1 ms), and MPEG streams lack some of them: a frame whose time stamp
-        is within one tick of the end of the frame before is taken to follow without a gap.
+        Containers round time stamps (FLV to 1 ms), and MPEG streams lack some of them: a frame whose time
+        stamp is within one tick of the end of the frame before is taken to follow without a gap.
         """
         next_pts = 0
         packets = stream_packets(self.container, self.track)
@@ -181,7 +184,7 @@ class _SoundDecoder:
 def _filter_graph(
     frame: AudioFrame, clip_start: float, length: float, rate: int, n_samples: int
 ) -> av.filter.Graph:
-    """Return ffmpeg's filters for frames like `frame`: cut to the clip, mono, 16 bit, `rate` samples per second.
+    """Return ffmpeg's filters for frames like `frame`: cut to the clip, mono, 16 bit, `rate` Hz.
 
     Gaps are filled with silence. n_samples: of the clip that an earlier graph has returned.
     """

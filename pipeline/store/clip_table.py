@@ -39,13 +39,17 @@ def check(table: pa.Table, where: str) -> pa.Table:
     ids = table["clip_id"].to_pylist()
     unsafe_ids = [i for i in ids if i is None or not CLIP_ID.fullmatch(i)]
     if unsafe_ids:
-        raise UserError(f"{where}: clip_id {unsafe_ids[0]!r} is not safe as a file name: use letters, digits, _ . -")
+        raise UserError(
+            f"{where}: clip_id {unsafe_ids[0]!r} is not safe as a file name: use letters, digits, _ . -"
+        )
     if len(set(ids)) != len(ids):
         duplicate = next(i for i, count in Counter(ids).items() if count > 1)
         raise UserError(f"{where}: clip_id {duplicate!r} occurs twice: every clip needs a unique id")
     unknown_splits = set(pc.unique(table["split"]).to_pylist()) - {None, *SPLITS}
     if unknown_splits:
-        raise UserError(f"{where}: unknown split {sorted(unknown_splits)[0]!r}: use {', '.join(SPLITS)} or none")
+        raise UserError(
+            f"{where}: unknown split {sorted(unknown_splits)[0]!r}: use {', '.join(SPLITS)} or none"
+        )
     for name in ("start", "end"):
         invalid = pc.or_(pc.invert(pc.is_finite(table[name])), pc.less(table[name], 0.0))
         if pc.any(invalid).as_py():

@@ -1,7 +1,7 @@
 """File formats of the values of shards: arrays of one shape, or encoded files.
 
-Steps import this module and not `shards`: the key of a value contains the code that a step imports, and neither
-the storage nor the resumption after a kill changes a value.
+Steps import this module and not `shards`: the key of a value contains the code that a step imports, and
+neither the storage nor the resumption after a kill changes a value.
 """
 
 import hashlib
@@ -132,7 +132,8 @@ def _flatten(value: dict) -> Iterator[Any]:
 class Layout:
     """The layout of the shards of one data stage.
 
-    folder: of the shards, or of their indexes only if there is a storage. extra: further columns of the index.
+    folder: of the shards, or of their indexes only if there is a storage. extra: further columns of the
+    index.
     """
 
     folder: Path

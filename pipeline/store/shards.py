@@ -1,10 +1,10 @@
 """The output folder of a data stage: shards, their indexes, and what a new run reuses of an earlier one.
 
-`data/<stage>/00000.npy` (or `.parquet`) holds the values of the clips with status ok, in the order of the clip
-table. `00000.index.parquet` beside it is the index of the shard, with a row for every clip. `index.parquet`
-is the concatenation of all shard indexes. The index of a shard is written after its values: a shard with an
-index is finished. With `engine.storage` the values are stored elsewhere (pipeline/store/storage.py), and the
-metadata of the index holds their location.
+`data/<stage>/00000.npy` (or `.parquet`) holds the values of the clips with status ok, in the order of the
+clip table. `00000.index.parquet` beside it is the index of the shard, with a row for every clip.
+`index.parquet` is the concatenation of all shard indexes. The index of a shard is written after its values: a
+shard with an index is finished. With `engine.storage` the values are stored elsewhere
+(pipeline/store/storage.py), and the metadata of the index holds their location.
 
 Every index row carries a `key`: a hash of the clip's row, of its row in the index of the stage before, of the
 parameters and of the code. A row with a valid key is reused, whatever its position in the old shards: a new
@@ -159,7 +159,10 @@ class Shards(Layout):
         folder.mkdir(exist_ok=True)
         index_path = self.index_path(shard)
         with suppress(FileNotFoundError):  # a parallel run of the same stage ended and deleted the folder
-            for path in (self.data_path_beside(index_path), index_path):  # the index marks it as finished: last
+            for path in (
+                self.data_path_beside(index_path),
+                index_path,
+            ):  # the index marks it as finished: last
                 if path.exists():
                     link(path, folder / path.name)
 

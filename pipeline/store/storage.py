@@ -1,7 +1,7 @@
 """Where the values of shards are stored: beside their indexes, in another folder (NFS), or behind fsspec.
 
-A location is a path, or a URL such as `s3://bucket/earsight/wav/00000-3fa2.parquet`. With `engine.storage` the
-file name contains a hash of the content, and a file is never changed: an older state of the project still
+A location is a path, or a URL such as `s3://bucket/earsight/wav/00000-3fa2.parquet`. With `engine.storage`
+the file name contains a hash of the content, and a file is never changed: an older state of the project still
 finds its files, and a copy in the cache is never outdated. The options of a file system come from its usual
 environment variables (AWS_ENDPOINT_URL, AWS_PROFILE, ...).
 """
@@ -59,8 +59,8 @@ def local_path(location: str | Path) -> Path:
     """Return the path of the file at `location` on this machine; a remote file is copied to the cache first.
 
     The cache is the folder EARSIGHT_CACHE (default ~/.cache/earsight) and holds up to EARSIGHT_CACHE_GB
-    (default 20); the copies that were used least recently are deleted first. A process that has a deleted copy
-    open can still read it.
+    (default 20); the copies that were used least recently are deleted first. A process that has a deleted
+    copy open can still read it.
     """
     location = str(location)
     if not _is_remote(location):

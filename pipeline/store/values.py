@@ -156,7 +156,7 @@ def _read(
     suffix: str,
     read_rows: Callable[[Path, list[int]], list[T]],
 ) -> dict[str, T]:
-    """Return values by clip id; open each shard once. read_rows: returns the values of rows of a shard's file."""
+    """Return values by clip id; open each shard once. read_rows: returns rows of a shard's file."""
     index = read_index(folder) if index is None else index
     shards = _ShardFiles(Path(folder), shard_locations(index), suffix, locate)
     is_requested = pc.is_in(index["clip_id"], pa.array(list(clip_ids), pa.string()))

@@ -7,11 +7,11 @@ import av
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from pipeline.media.painter import Painter
 
 from pipeline.media import ffmpeg, frames
 from pipeline.media.files import Media
 from pipeline.media.frames import FramesStep
-from pipeline.media.painter import Painter
 from pipeline.sources.folder import PICTURE
 from testing.recordings import REAL, clip, grey, numbers, record
 
