@@ -77,10 +77,12 @@ def declarations() -> dict[str, dict[str, Any]]:
 
 def outdated() -> list[str]:
     """Return the components whose entries in components.json are outdated, without importing any."""
-    names = {(kind, name) for kind in (*KINDS, TASKS) for name in modules(kind)} entries = {(kind, name):
-    entry for kind, by_name in _read_file().items() for name, entry in by_name.items()} stale = {key for key
-    in names | entries.keys() if key not in names or not _is_current(entries.get(key))} return
-    [f"models/{kind}/{name}.py" for kind, name in sorted(stale)]
+    names = {(kind, name) for kind in (*KINDS, TASKS) for name in modules(kind)}
+    entries = {
+        (kind, name): entry for kind, by_name in _read_file().items() for name, entry in by_name.items()
+    }
+    stale = {key for key in names | entries.keys() if key not in names or not _is_current(entries.get(key))}
+    return [f"models/{kind}/{name}.py" for kind, name in sorted(stale)]
 
 
 @cache

@@ -30,15 +30,17 @@ def _check_classes(value: str | list[str]) -> str | list[str]:
 
 
 class AudioSetParams(Section):
-    train: list[str] = Field(description="lists of training segments: paths or URLs") eval: list[str] =
-    Field(description="lists of test segments: paths or URLs") labels: str = Field(min_length=1,
-    description="class_labels_indices.csv: path or URL") ontology: str = Field(min_length=1,
-    description="ontology.json: path or URL") classes: Annotated[str | Annotated[list[str],
-    Field(min_length=1)], AfterValidator(_check_classes)] = Field( description="musical: 50 instruments and
-    tools; five; all; or a list of names or ids" ) descendants: bool = Field(description="true: a class's
-    children in the ontology count as the class") per_class: int | None = Field(ge=1, description="clips of
-    each class, at most; null: no limit") clips: int | None = Field(ge=1, description="clips in all, at most;
-    null: no limit") seed: Seed = Field(description="of the choice where there are more clips than that")
+    train: list[str] = Field(description="lists of training segments: paths or URLs")
+    eval: list[str] = Field(description="lists of test segments: paths or URLs")
+    labels: str = Field(min_length=1, description="class_labels_indices.csv: path or URL")
+    ontology: str = Field(min_length=1, description="ontology.json: path or URL")
+    classes: Annotated[str | Annotated[list[str], Field(min_length=1)], AfterValidator(_check_classes)] = (
+        Field(description="musical: 50 instruments and tools; five; all; or a list of names or ids")
+    )
+    descendants: bool = Field(description="true: a class's children in the ontology count as the class")
+    per_class: int | None = Field(ge=1, description="clips of each class, at most; null: no limit")
+    clips: int | None = Field(ge=1, description="clips in all, at most; null: no limit")
+    seed: Seed = Field(description="of the choice where there are more clips than that")
 
 
 class PeopleParams(Section):

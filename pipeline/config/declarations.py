@@ -46,7 +46,7 @@ LIMITS = {  # JSON schema -> pydantic.Field
 
 
 def declaration(kind: str, name: str) -> dict[str, Any]:
-    """Import models/<kind>/<name>.py and return the schema of its keywords and the digests of its files.
+    """Import models/<kind>/<name>.py. Return the schema of its keywords and the digests of its files.
 
     For a task, return its `rules` and `defaults` (models/tasks/_base.py) in place of a schema.
     Raises UserError for a keyword whose annotation has no JSON schema.
@@ -75,7 +75,7 @@ def _component_class(kind: str, name: str) -> type:
 
 
 def keywords_schema(cls: type) -> dict[str, Any]:
-    """Return the JSON schema of the keyword-only arguments of a class, without `name`, which the registry sets."""
+    """Return the JSON schema of a class's keyword-only arguments, without the registry's `name`."""
     parameters = [
         p for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "name"
     ]
@@ -105,7 +105,7 @@ def _annotations(cls: type) -> dict[str, Any]:
 
 
 def _value_schema(annotation: Any, where: str) -> dict[str, Any]:
-    """Return the JSON schema of an annotation. Raise UserError if the schema does not express all its checks."""
+    """Return the JSON schema of an annotation. Raise UserError if the schema loses some of its checks."""
     name = getattr(annotation, "__name__", "") if isinstance(annotation, type) else str(annotation)
     try:
         schema = TypeAdapter(annotation).json_schema()

@@ -141,7 +141,7 @@ class Params(Section):
         return self
 
     def override(self, settings: dict[str, Any]) -> "Params":
-        """Return these parameters with new values of keys: {"train.epochs": 20}. Raise ValueError for bad ones."""
+        """Return a copy with new values of keys: {"train.epochs": 20}. Raise ValueError for bad ones."""
         values = self.model_dump()
         for key, value in settings.items():
             *sections, last = key.split(".")

@@ -91,7 +91,7 @@ def load(stage: str, path: str | Path = "params.yaml", root: Path = ROOT) -> Any
 
 
 def apply_settings(params: Params, settings: dict[str, Any], where: str) -> Params:
-    """Return `params` with new values of keys. Raise UserError with a line for each error. where: for messages."""
+    """Return `params` with new values of keys. Raise UserError with a line, after `where`, for each error."""
     try:
         return params.override(settings)
     except ValidationError as e:

@@ -129,14 +129,14 @@ def cut_face(
     repeated.
     """
     height, width = picture.shape[:2]
-    left, top, w, h = box[0] * width, box[1] * height, box[2] * width, box[3] * height
+    x, y, w, h = box[0] * width, box[1] * height, box[2] * width, box[3] * height
     side = max(w, h) * (1 + 2 * margin)
     scale = size / side
     if scale < 1:  # `warpAffine` does not average pixels: scale down before
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        x, y = picture.shape[1] / width, picture.shape[0] / height
-        left, top, w, h, scale = left * x, top * y, w * x, h * y, 1.0
-    centre = left + w / 2 - 0.5, top + h / 2 - 0.5  # the centre of a pixel has integer coordinates
+        scale_x, scale_y = picture.shape[1] / width, picture.shape[0] / height
+        x, y, w, h, scale = x * scale_x, y * scale_y, w * scale_x, h * scale_y, 1.0
+    centre = x + w / 2 - 0.5, y + h / 2 - 0.5  # the centre of a pixel has integer coordinates
     matrix: np.ndarray = cv2.getRotationMatrix2D(centre, angle, scale)
     matrix[:, 2] += (size - 1) / 2 - np.array(centre)
     border = cv2.BORDER_REPLICATE
@@ -236,6 +236,6 @@ def _scale_down(picture: np.ndarray) -> np.ndarray:
     return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
-def _line_angle(left: Any, right: Any) -> float:
-    """Return the degrees by which the line from `left` to `right` falls (y points downwards)."""
-    return math.degrees(math.atan2(float(right[1] - left[1]), float(right[0] - left[0])))
+def _line_angle(start: Any, end: Any) -> float:
+    """Return the degrees by which the line from `start` to `end`, both (x, y), falls; y points downwards."""
+    return math.degrees(math.atan2(float(end[1] - start[1]), float(end[0] - start[0])))

@@ -60,8 +60,8 @@ class FrameConverter:
             interpolation=(SHRINK if w < frame.width and h < frame.height else GROW) | EXACT,
             threads=1,
         ).to_ndarray()
-        top, left = (h - height) // 2, (w - width) // 2
-        picture = picture[top : top + height, left : left + width]
+        y, x = (h - height) // 2, (w - width) // 2
+        picture = picture[y : y + height, x : x + width]
         return np.rot90(picture[:, ::-1] if is_mirrored else picture, quarter_turns)
 
     def _output_size(self, frame: VideoFrame, aspect: float, quarter_turns: int) -> tuple[int, int]:
