@@ -1,4 +1,4 @@
-"""The largest face of each clip's middle frame, or of every frame; nothing where faces.enabled is false."""
+"""Crop the largest face of each clip's middle frame, or of every frame; no clips if faces.enabled is false."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def faces() -> None:
         shards.merge_indexes(0)
         print("faces: nothing to do (faces.enabled is false)")
         return
-    load_detector(params.faces.model)  # a file that is no model is told before any work
+    load_detector(params.faces.model)  # raises UserError for an invalid model before any work
     model = Path(params.faces.model).read_bytes() if params.faces.model else b""
     job = runner.Job(
         name="faces",

@@ -1,4 +1,4 @@
-"""What a model sees: video.frames evenly spaced frames of every clip that has a picture."""
+"""Decode `video.frames` evenly spaced frames of every clip with a picture, the input of video encoders."""
 
 from pipeline.cli import run
 from pipeline.config import load

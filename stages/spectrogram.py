@@ -1,4 +1,4 @@
-"""What a model hears: the feature named by audio.feature, for every clip that has sound."""
+"""Compute the feature `audio.feature` of every clip with sound, the input of audio encoders."""
 
 from pipeline.cli import run
 from pipeline.config import load

@@ -1,4 +1,4 @@
-"""The sound of every clip as WAV: mono, 16 bit, at audio.sample_rate."""
+"""Decode the sound of every clip to WAV: mono, 16 bit, at audio.sample_rate."""
 
 from pipeline.cli import run
 from pipeline.config import load

@@ -27,7 +27,7 @@ MAX_RETRIES = 10  # of a task whose worker died or whose node left
 CODE_FOLDERS = ("models", "pipeline")  # those that workers need
 OBJECT_STORE_BYTES = 200_000_000  # shared memory of a cluster on this machine: results are small
 CONNECT_TIMEOUT = 5.0  # s
-ADVICE = "the project, and media that are read where they lie, must be on all nodes under the same path (NFS)"
+ADVICE = "the project, and media outside of shards, must be on all nodes under the same path (NFS)"
 
 
 def run_tasks(tasks: list[Task], settings) -> Generator[tuple[Task, bytes], None, None]:

@@ -200,7 +200,7 @@ def scan_packets(container: InputContainer, stream: VideoStream, first: float, l
 
 
 def _frame_duration(stream: VideoStream) -> float:
-    """Return the average duration of a frame, s; 25 frames per second if the stream does not tell."""
+    """Return the average duration of a frame, s; 25 frames per second if the stream has no rate."""
     return float(1 / stream.average_rate) if stream.average_rate else 0.04
 
 
