@@ -10,7 +10,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from models.inference.query import Query, Reader, duration, read
 from pipeline.engine import limits
-from pipeline.engine.workers import context, watch_parent
+from pipeline.engine.workers import watch_parent, worker_context
 from pipeline.errors import UserError
 
 SECONDS = 20.0  # to decode one file
@@ -31,7 +31,7 @@ class Decoder:
         self.folder, self.seconds, self.work = folder.resolve(), seconds, work or _bounded
         self.pool = ProcessPool(
             max_workers=workers,
-            context=context([read.__module__]),
+            context=worker_context([read.__module__]),
             initializer=_start,
             max_tasks=100,
         )
@@ -60,7 +60,7 @@ class Decoder:
 
 def _start() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    limits.hold(MEMORY, LARGEST)
+    limits.limit_process(MEMORY, LARGEST)
     watch_parent()
 
 

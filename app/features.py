@@ -100,7 +100,7 @@ def _features(given: argparse.Namespace) -> None:
     size = SHARD if given.every is None else max(min(SHARD, len(rows) // 16), 1)
     with _held(out):
         job = of.job(step, config, out, [source.stamp(clip) for clip in clips])
-        if runner.missing(job, rows):
+        if runner.clips_to_compute(job, rows):
             _serve(config)
         index = runner.run(job, rows, size, SimpleNamespace(workers=given.workers, timeout=timeout))
         told = of.write(job, config, rows, index, out, given.format)
@@ -170,7 +170,7 @@ def _serve(config: dict[str, Any]) -> None:
     from models.inference.extract import CHECKPOINT, FeaturesStep
     from pipeline.engine import workers
 
-    workers.context([FeaturesStep.__module__, CHECKPOINT, *component_modules(config)])
+    workers.worker_context([FeaturesStep.__module__, CHECKPOINT, *component_modules(config)])
     resource_tracker.ensure_running()  # lets signals through, and would do so below
     with _undisturbed():
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the server inherits it

@@ -36,7 +36,7 @@ class Run:
     """The files of one trained model and its clips.
 
     root: a folder laid out like the project. fetch: brings a path of it there, where it is not. local: as
-    pipeline.store.storage.local.
+    pipeline.store.storage.local_path.
     """
 
     def __init__(
@@ -127,10 +127,10 @@ class Runs:
     """The project in `root` and its experiments, by name.
 
     What an experiment needs is taken from DVC's cache into a temporary folder, once. local: as
-    pipeline.store.storage.local.
+    pipeline.store.storage.local_path.
     """
 
-    def __init__(self, root: Path, local: Callable[[str], Path] = storage.local) -> None:
+    def __init__(self, root: Path, local: Callable[[str], Path] = storage.local_path) -> None:
         self.root, self._local = root, local
         self._folder = Path(tempfile.mkdtemp(prefix="earsight-runs-"))
         self._runs = {HERE: Run(HERE, root, lambda path: None, local)}

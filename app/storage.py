@@ -18,7 +18,7 @@ SECONDS = 60.0  # for one shard
 
 
 class StorageProcess:
-    """`storage.local` in another process, which starts when it is first needed."""
+    """`storage.local_path` in another process, which starts when it is first needed."""
 
     def __init__(self) -> None:
         self.pool = ProcessPool(
@@ -27,7 +27,7 @@ class StorageProcess:
 
     def local(self, place: str) -> Path:
         """As of pipeline.store.storage. Raises UserError where the storage does not answer in time."""
-        future = self.pool.schedule(storage.local, args=[place], timeout=SECONDS)
+        future = self.pool.schedule(storage.local_path, args=[place], timeout=SECONDS)
         try:
             return future.result()
         except OutOfTime:

@@ -33,7 +33,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks import result_files
 from pipeline.config import ROOT, read
-from pipeline.media.faces import cut, detector_of, largest
+from pipeline.media.faces import cut_face, largest_face, load_detector
 from pipeline.sources import people
 
 SHEET, SHOWN = Path("docs/pictures/people.jpg"), 6  # people
@@ -55,15 +55,15 @@ def look(name: str, seed: int, yunet: str | None) -> dict:
     picture, sound = frames[len(frames) // 2], np.concatenate(waves)
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     began = time.process_time()
-    face = largest(detector_of(None)(picture))
+    face = largest_face(load_detector(None)(picture))
     found: dict = {"haar": face is not None, "haar ms": 1000 * (time.process_time() - began)}
     if yunet:
         began = time.process_time()
-        found["yunet"] = bool(detector_of(yunet)(picture))
+        found["yunet"] = bool(load_detector(yunet)(picture))
         found["yunet ms"] = 1000 * (time.process_time() - began)
     h, w = grey.shape
     box = face.box if face else (0.35, 0.3, 0.3, 0.3 * w / h)
-    small = cut(picture, box, SIDE, 0.0).mean(2)
+    small = cut_face(picture, box, SIDE, 0.0).mean(2)
     middle = picture[h // 4 : -h // 4, w // 3 : -w // 3].reshape(-1, 3)
     rms = librosa.feature.rms(y=sound, hop_length=512)[0]
     f0 = librosa.yin(sound, fmin=70, fmax=500, sr=rate, hop_length=512)[: len(rms)]

@@ -37,7 +37,7 @@ from pipeline.engine import runner
 from pipeline.store import clip_table
 from pipeline.store.atomic import write_table
 from pipeline.store.formats import Arrays, read_table
-from pipeline.store.shards import ACCOUNT, Shards, read_index
+from pipeline.store.shards import INDEX_SCHEMA, Shards, read_index
 from pipeline.store.status import Outcome
 from pipeline.store.summary import classes, describe
 from testing import commands
@@ -83,7 +83,7 @@ def index(count: int, place: Path, **more: tuple[pa.DataType, object]) -> None:
     ok, blank = pa.array(["ok"] * count), pa.array([""] * count)
     columns = [names, number // SIZE, number % SIZE, ok, blank, pa.array(same), pa.array(same)]
     columns += [pa.array([value] * count, kind) for kind, value in more.values()]
-    schema = pa.schema([*ACCOUNT, *(pa.field(name, kind) for name, (kind, _) in more.items())])
+    schema = pa.schema([*INDEX_SCHEMA, *(pa.field(name, kind) for name, (kind, _) in more.items())])
     place.mkdir(parents=True, exist_ok=True)
     write_table(pa.table(columns, schema=schema), place / "index.parquet")
 

@@ -1,4 +1,4 @@
-"""How a command ends: a mistake of the user is one line, and no traceback."""
+"""Run a command so that a mistake of the user ends in one line and not in a traceback."""
 
 import os
 import signal
@@ -9,32 +9,31 @@ from collections.abc import Callable
 
 
 def run(stage: Callable[[], None]) -> None:
-    """Run a stage's function: one line for what a user did or brought, a traceback only for our defects."""
-    from pipeline.errors import UserError, of_disk
-    from pipeline.store.arrow import spare_pandas
+    """Run a stage's function. Exit with one line on a UserError, a disk error or Ctrl-C."""
+    from pipeline.errors import UserError, disk_error
+    from pipeline.store.arrow import skip_pandas_import
 
-    alone = (
-        os.environ.get("LOCAL_RANK", "0") == "0"
-    )  # or one of several that train together: the first speaks
-    if not alone:
+    # Of several processes that train together (DDP), only the first prints.
+    is_main = os.environ.get("LOCAL_RANK", "0") == "0"
+    if not is_main:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    spare_pandas()
+    skip_pandas_import()
     if "DVC_STAGE" in os.environ:
-        _end_with_dvc()
+        _terminate_with_dvc()
     try:
         stage()
     except UserError as e:
-        sys.exit(f"ERROR: {e}" if alone else 1)
+        sys.exit(f"ERROR: {e}" if is_main else 1)
     except OSError as e:
-        if not (told := of_disk(e, stage.__name__)):
+        if not (error := disk_error(e, stage.__name__)):
             raise
-        sys.exit(f"ERROR: {told}")
+        sys.exit(f"ERROR: {error}")
     except KeyboardInterrupt:
         sys.exit(f"{stage.__name__}: interrupted: what is finished is kept, run again to go on")
 
 
-def _end_with_dvc() -> None:
-    """End as by SIGTERM once the `dvc` that runs this stage is gone: the next run would work beside it."""
+def _terminate_with_dvc() -> None:
+    """Send SIGTERM to this process when its `dvc` has ended: it would disturb the next run."""
     parent = os.getppid()
 
     def watch() -> None:

@@ -1,34 +1,34 @@
-"""The one kind of error that is not a defect of ours."""
+"""The exception for mistakes of the user. Every other exception is a defect of this project."""
 
 import errno
 import os
 import re
 
-ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class UserError(Exception):
-    """What a user did or brought is wrong.
+    """Input, parameters or an action of the user are wrong.
 
     The message is one line: what is wrong, where (file, clip or key), and what to do. Stages print it
     without a traceback and exit with status 1.
     """
 
 
-def of_disk(error: OSError, where: str) -> UserError | None:
-    """What a disk's refusal means to a user; None where it is something else.
+def disk_error(error: OSError, where: str) -> UserError | None:
+    """Return a UserError for a full disk or a missing permission; None for any other OSError.
 
-    where: what is named unless the error says it.
+    where: named in the message unless the error names a file.
     """
-    if error.errno in ROOM:
-        todo = "make room"
-    elif error.errno in RIGHT:
-        todo = "allow reading and writing there"
+    if error.errno in DISK_FULL:
+        advice = "make room"
+    elif error.errno in NO_PERMISSION:
+        advice = "allow reading and writing there"
     else:
         return None
-    said = re.search(r"file '(.+?)'", str(error))  # pyarrow's errors have no file name of their own
-    place = str(error.filename or (said[1] if said else where))
-    if place.endswith(".tmp"):
-        place = os.path.dirname(place) or "."
-    return UserError(f"{place}: {os.strerror(error.errno)}: {todo} and run again: what is done is kept")
+    match = re.search(r"file '(.+?)'", str(error))  # errors of pyarrow have no `filename`
+    path = str(error.filename or (match[1] if match else where))
+    if path.endswith(".tmp"):
+        path = os.path.dirname(path) or "."
+    return UserError(f"{path}: {os.strerror(error.errno)}: {advice} and run again: what is done is kept")

@@ -16,16 +16,16 @@ def download() -> None:
     if is_online:
         media_key = source.media_key(params)
     else:
-        media_key = runner.made_from(params, DownloadStep, source.fetch)
+        media_key = runner.fingerprint(params, DownloadStep, source.fetch)
     job = runner.Job(
         name="download",
         step=DownloadStep(source.fetch, params.data),
         shards=LAYOUT,
-        made_from=media_key,
-        facts=[source.stamp(row) for row in rows],
+        fingerprint=media_key,
+        file_stamps=[source.stamp(row) for row in rows],
     )
     if is_online:
-        source.collect(runner.missing(job, rows), params)
+        source.collect(runner.clips_to_compute(job, rows), params)
     table = runner.run(job, rows, params.data.shard_size, params.engine)
     if is_online:
         source.finish(table, params)

@@ -1,11 +1,11 @@
-"""What a model sees: video.frames evenly spaced frames of every clip that has a picture."""
+"""Decode `video.frames` evenly spaced frames of every clip with a picture, the input of video encoders."""
 
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.download import step as download
 from pipeline.engine import runner
 from pipeline.media.frames import FramesStep
-from pipeline.media.local_files import opened
+from pipeline.media.local_files import as_local_files
 from pipeline.store import clip_table
 
 
@@ -16,9 +16,9 @@ def frames() -> None:
         name="frames",
         step=step,
         shards=step.layout,
-        made_from=runner.made_from(params, FramesStep, opened),
+        fingerprint=runner.fingerprint(params, FramesStep, as_local_files),
         upstream=download.LAYOUT,
-        opener=opened,
+        opener=as_local_files,
     )
     rows = clip_table.read("data/clips.parquet").to_pylist()
     runner.run(job, rows, params.data.shard_size, params.engine)

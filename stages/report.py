@@ -9,7 +9,7 @@ from pipeline.report import plots
 
 def report() -> None:
     params = load("report")
-    data = gather.gather(params.listed())
+    data = gather.gather(params.to_dict())
     plots.save_spectrograms("metrics/spectrograms.jpg", data.spectrograms, params.data.clip_seconds)
     print(f"report: {page.build(data, 'report/index.html')}")
 

@@ -1,4 +1,4 @@
-"""What a model hears: the feature named by audio.feature, for every clip that has sound."""
+"""Compute the feature `audio.feature` of every clip with sound, the input of audio encoders."""
 
 from pipeline.cli import run
 from pipeline.config import load
@@ -15,7 +15,7 @@ def spectrogram() -> None:
         name="spectrogram",
         step=step,
         shards=step.layout,
-        made_from=runner.made_from(params, SpectrogramStep),
+        fingerprint=runner.fingerprint(params, SpectrogramStep),
         upstream=wav.LAYOUT,
     )
     rows = clip_table.read("data/clips.parquet").to_pylist()

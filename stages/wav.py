@@ -1,10 +1,10 @@
-"""The sound of every clip as WAV: mono, 16 bit, at audio.sample_rate."""
+"""Decode the sound of every clip to WAV: mono, 16 bit, at audio.sample_rate."""
 
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.download import step as download
 from pipeline.engine import runner
-from pipeline.media.local_files import opened
+from pipeline.media.local_files import as_local_files
 from pipeline.media.wav import LAYOUT, WavStep
 from pipeline.store import clip_table
 
@@ -15,9 +15,9 @@ def wav() -> None:
         name="wav",
         step=WavStep(params.audio, params.data.clip_seconds),
         shards=LAYOUT,
-        made_from=runner.made_from(params, WavStep, opened),
+        fingerprint=runner.fingerprint(params, WavStep, as_local_files),
         upstream=download.LAYOUT,
-        opener=opened,
+        opener=as_local_files,
     )
     rows = clip_table.read("data/clips.parquet").to_pylist()
     runner.run(job, rows, params.data.shard_size, params.engine)

@@ -47,9 +47,9 @@ def step(clips: list[dict], values: list):
             yield Outcome(value=np.full((2, 3), number, dtype=np.float16), extra={"seconds": 1.5})
 
 
-def job(folder: Path, made_from: str = "v1", upstream: Shards | None = None) -> runner.Job:
+def job(folder: Path, fingerprint: str = "v1", upstream: Shards | None = None) -> runner.Job:
     shards = Shards(folder, Arrays((2, 3), "float16"), (("seconds", pa.float64()),))
-    return runner.Job("toy", step, shards, made_from, upstream)
+    return runner.Job("toy", step, shards, fingerprint, upstream)
 
 
 def clips(*kinds: str, first: int = 0) -> list[dict]:

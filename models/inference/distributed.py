@@ -31,7 +31,7 @@ def loaded(folder: str | Path, engine) -> Iterator[Model]:
         return
     from pipeline.engine import cluster  # and Ray: not for those who have none
 
-    with cluster.connected(engine):
+    with cluster.connect(engine):
         yield Spread(model, folder, engine)
 
 
@@ -96,14 +96,16 @@ class Spread(Model):
         needed = not all(isinstance(x, ClipArrays) and x.in_storage for x in (data.audio, data.video))
         starts = list(range(0, len(clips), TASK))
         tasks = [(start, clips[start : start + TASK]) for start in starts]
-        for task, found in cluster.each(_asked, tasks, self.engine, os.getcwd(), needed, held, ask, how):
+        for task, found in cluster.map_unordered(
+            _asked, tasks, self.engine, os.getcwd(), needed, held, ask, how
+        ):
             yield task[0], found
 
 
 def _asked(task: tuple[int, np.ndarray], root: str, needed: bool, held: list, ask: str, how: tuple) -> Any:
     from pipeline.engine import cluster
 
-    cluster.enter(root, needed)
+    cluster.enter_project(root, needed)
     model, data = _model(held[0]), _data(held[1])
     return getattr(model, ask)(data, task[1], *how)
 

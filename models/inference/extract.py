@@ -15,7 +15,7 @@ from models.inference.extract_step import ABOUT, INPUTS, KINDS, FeaturesStep, Ve
 from pipeline import PREFIX
 from pipeline.engine import runner
 from pipeline.errors import UserError
-from pipeline.store.atomic import write_table, written
+from pipeline.store.atomic import atomic_write, write_table
 from pipeline.store.code_identity import code_digest
 from pipeline.store.formats import Layout, digest, read_table
 from pipeline.store.metric_files import write_json
@@ -41,12 +41,12 @@ def row(clip: dict) -> dict[str, Any]:
     return about | {side: clip[side] is not None for side in KINDS}
 
 
-def job(step: FeaturesStep, config: dict[str, Any], out: Path, facts: list) -> runner.Job:
-    """The step over shards in `out`/.shards. facts: of each clip, what tells that its file changed."""
+def job(step: FeaturesStep, config: dict[str, Any], out: Path, file_stamps: list) -> runner.Job:
+    """The step over shards in `out`/.shards. file_stamps: of each clip, what tells that its file changed."""
     code = code_digest(FeaturesStep, CHECKPOINT, *component_modules(config))
-    made_from = digest(step.identity, config, step.side, step.every, code)
+    fingerprint = digest(step.identity, config, step.side, step.every, code)
     layout = Layout(out / ".shards", Vectors(), (("windows", pa.int32()),))
-    return runner.Job("features", step, layout, made_from, facts=facts)
+    return runner.Job("features", step, layout, fingerprint, file_stamps=file_stamps)
 
 
 def write(
@@ -55,13 +55,14 @@ def write(
     """What lies in the shards of a finished job as the files of `out`; returns what features.json says.
 
     rows: the clips. kind: parquet, or npy: a file for each column, (n, dim) float32 with NaN where missing.
-    What another run left there is replaced; nothing but accounts are written where there is no vector.
+    What another run left there is replaced; nothing but accounts are atomic_write where there is no vector.
     """
     files = ["features.parquet", "clips.parquet", *(f"{column}.npy" for column in INPUTS)]
     for path in [*(out / name for name in files), *out.glob(".*.tmp")]:
         path.unlink(missing_ok=True)
     paths = [
-        Shards.of(job.shards).data(shard) for shard in range(max(index["shard"].to_pylist(), default=-1) + 1)
+        Shards.from_layout(job.shards).data_path(shard)
+        for shard in range(max(index["shard"].to_pylist(), default=-1) + 1)
     ]
     metas = [pq.read_metadata(path) for path in paths]
     paths = [path for path, meta in zip(paths, metas, strict=True) if meta.num_rows]
@@ -71,11 +72,11 @@ def write(
         dims = {name: schema.field(name).type.list_size for name in schema.names if name in INPUTS}
         about = "features.parquet" if kind == "parquet" else "clips.parquet"
         names = schema.names if kind == "parquet" else list(ABOUT)
-        with written(out / about) as part, writer(part, pa.schema(map(schema.field, names))) as file:
+        with atomic_write(out / about) as part, writer(part, pa.schema(map(schema.field, names))) as file:
             for table in _groups(paths, names):
                 file.write_table(table)
     for name, dim in dims.items() if kind == "npy" else ():
-        with written(out / f"{name}.npy") as part, open(part, "wb") as file:
+        with atomic_write(out / f"{name}.npy") as part, open(part, "wb") as file:
             header = {"descr": "<f4", "fortran_order": False, "shape": (windows, dim)}
             np.lib.format.write_array_header_1_0(file, header)
             for table in _groups(paths, [name]):

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from models.inference import query as given
 from models.inference.query import Query, Steps
 from pipeline.errors import UserError
-from pipeline.media.files import Media, MediaError, opened
+from pipeline.media.files import Media, MediaError, open_media
 from pipeline.sources import folder
 from pipeline.store.formats import digest, read_table
 from pipeline.store.status import OK, Outcome, failed
@@ -125,7 +125,7 @@ class Part:
 def _still(path: str) -> bool:
     """Whether a file is one picture and nothing else."""
     try:
-        with opened(path) as container:
+        with open_media(path) as container:
             return container.format.name.endswith("_pipe")
     except MediaError:
         return False

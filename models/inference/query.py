@@ -13,7 +13,7 @@ from pipeline.dataset.dataset import Dataset
 from pipeline.dataset.windows import MIDDLE, MISSING, WindowRule
 from pipeline.errors import UserError
 from pipeline.media.faces import FacesStep
-from pipeline.media.files import Media, MediaError, opened
+from pipeline.media.files import Media, MediaError, open_media
 from pipeline.media.frames import FramesStep
 from pipeline.media.spectrogram import SpectrogramStep
 from pipeline.media.wav import WavStep
@@ -74,7 +74,7 @@ def read(config: dict[str, Any], file: str | Path | Media, start: float = 0.0) -
         why = "; ".join(dict.fromkeys(query.missing.values()))
         raise UserError(f"{path}: neither sound nor picture: {why}")
     if "audio" in query.missing:
-        with opened(path) as container:
+        with open_media(path) as container:
             query.still = container.format.name.endswith("_pipe")
     return query
 
@@ -82,7 +82,7 @@ def read(config: dict[str, Any], file: str | Path | Media, start: float = 0.0) -
 def duration(path: str | Path) -> float:
     """How long a file says it is, s; 0 where it does not say, or cannot be opened."""
     try:
-        with opened(str(path)) as container:
+        with open_media(str(path)) as container:
             return (container.duration or 0) / av.time_base
     except MediaError:
         return 0.0

@@ -9,7 +9,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
-from pipeline.store.atomic import written
+from pipeline.store.atomic import atomic_write
 
 
 class CheckpointFile(TorchCheckpointIO):
@@ -34,6 +34,6 @@ class CheckpointFile(TorchCheckpointIO):
             return
         content = io.BytesIO()  # whole, so that a full disk is an error of the write and of nothing else
         torch.save(self.pending, content)
-        with written(self.path) as part:
+        with atomic_write(self.path) as part:
             part.write_bytes(content.getbuffer())
         self.pending = None

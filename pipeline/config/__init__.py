@@ -1,13 +1,13 @@
-"""The configuration: what params.yaml may hold, as types, and the one reader of it.
+"""The configuration: the types of the sections of params.yaml, and its reader.
 
-`read` checks the whole file; `load` gives a stage the keys that dvc.yaml lists for it; `stage_entry` is what
-dvc.yaml says of a stage. A section is a class (`data.py`, `audio.py`, `video.py`, `train.py`, `params.py`);
-its fields carry the limits and the descriptions, from which `python -m pipeline.config.schema` writes the
-comments of params.yaml, params.schema.json and docs/parameters.md. What an encoder or a loss takes by
-keyword its class declares (`components.py`).
+`read` checks the whole file. `load` returns the keys that dvc.yaml lists for a stage. `stage_entry` returns
+the entry of a stage in dvc.yaml. A section is a class (`data.py`, `audio.py`, `video.py`, `train.py`,
+`params.py`) whose fields declare limits and descriptions. From them, `python -m pipeline.config.schema`
+writes the comments of params.yaml, params.schema.json and docs/parameters.md. The class of an encoder or a
+loss declares its keywords (`components.py`).
 
-Steps and models do not import this package: a value's key holds the parameters themselves, and must not
-change with a description. For types alone they import it under `if TYPE_CHECKING:`.
+Steps and models import this package under `if TYPE_CHECKING:` only: the key of a value contains the code that
+a step imports, and must not change with a description.
 """
 
 from pipeline.config.data import DataParams

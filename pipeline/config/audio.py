@@ -1,4 +1,4 @@
-"""Sound and its features, in librosa's words."""
+"""The section `audio`: sound and its features, with the names of librosa."""
 
 from typing import Annotated
 

@@ -1,7 +1,7 @@
-"""What encoders and losses take by keyword, and what goes with a task: components.json, which imports none.
+"""The keywords of encoders and losses, and the rules of tasks, read from components.json without any import.
 
-`python -m pipeline.config.schema` asks each class and writes the file. A component that somebody has just
-added, or whose declaration has changed since, is imported and asked here: right, but torch is imported too.
+`python -m pipeline.config.schema` imports all classes and writes the file. A component that is missing in the
+file, or whose declaration has changed since, is imported here, and torch with it, which is slower.
 """
 
 import json
@@ -16,7 +16,7 @@ from pipeline.config.fields import ROOT, component_names, did_you_mean
 from pipeline.config.messages import brief
 
 FILE = Path(__file__).with_name("components.json")
-KINDS = ("audio", "video", "joint", "losses")  # whose keywords stand in params.yaml
+KINDS = ("audio", "video", "joint", "losses")  # those with keywords in params.yaml
 TASKS = "tasks"
 HUB = "_hub"  # the module of `timm/<name>` and `torchvision/<name>`
 STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False)
@@ -24,7 +24,7 @@ STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False)
 
 @cache
 def keywords(kind: str, name: str) -> dict[str, Any]:
-    """Return the JSON schema of what the class in models/<kind>/<name>.py takes by keyword."""
+    """Return the JSON schema of the keywords of the class in models/<kind>/<name>.py."""
     return _entry(kind, HUB if "/" in name else name)["schema"]
 
 
@@ -35,12 +35,12 @@ def task(name: str) -> dict[str, Any]:
 
 
 def _entry(kind: str, module: str) -> dict[str, Any]:
-    entry = _written().get(kind, {}).get(module)
+    entry = _read_file().get(kind, {}).get(module)
     return entry if entry and _is_current(entry) else declaration(kind, module)
 
 
 def check_keywords(where: str, kind: str, name: str, values: dict[str, Any]) -> None:
-    """Raise ValueError where `values` are not what the class takes by keyword."""
+    """Raise ValueError for a missing or unknown keyword of the class, or a bad value. where: for messages."""
     schema = keywords(kind, name)
     properties = schema["properties"]
     for key, value in values.items():
@@ -65,27 +65,28 @@ def _type(kind: str, name: str, key: str) -> pydantic.TypeAdapter:
 
 
 def modules(kind: str) -> list[str]:
-    """Return the names of models/<kind>, and the module of other libraries' models, if there is one."""
+    """Return the names in models/<kind>, and the module for models of other libraries, if there is one."""
     has_hub = (ROOT / "models" / kind / f"{HUB}.py").exists()
     return [*([HUB] if has_hub else []), *component_names(kind)]
 
 
 def declarations() -> dict[str, dict[str, Any]]:
-    """Import all components and return what components.json should hold."""
+    """Import all components and return the content for components.json."""
     return {kind: {name: declaration(kind, name) for name in modules(kind)} for kind in (*KINDS, TASKS)}
 
 
 def outdated() -> list[str]:
-    """Return the components that components.json does not hold as they are, without importing any."""
-    written = _written()
-    here = {(kind, name) for kind in (*KINDS, TASKS) for name in modules(kind)}
-    there = {(kind, name): entry for kind, entries in written.items() for name, entry in entries.items()}
-    wrong = {key for key in here | there.keys() if key not in here or not _is_current(there.get(key))}
-    return [f"models/{kind}/{name}.py" for kind, name in sorted(wrong)]
+    """Return the components whose entries in components.json are outdated, without importing any."""
+    names = {(kind, name) for kind in (*KINDS, TASKS) for name in modules(kind)}
+    entries = {
+        (kind, name): entry for kind, by_name in _read_file().items() for name, entry in by_name.items()
+    }
+    stale = {key for key in names | entries.keys() if key not in names or not _is_current(entries.get(key))}
+    return [f"models/{kind}/{name}.py" for kind, name in sorted(stale)]
 
 
 @cache
-def _written() -> dict[str, dict[str, Any]]:
+def _read_file() -> dict[str, dict[str, Any]]:
     return json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
 
 
@@ -95,7 +96,7 @@ def _is_current(entry: dict[str, Any] | None) -> bool:
     )
 
 
-def forget() -> None:
-    """Read components.json again when it is next asked for."""
-    for function in (keywords, task, _type, _written):
+def clear_cache() -> None:
+    """Read components.json again at the next access."""
+    for function in (keywords, task, _type, _read_file):
         function.cache_clear()

@@ -1,4 +1,4 @@
-"""Which clips there are, how they are fetched, and which of them train."""
+"""The sections `data`, `download` and `split`."""
 
 from typing import Annotated
 
@@ -23,7 +23,7 @@ class CremaDParams(Section):
     )
 
 
-def _classes(value: str | list[str]) -> str | list[str]:
+def _check_classes(value: str | list[str]) -> str | list[str]:
     if isinstance(value, str) and value not in PRESETS:
         raise ValueError(f"use {', '.join(PRESETS)}, or a list of AudioSet's names or ids")
     return value
@@ -34,8 +34,8 @@ class AudioSetParams(Section):
     eval: list[str] = Field(description="lists of test segments: paths or URLs")
     labels: str = Field(min_length=1, description="class_labels_indices.csv: path or URL")
     ontology: str = Field(min_length=1, description="ontology.json: path or URL")
-    classes: Annotated[str | Annotated[list[str], Field(min_length=1)], AfterValidator(_classes)] = Field(
-        description="musical: 50 instruments and tools; five; all; or a list of names or ids"
+    classes: Annotated[str | Annotated[list[str], Field(min_length=1)], AfterValidator(_check_classes)] = (
+        Field(description="musical: 50 instruments and tools; five; all; or a list of names or ids")
     )
     descendants: bool = Field(description="true: a class's children in the ontology count as the class")
     per_class: int | None = Field(ge=1, description="clips of each class, at most; null: no limit")
@@ -109,7 +109,7 @@ class SplitParams(Section):
     seed: Seed = Field(description="of the hash that decides; a clip's split does not depend on other clips")
 
     @model_validator(mode="after")
-    def _some_are_left_to_train_on(self) -> "SplitParams":
+    def _some_clips_remain_for_training(self) -> "SplitParams":
         if self.val + self.test >= 1:
             raise ValueError(f"val {self.val:g} and test {self.test:g} leave nothing to train on")
         return self

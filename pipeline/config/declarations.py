@@ -1,8 +1,8 @@
-"""What the class of a component declares: its keywords, as a JSON schema, and types made from that again.
+"""Read the declarations of a component's class: keywords to a JSON schema, and a JSON schema to types.
 
-A component (a module of models/<kind>) declares its keywords once: keyword-only arguments of `__init__`,
-annotated with types that pydantic understands. A task declares instead what other keys of params.yaml must be
-beside it. To ask a class means to import it, and torch with it.
+A component (a module of models/<kind>) declares its keywords once: as keyword-only arguments of `__init__`,
+with annotations that pydantic understands. A task declares instead which values of other keys in params.yaml
+it needs. Reading a declaration imports the class, and torch with it.
 """
 
 import ast
@@ -29,9 +29,9 @@ from pipeline.config.fields import ROOT
 from pipeline.errors import UserError
 
 VALIDATORS = (AfterValidator, BeforeValidator, PlainValidator, WrapValidator)
-PROSE = ("title", "description", "examples", "default")  # of a JSON schema: what checks nothing
-TYPES = {"boolean": bool, "integer": int, "number": float, "string": str, "null": None}  # JSON's in Python
-LIMITS = {
+PROSE = ("title", "description", "examples", "default")  # keys of a JSON schema that do not restrict values
+TYPES = {"boolean": bool, "integer": int, "number": float, "string": str, "null": None}  # JSON -> Python
+LIMITS = {  # JSON schema -> pydantic.Field
     "minimum": "ge",
     "exclusiveMinimum": "gt",
     "maximum": "le",
@@ -46,19 +46,19 @@ LIMITS = {
 
 
 def declaration(kind: str, name: str) -> dict[str, Any]:
-    """Import models/<kind>/<name>.py and return the schema of its keywords, and the files that declare them.
+    """Import models/<kind>/<name>.py. Return the schema of its keywords and the digests of its files.
 
     For a task, return its `rules` and `defaults` (models/tasks/_base.py) in place of a schema.
-    Raises UserError that names the keyword whose annotation cannot be written as a JSON schema.
+    Raises UserError for a keyword whose annotation has no JSON schema.
     """
     cls = _component_class(kind, name)
     modules = {c.__module__ for c in cls.__mro__ if c.__module__.startswith(f"{PREFIX}models.")}
     files = sorted(f"{module.replace('.', '/')}.py" for module in modules)
-    written: dict[str, Any] = {"files": {file: digest(ROOT / file) for file in files}}
+    entry: dict[str, Any] = {"files": {file: digest(ROOT / file) for file in files}}
     if kind == "tasks":
         task: Any = cls
-        return written | {"rules": [list(rule) for rule in task.rules], "defaults": task.defaults}
-    return written | {"schema": keywords_schema(cls)}
+        return entry | {"rules": [list(rule) for rule in task.rules], "defaults": task.defaults}
+    return entry | {"schema": keywords_schema(cls)}
 
 
 def _component_class(kind: str, name: str) -> type:
@@ -67,7 +67,7 @@ def _component_class(kind: str, name: str) -> type:
     except (ImportError, SyntaxError) as e:
         raise UserError(f"models/{kind}/{name}.py: cannot be imported: {e}") from None
     for value in vars(module).values():
-        # Registry.register gives a class the name of its module.
+        # Registry.register sets `name` of a class to the name of its module.
         is_class = isinstance(value, type) and value.__module__ == module.__name__
         if is_class and vars(value).get("name") == name:
             return value
@@ -75,7 +75,7 @@ def _component_class(kind: str, name: str) -> type:
 
 
 def keywords_schema(cls: type) -> dict[str, Any]:
-    """Return the JSON schema of the keyword-only arguments of a class; `name` is the registry's own."""
+    """Return the JSON schema of a class's keyword-only arguments, without the registry's `name`."""
     parameters = [
         p for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "name"
     ]
@@ -105,16 +105,16 @@ def _annotations(cls: type) -> dict[str, Any]:
 
 
 def _value_schema(annotation: Any, where: str) -> dict[str, Any]:
-    """Return the JSON schema of an annotation, if a type made from it again checks the same."""
+    """Return the JSON schema of an annotation. Raise UserError if the schema loses some of its checks."""
     name = getattr(annotation, "__name__", "") if isinstance(annotation, type) else str(annotation)
     try:
         schema = TypeAdapter(annotation).json_schema()
-        same = TypeAdapter(value_type(schema)).json_schema() == _without_prose(schema)
+        is_equivalent = TypeAdapter(value_type(schema)).json_schema() == _without_prose(schema)
     except (PydanticUserError, KeyError) as e:
         raise UserError(
             f"{where}: its annotation {name} is not understood: {str(e).splitlines()[0]}"
         ) from None
-    if not same or _has_validator(annotation):
+    if not is_equivalent or _has_validator(annotation):
         raise UserError(
             f"{where}: its annotation {name} is not understood: use bool, int, float, str, list, tuple, dict,"
             " Literal, None, and limits of pydantic.Field"
@@ -123,14 +123,14 @@ def _value_schema(annotation: Any, where: str) -> dict[str, Any]:
 
 
 def value_type(schema: dict[str, Any]) -> Any:
-    """Return the type that a JSON schema stands for. Raises KeyError for a type of JSON that is not known."""
+    """Return the type of the values that a JSON schema allows. Raise KeyError for an unsupported schema."""
     if "anyOf" in schema:
         return Union[tuple(value_type(s) for s in schema["anyOf"])]  # noqa: UP007
     if "enum" in schema or "const" in schema:
         return Literal[tuple(schema.get("enum") or [schema["const"]])]
     if "prefixItems" in schema:
         items = tuple(value_type(s) for s in schema["prefixItems"])
-        return Annotated[tuple[items], Strict(False)]  # type: ignore[valid-type]  # YAML has lists alone
+        return Annotated[tuple[items], Strict(False)]  # type: ignore[valid-type]  # YAML has no tuples
     kind: Any = Any
     match schema.get("type"):
         case "array":
@@ -153,7 +153,7 @@ def _without_prose(node: Any) -> Any:
 
 
 def _has_validator(annotation: Any) -> bool:
-    """Whether a function checks values of this type: JSON has no place for one."""
+    """Return whether a function validates values of this type: a JSON schema cannot express it."""
     metadata = getattr(annotation, "__metadata__", ())
     return any(isinstance(m, VALIDATORS) for m in metadata) or any(
         _has_validator(part) for part in typing.get_args(annotation)
@@ -161,7 +161,7 @@ def _has_validator(annotation: Any) -> bool:
 
 
 class _Signatures(ast.NodeTransformer):
-    """Leaves of a module what may declare keywords: no body of a function, no docstring."""
+    """Removes what cannot declare keywords from a module: bodies of functions and docstrings."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.body = []
@@ -172,7 +172,7 @@ class _Signatures(ast.NodeTransformer):
 
 
 def digest(path: Path) -> str:
-    """Hash what may declare keywords in a file of Python: not the bodies of its functions, nor comments."""
+    """Return a hash of the parts of a Python file that may declare keywords, without functions' bodies."""
     try:
         tree = _Signatures().visit(ast.parse(path.read_text(encoding="utf-8")))
     except SyntaxError:

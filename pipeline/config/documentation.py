@@ -1,4 +1,4 @@
-"""The comments of params.yaml, and docs/parameters.md: the descriptions of the fields, written out."""
+"""Write the descriptions of the fields as comments of params.yaml and as docs/parameters.md."""
 
 import re
 import textwrap
@@ -12,8 +12,8 @@ from pipeline.config import components
 from pipeline.config.params import Params
 
 PAGE = "docs/parameters.md"
-COLUMN, WIDTH = 24, 120  # where comments begin, and where lines end
-NARROW = 40  # characters: a comment that has less room beside the value goes below it
+COLUMN, WIDTH = 24, 120  # where comments begin, and the maximum line length
+NARROW = 40  # characters: a comment with less space beside the value is written below it
 TITLES = {
     "audio": "Audio encoders",
     "video": "Video encoders",
@@ -37,24 +37,24 @@ def descriptions(model: type[BaseModel] = Params, key: str = "") -> dict[str, st
 
 
 def with_comments(text: str) -> str:
-    """Return the text of a params.yaml with each field's comment anew, and its values as they are.
+    """Return the text of a params.yaml with new comments of all fields and unchanged values.
 
-    A field's comment stands beside its value and, indented deeper than the key, in the lines below. Other
-    comments (the first lines, those inside `set`) stay.
+    The comment of a field is beside its value and in the lines below, indented deeper than the key. Other
+    comments (the first lines, those inside `set`) are kept.
     """
     lines, texts = text.splitlines(), descriptions()
-    for path, key, end in sorted(_places(yaml.compose(text)), key=lambda place: -place[2].line):
+    for path, key, end in sorted(_key_positions(yaml.compose(text)), key=lambda row: -row[2].line):
         if path not in texts:
             continue
         below = end.line + 1
         while below < len(lines) and re.match(rf" {{{key.column + 1},}}#", lines[below]):
             del lines[below]
-        lines[end.line : below] = _commented(lines[end.line][: end.column], texts[path])
+        lines[end.line : below] = _with_comment(lines[end.line][: end.column], texts[path])
     return "\n".join(lines) + "\n"
 
 
-def _places(node: yaml.Node, path: str = "") -> Iterator[tuple[str, yaml.Mark, yaml.Mark]]:
-    """Yield for each key its path, where it begins, and where on a line a comment on it may follow."""
+def _key_positions(node: yaml.Node, path: str = "") -> Iterator[tuple[str, yaml.Mark, yaml.Mark]]:
+    """Yield for each key its path, its start, and the position after which its comment may follow."""
     if not isinstance(node, yaml.MappingNode) or node.flow_style:
         return
     for key, value in node.value:
@@ -64,10 +64,10 @@ def _places(node: yaml.Node, path: str = "") -> Iterator[tuple[str, yaml.Mark, y
         if is_block:
             end = yaml.Mark(None, 0, end.line, end.column + len(":"), None, None)
         yield name, key.start_mark, end
-        yield from _places(value, name)
+        yield from _key_positions(value, name)
 
 
-def _commented(line: str, text: str) -> list[str]:
+def _with_comment(line: str, text: str) -> list[str]:
     line = line.rstrip()
     if not text:
         return [line]
@@ -95,14 +95,14 @@ A keyword without a default must be given.
 
 
 def page(schema: dict[str, Any]) -> str:
-    """Return the reference as Markdown. schema: that of params.yaml (schema.py)."""
+    """Return docs/parameters.md. schema: of params.yaml (schema.py)."""
     parts = [HEAD]
-    whole = list(_rows(Params, schema))
-    parts.append(_table(row for row in whole if "." not in row[0] and row[1]))
-    for section, allowed, text in whole:
+    rows = list(_rows(Params, schema))
+    parts.append(_table(row for row in rows if "." not in row[0] and row[1]))
+    for section, allowed, text in rows:
         if "." not in section and not allowed:
-            rows = (row for row in whole if row[0].startswith(f"{section}."))
-            parts += [f"## {section}\n", f"{text[0].upper()}{text[1:]}.\n", _table(rows)]
+            section_rows = (row for row in rows if row[0].startswith(f"{section}."))
+            parts += [f"## {section}\n", f"{text[0].upper()}{text[1:]}.\n", _table(section_rows)]
     parts.append(KEYWORDS)
     for kind in components.KINDS:
         parts += [f"### {TITLES[kind]}\n", _keywords_table(kind)]
@@ -110,7 +110,7 @@ def page(schema: dict[str, Any]) -> str:
 
 
 def _rows(model: type[BaseModel], node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield key, values and meaning of each field of a section; a section in it has no values."""
+    """Yield key, allowed values and description of each field; a nested section has no values."""
     for name, field in model.model_fields.items():
         key, child = f"{prefix}.{name}".lstrip("."), node["properties"][name]
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
@@ -140,12 +140,12 @@ def _keywords_table(kind: str) -> str:
 
 
 def yaml_value(value: Any) -> str:
-    """Return a value as it stands in YAML, on one line."""
+    """Return a value as YAML on one line."""
     return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
 
 
 def values(node: dict[str, Any]) -> str:
-    """Say in words what a JSON schema allows."""
+    """Return the values that a JSON schema allows, in words."""
     if "anyOf" in node:
         return " or ".join(values(n) for n in node["anyOf"])
     if "enum" in node or "const" in node:
@@ -168,8 +168,8 @@ def values(node: dict[str, Any]) -> str:
 
 
 def _count(node: dict[str, Any]) -> str:
-    least, most = node.get("minItems"), node.get("maxItems")
-    return f"{least}: " if least and least == most else ""
+    minimum, maximum = node.get("minItems"), node.get("maxItems")
+    return f"{minimum}: " if minimum and minimum == maximum else ""
 
 
 def _limits(node: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What the fields of all sections are made from: names that a value may be, ranges, seeds."""
+"""Base class and types of the fields of all sections: names of components, ranges, seeds."""
 
 import difflib
 import re
@@ -9,17 +9,17 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 ROOT = Path(__file__).resolve().parents[2]
-HUB_PATTERN = "^(timm|torchvision)/."  # a model that another library has, by its name there
+HUB_PATTERN = "^(timm|torchvision)/."  # <library>/<name of a model in it>
 
 
 class Section(BaseModel):
-    """A section of params.yaml: every key must stand in the file, and no other."""
+    """A section of params.yaml. All keys are required, other keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def component_names(kind: str) -> tuple[str, ...]:
-    """Return the names in models/<kind>: a module each, so that none must be imported to list them."""
+    """Return the names of the modules in models/<kind>, one per component, without importing them."""
     paths = (ROOT / "models" / kind).glob("*.py")
     return tuple(sorted(path.stem for path in paths if not path.stem.startswith("_")))
 
@@ -35,7 +35,7 @@ def source_names() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class OneOf(AfterValidator):
-    """The check of `one_of`, which also gives the names to a JSON schema."""
+    """The validator of `one_of`, which also adds the names to a JSON schema."""
 
     names: tuple[str, ...] = ()
     hubs: bool = False
@@ -46,28 +46,28 @@ class OneOf(AfterValidator):
 
 
 def one_of(*names: str, hubs: bool = False) -> OneOf:
-    """Return a check that a value is one of `names`, or with `hubs` a model of timm or torchvision."""
+    """Return a validator for one of `names`; with `hubs`, also for models of timm and torchvision."""
 
     def check(value: str) -> str:
         hub = value.partition("/")[0] if hubs else ""
         allowed = _hub_models(hub) if hub in ("timm", "torchvision") and "/" in value else names
         if value not in allowed:
-            others = ", timm/<name>, torchvision/<name>" if hubs else ""
+            hub_names = ", timm/<name>, torchvision/<name>" if hubs else ""
             hint = did_you_mean(value, allowed, n=3 if hub else 1)
-            raise ValueError(f"unknown name; {hint}allowed: {', '.join(names)}{others}")
+            raise ValueError(f"unknown name; {hint}allowed: {', '.join(names)}{hub_names}")
         return value
 
     return OneOf(check, names, hubs)
 
 
 def did_you_mean(value: Any, names: Any, n: int = 1) -> str:
-    """Return `did you mean loss? ` where some of `names` are like `value`, otherwise an empty text."""
-    near = difflib.get_close_matches(str(value), names, n=n)
-    return f"did you mean {' or '.join(near)}? " if near else ""
+    """Return `did you mean loss? ` if some of `names` are similar to `value`, otherwise an empty string."""
+    matches = difflib.get_close_matches(str(value), names, n=n)
+    return f"did you mean {' or '.join(matches)}? " if matches else ""
 
 
 def _hub_models(hub: str) -> list[str]:
-    """List the models of timm or torchvision, as `timm/resnet18`; only then is the library imported."""
+    """Import timm or torchvision and return the names of its models, such as `timm/resnet18`."""
     if hub == "timm":
         import timm
 
@@ -77,8 +77,8 @@ def _hub_models(hub: str) -> list[str]:
     return [f"torchvision/{name}" for name in torchvision.models.list_models(torchvision.models)]
 
 
-def ascending(value: list[Any]) -> list[Any]:
-    """Check that the first of two numbers is not larger than the second."""
+def check_ascending(value: list[Any]) -> list[Any]:
+    """Return two numbers. Raise ValueError if the first is larger than the second."""
     if value[0] > value[1]:
         raise ValueError(f"the first, {value[0]:g}, is larger than the second, {value[1]:g}")
     return value
@@ -86,7 +86,7 @@ def ascending(value: list[Any]) -> list[Any]:
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Factor = Annotated[float, Field(ge=0, le=10)]
-Range = Annotated[list[Factor], Field(min_length=2, max_length=2), AfterValidator(ascending)]
+Range = Annotated[list[Factor], Field(min_length=2, max_length=2), AfterValidator(check_ascending)]
 
 AudioEncoder = Annotated[str, one_of(*component_names("audio"), hubs=True)]
 VideoEncoder = Annotated[str, one_of(*component_names("video"), hubs=True)]

@@ -1,4 +1,4 @@
-"""What is wrong in params.yaml, in one line each: the key, the value, what is allowed."""
+"""Error messages for params.yaml, one line per error: the key, the value, what is allowed."""
 
 import reprlib
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from pipeline.config.fields import did_you_mean
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
-    """Yield a line for each thing that `error` says is wrong in values of `model`."""
+    """Yield a line for each error in the values of `model`."""
     for e in error.errors():
         key = ".".join(str(part) for part in e["loc"])
         if e["type"] == "extra_forbidden":
             *parents, last = e["loc"]
             yield f"{key}: unknown key; {_allowed_keys(model, parents, last)}"
         elif e["type"] == "missing":
-            yield f"{key}: missing: every key must stand in the file"
+            yield f"{key}: missing: every key must be in the file"
         else:
             message = e["msg"].removeprefix("Value error, ")
             value = f"{brief(e['input'])}: " if not isinstance(e["input"], dict) else ""
@@ -31,11 +31,11 @@ def _allowed_keys(model: Any, parents: list[int | str], key: int | str) -> str:
 
 
 def brief(value: Any) -> str:
-    """Return `value` as Python writes it, cut short: a few lines of YAML with aliases make gigabytes."""
+    """Return `repr(value)`, shortened: a few lines of YAML with aliases can expand to gigabytes."""
     short = reprlib.Repr()
     short.maxlevel, short.maxlist, short.maxtuple, short.maxdict, short.maxset = 3, 6, 6, 6, 6
     short.maxstring = short.maxlong = short.maxother = 200
     try:
         return short.repr(value)
-    except ValueError:  # a number of more digits than Python writes
+    except ValueError:  # an integer with more digits than Python converts
         return f"a {type(value).__name__} that is too long"

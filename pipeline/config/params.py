@@ -1,4 +1,4 @@
-"""All of params.yaml: its keys outside sections, its small sections, and what must fit between sections."""
+"""All of params.yaml: keys outside sections, small sections, and checks across sections."""
 
 import functools
 import json
@@ -118,7 +118,7 @@ class Params(Section):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, values: Any) -> Any:
-        """Give the keys that are null the values that the task has for them."""
+        """Replace null by the defaults that the task declares."""
         if not isinstance(values, dict) or values.get("task") not in component_names("tasks"):
             return values
         defaults = task(values["task"])["defaults"]
@@ -127,7 +127,7 @@ class Params(Section):
     @field_validator("losses", mode="after")
     @classmethod
     def _add_losses(cls, value: Keywords) -> Keywords:
-        """A loss that is not in the file has the defaults of its class."""
+        """Add the losses that are not in the file, with the defaults of their classes."""
         return {name: {} for name in component_names("losses") if name not in value} | value
 
     @model_validator(mode="after")
@@ -141,16 +141,16 @@ class Params(Section):
         return self
 
     def override(self, settings: dict[str, Any]) -> "Params":
-        """Return these parameters with some settings changed: {"train.epochs": 20}. Raises ValueError."""
+        """Return a copy with new values of keys: {"train.epochs": 20}. Raise ValueError for bad ones."""
         values = self.model_dump()
         for key, value in settings.items():
             *sections, last = key.split(".")
-            place = values
+            node = values
             for section in sections:
-                place = place.setdefault(section, {})
-                if not isinstance(place, dict):
-                    raise ValueError(f"{key}: {section} has nothing under it")
-            place[last] = value
+                node = node.setdefault(section, {})
+                if not isinstance(node, dict):
+                    raise ValueError(f"{key}: {section} has no keys")
+            node[last] = value
         return Params.model_validate(values)
 
 
@@ -175,28 +175,28 @@ def _check_faces(params: Params) -> None:
 
 
 def _check_task(params: Params) -> None:
-    """Check what the task declares (models/tasks/_base.py: Rule)."""
-    for given, needed, advice in task(params.task)["rules"]:
-        if all(_value(params, key) == value for key, value in given.items()):
-            where = {"task": params.task} | given
-            _check_values(params, needed, ", ".join(f"{k}: {_yaml(v)}" for k, v in where.items()), advice)
+    """Check the rules that the task declares (models/tasks/_base.py: Rule)."""
+    for condition, required, advice in task(params.task)["rules"]:
+        if all(_value(params, key) == value for key, value in condition.items()):
+            where = {"task": params.task} | condition
+            _check_values(params, required, ", ".join(f"{k}: {_yaml(v)}" for k, v in where.items()), advice)
 
 
 def _check_joint_encoder(params: Params) -> None:
-    """Check what only an encoder of both modalities takes."""
+    """Check the keys that need an encoder of both modalities."""
     if not params.encoder:
-        needed = {
+        required = {
             "train.layer_decay": 1,
             "train.gradient_checkpointing": False,
             "classification.frozen": False,
         }
-        _check_values(params, needed, "encoder: null", "use encoder: cav_mae")
+        _check_values(params, required, "encoder: null", "use encoder: cav_mae")
 
 
-def _check_values(params: Params, needed: dict[str, Any], where: str, advice: str) -> None:
-    for key, value in needed.items():
-        if (found := _value(params, key)) != value:
-            raise ValueError(f"{key}: {_yaml(found)} does not go with {where}: {advice}")
+def _check_values(params: Params, required: dict[str, Any], where: str, advice: str) -> None:
+    for key, value in required.items():
+        if (actual := _value(params, key)) != value:
+            raise ValueError(f"{key}: {_yaml(actual)} does not go with {where}: {advice}")
 
 
 def _value(params: Params, key: str) -> Any:

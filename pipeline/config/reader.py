@@ -1,4 +1,4 @@
-"""Reads params.yaml: all of it, checked, or as far as dvc.yaml lists keys for one stage."""
+"""Read params.yaml: all of it, or the keys that dvc.yaml lists for one stage."""
 
 import re
 from pathlib import Path
@@ -16,9 +16,9 @@ S = TypeVar("S", bound=BaseModel)
 
 
 class Yaml(yaml.SafeLoader):
-    """YAML whose numbers may be 1e-05, as DVC writes them; PyYAML follows YAML 1.1, which wants 1.0e-05.
+    """A YAML loader that reads 1e-05, as DVC writes it, as a number; PyYAML follows YAML 1.1 (1.0e-05).
 
-    Not by the C parser, as dvc.yaml is read: it crashes on lists in lists without end.
+    It does not use the C parser, which crashes on deeply nested lists.
     """
 
 
@@ -28,20 +28,20 @@ Yaml.add_implicit_resolver(
 
 
 def read(path: str | Path = "params.yaml") -> Params:
-    """Return all parameters, checked. Raises UserError with a line for each thing that is wrong."""
+    """Return all parameters. Raise UserError with a line for each error."""
     return read_section(path, Params)
 
 
 def read_section(path: str | Path, model: type[S]) -> S:
-    """Return a YAML file as `model`. Raises UserError with a line for each thing that is wrong."""
+    """Return a YAML file as `model`. Raise UserError with a line for each error."""
     try:
         with open(path, encoding="utf-8") as f:
             values = yaml.load(f, Yaml)
     except OSError as e:
         raise UserError(f"{path}: cannot be read ({e.strerror}): run from the project's root") from None
     except RecursionError:
-        raise UserError(f"{path}: not YAML of parameters: lists in lists without end") from None
-    except (yaml.YAMLError, ValueError) as e:  # ValueError: no UTF-8, a date that is none, an endless number
+        raise UserError(f"{path}: not YAML of parameters: lists are nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as e:  # ValueError: invalid UTF-8, dates or long integers
         raise UserError(f"{path}: not YAML: {' '.join(str(e).split())}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: should be a mapping of keys to values")
@@ -52,10 +52,10 @@ def read_section(path: str | Path, model: type[S]) -> S:
 
 
 class View:
-    """Parameters as far as one stage may read them.
+    """The parameters that one stage may read.
 
-    dvc.yaml lists each stage's keys, so that DVC knows what makes it stale; a key that is read without being
-    listed there would make results that DVC takes for up to date. Reading one is a defect: KeyError.
+    dvc.yaml lists the keys of each stage, so that DVC runs it again when one of them changes. If a stage read
+    another key, DVC would take outdated results for current ones: reading it is a defect and raises KeyError.
     """
 
     __slots__ = ("_keys", "_path", "_stage", "_value")
@@ -74,24 +74,24 @@ class View:
             return View(value, self._stage, self._keys, key)
         raise KeyError(f"stage {self._stage} reads {key}, which dvc.yaml does not list for it")
 
-    def listed(self) -> dict[str, Any]:
-        """Return every listed key with its value, as plain data."""
-        plain: dict[str, Any] = {}
+    def to_dict(self) -> dict[str, Any]:
+        """Return the keys that dvc.yaml lists, with their values as plain data."""
+        values: dict[str, Any] = {}
         for key in self._keys:
             value: Any = self._value
             for part in key.split("."):
                 value = getattr(value, part)
-            plain[key] = value.model_dump() if isinstance(value, BaseModel) else value
-        return plain
+            values[key] = value.model_dump() if isinstance(value, BaseModel) else value
+        return values
 
 
 def load(stage: str, path: str | Path = "params.yaml", root: Path = ROOT) -> Any:
-    """Return the parameters as `stage` may read them (typed as Any: it stands for a Params)."""
+    """Return the View of `stage` on the parameters (typed as Any, to be used like a Params)."""
     return View(read(path), stage, tuple(stage_entry(stage, root).get("params", [])))
 
 
 def apply_settings(params: Params, settings: dict[str, Any], where: str) -> Params:
-    """Return `params` with `settings` changed. Raises UserError with a line for each thing wrong `where`."""
+    """Return `params` with new values of keys. Raise UserError with a line, after `where`, for each error."""
     try:
         return params.override(settings)
     except ValidationError as e:
@@ -101,6 +101,6 @@ def apply_settings(params: Params, settings: dict[str, Any], where: str) -> Para
 
 
 def stage_entry(stage: str, root: Path = ROOT) -> dict:
-    """Return what dvc.yaml says of a stage, as written (templates not filled in)."""
+    """Return the entry of a stage in dvc.yaml, without filling in templates."""
     with open(root / "dvc.yaml", encoding="utf-8") as f:
         return yaml.load(f, yaml.CSafeLoader)["stages"][stage]

@@ -1,11 +1,11 @@
-"""Writes what follows from the fields of the sections and from the classes of components.
+"""Generate files from the fields of the sections and from the classes of components.
 
-    python -m pipeline.config.schema           # after a new name, key, keyword or description
-    python -m pipeline.config.schema --check   # is all of it written? imports no component
+    python -m pipeline.config.schema           # write them, after a new name, key, keyword or description
+    python -m pipeline.config.schema --check   # fail if one is outdated; imports no component
 
-pipeline/config/components.json: what components take by keyword (components.py). params.schema.json: what may
-stand in params.yaml, by which editors complete and check; what must fit between values it cannot say. The
-comments of params.yaml and docs/parameters.md: documentation.py.
+pipeline/config/components.json: keywords of components (components.py). params.schema.json: the JSON schema
+of params.yaml, with which editors complete and check it, without the checks across keys. The comments of
+params.yaml and docs/parameters.md: documentation.py.
 """
 
 import json
@@ -26,22 +26,22 @@ WIDTH = 120
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON schema of params.yaml (draft 7, which editors know best)."""
-    written = Params.model_json_schema()
-    whole = _inline(written, written["$defs"])
-    sections = whole["properties"]
-    sections["losses"] |= _by_name("losses")
-    for kind, place in sections["encoders"]["properties"].items():
-        place |= _by_name(kind)
-    about = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Earsight's params.yaml"}
-    whole.pop("description", None)
-    return about | whole
+    """Return the JSON schema of params.yaml (draft 7, which most editors support)."""
+    with_references = Params.model_json_schema()
+    content = _inline(with_references, with_references["$defs"])
+    sections = content["properties"]
+    sections["losses"] |= _keywords_by_name("losses")
+    for kind, node in sections["encoders"]["properties"].items():
+        node |= _keywords_by_name(kind)
+    header = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Earsight's params.yaml"}
+    content.pop("description", None)
+    return header | content
 
 
 def _inline(node: Any, definitions: dict[str, Any]) -> Any:
-    """Replace references in a node of pydantic's schema; drop the titles that pydantic adds.
+    """Replace references in a node of pydantic's schema, and remove the titles that pydantic adds.
 
-    The description of a field counts, not the docstring of the section that it refers to.
+    The description of a field replaces the docstring of the section that it refers to.
     """
     if isinstance(node, list):
         return [_inline(n, definitions) for n in node]
@@ -49,13 +49,13 @@ def _inline(node: Any, definitions: dict[str, Any]) -> Any:
         return node
     if "$ref" in node:
         node = definitions[node["$ref"].rpartition("/")[2]] | node
-    # Under `properties` a `title` would be a key of params.yaml, which is a mapping and no text.
-    dropped = {"$defs", "$ref"} | ({"title"} if isinstance(node.get("title"), str) else set())
-    return {k: _inline(v, definitions) for k, v in node.items() if k not in dropped}
+    # A `title` that is not a string is a key of params.yaml under `properties`.
+    removed = {"$defs", "$ref"} | ({"title"} if isinstance(node.get("title"), str) else set())
+    return {k: _inline(v, definitions) for k, v in node.items() if k not in removed}
 
 
-def _by_name(kind: str) -> dict[str, Any]:
-    """What stands under `encoders.audio` or `losses`: a name of models/<kind>, and keywords of its class."""
+def _keywords_by_name(kind: str) -> dict[str, Any]:
+    """Return the schema of `encoders.<kind>` or `losses`: names in models/<kind> with their keywords."""
     names = component_names(kind)
     by_name: dict[str, Any] = {
         "properties": {name: _draft_7(keywords(kind, name)) for name in names},
@@ -63,13 +63,13 @@ def _by_name(kind: str) -> dict[str, Any]:
     }
     if kind in ("audio", "video"):
         by_name["patternProperties"] = {HUB_PATTERN: _draft_7(keywords(kind, "timm/any"))}
-    # A loss whose keywords all have a default may be left out.
+    # A loss may be omitted if all its keywords have defaults.
     required = [name for name in names if "required" in keywords(kind, name)]
     return by_name | ({"required": required} if kind == "losses" and required else {})
 
 
 def _draft_7(node: Any) -> Any:
-    """Draft 7 calls the types of a tuple's items `items`."""
+    """Convert a schema to draft 7, in which the types of a tuple's items are called `items`."""
     if isinstance(node, list):
         return [_draft_7(n) for n in node]
     if not isinstance(node, dict):
@@ -78,49 +78,49 @@ def _draft_7(node: Any) -> Any:
 
 
 def json_text(value: Any) -> str:
-    """Return JSON as one would write it: what fits on a line stands on one."""
+    """Return JSON, with each list or object on one line if it fits."""
     return _json(value) + "\n"
 
 
-def _json(value: Any, indent: str = "", used: int = 0) -> str:
-    """used: characters before the value on its line."""
+def _json(value: Any, indent: str = "", prefix: int = 0) -> str:
+    """Return JSON without a final newline. prefix: number of characters before the value on its line."""
     line = json.dumps(value, ensure_ascii=False)
-    if not isinstance(value, (dict, list)) or len(indent) + used + len(line) <= WIDTH:
+    if not isinstance(value, (dict, list)) or len(indent) + prefix + len(line) <= WIDTH:
         return line
     deeper = indent + "  "
     if isinstance(value, list):
-        parts, ends = [_json(v, deeper) for v in value], "[]"
+        parts, brackets = [_json(v, deeper) for v in value], "[]"
     else:
         names = [f"{json.dumps(k)}: " for k in value]
         parts = [n + _json(v, deeper, len(n)) for n, v in zip(names, value.values(), strict=True)]
-        ends = "{}"
-    return f"{ends[0]}\n{deeper}" + f",\n{deeper}".join(parts) + f"\n{indent}{ends[1]}"
+        brackets = "{}"
+    return f"{brackets[0]}\n{deeper}" + f",\n{deeper}".join(parts) + f"\n{indent}{brackets[1]}"
 
 
 def texts() -> dict[Path, str]:
-    """Return what the files that follow from components.json and the sections should hold."""
-    whole = schema()
+    """Return the content of the files that depend on components.json and the sections."""
+    params_schema = schema()
     return {
-        ROOT / FILE: json_text(whole),
+        ROOT / FILE: json_text(params_schema),
         PARAMS: documentation.with_comments(PARAMS.read_text(encoding="utf-8")),
-        ROOT / documentation.PAGE: documentation.page(whole),
+        ROOT / documentation.PAGE: documentation.page(params_schema),
     }
 
 
 def write() -> None:
-    """Ask all components, and write all files."""
+    """Import all components and write all files."""
     components.FILE.write_text(json_text(components.declarations()), encoding="utf-8")
-    components.forget()
+    components.clear_cache()
     for path, text in texts().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
 
 def check() -> list[str]:
-    """Return a line for each file that is not as `write` would write it."""
+    """Return a line for each file that `write` would change."""
     if outdated := components.outdated():
-        where = components.FILE.relative_to(ROOT)
-        return [f"{where} is not up to date ({', '.join(outdated)}): run {COMMAND}"]
+        path = components.FILE.relative_to(ROOT)
+        return [f"{path} is not up to date ({', '.join(outdated)}): run {COMMAND}"]
     return [
         f"{path.name} is not up to date: run {COMMAND}"
         for path, text in texts().items()

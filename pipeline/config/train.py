@@ -1,13 +1,13 @@
-"""How a model is trained: the optimiser, augmentation, pretraining, classification."""
+"""The sections `train`, `augment`, `pretraining` and `classification`."""
 
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pipeline.config.fields import Range, Section, ascending, one_of
+from pipeline.config.fields import Range, Section, check_ascending, one_of
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
-Epochs = Annotated[list[int], Field(min_length=2, max_length=2), AfterValidator(ascending)]
+Epochs = Annotated[list[int], Field(min_length=2, max_length=2), AfterValidator(check_ascending)]
 
 
 class AugmentParams(Section):
@@ -27,7 +27,7 @@ class AugmentParams(Section):
 
 
 class LearningParams(Section):
-    """How a model is trained. One epoch takes one window of every training clip."""
+    """The keys that training and pretraining share. One epoch takes one window of every training clip."""
 
     epochs: int = Field(ge=1, le=100_000, description="one epoch takes one window of every training clip")
     batch_size: int = Field(ge=2, le=65_536, description="clips in a batch of each device")
@@ -71,7 +71,7 @@ class LearningParams(Section):
 
 
 class TrainParams(LearningParams):
-    """How the stage train trains."""
+    """The section `train`."""
 
     head_factor: float = Field(
         gt=0, description="classification: learning rate of the last layers over that of the rest"

@@ -1,4 +1,4 @@
-"""Frames, and faces cut out of them."""
+"""The sections `video` and `faces`."""
 
 from typing import Annotated
 

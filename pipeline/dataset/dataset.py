@@ -18,7 +18,7 @@ from pipeline.dataset.windows import MIDDLE, WindowRule
 from pipeline.errors import UserError
 from pipeline.store.clip_table import SPLITS
 from pipeline.store.formats import digest, read_table
-from pipeline.store.shards import read_index, rows_of
+from pipeline.store.shards import read_index, row_numbers
 from pipeline.store.status import OK
 from pipeline.store.values import ClipArrays
 
@@ -146,7 +146,7 @@ def load(folder: str | Path, audio, video, picture: str = "frame") -> Dataset:
         read_index(frames, [*NEEDED, "times"]),
         _read(folder / "clips.parquet"),
     )
-    places_of = [rows_of(table, rows["clip_id"]) for table in tables]
+    places_of = [row_numbers(table, rows["clip_id"]) for table in tables]
     there = pc.is_valid(places_of[2])
     for index, numbers in zip(tables[:2], places_of, strict=False):
         there = pc.and_(there, pc.fill_null(pc.equal(index["status"].take(numbers), OK), False))
@@ -155,7 +155,7 @@ def load(folder: str | Path, audio, video, picture: str = "frame") -> Dataset:
         raise UserError(f"{splits}: no clip has both sound and picture: see status and detail in that table")
     heard, seen, about = (t.take(n.filter(there)) for t, n in zip(tables, places_of, strict=True))
     about = about.select([name for name in about.column_names if name not in NOT_LABELS])
-    features, pictures = ClipArrays.of(spectrogram, heard), ClipArrays.of(frames, seen)
+    features, pictures = ClipArrays.from_index(spectrogram, heard), ClipArrays.from_index(frames, seen)
     windows = WindowRule.of(audio, video, clip_columns=features.shape[3])
     sound, picture_seconds = (table["seconds"].to_numpy() for table in (heard, seen))
     # By number: a source's own column may have any name.

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import UserError
 from pipeline.store.clip_table import SPLITS
-from pipeline.store.shards import rows_of
+from pipeline.store.shards import row_numbers
 from pipeline.store.status import OK
 
 NONE = -1
@@ -43,7 +43,7 @@ def assign(
     where a source puts clips of one group on two sides.
     """
     ids = clips["clip_id"]
-    sound, picture = (index.take(rows_of(index, ids)) for index in (spectrogram, frames))
+    sound, picture = (index.take(row_numbers(index, ids)) for index in (spectrogram, frames))
     status, detail = _usable(sound, picture, window_seconds)
     groups = _groups(clips, split.by)
     number, names = groups.indices.to_numpy(), groups.dictionary.to_pylist()

@@ -25,7 +25,7 @@ from pebble import ProcessExpired
 
 from pipeline.download import ytdlp
 from pipeline.download.step import single_file_outcome
-from pipeline.engine.workers import Workers, context
+from pipeline.engine.workers import Workers, worker_context
 from pipeline.errors import UserError
 from pipeline.store.status import OK, Outcome, failed
 
@@ -184,7 +184,7 @@ class _Downloads:
         pool = Workers(
             max_workers=min(self.settings.concurrent, len(self.queue)),
             max_tasks=100,
-            context=context([ytdlp.__name__, "yt_dlp"]),  # imported once: it takes a second
+            context=worker_context([ytdlp.__name__, "yt_dlp"]),  # imported once: it takes a second
             initializer=ytdlp.start_worker,
         )
         try:
@@ -192,7 +192,7 @@ class _Downloads:
                 while self.queue or self.running:
                     now = time.monotonic()
                     self._start_due(pool, now)
-                    for future in pool.finished(self.running, self._seconds_to_wait(now)):
+                    for future in pool.wait_any(self.running, self._seconds_to_wait(now)):
                         self._finish(self.running.pop(future), _result(future))
                     self.progress.update(self.counts, len(self.running))
         finally:

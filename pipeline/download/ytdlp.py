@@ -101,7 +101,7 @@ def _javascript_runtimes() -> dict[str, dict[str, str]]:
 
 def start_worker() -> None:
     """Limit memory and file size, leave Ctrl-C to the parent, and end with it, ffmpeg included."""
-    limits.hold(MAX_MEMORY, 2 * MAX_BYTES)
+    limits.limit_process(MAX_MEMORY, 2 * MAX_BYTES)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _exit_worker)
     watch_parent(stop_children)

@@ -1,7 +1,7 @@
-"""Runs tasks on a Ray cluster: an existing one, or one of this machine that ends with the run.
+"""Run tasks on a Ray cluster: an existing one, or one on this machine that ends with the run.
 
-Ray says where a task runs and runs it again where a worker died or a node left. What a task is, and what a
-hostile file costs, is the engine's: a shard is made by a process that the node's worker starts for it.
+Ray decides where a task runs, and retries it if a worker dies or a node leaves. The engine decides what a
+task is, and isolates hostile files: the worker of a node starts a subprocess for each shard.
 """
 
 import logging
@@ -23,75 +23,78 @@ from pipeline.engine.job import Task
 from pipeline.errors import UserError
 from pipeline.store.code_identity import ROOT
 
-AGAIN = 10  # times that a task is begun anew because its worker died or its node left
-SHIPPED = ("models", "pipeline")  # the code that workers need
-SMALL = 200_000_000  # bytes of shared memory for a cluster of this machine: results are small
-PATIENCE = 5.0  # s for a cluster to answer
+MAX_RETRIES = 10  # of a task whose worker died or whose node left
+CODE_FOLDERS = ("models", "pipeline")  # those that workers need
+OBJECT_STORE_BYTES = 200_000_000  # shared memory of a cluster on this machine: results are small
+CONNECT_TIMEOUT = 5.0  # s
+ADVICE = "the project, and media outside of shards, must be on all nodes under the same path (NFS)"
 
 
-def shards(tasks: list[Task], settings) -> Generator[tuple[Task, bytes], None, None]:
-    """Each of the engine's tasks with its account, as they are done."""
-    with connected(settings):
-        for task, (account, unread, node) in each(_shard, tasks, settings, os.getcwd(), settings.timeout):
-            for path in unread:
-                if os.access(path, os.R_OK):  # not the file's fault, then
-                    raise UserError(f"{path}: node {node} does not see it: {SHARE}")
-            yield task, account
+def run_tasks(tasks: list[Task], settings) -> Generator[tuple[Task, bytes], None, None]:
+    """Yield each task with the index of its shard, in order of completion.
+
+    settings: the section `engine` of params.yaml. Raises UserError for a file that only this machine can
+    read.
+    """
+    with connect(settings):
+        results = map_unordered(_run_on_node, tasks, settings, os.getcwd(), settings.timeout)
+        for task, (shard_index, unreadable, node) in results:
+            for path in unreadable:
+                if os.access(path, os.R_OK):  # readable here: the node lacks it, and the file is not at fault
+                    raise UserError(f"{path}: node {node} does not see it: {ADVICE}")
+            yield task, shard_index
 
 
-SHARE = "the project, and media that are read where they lie, must be on all nodes under the same path (NFS)"
-
-
-def _shard(task: Task, root: str, timeout: float) -> tuple[bytes, list[str], str]:
-    """On a node: a shard's account, the files that could not be read, and the node's name."""
-    lie = [task.given.place] if task.given else []
-    lie += [entry[0] for entry in task.kept if entry]
-    stored = task.shards.storage is not None
-    enter(root, needed=not stored or any("://" not in p and not os.path.isabs(p) for p in lie))
-    # The engine's own worker would run the main module again, which here is Ray's.
+def _run_on_node(task: Task, root: str, timeout: float) -> tuple[bytes, list[str], str]:
+    """On a node: return the index of a shard, the files that could not be read, and the node's name."""
+    locations = [task.upstream_index.location] if task.upstream_index else []
+    locations += [entry[0] for entry in task.reusable_rows if entry]
+    has_relative_path = any("://" not in path and not os.path.isabs(path) for path in locations)
+    enter_project(root, is_required=task.shards.storage is None or has_relative_path)
+    # A subprocess of the engine would run the main module again, which is Ray's here.
     sys.modules["__main__"].__file__ = None
     try:
-        account = local.alone(task, timeout)
+        shard_index = local.run_in_subprocess(task, timeout)
     except FileNotFoundError as e:
-        why = f"{e.filename}: node {socket.gethostname()} does not see it"
-        raise UserError(f"{why}: {SHARE}") from None
-    statuses = pq.ParquetFile(pa.BufferReader(account)).read(["status"])["status"].to_pylist()
-    unread = (c for c, status in zip(task.clips, statuses, strict=True) if status == "unreadable")
-    paths = {path for clip in unread for path in (clip["audio"], clip["video"]) if path}
-    return account, [p for p in sorted(paths) if not os.access(p, os.R_OK)], socket.gethostname()
+        problem = f"{e.filename}: node {socket.gethostname()} does not see it"
+        raise UserError(f"{problem}: {ADVICE}") from None
+    statuses = pq.ParquetFile(pa.BufferReader(shard_index)).read(["status"])["status"].to_pylist()
+    clips = (clip for clip, status in zip(task.clips, statuses, strict=True) if status == "unreadable")
+    paths = {path for clip in clips for path in (clip["audio"], clip["video"]) if path}
+    return shard_index, [p for p in sorted(paths) if not os.access(p, os.R_OK)], socket.gethostname()
 
 
-def enter(root: str, needed: bool) -> None:
-    """On a node: work in the project's folder; without it where all that is needed lies in a storage."""
+def enter_project(root: str, is_required: bool) -> None:
+    """On a node: change to the project's folder. If it is missing, raise UserError if `is_required`."""
     try:
         os.chdir(root)
     except OSError as e:
-        if needed:
-            why = f"{root}: node {socket.gethostname()} does not see it ({e.strerror})"
-            raise UserError(f"{why}: {SHARE}; or set engine.storage") from None
+        if is_required:
+            problem = f"{root}: node {socket.gethostname()} does not see it ({e.strerror})"
+            raise UserError(f"{problem}: {ADVICE}; or set engine.storage") from None
 
 
-def each(function: Callable, items: list, settings, *same) -> Iterator[tuple[Any, Any]]:
-    """Each item with `function(item, *same)`, as they are done. To be called where `connected`.
+def map_unordered(function: Callable, items: list, settings, *arguments: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield each item with `function(item, *arguments)`, in order of completion. Call it inside `connect`.
 
-    A task that fails ends it: a UserError is told as it is.
+    Raises the UserError or OSError of a task that fails.
     """
     import ray
 
-    remote = ray.remote(num_cpus=1, max_retries=AGAIN)(function)
-    waiting: dict[Any, Any] = {}
-    todo = iter(items)
+    remote = ray.remote(num_cpus=1, max_retries=MAX_RETRIES)(function)
+    pending: dict[Any, Any] = {}
+    queue = iter(items)
     while True:
-        most = settings.workers if settings.address else None
-        # A few tasks ahead and no more: each carries its clips' rows. Nodes come and go.
-        most = most or int(ray.cluster_resources().get("CPU", 0)) + 2
-        while len(waiting) < most and (item := next(todo, None)) is not None:
-            waiting[remote.remote(item, *same)] = item
-        if not waiting:
+        limit = settings.workers if settings.address else None
+        # Only a few tasks ahead: every task holds the rows of its clips. The number of CPUs may change.
+        limit = limit or int(ray.cluster_resources().get("CPU", 0)) + 2
+        while len(pending) < limit and (item := next(queue, None)) is not None:
+            pending[remote.remote(item, *arguments)] = item
+        if not pending:
             return
-        done, _ = ray.wait(list(waiting), timeout=10)
-        for reference in done:
-            yield waiting.pop(reference), _result(ray, reference)
+        completed, _ = ray.wait(list(pending), timeout=10)
+        for reference in completed:
+            yield pending.pop(reference), _result(ray, reference)
 
 
 def _result(ray, reference) -> Any:
@@ -101,17 +104,18 @@ def _result(ray, reference) -> Any:
         raise e.cause if isinstance(e.cause, (UserError, OSError)) else e from None
     except ray.exceptions.RayError as e:
         reason = str(e).strip().splitlines()[0][:300]
-        raise UserError(f"engine.name: ray: given up after {AGAIN + 1} times: {reason}") from None
+        raise UserError(f"engine.name: ray: given up after {MAX_RETRIES + 1} times: {reason}") from None
 
 
 @contextmanager
-def connected(settings) -> Iterator[None]:
-    """Inside, this process is of the cluster that `engine` names. A connection that is there is used."""
-    # Before Ray is imported; the second has a cluster of this machine listen on 127.0.0.1 alone.
+def connect(settings) -> Iterator[None]:
+    """Connect this process to the cluster of the section `engine`, unless it is connected already."""
+    # Ray reads these variables when it is imported.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if settings.address is None:
+        # A cluster on this machine listens on 127.0.0.1 only.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-        # s that its processes look for it where it was killed: a minute, where it might come back.
+        # Seconds after which processes of a killed cluster exit; the default of a minute is for restarts.
         os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "5")
     try:
         import ray
@@ -121,36 +125,43 @@ def connected(settings) -> Iterator[None]:
         yield
         return
     if settings.address is not None:
-        _answers(settings.address)
-    with _of_its_own() if settings.address is None else nullcontext() as folder:
+        _check_address(settings.address)
+    with _short_temporary_folder() if settings.address is None else nullcontext() as folder:
         try:
-            _join(ray, settings, folder)
+            _init_ray(ray, settings, folder)
             yield
         finally:
             ray.shutdown()
 
 
-def _join(ray, settings, folder: str | None) -> None:
+def _init_ray(ray, settings, folder: str | None) -> None:
+    """Start a cluster on this machine with its files in `folder`; None: join `settings.address`."""
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if folder:
-        own = {"address": "local", "num_cpus": settings.workers or os.cpu_count(), "_temp_dir": folder}
-        ray.init(**own, include_dashboard=False, object_store_memory=SMALL, **quiet)
+        ray.init(
+            address="local",
+            num_cpus=settings.workers or os.cpu_count(),
+            _temp_dir=folder,
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            **quiet,
+        )
         return
-    # All but the code stays here: data may be large, and are none of the cluster's business.
-    others = [f"/{path.name}" for path in ROOT.iterdir() if path.name not in SHIPPED]
-    # An installed Earsight is on all nodes, as its dependencies are.
-    code = {} if PREFIX else {"working_dir": str(ROOT), "excludes": others}
+    # Only the code is uploaded: data may be large or private.
+    excludes = [f"/{path.name}" for path in ROOT.iterdir() if path.name not in CODE_FOLDERS]
+    # If Earsight is installed as a package, it is installed on all nodes, as its dependencies are.
+    code = {} if PREFIX else {"working_dir": str(ROOT), "excludes": excludes}
     try:
         ray.init(address=settings.address, runtime_env=code, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as e:
         reason = str(e).strip().splitlines()[0][:300]
-        why = f"engine.address: {settings.address}: {reason}"
-        raise UserError(f"{why} (one that asks for a token needs RAY_AUTH_MODE=token)") from None
+        problem = f"engine.address: {settings.address}: {reason}"
+        raise UserError(f"{problem} (one that asks for a token needs RAY_AUTH_MODE=token)") from None
 
 
 @contextmanager
-def _of_its_own() -> Iterator[str]:
-    """A folder for a cluster of this machine, of a short name: sockets in it have room for 107 letters."""
+def _short_temporary_folder() -> Iterator[str]:
+    """Yield a folder with a short path: the paths of Ray's sockets in it are limited to 107 characters."""
     folder = tempfile.mkdtemp(prefix="earsight-", dir="/tmp")
     try:
         yield folder
@@ -158,16 +169,16 @@ def _of_its_own() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _answers(address: str) -> None:
-    """Raises UserError where nobody listens: Ray itself would wait for a minute."""
+def _check_address(address: str) -> None:
+    """Raise UserError if no server listens at `address`: Ray itself would wait for a minute."""
     if address == "auto":
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         if not (host and port.isdecimal()):
             raise ValueError("should be host:port, or auto")
-        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT).close()
     except (OSError, OverflowError, ValueError) as e:
         reason = getattr(e, "strerror", None) or e
-        how = "start one there (ray start --head --port=6379), or set it to null"
-        raise UserError(f"engine.address: {address}: no Ray cluster answers ({reason}): {how}") from None
+        advice = "start one there (ray start --head --port=6379), or set it to null"
+        raise UserError(f"engine.address: {address}: no Ray cluster answers ({reason}): {advice}") from None

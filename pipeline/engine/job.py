@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.store.formats import Layout, digest
-from pipeline.store.shards import Account, Shards, places, read_index
+from pipeline.store.shards import ShardIndex, Shards, read_index, shard_locations
 from pipeline.store.status import OK, Outcome, failed
 
 Step = Callable[[list[dict], list], Iterable[Outcome]]
@@ -15,86 +15,102 @@ Step = Callable[[list[dict], list], Iterable[Outcome]]
 
 @dataclass(frozen=True)
 class Job:
-    """What a data stage is made of.
+    """What a data stage computes.
 
-    step: one Outcome per clip, in order; it sees only clips that the stage before brought out ok.
-    made_from: what all its shards depend on, beside clips and the stage before: parameters and code.
-    shards: what its output looks like. upstream: what that of the stage before looks like, whose values it
-    takes; None where it starts from the clip table.
-    facts: for each clip what the clip table does not tell (size and time of media outside).
-    opener: turns upstream values into what the step takes, as a context manager.
+    step: returns one Outcome per clip, in order. It gets only clips that have status ok in the stage before.
+    shards: layout of the output.
+    fingerprint: hash of the parameters and the code, which all values depend on.
+    upstream: layout of the stage before, whose values the step gets; None: the step gets no values.
+    file_stamps: for each clip, what changes when its source files change (such as size and time), or None.
+    opener: context manager that converts upstream values to what the step takes.
     """
 
     name: str
     step: Step
     shards: Layout
-    made_from: str
+    fingerprint: str
     upstream: Layout | None = None
-    facts: list | None = None
+    file_stamps: list | None = None
     opener: Callable | None = None
 
 
 @dataclass(frozen=True)
 class Task:
-    """One shard, as a worker gets it."""
+    """One shard of a job, as a worker gets it. All lists have one entry per clip.
+
+    upstream_failures: outcomes of clips that failed in the stage before; None for other clips.
+    upstream_index: index of the same shard of the stage before; None without a stage before.
+    reusable_rows: rows of an earlier run with valid keys, as of `Shards.reusable_rows`; None for other clips.
+    """
 
     job: Job
     shards: Shards
     shard: int
     clips: list[dict]
     keys: list[str]
-    carried: list[Outcome | None]  # those that the stage before did not bring out ok
-    given: Account | None  # of the stage before
-    kept: list  # rows of an earlier run that are still right
+    upstream_failures: list[Outcome | None]
+    upstream_index: ShardIndex | None
+    reusable_rows: list
 
     def __call__(self) -> bytes:
-        outcomes = self.known()
-        todo = [i for i, o in enumerate(outcomes) if o is None]
-        for i, outcome in zip(todo, self.compute(todo), strict=True):
+        """Compute and write the values of the shard. Return its index, a Parquet file."""
+        outcomes = self.existing_outcomes()
+        positions = [i for i, outcome in enumerate(outcomes) if outcome is None]
+        for i, outcome in zip(positions, self.compute(positions), strict=True):
             outcomes[i] = outcome
         return self.write(outcomes)
 
-    def known(self) -> list[Outcome | None]:
-        recalled = self.shards.recall(self.kept)
-        return [c or k for c, k in zip(self.carried, recalled, strict=True)]
+    def existing_outcomes(self) -> list[Outcome | None]:
+        """Return the outcomes that need no computation; None for clips to compute."""
+        reused = self.shards.read_outcomes(self.reusable_rows)
+        return [failure or outcome for failure, outcome in zip(self.upstream_failures, reused, strict=True)]
 
-    def compute(self, which: list[int]) -> list[Outcome]:
-        clips = [self.clips[i] for i in which]
+    def compute(self, positions: list[int]) -> list[Outcome]:
+        """Run the step on the clips at these positions of the shard."""
+        clips = [self.clips[i] for i in positions]
         if not clips:
             return []
-        upstream = Shards.of(self.job.upstream).values(self.given) if self.job.upstream and self.given else {}
+        upstream: dict[str, Any] = {}
+        if self.job.upstream and self.upstream_index:
+            upstream = Shards.from_layout(self.job.upstream).read_values(self.upstream_index)
         values = [upstream.get(c["clip_id"]) for c in clips]
-        with self.job.opener(values) if self.job.opener else nullcontext(values) as opened:
-            return list(self.job.step(clips, opened))
+        with self.job.opener(values) if self.job.opener else nullcontext(values) as inputs:
+            return list(self.job.step(clips, inputs))
 
     def write(self, outcomes: list[Outcome | None]) -> bytes:
-        made = [o for o in outcomes if o is not None]  # all of them
-        return self.shards.write(self.shard, self.clips, self.keys, made)
+        """Write the values of the shard. Return its index. outcomes: none of them is None."""
+        complete = [outcome for outcome in outcomes if outcome is not None]
+        return self.shards.write_values(self.shard, self.clips, self.keys, complete)
 
 
-def plan(job: Job, shards: Shards, clips: list[dict], shard_size: int) -> list[Task]:
-    before: list[Any] = [None] * len(clips)
-    elsewhere: list[str] = []
-    facts = job.facts or [None] * len(clips)
+def plan_tasks(job: Job, shards: Shards, clips: list[dict], shard_size: int) -> list[Task]:
+    """Return a task for each shard, with the key of each clip and without reusable rows.
+
+    Raises UserError where the index of the stage before has other clips.
+    """
+    upstream_rows: list[Any] = [None] * len(clips)
+    locations: list[str] = []
+    file_stamps = job.file_stamps or [None] * len(clips)
     if job.upstream:
         index = read_index(job.upstream.folder)
-        before, elsewhere = index.to_pylist(), places(index)
-        if [b["clip_id"] for b in before] != [c["clip_id"] for c in clips]:
-            where = job.upstream.folder
-            raise UserError(f"{where}: made for other clips than data/clips.parquet: run dvc repro")
-    job = replace(job, facts=None)  # a task takes it along
+        upstream_rows, locations = index.to_pylist(), shard_locations(index)
+        if [row["clip_id"] for row in upstream_rows] != [c["clip_id"] for c in clips]:
+            folder = job.upstream.folder
+            raise UserError(f"{folder}: made for other clips than data/clips.parquet: run dvc repro")
+    job = replace(job, file_stamps=None)  # every task is sent to a worker with its job: keep it small
     tasks = []
     for shard, first in enumerate(range(0, len(clips), shard_size)):
         part = slice(first, first + shard_size)
         keys: list[str] = []
-        carried: list[Outcome | None] = []
-        for clip, b, fact in zip(clips[part], before[part], facts[part], strict=True):
-            came = {k: v for k, v in b.items() if k not in ("shard", "row", "key")} if b else None
-            keys.append(digest(clip, came, fact, job.made_from))
-            carried.append(failed(b["status"], b["detail"]) if b and b["status"] != OK else None)
-        given = None
+        failures: list[Outcome | None] = []
+        for clip, row, stamp in zip(clips[part], upstream_rows[part], file_stamps[part], strict=True):
+            content = {k: v for k, v in row.items() if k not in ("shard", "row", "key")} if row else None
+            keys.append(digest(clip, content, stamp, job.fingerprint))
+            failures.append(failed(row["status"], row["detail"]) if row and row["status"] != OK else None)
+        upstream_index = None
         if job.upstream:
-            place = elsewhere[shard] if elsewhere else str(Shards.of(job.upstream).data(shard))
-            given = Account(place, before[part])
-        tasks.append(Task(job, shards, shard, clips[part], keys, carried, given, []))
+            data_path = Shards.from_layout(job.upstream).data_path(shard)
+            location = locations[shard] if locations else str(data_path)
+            upstream_index = ShardIndex(location, upstream_rows[part])
+        tasks.append(Task(job, shards, shard, clips[part], keys, failures, upstream_index, []))
     return tasks

@@ -1,22 +1,24 @@
-"""What a process that decodes may ask of the machine: files of anybody's are opened in there."""
+"""Resource limits of a process that decodes files from untrusted sources."""
 
 import resource
 
 import psutil
 
 
-def hold(memory: int, file: int) -> None:
-    """Limit this process, and what it starts, for good. It leaves no core dump either.
+def limit_process(memory: int, file_size: int) -> None:
+    """Limit this process and its children, irrevocably, and disable core dumps.
 
-    memory: bytes beyond what it has now; more is a MemoryError. Data alone count, and not files that are
-    mapped to be read: shards may be larger. file: bytes of one that it writes; more is an OSError (EFBIG).
+    memory: bytes beyond what the process has now; a larger request is a MemoryError. It counts data and not
+    files that are mapped for reading, since shards may be larger. file_size: bytes of one file that it
+    writes; more is an OSError (EFBIG).
     """
-    _most(resource.RLIMIT_DATA, getattr(psutil.Process().memory_info(), "data", 0) + memory)
-    _most(resource.RLIMIT_FSIZE, file)
-    _most(resource.RLIMIT_CORE, 0)
+    used = getattr(psutil.Process().memory_info(), "data", 0)
+    _set_limit(resource.RLIMIT_DATA, used + memory)
+    _set_limit(resource.RLIMIT_FSIZE, file_size)
+    _set_limit(resource.RLIMIT_CORE, 0)
 
 
-def _most(what: int, wanted: int) -> None:
-    hard = resource.getrlimit(what)[1]
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(what, (most, most))
+def _set_limit(kind: int, value: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (limit, limit))

@@ -1,17 +1,19 @@
-"""Progress of a stage: a bar with rate and time left on a terminal, plain lines elsewhere."""
+"""Progress of a stage: a bar with rate and remaining time on a terminal, plain lines elsewhere."""
 
 import sys
 import time
 from typing import Any
 
-EVERY = 15.0  # seconds between plain lines
+INTERVAL = 15.0  # s between plain lines
 
 
 class Progress:
-    def __init__(self, name: str, total: int, done: int = 0) -> None:
-        self.name, self.total, self.done = name, total, done
-        self.first, self.began = done, time.monotonic()
-        self.last = self.began
+    """Context manager that shows the progress of a stage. total, completed: numbers of clips."""
+
+    def __init__(self, name: str, total: int, completed: int = 0) -> None:
+        self.name, self.total, self.completed = name, total, completed
+        self.initial, self.start_time = completed, time.monotonic()
+        self.last_print = self.start_time
         self.bar: Any = None
 
     def __enter__(self) -> "Progress":
@@ -26,22 +28,21 @@ class Progress:
                 *columns, rate, TimeRemainingColumn(), console=Console(stderr=True), transient=True
             )
             self.bar.start()
-            self.task = self.bar.add_task(self.name, total=self.total, completed=self.done, rate=0.0)
+            self.task = self.bar.add_task(self.name, total=self.total, completed=self.completed, rate=0.0)
         return self
 
     def advance(self, clips: int) -> None:
-        self.done += clips
+        """Count `clips` more clips as completed."""
+        self.completed += clips
         now = time.monotonic()
-        rate = (self.done - self.first) / max(now - self.began, 1e-9)
+        rate = (self.completed - self.initial) / max(now - self.start_time, 1e-9)
         if self.bar:
-            self.bar.update(self.task, completed=self.done, rate=rate)
-        elif now - self.last >= EVERY:
-            self.last = now
-            left = (self.total - self.done) / max(rate, 1e-9)
-            print(
-                f"{self.name}: {self.done} of {self.total} clips, {rate:.1f} clips/s, {left:.0f} s left",
-                flush=True,
-            )
+            self.bar.update(self.task, completed=self.completed, rate=rate)
+        elif now - self.last_print >= INTERVAL:
+            self.last_print = now
+            remaining = (self.total - self.completed) / max(rate, 1e-9)
+            counts = f"{self.completed} of {self.total} clips, {rate:.1f} clips/s"
+            print(f"{self.name}: {counts}, {remaining:.0f} s left", flush=True)
 
     def __exit__(self, *_) -> None:
         if self.bar:

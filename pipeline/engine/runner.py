@@ -1,6 +1,6 @@
-"""Runs one step over the shards of a clip table, in worker processes of this machine or of a cluster.
+"""Run one step over the shards of a clip table, in worker processes of this machine or of a cluster.
 
-Both ways (pipeline/engine/local.py, pipeline/engine/cluster.py) make the same shards.
+Both engines (pipeline/engine/local.py, pipeline/engine/cluster.py) write the same shards.
 """
 
 import time
@@ -14,89 +14,101 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.engine import cluster, local
-from pipeline.engine.job import Job, Task, plan
+from pipeline.engine.job import Job, Task, plan_tasks
 from pipeline.engine.progress import Progress
-from pipeline.errors import of_disk
+from pipeline.errors import disk_error
 from pipeline.store import resume, storage
 from pipeline.store.code_identity import code_digest
 from pipeline.store.formats import digest
 from pipeline.store.shards import Shards
 from pipeline.store.status import OK
 
-__all__ = ["Job", "made_from", "missing", "run"]
+__all__ = ["Job", "clips_to_compute", "fingerprint", "run"]
 
 
-def made_from(params: Any, *code: str | type | Callable) -> str:
-    """Hash what all clips of a stage depend on beside the data: its parameters and its code.
+def fingerprint(params: Any, *code: str | type | Callable) -> str:
+    """Return a hash of the parameters and the code of a stage, which all its values depend on.
 
-    params: as the stage may read them. code: the step, its opener and what they use by name, as for
-    `code_digest`. Where and how the stage runs (`engine`, `download`) and the size of shards change no value.
+    params: as the stage may read them. code: the step, its opener and modules that they import by name, as
+    for `code_digest`. Excluded is what changes no value: the sections `engine` and `download`, and the size
+    of shards.
     """
-    how = ("engine", "download", "data.shard_size")
-    values = {k: v for k, v in params.listed().items() if k not in how}
+    excluded = ("engine", "download", "data.shard_size")
+    values = {k: v for k, v in params.to_dict().items() if k not in excluded}
     return digest(values, code_digest(*code))
 
 
 def run(job: Job, clips: list[dict], shard_size: int, engine) -> pa.Table:
-    """Bring `job`'s shards up to date with `clips` and return the index, a row for every clip.
+    """Update the shards of `job` for `clips`. Return the index, with a row for every clip.
 
-    `engine` is the section of params.yaml. Raises UserError where the disk is full or the stage before has
-    not been run for these clips.
+    engine: the section of params.yaml. Raises UserError if the disk is full, or if the stage before has not
+    been run for these clips.
     """
-    began = time.monotonic()
-    lies = storage.normal(getattr(engine, "storage", None))
-    shards = Shards.of(job.shards, lies)
-    if lies:
-        storage.check(f"{lies}/{shards.folder.name}")
-    tasks = plan(job, shards, clips, shard_size)
-    unfinished = resume.prepare(f"{job.name}-{digest(str(shards.folder), job.made_from)}")
-    shards.restore(unfinished)
-    todo = shards.prepare([t.keys for t in tasks])
-    reusable = shards.reusable()
-    tasks = [replace(tasks[s], kept=[reusable.get(k) for k in tasks[s].keys]) for s in todo]
-    made = sum(c is None and k is None for t in tasks for c, k in zip(t.carried, t.kept, strict=True))
+    start_time = time.monotonic()
+    storage_url = storage.normalize(getattr(engine, "storage", None))
+    shards = Shards.from_layout(job.shards, storage_url)
+    if storage_url:
+        storage.check_writable(f"{storage_url}/{shards.folder.name}")
+    tasks = plan_tasks(job, shards, clips, shard_size)
+    progress_folder = resume.prepare(f"{job.name}-{digest(str(shards.folder), job.fingerprint)}")
+    shards.restore_progress(progress_folder)
+    to_compute = shards.prepare([t.keys for t in tasks])
+    reusable_rows = shards.reusable_rows()
+    tasks = [
+        replace(tasks[shard], reusable_rows=[reusable_rows.get(key) for key in tasks[shard].keys])
+        for shard in to_compute
+    ]
     try:
-        done = len(clips) - sum(len(t.clips) for t in tasks)
-        _run_tasks(shards, tasks, engine, unfinished, len(clips), done)
-        index = shards.finish(-(-len(clips) // shard_size))
-        resume.delete(unfinished)
+        _run_tasks(shards, tasks, engine, progress_folder, len(clips))
+        index = shards.merge_indexes(-(-len(clips) // shard_size))
+        resume.delete(progress_folder)
     except OSError as e:
-        if told := of_disk(e, str(shards.folder)):
-            raise told from None
+        if error := disk_error(e, str(shards.folder)):
+            raise error from None
         raise
-    print(summary(job.name, index["status"].to_pylist(), made, time.monotonic() - began), flush=True)
+    statuses, seconds = index["status"].to_pylist(), time.monotonic() - start_time
+    print(summary(job.name, statuses, _count_computed(tasks), seconds), flush=True)
     return index
 
 
-def missing(job: Job, clips: list[dict]) -> list[dict]:
-    """Those of `clips` that `run` would have to make."""
-    shards = Shards.of(job.shards)
-    known = shards.known()
-    keys = [key for task in plan(job, shards, clips, max(len(clips), 1)) for key in task.keys]
-    return [clip for clip, key in zip(clips, keys, strict=True) if key not in known]
+def clips_to_compute(job: Job, clips: list[dict]) -> list[dict]:
+    """Return those of `clips` that `run` would compute and not reuse."""
+    shards = Shards.from_layout(job.shards)
+    reusable_keys = shards.reusable_keys()
+    keys = [key for task in plan_tasks(job, shards, clips, max(len(clips), 1)) for key in task.keys]
+    return [clip for clip, key in zip(clips, keys, strict=True) if key not in reusable_keys]
 
 
-def summary(name: str, statuses: list[str], made: int, seconds: float) -> str:
-    """The line that a stage ends with."""
+def summary(name: str, statuses: list[str], n_computed: int, seconds: float) -> str:
+    """Return the last line that a stage prints."""
     counts = Counter(statuses)
-    out = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()) if status != OK)
-    rate = f"{made / max(seconds, 1e-9):.0f} clips/s" if made else "nothing to do"
-    return (
-        f"{name}: {len(statuses)} clips in, {counts[OK]} ok{', ' + out if out else ''}; {made} made, {rate}"
+    failures = "".join(f", {n} {status}" for status, n in sorted(counts.items()) if status != OK)
+    rate = f"{n_computed / max(seconds, 1e-9):.0f} clips/s" if n_computed else "nothing to do"
+    return f"{name}: {len(statuses)} clips in, {counts[OK]} ok{failures}; {n_computed} made, {rate}"
+
+
+def _count_computed(tasks: list[Task]) -> int:
+    """Return the number of clips that neither failed in the stage before nor are reused."""
+    return sum(
+        failure is None and row is None
+        for task in tasks
+        for failure, row in zip(task.upstream_failures, task.reusable_rows, strict=True)
     )
 
 
-def _run_tasks(shards: Shards, tasks: list[Task], engine, unfinished: Path, total: int, done: int) -> None:
+def _run_tasks(shards: Shards, tasks: list[Task], engine, progress_folder: Path, n_clips: int) -> None:
+    """Run the tasks and write the indexes of their shards. n_clips: of all shards, for the progress bar."""
     if not tasks:
         return
-    where = cluster if getattr(engine, "name", "local") == "ray" else local
-    finished = where.shards(tasks, engine)
+    completed = n_clips - sum(len(task.clips) for task in tasks)
+    module = cluster if getattr(engine, "name", "local") == "ray" else local
+    results = module.run_tasks(tasks, engine)
     try:
-        with Progress(tasks[0].job.name, total, done) as progress, closing(finished):
-            for task, account in finished:
-                shards.settle(task.shard, account)
-                shards.keep(task.shard, unfinished)
+        with Progress(tasks[0].job.name, n_clips, completed) as progress, closing(results):
+            for task, shard_index in results:
+                shards.write_shard_index(task.shard, shard_index)
+                shards.save_progress(task.shard, progress_folder)
                 progress.advance(len(task.clips))
     finally:
-        for part in shards.folder.glob(".*.tmp"):  # of workers that were stopped while they wrote
-            part.unlink(missing_ok=True)
+        for path in shards.folder.glob(".*.tmp"):  # of workers that were stopped while they wrote
+            path.unlink(missing_ok=True)

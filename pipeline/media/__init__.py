@@ -1,6 +1,7 @@
-"""From media files to arrays. Files are hostile until checked, and nothing else is opened with them.
+"""Convert media files to arrays. Files are untrusted: a file that refers to other files is refused.
 
-Steps, each with the layout of its shards: `wav.WavStep`, `spectrogram.SpectrogramStep`,
-`frames.FramesStep`, `faces.FacesStep`. Beside them `files` (`Media`, `opened`, `span`), `local_files` (a
-media shard's values as files), `ffmpeg` (its guard and its binary), `feature_ranges`.
+Steps, each with the layout of its shards: `wav.WavStep`, `spectrogram.SpectrogramStep`, `frames.FramesStep`,
+`faces.FacesStep`. `files`: `Media`, `open_media`, `clip_span`. `local_files`: the values of a media shard as
+files. `ffmpeg`: its options against hostile files, and its binary. `frame_converter`: from decoded frames to
+pictures. `feature_ranges`: units and ranges of audio features.
 """

@@ -1,15 +1,15 @@
-"""What the features of sound have in common: how they grow with loudness, and how bytes hold them."""
+"""Units and ranges of the audio features: the effect of one decibel, and the range that uint8 covers."""
 
 import math
 
-# What one decibel adds to a feature; features that are not logarithms are multiplied instead.
+# The increase of a feature per decibel. Features without a logarithm are not listed: they are multiplied.
 DECIBEL = {
     "mel": 1.0,
     "log_frequency": 1.0,
     "log_spectrogram": math.log(10) / 20,  # of a magnitude
     "fbank": math.log(10) / 10,  # of a power
 }
-# The least and most that uint8 holds of each, as 0 and 255: silence, and beyond what full scale reaches.
+# The values that uint8 stores as 0 and 255: silence, and more than a full-scale signal reaches.
 BYTES = {
     "mel": (-100.0, 60.0),
     "log_frequency": (-100.0, 60.0),

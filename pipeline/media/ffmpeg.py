@@ -1,4 +1,4 @@
-"""What ffmpeg's libraries may open, and the ffmpeg binary for what they do not do."""
+"""Options that restrict what ffmpeg's libraries open, and the path of an ffmpeg binary."""
 
 import contextlib
 import functools
@@ -12,8 +12,8 @@ import imageio_ffmpeg
 
 from pipeline.errors import UserError
 
-# Demuxers that read one file and nothing else. What is not here is refused: playlists and everything
-# else that names further files or devices (hls, dash, concat, image2, sdp, imf, lavfi, ...).
+# Demuxers that read one file only. Others are refused: playlists and all formats that refer to other files or
+# devices (hls, dash, concat, image2, sdp, imf, lavfi, ...).
 FORMATS = (
     "3dostr aa aac ac3 adx aiff alaw amr amrnb amrwb apng asf asf_o au av1 avi avs2 avs3 caf cavsvideo"
     " dirac dnxhd dts dtshd dv eac3 flac flv gif gxf h261 h263 h264 hevc iamf ircam ivf kux live_flv"
@@ -25,41 +25,41 @@ MAX_PIXELS = 1 << 26  # 8192 x 8192: 100 to 400 MB decoded; larger pictures are 
 GUARD = {
     "format_whitelist": ",".join(FORMATS.split()),
     "protocol_whitelist": "file,pipe",
-    # Opening a file decodes the first picture to see what it is: 2 GB, without this, of a file of 2 MB.
+    # Opening a file decodes its first picture: without this limit, a file of 2 MB can take 2 GB of memory.
     "max_pixels": str(MAX_PIXELS),
 }
 
 
 def url(path: str | Path) -> str:
-    """`path` as ffmpeg takes it: absolute and by protocol: no name is an option, a URL or a pattern."""
+    """Return `path` as an absolute `file:` URL: no name can act as an option, another URL or a pattern."""
     return f"file:{os.path.abspath(path)}"
 
 
 @functools.cache
 def binary() -> str:
-    """The ffmpeg to run: the one that the user names, else the newer of the system's and imageio-ffmpeg's.
+    """Return the path of ffmpeg: the user's choice, else the newer of the system's and imageio-ffmpeg's.
 
-    EARSIGHT_FFMPEG, or imageio-ffmpeg's own IMAGEIO_FFMPEG_EXE, names one. Raises UserError where it does not
-    run, or where there is none.
+    The user's choice is EARSIGHT_FFMPEG, or imageio-ffmpeg's own IMAGEIO_FFMPEG_EXE. Raises UserError if it
+    does not run, or if there is no ffmpeg.
     """
     for variable in ("EARSIGHT_FFMPEG", "IMAGEIO_FFMPEG_EXE"):
-        if named := os.environ.get(variable):
-            found = shutil.which(named)
-            if found is None or not version(found):
-                raise UserError(f"{variable}: {named} is not an ffmpeg that runs: correct it or unset it")
-            return os.path.abspath(found)
+        if name := os.environ.get(variable):
+            path = shutil.which(name)
+            if path is None or not version(path):
+                raise UserError(f"{variable}: {name} is not an ffmpeg that runs: correct it or unset it")
+            return os.path.abspath(path)
     candidates = [shutil.which("ffmpeg")]
-    with contextlib.suppress(RuntimeError):  # no binary for this platform: the system's may do
+    with contextlib.suppress(RuntimeError):  # imageio-ffmpeg has no binary for this platform
         candidates.insert(0, imageio_ffmpeg.get_ffmpeg_exe())
-    best = max((c for c in candidates if c and version(c)), key=version, default=None)
-    if best is None:
-        raise UserError("ffmpeg: none found: install ffmpeg, or name one in EARSIGHT_FFMPEG")
-    return best
+    newest = max((c for c in candidates if c and version(c)), key=version, default=None)
+    if newest is None:
+        raise UserError("ffmpeg: not found: install ffmpeg, or set EARSIGHT_FFMPEG to its path")
+    return newest
 
 
 @functools.cache
 def version(path: str) -> tuple[int, ...]:
-    """(major, minor) of an ffmpeg binary; empty where it does not run. A build from git is the newest."""
+    """Return (major, minor) of an ffmpeg binary; () if it does not run, (999,) for a build from git."""
     try:
         text = subprocess.run(
             [path, "-version"], capture_output=True, text=True, timeout=20, check=True

@@ -1,4 +1,4 @@
-"""Media files on this machine: checked, opened in this process (PyAV), and nothing else opened with them."""
+"""Check and open media files of this machine with PyAV. Files that refer to other files are refused."""
 
 import contextlib
 import os
@@ -18,9 +18,9 @@ from av.stream import Disposition, Stream
 from pipeline.media import ffmpeg
 from pipeline.store.status import Outcome, failed
 
-SECONDS = ("seconds", pa.float64())  # a column: how much of the clip is real; what follows is padding
+SECONDS_COLUMN = ("seconds", pa.float64())  # duration of a clip's real data; the rest is padding
 
-# A playlist may have any name, so it is known by how it begins.
+# First bytes of playlists, which may have any file name.
 PLAYLISTS = (
     b"#EXTM3U",
     b"ffconcat",
@@ -33,7 +33,7 @@ PLAYLISTS = (
     b"v=0\n",
     b"RTSPtext",
 )
-# Still pictures: their demuxer is named, since the one that ffmpeg would take reads patterns of file names.
+# First bytes of still pictures -> demuxer: ffmpeg's own choice, image2, reads patterns of file names.
 PICTURES = {
     b"\xff\xd8\xff": "jpeg_pipe",
     b"\x89PNG\r\n\x1a\n": "png_pipe",
@@ -41,62 +41,62 @@ PICTURES = {
     b"II*\0": "tiff_pipe",
     b"MM\0*": "tiff_pipe",
 }
-NOT_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails  # an album's cover is no video
+NOT_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails  # the cover of an album is not a video
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Where a clip's sound and picture are on this machine: two paths, the same one for an ordinary clip."""
+    """The paths of a clip's sound and picture on this machine, usually the same; None: there is none."""
 
     audio: str | None
     video: str | None
 
 
 class MediaError(Exception):
-    """A file that gives no data, with the reason as an Outcome."""
+    """A file cannot be decoded; `outcome` holds the status and the reason."""
 
     def __init__(self, status: str, detail: str) -> None:
         super().__init__(detail)
         self.outcome: Outcome = failed(status, detail)
 
 
-def head(path: str, size: int = 64) -> bytes:
-    """The first bytes of `path`; MediaError unless it is a plain file, can be read, and is not empty."""
+def read_head(path: str, size: int = 64) -> bytes:
+    """Return the first bytes of `path`. Raise MediaError if it is not a regular, readable, non-empty file."""
     name = os.path.basename(path)
     try:
-        # Not blocking, so that a named pipe without a writer is an answer and not a wait.
+        # Non-blocking: otherwise `open` of a named pipe without a writer would wait forever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0))
     except (OSError, ValueError) as e:
         raise MediaError("unreadable", f"{name}: {getattr(e, 'strerror', None) or e}") from None
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
-            what = "a directory" if stat.S_ISDIR(mode) else "no plain file"
-            raise MediaError("unreadable", f"{name}: is {what}")
-        start = os.read(descriptor, size)
+            kind = "a directory" if stat.S_ISDIR(mode) else "no plain file"
+            raise MediaError("unreadable", f"{name}: is {kind}")
+        first_bytes = os.read(descriptor, size)
     except OSError as e:
         raise MediaError("unreadable", f"{name}: {e.strerror}") from None
     finally:
         os.close(descriptor)
-    if not start:
+    if not first_bytes:
         raise MediaError("corrupt", f"{name}: empty file")
-    return start
+    return first_bytes
 
 
 @contextmanager
-def opened(path: str) -> Iterator[InputContainer]:
-    """The file at `path`, opened; raises MediaError where it cannot be, and where decoding it fails."""
+def open_media(path: str) -> Iterator[InputContainer]:
+    """Open the file at `path`. Raise MediaError if it cannot be opened, or if decoding it fails inside."""
     name = os.path.basename(path)
-    start = head(path)
-    if start.startswith(b"version https://git-lfs"):
+    first_bytes = read_head(path)
+    if first_bytes.startswith(b"version https://git-lfs"):
         raise MediaError("unreadable", f"{name}: a pointer of Git LFS and not the file itself: git lfs pull")
-    if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(PLAYLISTS):
+    if first_bytes.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(PLAYLISTS):
         raise MediaError("refused", f"{name}: a playlist, which names other files")
-    form = _form(start)
+    demuxer = _picture_demuxer(first_bytes)
     try:
-        container = _open(path, form)
+        container = _open(path, demuxer)
     except av.FFmpegError as e:
-        raise MediaError(*_why(path, form, e)) from None
+        raise MediaError(*_explain_failure(path, demuxer, e)) from None
     try:
         yield container
     except av.FFmpegError as e:
@@ -105,59 +105,64 @@ def opened(path: str) -> Iterator[InputContainer]:
         container.close()
 
 
-def _open(path: str, form: str | None) -> InputContainer:
-    return av.open(ffmpeg.url(path), format=form, options=dict(ffmpeg.GUARD), metadata_errors="replace")
+def _open(path: str, demuxer: str | None) -> InputContainer:
+    return av.open(ffmpeg.url(path), format=demuxer, options=dict(ffmpeg.GUARD), metadata_errors="replace")
 
 
-def _why(path: str, form: str | None, error: av.FFmpegError) -> tuple[str, str]:
-    """Status and detail for a file that did not open. Only the log tells what the whitelists refuse."""
+def _explain_failure(path: str, demuxer: str | None, error: av.FFmpegError) -> tuple[str, str]:
+    """Return status and detail for a file that could not be opened.
+
+    Only ffmpeg's log tells whether a whitelist refused it.
+    """
     name = os.path.basename(path)
-    if "not on whitelist" in _said(path, form).lower():
+    if "not on whitelist" in _log_of_opening(path, demuxer).lower():
         return "refused", f"{name}: a playlist, or a format that is not read"
     return "corrupt", f"{name}: {error.strerror}"
 
 
-def _said(path: str, form: str | None) -> str:
-    """What ffmpeg's libraries log while they open a file."""
+def _log_of_opening(path: str, demuxer: str | None) -> str:
+    """Open a file again and return the messages that ffmpeg's libraries log meanwhile."""
     level = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)  # else the reason hangs on what the file before was told
+    av.logging.set_skip_repeated(False)  # a message equal to that of the file before must be logged again
     try:
-        with av.logging.Capture(local=True) as said, contextlib.suppress(av.FFmpegError):
-            _open(path, form).close()
+        with av.logging.Capture(local=True) as logs, contextlib.suppress(av.FFmpegError):
+            _open(path, demuxer).close()
     finally:
         av.logging.set_level(level)
-    return "\n".join(message for _, _, message in said)
+    return "\n".join(message for _, _, message in logs)
 
 
-def too_large(path: str) -> str:
-    """The size of a picture in the file that is refused for it, as the log tells; empty where none is."""
-    found = re.search(r"Picture size (\d+x\d+) (?:exceeds|is invalid)", _said(path, _form(head(path))))
-    return found[1].replace("x", " x ") if found else ""
+def oversized_picture(path: str) -> str:
+    """Return the size of a picture that ffmpeg refuses as too large, from its log; "" if there is none."""
+    log = _log_of_opening(path, _picture_demuxer(read_head(path)))
+    match = re.search(r"Picture size (\d+x\d+) (?:exceeds|is invalid)", log)
+    return match[1].replace("x", " x ") if match else ""
 
 
-def _form(start: bytes) -> str | None:
-    return next((f for magic, f in PICTURES.items() if start.startswith(magic)), None)
+def _picture_demuxer(first_bytes: bytes) -> str | None:
+    return next((demuxer for magic, demuxer in PICTURES.items() if first_bytes.startswith(magic)), None)
 
 
-def begin(container: InputContainer) -> float:
-    """The container's own time of its start, s: a clip's `start` counts from it, in sound and picture."""
+def start_time(container: InputContainer) -> float:
+    """Return the time stamp at which a container starts, s. A clip's `start` is relative to it."""
     return (container.start_time or 0) / av.time_base
 
 
-def packets(container: InputContainer, stream: Stream) -> Iterator[Packet]:
-    """Those of one stream. Where a stream came to the file on the way, PyAV fails after the last one."""
+def stream_packets(container: InputContainer, stream: Stream) -> Iterator[Packet]:
+    """Yield the packets of one stream."""
+    # If a stream starts in the middle of a file, PyAV raises IndexError after the last packet.
     with contextlib.suppress(IndexError):
         yield from container.demux(stream)
 
 
-def pictures(container: InputContainer) -> list:
-    """The video streams, covers and thumbnails left out."""
+def video_streams(container: InputContainer) -> list:
+    """Return the video streams without covers and thumbnails."""
     return [s for s in container.streams.video if not s.disposition & NOT_PICTURES]
 
 
-def span(clip: dict, clip_seconds: float) -> tuple[float, float]:
-    """(start, seconds at most) of what a clip's features cover, s."""
+def clip_span(clip: dict, clip_seconds: float) -> tuple[float, float]:
+    """Return the start, and the maximum duration, of the data that a clip's features cover, s."""
     start = clip["start"] or 0.0
-    length = clip_seconds if clip["end"] is None else min(clip_seconds, clip["end"] - start)
-    return start, length
+    duration = clip_seconds if clip["end"] is None else min(clip_seconds, clip["end"] - start)
+    return start, duration

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import requests
 
 from pipeline.errors import UserError
-from pipeline.store.atomic import written
+from pipeline.store.atomic import atomic_write
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config.data import AudioSetParams
@@ -284,7 +284,7 @@ def _download(url: str, path: Path, key: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with requests.get(url, stream=True, timeout=(20, 60)) as response:
         response.raise_for_status()
-        with written(path) as part, open(part, "wb") as f:
+        with atomic_write(path) as part, open(part, "wb") as f:
             size = 0
             for block in response.iter_content(1 << 20):
                 size += len(block)

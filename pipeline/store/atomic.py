@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under another name, synced, then renamed."""
+"""Atomic writes: a file is written under a temporary name, synced, then renamed."""
 
 import os
 import secrets
@@ -10,40 +10,41 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-PARTS: set[Path] = set()  # what this process is writing now
+TEMPORARY_FILES: set[Path] = set()  # those that this process is writing now
 
 
 @contextmanager
-def written(path: Path) -> Iterator[Path]:
-    """A temporary path that becomes `path` once the block ends well: synced, then renamed."""
-    # The process's number alone would not do: on a shared file system two machines may have the same.
-    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    PARTS.add(part)
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; sync and rename it to `path` when the block ends without an error."""
+    # The process id alone is not unique: on a shared file system two machines may use the same one.
+    temporary_path = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    TEMPORARY_FILES.add(temporary_path)
     try:
-        yield part
-        with open(part, "rb+") as f:
+        yield temporary_path
+        with open(temporary_path, "rb+") as f:
             os.fsync(f.fileno())
-        os.replace(part, path)
+        os.replace(temporary_path, path)
     finally:
-        part.unlink(missing_ok=True)
-        PARTS.discard(part)
+        temporary_path.unlink(missing_ok=True)
+        TEMPORARY_FILES.discard(temporary_path)
 
 
-def abandon() -> None:
-    """Delete what this process is writing, since it is about to end in the middle of it."""
-    for part in [*PARTS]:
-        part.unlink(missing_ok=True)
+def delete_temporary_files() -> None:
+    """Delete the temporary files of this process, which is about to exit while it writes them."""
+    for path in [*TEMPORARY_FILES]:
+        path.unlink(missing_ok=True)
 
 
 def link(source: Path, target: Path) -> None:
-    """Make `target` the file `source` too: a hard link, or a copy where the file system has none."""
-    with written(target) as part:
+    """Create `target` as a hard link to `source`, or as a copy if the file system has no hard links."""
+    with atomic_write(target) as temporary_path:
         try:
-            os.link(source, part)
+            os.link(source, temporary_path)
         except OSError:
-            shutil.copyfile(source, part)
+            shutil.copyfile(source, temporary_path)
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    with written(path) as part:
-        pq.write_table(table, part)
+    """Write a table as a Parquet file, atomically."""
+    with atomic_write(path) as temporary_path:
+        pq.write_table(table, temporary_path)

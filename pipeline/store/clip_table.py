@@ -1,6 +1,7 @@
-"""The clip table: `data/clips.parquet`, a row per clip, read and written through here only."""
+"""The clip table, `data/clips.parquet`, with a row per clip. Only this module reads and writes it."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,52 +16,56 @@ CLIP_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}")  # safe as a file na
 SCHEMA = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),
-        pa.field("audio", pa.string()),  # where its sound is: a path or URL, null where there is none
-        pa.field("video", pa.string()),  # where its picture is: the same file for an ordinary clip
+        pa.field("audio", pa.string()),  # path or URL of the sound; null: no sound
+        pa.field("video", pa.string()),  # path or URL of the picture, usually the same file; null: no picture
         pa.field("start", pa.float64()),  # seconds; null: from the beginning
         pa.field("end", pa.float64()),  # seconds; null: to the end
         pa.field("labels", pa.list_(pa.string())),
         pa.field("subject", pa.string()),
-        pa.field("split", pa.string()),  # the source's own, or null
+        pa.field("split", pa.string()),  # of the source, or null
     ]
 )
 
 
 def check(table: pa.Table, where: str) -> pa.Table:
-    """Return `table` if it is a clip table; raise UserError that says what is wrong in `where` if not.
+    """Return `table` if it is a valid clip table. Raise UserError with the first problem otherwise.
 
-    Columns after those of SCHEMA are a source's own and are left as they are.
+    where: the file or table, for the message. Columns after those of SCHEMA belong to a source; they are not
+    checked.
     """
-    head = table.schema.names[: len(SCHEMA)]
-    if head != SCHEMA.names or not pa.schema(list(table.schema)[: len(SCHEMA)]).equals(SCHEMA):
+    first_names = table.schema.names[: len(SCHEMA)]
+    if first_names != SCHEMA.names or not pa.schema(list(table.schema)[: len(SCHEMA)]).equals(SCHEMA):
         raise UserError(f"{where}: not a clip table: columns must begin with {', '.join(SCHEMA.names)}")
     ids = table["clip_id"].to_pylist()
-    bad = [i for i in ids if i is None or not CLIP_ID.fullmatch(i)]
-    if bad:
-        raise UserError(f"{where}: clip_id {bad[0]!r} is not safe as a file name: use letters, digits, _ . -")
+    unsafe_ids = [i for i in ids if i is None or not CLIP_ID.fullmatch(i)]
+    if unsafe_ids:
+        raise UserError(
+            f"{where}: clip_id {unsafe_ids[0]!r} is not safe as a file name: use letters, digits, _ . -"
+        )
     if len(set(ids)) != len(ids):
-        seen: set[str] = set()
-        twice = next(i for i in ids if i in seen or seen.add(i))  # type: ignore[func-returns-value]  # falsy
-        raise UserError(f"{where}: clip_id {twice!r} stands twice: every clip needs an id of its own")
-    splits = set(pc.unique(table["split"]).to_pylist()) - {None, *SPLITS}
-    if splits:
-        raise UserError(f"{where}: unknown split {sorted(splits)[0]!r}: use {', '.join(SPLITS)} or none")
+        duplicate = next(i for i, count in Counter(ids).items() if count > 1)
+        raise UserError(f"{where}: clip_id {duplicate!r} occurs twice: every clip needs a unique id")
+    unknown_splits = set(pc.unique(table["split"]).to_pylist()) - {None, *SPLITS}
+    if unknown_splits:
+        raise UserError(
+            f"{where}: unknown split {sorted(unknown_splits)[0]!r}: use {', '.join(SPLITS)} or none"
+        )
     for name in ("start", "end"):
-        wrong = pc.or_(pc.invert(pc.is_finite(table[name])), pc.less(table[name], 0.0))
-        if pc.any(wrong).as_py():
-            row = wrong.to_pylist().index(True)
+        invalid = pc.or_(pc.invert(pc.is_finite(table[name])), pc.less(table[name], 0.0))
+        if pc.any(invalid).as_py():
+            row = invalid.to_pylist().index(True)
             raise UserError(
                 f"{where}: clip {ids[row]!r}: {name} is {table[name][row]} s: use 0 or more, or null"
             )
-    ends = pc.less_equal(table["end"], pc.fill_null(table["start"], 0.0))
-    if pc.any(ends).as_py():
-        row = ends.to_pylist().index(True)
+    is_empty = pc.less_equal(table["end"], pc.fill_null(table["start"], 0.0))
+    if pc.any(is_empty).as_py():
+        row = is_empty.to_pylist().index(True)
         raise UserError(f"{where}: clip {ids[row]!r} ends at {table['end'][row]} s, before it starts")
     return table
 
 
 def read(path: str | Path) -> pa.Table:
-    """The clip table at `path`, checked."""
+    """Return the clip table at `path`. Raise UserError if it is missing or invalid."""
     try:
         table = read_table(Path(path))
     except FileNotFoundError:
@@ -71,6 +76,6 @@ def read(path: str | Path) -> pa.Table:
 
 
 def from_rows(rows: list[dict], extra: pa.Schema | None = None) -> pa.Table:
-    """A checked clip table from dictionaries; `extra` are the source's own columns."""
+    """Return a valid clip table from dictionaries. extra: further columns of the source."""
     schema = pa.schema([*SCHEMA, *(extra or [])])
     return check(pa.Table.from_pylist(rows, schema=schema), "clip table")

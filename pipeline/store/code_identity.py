@@ -1,7 +1,7 @@
-"""What code does, as a hash: part of every clip's key and of every training's fingerprint.
+"""A hash of what code does: part of every clip's key and of every training's fingerprint.
 
-The hash covers the syntax tree of each file of this project that the given code imports, directly or through
-others. Comments, docstrings, formatting, annotations and the place of a file are no part of it.
+The hash covers the syntax tree of each file of this project that the code imports, directly or indirectly. It
+ignores comments, docstrings, formatting, annotations and the paths of files.
 """
 
 import ast
@@ -19,8 +19,11 @@ Definition = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Import(NamedTuple):
-    """module: of this project. name: what is imported from it; empty for the module itself. binding: the name
-    that the importing file gives it."""
+    """One import from this project.
+
+    module: of this project. name: what is imported from it; empty for the module itself. binding: the name in
+    the importing file.
+    """
 
     module: str
     name: str
@@ -28,36 +31,35 @@ class Import(NamedTuple):
 
 
 def code_digest(*code: str | type | Callable) -> str:
-    """Hash the code of modules, named or those in which a class or function is defined, and of all that they
-    import from this project.
+    """Return a hash of the code of modules and of everything that they import from this project.
 
-    Registered components are imported by name at run time: the caller names their modules.
-    Raises ValueError for a module that is not of this project.
+    code: names of modules, or classes and functions, which stand for their modules. Components of a registry
+    are imported by name at run time: add their modules. Raises ValueError for a module outside this project.
     """
     modules = [item if isinstance(item, str) else item.__module__ for item in code]
     return digest(sorted(_hash_with_imports(module) for module in imported_modules(*modules)))
 
 
 def imported_modules(*modules: str) -> set[str]:
-    """The given modules of this project and all modules of it that they import, in functions too."""
+    """Return these modules and all modules of this project that they import, in functions too."""
     visited: set[str] = set()
-    waiting = list(modules)
-    while waiting:
-        if (module := waiting.pop()) not in visited:
+    queue = list(modules)
+    while queue:
+        if (module := queue.pop()) not in visited:
             visited.add(module)
-            waiting += [item.module for item in _parse(module)[1]]
+            queue += [item.module for item in _parse(module)[1]]
     return visited
 
 
 def _hash_with_imports(module: str) -> str:
-    """Another module behind an import changes the hash; the same module at another place does not."""
+    """Return a hash that changes if an import refers to other code, but not if a module is moved."""
     tree_hash, imports = _parse(module)
     return digest(tree_hash, sorted((_parse(item.module)[0], item.name, item.binding) for item in imports))
 
 
 @functools.cache
 def _parse(module: str) -> tuple[str, tuple[Import, ...]]:
-    """The hash of a module's own tree, without its imports from this project; and those imports."""
+    """Return the hash of a module's syntax tree without its imports from this project, and these imports."""
     path = _path(module)
     if path is None:
         raise ValueError(f"{module}: no module of this project")
@@ -69,18 +71,18 @@ def _parse(module: str) -> tuple[str, tuple[Import, ...]]:
 
 
 def _path(module: str) -> Path | None:
-    """The file of a module of this project; None for any other module."""
+    """Return the file of a module of this project; None for any other module."""
     if not module.startswith(PREFIX):
         return None
-    place = ROOT.joinpath(*module.removeprefix(PREFIX).split("."))
-    candidates = [place.with_suffix(".py"), place / "__init__.py"]
+    base = ROOT.joinpath(*module.removeprefix(PREFIX).split("."))
+    candidates = [base.with_suffix(".py"), base / "__init__.py"]
     return next((path for path in candidates if path.is_file()), None)
 
 
 def _simplify(tree: ast.AST, package: str, imports: list[Import]) -> Iterator:
-    """Yield a tree's fields as nested lists, which are the same in all versions of Python.
+    """Yield the fields of a syntax tree as nested lists, which are equal in all versions of Python.
 
-    Imports from this project are appended to `imports` instead.
+    Imports from this project are left out and appended to `imports`.
     """
     yield type(tree).__name__
     for name, value in ast.iter_fields(tree):
@@ -91,44 +93,44 @@ def _simplify(tree: ast.AST, package: str, imports: list[Import]) -> Iterator:
         elif isinstance(value, ast.AST) and name not in IGNORED:
             yield [name, list(_simplify(value, package, imports))]
         elif isinstance(value, list) and name not in IGNORED:
-            nodes = [item for item in value if not _is_for_types(item)]
-            others = [item for item in nodes if not _collect(item, package, imports)]
-            yield [name, [_simplified(item, package, imports) for item in others]]
+            nodes = [item for item in value if not _is_type_checking_block(item)]
+            remaining = [item for item in nodes if not _collect_imports(item, package, imports)]
+            yield [name, [_simplify_item(item, package, imports) for item in remaining]]
         elif value is not None and name not in IGNORED:
             yield [name, value]
 
 
-def _simplified(item: object, package: str, imports: list[Import]) -> object:
+def _simplify_item(item: object, package: str, imports: list[Import]) -> object:
     return list(_simplify(item, package, imports)) if isinstance(item, ast.AST) else item
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
     match body:
-        case [ast.Expr(value=ast.Constant(value=str())), *others]:
-            return others
+        case [ast.Expr(value=ast.Constant(value=str())), *statements]:
+            return statements
     return body
 
 
-def _is_for_types(item: object) -> bool:
-    """Whether a statement is `if TYPE_CHECKING:`, which never runs."""
+def _is_type_checking_block(item: object) -> bool:
+    """Return whether a statement is `if TYPE_CHECKING:`, which never runs."""
     names = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
     return isinstance(item, ast.If) and ast.unparse(item.test) in names and not item.orelse
 
 
-def _collect(item: object, package: str, imports: list[Import]) -> bool:
-    """Append what a statement imports from this project. Return False if it imports nothing from it."""
+def _collect_imports(item: object, package: str, imports: list[Import]) -> bool:
+    """Append the imports from this project in a statement. Return False if there are none."""
     if isinstance(item, ast.Import):
-        found = [Import(a.name, "", a.asname or a.name) for a in item.names if _path(a.name)]
+        new_imports = [Import(a.name, "", a.asname or a.name) for a in item.names if _path(a.name)]
     elif isinstance(item, ast.ImportFrom):
         parents = package.split(".")[: len(package.split(".")) + 1 - item.level] if item.level else []
         source = ".".join([*parents, *filter(None, [item.module])])
-        found = []
+        new_imports = []
         for alias in item.names:
             if _path(module := f"{source}.{alias.name}"):
-                found.append(Import(module, "", alias.asname or alias.name))
+                new_imports.append(Import(module, "", alias.asname or alias.name))
             elif _path(source):
-                found.append(Import(source, alias.name, alias.asname or alias.name))
+                new_imports.append(Import(source, alias.name, alias.asname or alias.name))
     else:
         return False
-    imports += found
-    return bool(found)
+    imports += new_imports
+    return bool(new_imports)

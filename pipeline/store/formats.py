@@ -1,7 +1,7 @@
-"""What the values of shards look like in files: arrays of one shape, or encoded files.
+"""File formats of the values of shards: arrays of one shape, or encoded files.
 
-Steps import this module and not `shards`: where values lie, and how a stage goes on after a kill, changes no
-value.
+Steps import this module and not `shards`: the key of a value contains the code that a step imports, and
+neither the storage nor the resumption after a kill changes a value.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 from pipeline.errors import UserError
 
 FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # Hugging Face datasets' encoded file
-ENCODER = json.JSONEncoder(sort_keys=True, default=str)  # json.dumps makes one for each call
+ENCODER = json.JSONEncoder(sort_keys=True, default=str)  # json.dumps would create one for each call
 
 
 def digest(*parts: Any) -> str:
-    """A short hash of bytes, arrays and anything that JSON can tell."""
+    """Return a short hash of bytes, arrays and values that JSON can represent."""
     h = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -35,13 +35,13 @@ def digest(*parts: Any) -> str:
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """A Parquet file, read by this thread alone. (pyarrow's own read_table imports pandas, 0.6 s.)"""
+    """Read a Parquet file in this thread only. (pyarrow's own read_table imports pandas, 0.6 s.)"""
     with pq.ParquetFile(path) as file:
         return file.read(columns=columns, use_threads=False)
 
 
 class Format(Protocol):
-    """How the values of one shard lie in a file. `suffix` is that of the file."""
+    """The file format of the values of one shard. suffix: of the file name."""
 
     suffix: str
 
@@ -49,10 +49,10 @@ class Format(Protocol):
         """Write the values of these clips."""
 
     def read(self, path: Path) -> Any:
-        """The values, by their rows."""
+        """Return the values, by their rows."""
 
     def digest(self, value: Any) -> str:
-        """A hash of one value."""
+        """Return a hash of one value."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Arrays:
     suffix = ".npy"
 
     def write(self, path: Path, clip_ids: list[str], values: list[np.ndarray]) -> None:
-        # A plain write and not a memory map: a full disk is then an error and not a SIGBUS.
+        # Not a memory map, with which a full disk causes a SIGBUS instead of an OSError.
         with open(path, "wb") as f:
             header = {"descr": np.dtype(self.dtype).str, "fortran_order": False}
             np.lib.format.write_array_header_1_0(f, header | {"shape": (len(values), *self.shape)})
@@ -89,7 +89,7 @@ class Files:
     """Values are encoded files: a Parquet file with the columns that Hugging Face `datasets` plays.
 
     With one column (`audio`) a value is its bytes. With several, a value is a dictionary of
-    `{"bytes": ..., "path": ...}`; bytes are null where the file is read where it lies.
+    `{"bytes": ..., "path": ...}`; bytes are null if the file is not copied and is read from its path.
     """
 
     columns: tuple[str, ...]
@@ -108,7 +108,7 @@ class Files:
                 for i, v in zip(clip_ids, values, strict=True)
             ]
         rows = [{"clip_id": i, **v} for i, v in zip(clip_ids, values, strict=True)]
-        # The bytes are compressed media already, and all differ: a dictionary would only take memory.
+        # The bytes are compressed media and all different: compression or a dictionary would not help.
         table = pa.Table.from_pylist(rows, schema=schema)
         pq.write_table(table, path, compression="none", use_dictionary=False)
 
@@ -120,19 +120,20 @@ class Files:
 
     @staticmethod
     def digest(value: Any) -> str:
-        return digest(value) if isinstance(value, bytes) else digest(*_flat(value))
+        return digest(value) if isinstance(value, bytes) else digest(*_flatten(value))
 
 
-def _flat(value: dict) -> Iterator[Any]:
+def _flatten(value: dict) -> Iterator[Any]:
     for column, file in sorted(value.items()):
         yield from (column, (file or {}).get("bytes") or b"", (file or {}).get("path"))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the shards of one data stage look like.
+    """The layout of the shards of one data stage.
 
-    folder: where they, or their accounts alone, lie. extra: further columns of the accounts.
+    folder: of the shards, or of their indexes only if there is a storage. extra: further columns of the
+    index.
     """
 
     folder: Path

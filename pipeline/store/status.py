@@ -1,35 +1,35 @@
-"""What became of one clip in one stage."""
+"""The outcome of one clip in one stage."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 OK = "ok"
 STATUSES = {
-    "ok": "the clip came out as data",
+    "ok": "the clip has a value",
     "no_audio": "the file has no sound track",
     "no_video": "the file has no picture track",
-    "too_short": "the clip holds no sound or no picture, or the two share less than a window",
+    "too_short": "the clip has no sound or no picture, or less than a window of both",
     "corrupt": "the file cannot be decoded",
     "unreadable": "the file cannot be read",
-    "refused": "a playlist, a format that is not read, or an address that is none",
-    "unavailable": "there is no such video, or none that everybody may see",
+    "refused": "a playlist, a format that is not supported, or an invalid URL",
+    "unavailable": "the video does not exist, or is not public",
     "private": "the video is private",
     "region": "the video is not shown in this country",
     "age": "the video is for adults: it needs an account (download.cookies)",
     "removed": "the video was taken down",
-    "network": "the network or the server failed, or asked for patience",
+    "network": "the network or the server failed, or the server limits the rate",
     "cut_short": "the download ended before its end",
     "crashed": "the decoder crashed on this clip",
     "timeout": "the decoder ran longer than engine.timeout",
-    "no_face": "no face was found",
+    "no_face": "no face was detected",
 }
 
 
 @dataclass(slots=True)
 class Outcome:
-    """One clip's result: a value to store when `status` is ok, else the reason in `detail`.
+    """The outcome of one clip: a value to store if `status` is ok, otherwise a reason in `detail`.
 
-    `extra` becomes further columns of the account row (seconds, times, ...).
+    extra: further columns of the index row (seconds, times, ...).
     """
 
     status: str = OK
@@ -44,5 +44,5 @@ class Outcome:
 
 
 def failed(status: str, detail: str) -> Outcome:
-    """An outcome without a value."""
+    """Return an outcome without a value."""
     return Outcome(status=status, detail=detail)

@@ -1,9 +1,9 @@
-"""Where the values of shards lie: beside their accounts, in another folder (NFS), or where fsspec reaches.
+"""Where the values of shards are stored: beside their indexes, in another folder (NFS), or behind fsspec.
 
-A place is a path, or an address such as `s3://bucket/earsight/wav/00000-3fa2.parquet`. With `engine.storage`
-a file's name says what is in it, so that it is never changed: an older state of the project still finds its
-own, and a copy in the cache is never out of date. Options of a file system come from its usual environment
-variables (AWS_ENDPOINT_URL, AWS_PROFILE, ...).
+A location is a path, or a URL such as `s3://bucket/earsight/wav/00000-3fa2.parquet`. With `engine.storage`
+the file name contains a hash of the content, and a file is never changed: an older state of the project still
+finds its files, and a copy in the cache is never outdated. The options of a file system come from its usual
+environment variables (AWS_ENDPOINT_URL, AWS_PROFILE, ...).
 """
 
 import contextlib
@@ -18,87 +18,88 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError, of_disk
-from pipeline.store.atomic import written
+from pipeline.errors import UserError, disk_error
+from pipeline.store.atomic import atomic_write
 
-# A file that is put there is whole or not there; elsewhere it gets its name when it is whole.
-OBJECTS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "memory"}
-NEEDS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
-COPY = re.compile(r"[0-9a-f]{16}-\d{5,}-[0-9a-f]{32}\.\w+")  # the name of a copy in the cache
-IN_USE = 60.0  # seconds for which a copy that was just asked for stays, however full the cache is
+# Object stores: an upload is atomic. In other file systems a file is uploaded, then renamed.
+OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "memory"}
+PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+CACHED_NAME = re.compile(r"[0-9a-f]{16}-\d{5,}-[0-9a-f]{32}\.\w+")  # the name of a copy in the cache
+IN_USE = 60.0  # s for which a copy is not deleted after its last use, even if the cache is full
 
 
-def normal(storage: str | None) -> str | None:
-    """`engine.storage` as it begins the name of a place: absolute, without a slash at the end."""
+def normalize(storage: str | None) -> str | None:
+    """Return `engine.storage` as a prefix of locations: absolute, without a slash at the end."""
     if storage is None:
         return None
     storage = storage.removeprefix("file://")
-    return (storage if _remote(storage) else str(Path(storage).expanduser().absolute())).rstrip("/")
+    return (storage if _is_remote(storage) else str(Path(storage).expanduser().absolute())).rstrip("/")
 
 
 @contextmanager
-def put(place: str) -> Iterator[Path]:
-    """A temporary path whose file lies at `place` once the block ends well, whole or not at all."""
-    if not _remote(place):
-        with written(Path(place)) as part:
-            yield part
+def put(location: str) -> Iterator[Path]:
+    """Yield a temporary path; store its file at `location`, atomically, when the block ends without error."""
+    if not _is_remote(location):
+        with atomic_write(Path(location)) as temporary_path:
+            yield temporary_path
         return
     with tempfile.TemporaryDirectory() as folder:
-        part = Path(folder) / place.rpartition("/")[2]
-        yield part
-        with _told(place) as (fs, inner):
-            if place.partition("://")[0] in OBJECTS:
-                fs.put_file(str(part), inner)
+        temporary_path = Path(folder) / location.rpartition("/")[2]
+        yield temporary_path
+        with _file_system(location) as (fs, path):
+            if location.partition("://")[0] in OBJECT_STORES:
+                fs.put_file(str(temporary_path), path)
                 return
-            before = f"{inner}.{secrets.token_hex(4)}.tmp"
-            fs.put_file(str(part), before)
-            fs.mv(before, inner)
+            upload_path = f"{path}.{secrets.token_hex(4)}.tmp"
+            fs.put_file(str(temporary_path), upload_path)
+            fs.mv(upload_path, path)
 
 
-def local(place: str | Path) -> Path:
-    """A file of this machine with what lies at `place`: itself, or a copy in the cache.
+def local_path(location: str | Path) -> Path:
+    """Return the path of the file at `location` on this machine; a remote file is copied to the cache first.
 
-    Copies are kept up to EARSIGHT_CACHE_GB (default 20) in EARSIGHT_CACHE (default ~/.cache/earsight); those
-    that were not asked for the longest go first. Whoever has one open keeps it.
+    The cache is the folder EARSIGHT_CACHE (default ~/.cache/earsight) and holds up to EARSIGHT_CACHE_GB
+    (default 20); the copies that were used least recently are deleted first. A process that has a deleted
+    copy open can still read it.
     """
-    place = str(place)
-    if not _remote(place):
-        return Path(place)
+    location = str(location)
+    if not _is_remote(location):
+        return Path(location)
     folder = Path(os.environ.get("EARSIGHT_CACHE") or Path.home() / ".cache" / "earsight")
-    made = hashlib.blake2b(place.encode(), digest_size=8).hexdigest()
-    copy = folder / f"{made}-{place.rpartition('/')[2]}"
+    location_hash = hashlib.blake2b(location.encode(), digest_size=8).hexdigest()
+    copy = folder / f"{location_hash}-{location.rpartition('/')[2]}"
     try:
         os.utime(copy)
         return copy
     except FileNotFoundError:
         folder.mkdir(parents=True, exist_ok=True)
-    with written(copy) as part, _told(place) as (fs, inner):
-        fs.get_file(inner, str(part))
-    _bound(folder, float(os.environ.get("EARSIGHT_CACHE_GB") or 20) * 2**30)
+    with atomic_write(copy) as temporary_path, _file_system(location) as (fs, path):
+        fs.get_file(path, str(temporary_path))
+    _limit_cache(folder, float(os.environ.get("EARSIGHT_CACHE_GB") or 20) * 2**30)
     return copy
 
 
-def names(folder: str) -> set[str]:
-    """The files of a folder; none where it is not there."""
-    if not _remote(folder):
+def list_names(folder: str) -> set[str]:
+    """Return the names of the files in a folder; an empty set if the folder does not exist."""
+    if not _is_remote(folder):
         return set(os.listdir(folder)) if os.path.isdir(folder) else set()
-    with _told(folder) as (fs, inner):
+    with _file_system(folder) as (fs, path):
         fs.invalidate_cache()
         try:
-            return {name.rpartition("/")[2] for name in fs.ls(inner, detail=False)}
+            return {name.rpartition("/")[2] for name in fs.ls(path, detail=False)}
         except FileNotFoundError:
             return set()
 
 
-def check(folder: str) -> None:
-    """Make a folder ready to be written. Raises UserError, before any work, where it cannot be."""
+def check_writable(folder: str) -> None:
+    """Create a folder if necessary and write a test file to it. Raises UserError if this is impossible."""
     name = f".writable-{secrets.token_hex(4)}"
-    if _remote(folder):
-        with _told(folder) as (fs, inner):
-            if folder.partition("://")[0] not in OBJECTS:
-                fs.makedirs(inner, exist_ok=True)
-            fs.pipe_file(f"{inner}/{name}", b"")
-            fs.rm_file(f"{inner}/{name}")
+    if _is_remote(folder):
+        with _file_system(folder) as (fs, path):
+            if folder.partition("://")[0] not in OBJECT_STORES:
+                fs.makedirs(path, exist_ok=True)
+            fs.pipe_file(f"{path}/{name}", b"")
+            fs.rm_file(f"{path}/{name}")
         return
     try:
         os.makedirs(folder, exist_ok=True)
@@ -108,43 +109,43 @@ def check(folder: str) -> None:
         raise UserError(f"engine.storage: {folder}: cannot be written ({e.strerror})") from None
 
 
-def _remote(place: str) -> bool:
-    return "://" in place
+def _is_remote(location: str) -> bool:
+    return "://" in location
 
 
 @contextmanager
-def _told(place: str) -> Iterator[tuple[Any, str]]:
-    """The file system of a place, and its name there; whatever goes wrong is told in one line."""
-    import fsspec  # not where all lies in files
+def _file_system(location: str) -> Iterator[tuple[Any, str]]:
+    """Yield the file system of a location, and the path in it. Raises UserError for any failure inside."""
+    import fsspec  # needed for remote locations only
 
-    scheme = place.partition("://")[0]
+    scheme = location.partition("://")[0]
     try:
-        yield fsspec.core.url_to_fs(place)
+        yield fsspec.core.url_to_fs(location)
     except FileNotFoundError as e:
-        raise UserError(f"engine.storage: {place}: not there ({e})") from None
+        raise UserError(f"engine.storage: {location}: not there ({e})") from None
     except ImportError:
-        more = f": uv pip install {NEEDS[scheme]}" if scheme in NEEDS else ""
-        raise UserError(f"engine.storage: {place}: a package for {scheme}:// is missing{more}") from None
+        advice = f": uv pip install {PACKAGES[scheme]}" if scheme in PACKAGES else ""
+        raise UserError(f"engine.storage: {location}: a package for {scheme}:// is missing{advice}") from None
     except UserError:
         raise
-    except Exception as e:  # each file system has errors of its own
-        if isinstance(e, OSError) and (told := of_disk(e, "EARSIGHT_CACHE")):  # of this machine's
-            raise told from None
+    except Exception as e:  # every file system raises its own exceptions
+        if isinstance(e, OSError) and (error := disk_error(e, "EARSIGHT_CACHE")):  # the disk of this machine
+            raise error from None
         reason = " ".join(f"{type(e).__name__}: {e}".split())[:300]
-        raise UserError(f"engine.storage: {place}: cannot be reached ({reason})") from None
+        raise UserError(f"engine.storage: {location}: cannot be reached ({reason})") from None
 
 
-def _bound(folder: Path, most: float) -> None:
-    """Delete the copies that were not asked for the longest until the rest fits."""
-    known = []
+def _limit_cache(folder: Path, max_bytes: float) -> None:
+    """Delete the least recently used copies until the rest fits into `max_bytes`."""
+    copies = []
     for path in folder.iterdir():
-        if not COPY.fullmatch(path.name):  # somebody else's
+        if not CACHED_NAME.fullmatch(path.name):  # not a file of this cache
             continue
-        with contextlib.suppress(OSError):  # another process was faster
-            known.append((path.stat().st_mtime, path.stat().st_size, path))
-    size = sum(s for _, s, _ in known)
-    for when, bytes_, path in sorted(known):
-        if size <= most or when > time.time() - IN_USE:
+        with contextlib.suppress(OSError):  # another process deleted it
+            copies.append((path.stat().st_mtime, path.stat().st_size, path))
+    total = sum(size for _, size, _ in copies)
+    for last_use, size, path in sorted(copies):
+        if total <= max_bytes or last_use > time.time() - IN_USE:
             return
         path.unlink(missing_ok=True)
-        size -= bytes_
+        total -= size

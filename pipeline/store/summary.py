@@ -1,4 +1,4 @@
-"""What a clip table holds, in numbers."""
+"""Counts of a clip table."""
 
 from collections import Counter
 from typing import Any
@@ -7,7 +7,7 @@ import pyarrow as pa
 
 
 def describe(table: pa.Table) -> dict[str, Any]:
-    """Counts of a clip table: clips, labels, clips without one, subjects."""
+    """Return the numbers of clips, classes, clips without a label, and subjects."""
     labels = table["labels"].to_pylist()
     return {
         "clips": len(table),
@@ -18,6 +18,6 @@ def describe(table: pa.Table) -> dict[str, Any]:
 
 
 def classes(table: pa.Table) -> dict[str, int]:
-    """How many clips have each label, most first."""
+    """Return the number of clips of each label, the most frequent label first."""
     counts = Counter(label for clip in table["labels"].to_pylist() for label in clip or [])
     return dict(sorted(counts.items(), key=lambda c: (-c[1], c[0])))

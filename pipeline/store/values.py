@@ -1,8 +1,8 @@
-"""Read what a data stage made of clips: the one reader for training, reports and the app.
+"""Read the values that a data stage computed for clips: the one reader for training, reports and the app.
 
-A stage's index says in which shard and row the value of a clip is, and where the shards lie: beside the
-index, or in `engine.storage`, from which pipeline.store.storage brings a copy. Where a value cannot be read,
-a UserError of one line names the clip, the shard and the reason, and says what to do.
+The index of a stage holds the shard and row of each clip's value, and the location of the shards: beside the
+index, or in `engine.storage`, from which pipeline.store.storage copies them. If a value cannot be read, a
+UserError of one line names the clip, the shard, the reason and what to do.
 """
 
 from collections.abc import Callable, Collection
@@ -17,48 +17,51 @@ import pyarrow.compute as pc
 from pipeline.errors import UserError
 from pipeline.store import storage
 from pipeline.store.formats import Arrays, Files, read_table
-from pipeline.store.shards import places, read_index
+from pipeline.store.shards import read_index, shard_locations
 from pipeline.store.status import OK
 
 T = TypeVar("T")
-Locate = Callable[[str], Path]  # a local file with what lies at a place: a path, or an address in a storage
+Locate = Callable[[str], Path]  # path or URL of a shard -> path of a local file with its content
 
 
 @dataclass(frozen=True)
 class _ShardFiles:
-    """Where the shards of a stage lie. places: of each in `engine.storage`; empty: in the folder."""
+    """The files of a stage's shards. locations: of each in `engine.storage`; empty: in the folder."""
 
     folder: Path
-    places: list[str]
+    locations: list[str]
     suffix: str
-    locate: Locate = storage.local
+    locate: Locate = storage.local_path
 
-    def read(self, shard: int, clip_id: str, read: Callable[..., T], *more: Any) -> T:
-        """Call `read` with a shard's file, and `more`. clip_id: of a clip in the shard, for messages."""
-        place = self.places[shard] if self.places else str(self.folder / f"{shard:05d}{self.suffix}")
+    def read(self, shard: int, clip_id: str, read: Callable[..., T], *arguments: Any) -> T:
+        """Return `read(path, *arguments)` for the file of a shard.
+
+        clip_id: of a clip in the shard, for messages. Raises UserError if the file cannot be read.
+        """
+        location = self.locations[shard] if self.locations else str(self.folder / f"{shard:05d}{self.suffix}")
         try:
-            return read(self.locate(place), *more)
+            return read(self.locate(location), *arguments)
         except UserError as e:
-            if not self.places:
+            if not self.locations:
                 raise UserError(f"clip {clip_id}: {e}") from None
             reason = str(e)
-        except (OSError, ValueError, IndexError, KeyError) as e:  # pyarrow's own errors are of these kinds
+        except (OSError, ValueError, IndexError, KeyError) as e:  # pyarrow's errors are subclasses of these
             text = getattr(e, "strerror", None) or " ".join(str(e).split())
-            reason = f"{place}: cannot be read ({text})"
-        # DVC knows nothing of what lies in a storage: only --force has the stage look for it.
-        force = f" --force --single-item {self.folder.name}" if self.places else ""
+            reason = f"{location}: cannot be read ({text})"
+        # DVC does not track files in a storage: only with --force does it run the stage again.
+        force = f" --force --single-item {self.folder.name}" if self.locations else ""
         remedy = f"delete the file if it is damaged, then run dvc repro{force}"
         raise UserError(f"clip {clip_id}: {reason}: {remedy}")
 
 
 @dataclass
 class ClipArrays:
-    """The arrays of n clips, all of one shape, in shards that are mapped into memory when asked for.
+    """The arrays of n clips, all of one shape, in shards that are mapped into memory at the first access.
 
-    To be used like one array of shape (n, ...): `arrays[i]` is a view of clip i's. `of` makes one.
+    It has the interface of one array of shape (n, ...): `arrays[i]` is a view of the array of clip i.
     """
 
-    MAPPED = 1024  # shards at a time: a process may hold only so many mappings
+    MAPPED = 1024  # shards at a time: the number of memory maps of a process is limited
 
     shards: _ShardFiles
     clip_id: pa.Array
@@ -67,9 +70,9 @@ class ClipArrays:
     _arrays: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, folder: str | Path, index: pa.Table) -> "ClipArrays":
-        """Those of a stage's folder. index: the clips' rows of the stage's index; all of them are ok."""
-        shards = _ShardFiles(Path(folder), places(index), Arrays.suffix)
+    def from_index(cls, folder: str | Path, index: pa.Table) -> "ClipArrays":
+        """Return the arrays of clips of a stage. index: their rows in the stage's index; all are ok."""
+        shards = _ShardFiles(Path(folder), shard_locations(index), Arrays.suffix)
         clip_id = index["clip_id"].combine_chunks()
         return cls(shards, clip_id, index["shard"].to_numpy(), index["row"].to_numpy())
 
@@ -77,26 +80,26 @@ class ClipArrays:
         return len(self.row)
 
     def __getitem__(self, clip: int) -> np.ndarray:
-        return self._mapped(clip)[self.row[clip]]
+        return self._shard_array(clip)[self.row[clip]]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return len(self), *self._mapped(0).shape[1:]
+        return len(self), *self._shard_array(0).shape[1:]
 
     @property
     def dtype(self) -> np.dtype:
-        return self._mapped(0).dtype
+        return self._shard_array(0).dtype
 
     @property
     def in_storage(self) -> bool:
-        """Whether the shards lie in `engine.storage`, which every machine of a cluster can read."""
-        return bool(self.shards.places)
+        """Whether the shards are in `engine.storage`, which every machine of a cluster can read."""
+        return bool(self.shards.locations)
 
     def take(self, clips: np.ndarray) -> "ClipArrays":
-        """The arrays of these clips, in this order."""
+        """Return the arrays of these clips, in this order."""
         return replace(self, clip_id=self.clip_id.take(clips), shard=self.shard[clips], row=self.row[clips])
 
-    def _mapped(self, clip: int) -> np.ndarray:
+    def _shard_array(self, clip: int) -> np.ndarray:
         shard = int(self.shard[clip])
         array = self._arrays.get(shard)
         if array is None:
@@ -107,19 +110,19 @@ class ClipArrays:
         return array
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_arrays": {}}  # a worker process maps for itself
+        return self.__dict__ | {"_arrays": {}}  # a worker process maps the shards itself
 
 
 def read_arrays(
     folder: str | Path,
     clip_ids: Collection[str],
     index: pa.Table | None = None,
-    locate: Locate = storage.local,
+    locate: Locate = storage.local_path,
 ) -> dict[str, np.ndarray]:
-    """The arrays that a stage made of clips, by clip id; clips that are not ok are left out.
+    """Return the arrays that a stage computed for clips, by clip id, without clips that are not ok.
 
-    folder: of the stage. index: its index, where that has been read. locate: gives the file of a shard.
-    An array is a view of its shard: what is not used is not read.
+    folder: of the stage. index: of the stage; None: read it. locate: returns the local file of a shard. An
+    array is a view of its memory-mapped shard: only the parts in use are read.
     """
 
     def arrays(path: Path, rows: list[int]) -> list[np.ndarray]:
@@ -134,9 +137,9 @@ def read_files(
     clip_ids: Collection[str],
     column: str,
     index: pa.Table | None = None,
-    locate: Locate = storage.local,
+    locate: Locate = storage.local_path,
 ) -> dict[str, bytes]:
-    """The encoded files in a column (`audio`) that a stage made of clips; otherwise as `read_arrays`."""
+    """Return the encoded files of clips in a column (`audio`), by clip id; parameters as of `read_arrays`."""
 
     def files(path: Path, rows: list[int]) -> list[bytes]:
         table = read_table(path, [column])
@@ -151,20 +154,20 @@ def _read(
     index: pa.Table | None,
     locate: Locate,
     suffix: str,
-    values_of: Callable[[Path, list[int]], list[T]],
+    read_rows: Callable[[Path, list[int]], list[T]],
 ) -> dict[str, T]:
-    """Each shard is opened once. values_of: the values in some rows of a shard's file."""
+    """Return values by clip id; open each shard once. read_rows: returns rows of a shard's file."""
     index = read_index(folder) if index is None else index
-    shards = _ShardFiles(Path(folder), places(index), suffix, locate)
-    wanted = pc.is_in(index["clip_id"], pa.array(list(clip_ids), pa.string()))
-    usable = index.filter(pc.and_(wanted, pc.equal(index["status"], OK)))
+    shards = _ShardFiles(Path(folder), shard_locations(index), suffix, locate)
+    is_requested = pc.is_in(index["clip_id"], pa.array(list(clip_ids), pa.string()))
+    usable = index.filter(pc.and_(is_requested, pc.equal(index["status"], OK)))
     by_shard: dict[int, dict[str, int]] = {}
     for row in usable.select(["clip_id", "shard", "row"]).to_pylist():
         by_shard.setdefault(row["shard"], {})[row["clip_id"]] = row["row"]
     values: dict[str, T] = {}
     for shard, rows in sorted(by_shard.items()):
-        read = shards.read(shard, next(iter(rows)), values_of, [*rows.values()])
-        values |= zip(rows, read, strict=True)
+        shard_values = shards.read(shard, next(iter(rows)), read_rows, [*rows.values()])
+        values |= zip(rows, shard_values, strict=True)
     return values
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.runs import HERE, Runs
 from pipeline.errors import UserError
-from pipeline.store.shards import places, read_index
+from pipeline.store.shards import read_index, shard_locations
 from testing.project import Project
 from testing.warm import Warm
 from tests.app.test_app import browsers, chromium, get, serving  # noqa: F401
@@ -49,12 +49,12 @@ def stored(request, made, s3, tmp_path_factory) -> Iterator[Project]:
 def lost(project: Project, stage: str) -> Iterator[str]:
     """The shards of a stage are deleted, and made again as the message says. Gives that of clip 0's row."""
     index = read_index(project / f"data/{stage}")
-    for place in places(index):
+    for place in shard_locations(index):
         system, path = fsspec.core.url_to_fs(place)
         system.rm(path)
     shutil.rmtree(os.environ["EARSIGHT_CACHE"], ignore_errors=True)
     clip = project.rows("embeddings/clips.parquet")[0]["clip_id"]
-    yield places(index)[index["shard"][index["clip_id"].to_pylist().index(clip)].as_py()]
+    yield shard_locations(index)[index["shard"][index["clip_id"].to_pylist().index(clip)].as_py()]
     status, said = run(project, f"stages.{stage}")  # dvc repro --force --single-item
     assert status == 0 and "; 0 made" not in said, said
 

@@ -62,7 +62,7 @@ WRONG = [
     ("set", {"data.source": "folder"}, ["set", "data.source: cannot be set here", "train"]),
     ("set", {"train.epocs": 3}, ["set: train.epocs: unknown key", "did you mean epochs?"]),
     ("set", {"train.epochs": 0}, ["set: train.epochs: 0", "greater than or equal to 1"]),
-    ("set", {"train.epochs.x": 3}, ["set: train.epochs.x", "nothing under it"]),
+    ("set", {"train.epochs.x": 3}, ["set: train.epochs.x", "has no keys"]),
     ("set", {"loss": "triplett"}, ["did you mean triplet?"]),
     ("set", {"video.window_frames": 99}, ["window_frames 99 is more than frames"]),
 ]

@@ -9,7 +9,7 @@ import pytest
 
 from earsight import load
 from pipeline.errors import UserError
-from pipeline.media.local_files import opened
+from pipeline.media.local_files import as_local_files
 from pipeline.sources import folder
 from testing.recordings import record, sine
 from tests.security.attempts import outcomes
@@ -85,7 +85,7 @@ def test_names_in_media_shards_are_no_paths(tmp_path, monkeypatch):
     (tmp_path / "scratch").mkdir()
     names = ("../../evil.mp4", f"{tmp_path}/evil.mp4", "a.mp4/../../evil", ".", "..", "-y.-i")
     values = [{"audio": None, "video": {"bytes": b"x", "path": name}} for name in names]
-    with opened(values) as media:
+    with as_local_files(values) as media:
         for one in media:
             assert Path(one.video).resolve().is_relative_to(tmp_path / "scratch")
             assert Path(one.video).read_bytes() == b"x" and not Path(one.video).name.startswith("-")

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.config import read
 from pipeline.dataset import dataset
-from pipeline.store.shards import places, read_index
+from pipeline.store.shards import read_index, shard_locations
 from testing.project import ROOT, Project
 from testing.sandbox import entry
 
@@ -67,7 +67,9 @@ def test_all_of_it_from_an_s3_server(made, there, s3, tmp_path, monkeypatch, cap
         run(project, stage, monkeypatch)
         index, expected = (read_index(p / folder(stage)) for p in (project, made))
         assert index.equals(expected)  # keys and digests too
-        assert all(place.startswith(f"{s3}/{Path(folder(stage)).name}/000") for place in places(index))
+        assert all(
+            place.startswith(f"{s3}/{Path(folder(stage)).name}/000") for place in shard_locations(index)
+        )
         assert {p.suffix for p in (project / folder(stage)).iterdir()} == {".parquet"}
     run(project, "split", monkeypatch)
     assert project.files("data")["splits.parquet"] == made.files("data")["splits.parquet"]

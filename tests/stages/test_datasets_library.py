@@ -87,8 +87,8 @@ def test_accounts_are_no_clips(made, opened):
 
 
 def stored_in(layout: Layout, shard: int) -> dict:
-    shards = Shards.of(layout)
-    return shards.values(shards.read_account(shards.account(shard)))
+    shards = Shards.from_layout(layout)
+    return shards.read_values(shards.read_shard_index(shards.index_path(shard)))
 
 
 def test_sounds_are_those_of_the_pipeline(made, opened, monkeypatch):

@@ -174,7 +174,11 @@ def test_failures_are_listed_and_the_chosen_tried_again(night):
     server.asked.clear()
     code, out, err = app("--retry", "unavailable")
     assert code == 0, err
-    assert "1 clips will be downloaded again" in out and "v-404" in server.asked and "v-silent" not in server.asked
+    assert (
+        "1 clips will be downloaded again" in out
+        and "v-404" in server.asked
+        and "v-silent" not in server.asked
+    )
 
 
 def test_a_kill_loses_nothing(films, tmp_path):

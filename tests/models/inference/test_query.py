@@ -104,13 +104,13 @@ def trained(media, model, tmp_path_factory) -> Dataset:
 
 def store(data: Path, layout: Layout, rows: list[dict], outcomes: list[Outcome]) -> None:
     """Write shards of four clips, as the engine does."""
-    shards = Shards.of(replace(layout, folder=data / layout.folder.name))
+    shards = Shards.from_layout(replace(layout, folder=data / layout.folder.name))
     shards.folder.mkdir()
     for shard, first in enumerate(range(0, len(rows), 4)):
         part = slice(first, first + 4)
-        account = shards.write(shard, rows[part], ["key"] * len(rows[part]), outcomes[part])
-        shards.settle(shard, account)
-    shards.finish(shard + 1)
+        index = shards.write_values(shard, rows[part], ["key"] * len(rows[part]), outcomes[part])
+        shards.write_shard_index(shard, index)
+    shards.merge_indexes(shard + 1)
 
 
 @pytest.mark.parametrize("name", CLIPS)

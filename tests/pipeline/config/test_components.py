@@ -138,11 +138,11 @@ def test_a_component_that_is_not_in_the_file_is_asked(project):
         assert "losses.mine.scale: 'large': input should be a valid number" in python(project, "-c", READ)
         # Nor is it a traceback, in any stage, where its class cannot be asked.
         (project / "models/losses/mine.py").write_text(MINE.format(annotation="nn.Module"))
-        said = project.fails("source")
-        assert said.startswith("ERROR: models/losses/mine.py: Mine: keyword power: its annotation Module")
+        message = project.fails("source")
+        assert message.startswith("ERROR: models/losses/mine.py: Mine: keyword power: its annotation Module")
         (project / "models/losses/mine.py").write_text("def broken(:")
-        said = project.fails("source")
-        assert said.startswith("ERROR: models/losses/mine.py: cannot be imported: invalid syntax")
+        message = project.fails("source")
+        assert message.startswith("ERROR: models/losses/mine.py: cannot be imported: invalid syntax")
     finally:
         (project / "models/losses/mine.py").unlink()
         project.set({"loss": "infonce", "losses": values})
@@ -156,8 +156,8 @@ def test_a_component_that_changed_since_is_asked(project):
         replace(path, "margin: PositiveFloat", "margin: str")
         project.set({"losses": values | {"triplet": {"margin": "wide"}}})
         assert python(project, "-c", READ) == "{'margin': 'wide'} None True"
-        said = python(project, "-m", "pipeline.config.schema", "--check")
-        assert "components.json is not up to date (models/losses/triplet.py)" in said
+        message = python(project, "-m", "pipeline.config.schema", "--check")
+        assert "components.json is not up to date (models/losses/triplet.py)" in message
     finally:
         path.write_text(before)
         project.set({"losses": values})

@@ -29,7 +29,7 @@ class Component:
         range: Pair | None = None,
         weights: bool | str = False,
         sizes: tuple[int, float] = (1, 1.0),
-        others: dict[str, float] | None = None,
+        table: dict[str, float] | None = None,
         anything: Any = None,
     ) -> None: ...
 
@@ -63,7 +63,7 @@ def test_a_class_without_keywords():
         ("range", [None, [1.0, 2]], [[1.0], [1.0, 2.0, 3.0], ["1", "2"]]),
         ("weights", [True, "file"], [1, None]),
         ("sizes", [[1, 2.0]], [[1], [1.5, 2.0], "12"]),
-        ("others", [None, {"a": 1.0}], [{"a": "b"}, [1.0]]),
+        ("table", [None, {"a": 1.0}], [{"a": "b"}, [1.0]]),
         ("anything", [None, "x", [1]], []),
     ],
 )

@@ -6,12 +6,12 @@ import re
 import pytest
 import yaml
 
-from pipeline.config import View, load, read
+from pipeline.config import View, apply_settings, load, read
 from pipeline.errors import UserError
 from testing import defaults
 
 
-def written(tmp_path, changes: dict, drop: str = ""):
+def write_params(tmp_path, changes: dict, drop: str = ""):
     """A copy of the project's params.yaml with some keys changed or added, and one left out."""
     values = yaml.safe_load(defaults.PARAMS.read_text())
     for key, value in changes.items():
@@ -107,7 +107,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("key", "value", "says"), WRONG, ids=[f"{k}={v}" for k, v, _ in WRONG])
 def test_a_bad_value_is_one_line(tmp_path, key, value, says):
-    (line,) = complaints(written(tmp_path, {key: value}))
+    (line,) = complaints(write_params(tmp_path, {key: value}))
     assert f": {key}" in line
     assert all(part in line for part in says), line
 
@@ -137,19 +137,19 @@ BESIDE = [
 
 @pytest.mark.parametrize(("changes", "says"), BESIDE, ids=[" ".join(c) for c, _ in BESIDE])
 def test_values_that_do_not_go_together_are_one_line(tmp_path, changes, says):
-    (line,) = complaints(written(tmp_path, changes))
+    (line,) = complaints(write_params(tmp_path, changes))
     assert all(part in line for part in says), line
 
 
 @pytest.mark.parametrize("key", ["loss", "audio", "train.epochs", "data.ensemble.seed"])
 def test_a_missing_key_is_one_line(tmp_path, key):
-    (line,) = complaints(written(tmp_path, {}, drop=key))
+    (line,) = complaints(write_params(tmp_path, {}, drop=key))
     assert f": {key}: missing" in line
 
 
-def test_everything_wrong_is_told_at_once(tmp_path):
+def test_all_errors_are_listed_together(tmp_path):
     wrong = {"loss": "triplett", "video.frames": 0, "train.epoch": 3, "engine.workers": -1}
-    lines = complaints(written(tmp_path, wrong, drop="seed"))
+    lines = complaints(write_params(tmp_path, wrong, drop="seed"))
     assert len(lines) == 5
     for key in (*wrong, "seed"):
         assert any(re.search(rf": {re.escape(key)}: ", line) for line in lines), key
@@ -199,47 +199,47 @@ def test_a_stage_reads_nothing_else(view, key):
 
 
 def test_what_is_listed_comes_as_plain_data(view):
-    listed = view.listed()
-    assert list(listed) == ["seed", "train", "audio.hop_length", "data.ensemble.seed"]
-    assert listed["train"]["epochs"] == 60 and listed["audio.hop_length"] == 160
-    assert yaml.safe_load(yaml.safe_dump(listed)) == listed
+    values = view.to_dict()
+    assert list(values) == ["seed", "train", "audio.hop_length", "data.ensemble.seed"]
+    assert values["train"]["epochs"] == 60 and values["audio.hop_length"] == 160
+    assert yaml.safe_load(yaml.safe_dump(values)) == values
 
 
 def test_a_worker_gets_the_same_view(view):
-    there = pickle.loads(pickle.dumps(view.audio))
-    assert there.hop_length == 160
+    copy = pickle.loads(pickle.dumps(view.audio))
+    assert copy.hop_length == 160
     with pytest.raises(KeyError, match="stage toy reads audio.n_mels"):
-        there.n_mels  # noqa: B018
+        copy.n_mels  # noqa: B018
 
 
 def test_a_stage_gets_the_keys_that_dvc_yaml_lists(tmp_path):
     (tmp_path / "dvc.yaml").write_text("stages: {toy: {params: [seed, video]}}")
     toy = load("toy", defaults.PARAMS, tmp_path)
-    assert toy.listed().keys() == {"seed", "video"}
+    assert toy.to_dict().keys() == {"seed", "video"}
     with pytest.raises(KeyError, match="stage toy reads loss, which dvc.yaml does not list"):
         toy.loss  # noqa: B018
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "parts"),
     [
         ({"train.epocs": 3}, ["train.epocs: unknown key", "did you mean epochs?"]),
         ({"train.epochs": 0}, ["train.epochs: 0", "greater than or equal to 1"]),
-        ({"train.epochs.x": 3}, ["train.epochs.x", "nothing under it"]),
+        ({"train.epochs.x": 3}, ["train.epochs.x", "has no keys"]),
         ({"loss": "triplett"}, ["did you mean triplet?"]),
         ({"video.window_frames": 99}, ["window_frames 99 is more than frames"]),
     ],
 )
-def test_what_is_wrong_for_a_table_is_told_when_it_is_made(tmp_path, settings, said):
-    path = written(tmp_path, {"grid.set": settings})
-    assert read(path)
+def test_a_wrong_setting_is_one_line(settings, parts):
     with pytest.raises(UserError) as e:
-        load("grid", path, table="grid")
-    assert all(part in str(e.value) for part in ["grid.set", *said]) and len(str(e.value).splitlines()) == 1
+        apply_settings(read(defaults.PARAMS), settings, "study.yaml: set")
+    assert all(part in str(e.value) for part in ["study.yaml: set", *parts])
+    assert len(str(e.value).splitlines()) == 1
 
 
-def test_a_table_has_what_it_sets(tmp_path):
-    path = written(tmp_path, {"grid.set": {"train.epochs": 7, "encoders.audio.lstm": {"layers": 1}}})
-    assert load("grid", path).train.epochs != 7
-    changed = load("grid", path, table="grid")
+def test_settings_are_applied():
+    settings = {"train.epochs": 7, "encoders.audio.lstm": {"layers": 1}}
+    params = read(defaults.PARAMS)
+    changed = apply_settings(params, settings, "study.yaml: set")
+    assert params.train.epochs != 7
     assert changed.train.epochs == 7 and changed.encoders.audio["lstm"] == {"layers": 1}

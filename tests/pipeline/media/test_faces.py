@@ -1,4 +1,4 @@
-"""Faces: found where they are, cut and turned as geometry says, and told of where there are none."""
+"""Faces: detection, the geometry of the crop, and clips without a face."""
 
 import pickle
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ import pytest
 from pipeline.config import ROOT
 from pipeline.errors import UserError
 from pipeline.media import faces
-from pipeline.media.faces import Face, FacesStep, cut, detector_of, largest
+from pipeline.media.faces import Face, FacesStep, cut_face, largest_face, load_detector
 from pipeline.media.files import Media
 from pipeline.sources import people
 
@@ -35,11 +35,11 @@ def run(path, frames=1, seconds=4.0, **changes):
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory):
-    """A film of a talking head, and one picture of it."""
+    """Return the path of a video of a talking head, and one picture of it."""
     path = tmp_path_factory.mktemp("head") / "a head.flv"
     path.write_bytes(people.render(NAME, 0))
-    with av.open(str(path)) as film:
-        pictures = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    with av.open(str(path)) as container:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     return path, pictures[len(pictures) // 2]
 
 
@@ -60,15 +60,15 @@ def test_every_talker_has_a_face_in_the_middle(path):
     outcome = run(path)
     assert outcome.status == "ok" and outcome.value.shape == (1, 64, 64, 3)
     assert outcome.extra["found"] == [True] and outcome.extra["angles"] == [None]
-    left, top, width, height = outcome.extra["boxes"][0]
-    assert 0.3 < left + width / 2 < 0.7 and 0.35 < top + height / 2 < 0.75
+    x, y, width, height = outcome.extra["boxes"][0]
+    assert 0.3 < x + width / 2 < 0.7 and 0.35 < y + height / 2 < 0.75
     if YUNET.exists():
         assert overlap(outcome.extra["boxes"][0], run(path, model=str(YUNET)).extra["boxes"][0]) > 0.4
-    # Cut out once more, it lies in the middle.
-    again = largest(detector_of(None)(run(path, size=240, margin=0.5).value[0]))
+    # In a wider crop, the face is in the middle.
+    second_face = largest_face(load_detector(None)(run(path, size=240, margin=0.5).value[0]))
     assert (
-        abs(again.box[0] + again.box[2] / 2 - 0.5) < 0.08
-        and abs(again.box[1] + again.box[3] / 2 - 0.5) < 0.08
+        abs(second_face.box[0] + second_face.box[2] / 2 - 0.5) < 0.08
+        and abs(second_face.box[1] + second_face.box[3] / 2 - 0.5) < 0.08
     )
 
 
@@ -80,14 +80,14 @@ def test_every_frame_of_a_talker_has_a_face():
     assert all(overlap(outcome.extra["boxes"][0], box) > 0.6 for box in outcome.extra["boxes"])
 
 
-# --- embedded people ------------------------------------------------------------------------------------
+# --- synthetic people------------------------------------------------------------------------------------
 
 
 def test_a_head_has_a_face_in_the_middle(head):
     outcome = run(head[0])
     assert outcome.status == "ok" and outcome.value.dtype == np.uint8
-    assert faces.crop(head[1], settings()).shape == (64, 64, 3)
-    assert faces.crop(np.full((90, 120, 3), 128, np.uint8), settings()) is None
+    assert faces.crop_largest_face(head[1], settings()).shape == (64, 64, 3)
+    assert faces.crop_largest_face(np.full((90, 120, 3), 128, np.uint8), settings()) is None
 
 
 @pytest.mark.skipif(not YUNET.exists(), reason="needs ../shared/face_models")
@@ -98,7 +98,7 @@ def test_both_detectors_agree_on_a_head(head, tmp_path):
     assert overlap(*boxes) > 0.4
 
 
-def test_a_picture_that_stands_still_will_do(head, tmp_path):
+def test_a_still_picture_has_a_face(head, tmp_path):
     cv2.imwrite(str(tmp_path / "face.png"), cv2.cvtColor(head[1], cv2.COLOR_RGB2BGR))
     outcome = run(tmp_path / "face.png", frames=3, seconds=2.0)
     assert outcome.status == "ok" and outcome.value.shape == (3, 64, 64, 3)
@@ -106,61 +106,67 @@ def test_a_picture_that_stands_still_will_do(head, tmp_path):
 
 
 @pytest.mark.parametrize("angle", [-14.0, 0.0, 11.0])
-def test_a_turned_head_is_turned_back(head, angle):
+def test_the_angle_of_a_rotated_head(head, angle):
     picture = head[1]
     height, width = picture.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -angle, 1.0)  # clockwise: its eyes fall
     turned = cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
-    detector = detector_of(str(YUNET)) if YUNET.exists() else detector_of(None)
+    detector = load_detector(str(YUNET)) if YUNET.exists() else load_detector(None)
     (face, *_) = detector(turned)
-    found = face.angle if face.angle is not None else detector.angle(turned, face.box)
+    actual = face.angle if face.angle is not None else detector.angle(turned, face.box)
     level = detector(picture)[0].angle if YUNET.exists() else 0.0
-    assert found - level == pytest.approx(angle, abs=5.0)
+    assert actual - level == pytest.approx(angle, abs=5.0)
 
 
 # --- geometry, by hand ----------------------------------------------------------------------------------
 
 
-def test_a_square_is_cut_with_its_margin():
+def test_a_square_is_cropped_with_its_margin():
     # Columns count in red, lines in green; 200 x 100. The box is 40 x 20 at (60, 30): the square around it
     # has side 40 * 1.5 = 60 and middle (80, 40), so it goes from (50, 10) to (110, 70).
     picture = np.zeros((100, 200, 3), np.uint8)
     picture[..., 0], picture[..., 1] = np.arange(200)[None], np.arange(100)[:, None]
-    got = cut(picture, (0.3, 0.3, 0.2, 0.2), 60, 0.25).astype(int)
-    assert np.abs(got[..., 0] - np.arange(50, 110)[None]).max() <= 1
-    assert np.abs(got[..., 1] - np.arange(10, 70)[:, None]).max() <= 1
-    half = cut(picture, (0.3, 0.3, 0.2, 0.2), 30, 0.25).astype(int)  # each pixel the mean of four
+    square = cut_face(picture, (0.3, 0.3, 0.2, 0.2), 60, 0.25).astype(int)
+    assert np.abs(square[..., 0] - np.arange(50, 110)[None]).max() <= 1
+    assert np.abs(square[..., 1] - np.arange(10, 70)[:, None]).max() <= 1
+    half = cut_face(picture, (0.3, 0.3, 0.2, 0.2), 30, 0.25).astype(int)  # each pixel the mean of four
     assert np.abs(half[..., 0] - (np.arange(30) * 2 + 50.5)[None]).max() <= 1
-    twice = cut(picture, (0.3, 0.3, 0.2, 0.2), 120, 0.25).astype(int)
+    twice = cut_face(picture, (0.3, 0.3, 0.2, 0.2), 120, 0.25).astype(int)
     assert np.abs(twice[..., 0] - (np.arange(120) / 2 + 49.75)[None]).max() <= 1
 
 
-def test_what_lies_beyond_the_picture_repeats_its_border():
+def test_outside_the_picture_its_border_is_repeated():
     picture = np.zeros((100, 100, 3), np.uint8)
     picture[:, 0], picture[0] = 200, 200
-    got = cut(picture, (0.0, 0.0, 0.4, 0.4), 60, 0.25)  # from (-10, -10) to (50, 50)
-    assert (got[:10] == 200).all() and (got[:, :10] == 200).all() and (got[12:, 12:] == 0).all()
+    square = cut_face(picture, (0.0, 0.0, 0.4, 0.4), 60, 0.25)  # from (-10, -10) to (50, 50)
+    assert (square[:10] == 200).all() and (square[:, :10] == 200).all() and (square[12:, 12:] == 0).all()
 
 
-def test_turning_makes_a_falling_line_level():
+def test_rotation_makes_a_falling_line_level():
     picture = np.zeros((200, 200, 3), np.uint8)
     slope = np.tan(np.radians(15))
     cv2.line(picture, (40, round(100 - 60 * slope)), (160, round(100 + 60 * slope)), (255, 255, 255), 3)
-    got = cut(picture, (0.25, 0.25, 0.5, 0.5), 100, 0.0, 15.0)
-    lit = got[..., 0] > 128
+    square = cut_face(picture, (0.25, 0.25, 0.5, 0.5), 100, 0.0, 15.0)
+    lit = square[..., 0] > 128
     assert np.ptp(np.flatnonzero(lit.any(1))) <= 6 and lit.any(0).all()
 
 
-def test_of_two_faces_the_larger_is_taken():
+def test_the_larger_of_two_faces_is_used():
     small, large = Face((0.1, 0.1, 0.2, 0.2)), Face((0.5, 0.5, 0.3, 0.3))
-    assert largest([small, large]) is large and largest([large, small]) is large and largest([]) is None
+    assert (
+        largest_face([small, large]) is large
+        and largest_face([large, small]) is large
+        and largest_face([]) is None
+    )
 
 
-def test_a_frame_without_a_face_takes_the_nearest_ones_place(head, monkeypatch):
-    blank, seen = np.full_like(head[1], 90), head[1]
-    pictures = [blank, seen, blank, blank, seen]
+def test_a_frame_without_a_face_uses_the_nearest_frames_box(head, monkeypatch):
+    blank, portrait = np.full_like(head[1], 90), head[1]
+    pictures = [blank, portrait, blank, blank, portrait]
     monkeypatch.setattr(
-        faces, "evenly", lambda *_: faces.Outcome(value=pictures, extra={"seconds": 1.0, "times": [0.0] * 5})
+        faces,
+        "extract_frames",
+        lambda *_: faces.Outcome(value=pictures, extra={"seconds": 1.0, "times": [0.0] * 5}),
     )
     outcome = run("x", frames=5)
     assert outcome.extra["found"] == [False, True, False, False, True]
@@ -177,7 +183,7 @@ def test_no_face_is_a_row_with_a_reason(tmp_path):
     assert "any of 4 frames" in run(tmp_path / "wall.png", frames=4).detail
 
 
-def test_what_cannot_be_decoded_says_what_frames_would(tmp_path):
+def test_a_bad_file_has_the_status_of_the_stage_frames(tmp_path):
     (tmp_path / "noise.flv").write_bytes(np.random.default_rng(0).bytes(5000))
     assert run(tmp_path / "noise.flv").status == "corrupt"
     (outcome,) = FacesStep(settings(), 4.0, 1)([CLIP], [Media(str(tmp_path / "a.wav"), None)])
@@ -185,14 +191,14 @@ def test_what_cannot_be_decoded_says_what_frames_would(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", None])
-def test_a_model_that_is_none_is_one_line(tmp_path, content):
+def test_an_invalid_model_is_one_line(tmp_path, content):
     path = tmp_path / "some model.onnx"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(
         UserError, match="faces.model: .*some model.onnx: (not a YuNet model|no such file)"
     ) as e:
-        detector_of(str(path))
+        load_detector(str(path))
     assert "\n" not in str(e.value)
 
 
@@ -203,4 +209,4 @@ def test_another_networks_onnx_is_one_line(tmp_path):
     x = torch.zeros(1, 3, 64, 64)
     torch.onnx.export(net.eval(), (x,), tmp_path / "other.onnx", dynamo=True, verbose=False)
     with pytest.raises(UserError, match="not a YuNet model"):
-        detector_of(str(tmp_path / "other.onnx"))
+        load_detector(str(tmp_path / "other.onnx"))

@@ -19,29 +19,29 @@ def script(path, text):
     return path
 
 
-def saying(path, version):
+def fake_ffmpeg(path, version):
     return script(path, f"echo ffmpeg version {version} Copyright")
 
 
-def test_a_binary_is_there():
+def test_a_binary_exists():
     assert ffmpeg.version(ffmpeg.binary()) >= (4, 0)
 
 
 @pytest.mark.parametrize(
-    "system, taken", [("2.8.1", False), ("99.1", True), ("N-123-gabcdef", True), ("nonsense", True)]
+    "system, is_newer", [("2.8.1", False), ("99.1", True), ("N-123-gabcdef", True), ("nonsense", True)]
 )
-def test_the_newer_one_is_taken(tmp_path, monkeypatch, system, taken):
-    own = saying(tmp_path / "own", "n9.0.2-17")
-    saying(tmp_path / "ffmpeg", system)
+def test_the_newer_binary_is_used(tmp_path, monkeypatch, system, is_newer):
+    packaged = fake_ffmpeg(tmp_path / "own", "n9.0.2-17")
+    fake_ffmpeg(tmp_path / "ffmpeg", system)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.delenv("IMAGEIO_FFMPEG_EXE", raising=False)
-    monkeypatch.setattr(ffmpeg.imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(own))
-    assert (ffmpeg.binary() == str(tmp_path / "ffmpeg")) == taken
+    monkeypatch.setattr(ffmpeg.imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(packaged))
+    assert (ffmpeg.binary() == str(tmp_path / "ffmpeg")) == is_newer
 
 
 @pytest.mark.parametrize("variable", ["EARSIGHT_FFMPEG", "IMAGEIO_FFMPEG_EXE"])
 def test_the_user_s_choice_wins(tmp_path, monkeypatch, variable):
-    monkeypatch.setenv(variable, str(saying(tmp_path / "mine", "1.0")))
+    monkeypatch.setenv(variable, str(fake_ffmpeg(tmp_path / "mine", "1.0")))
     assert ffmpeg.binary() == str(tmp_path / "mine")
     ffmpeg.binary.cache_clear()
     monkeypatch.setenv(variable, str(tmp_path / "missing"))
@@ -49,7 +49,7 @@ def test_the_user_s_choice_wins(tmp_path, monkeypatch, variable):
         ffmpeg.binary()
 
 
-def test_none_at_all(monkeypatch):
+def test_no_binary(monkeypatch):
     def none():
         raise RuntimeError("no binary")
 
@@ -61,7 +61,7 @@ def test_none_at_all(monkeypatch):
         ffmpeg.binary()
 
 
-def test_names_become_no_options_or_urls(tmp_path, monkeypatch):
+def test_names_are_not_options_or_urls(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert ffmpeg.url("-i") == f"file:{tmp_path}/-i"
     assert ffmpeg.url("http:x") == f"file:{tmp_path}/http:x"

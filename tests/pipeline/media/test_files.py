@@ -5,7 +5,16 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.media.files import Media, MediaError, begin, head, opened, packets, pictures, span
+from pipeline.media.files import (
+    Media,
+    MediaError,
+    clip_span,
+    open_media,
+    read_head,
+    start_time,
+    stream_packets,
+    video_streams,
+)
 from pipeline.media.frames import FramesStep
 from pipeline.media.wav import WavStep
 from testing.recordings import AUDIO, clip, record, sine
@@ -14,7 +23,7 @@ from tests.pipeline.media.test_frames import step as frames_step
 
 @pytest.fixture
 def secret(tmp_path):
-    """A good file that a hostile one points at."""
+    """Return a good file that a hostile one refers to."""
     return record(tmp_path / "secret.flv", 60, sound=sine(2.0))
 
 
@@ -35,32 +44,32 @@ def playlist(kind, target):
 def test_playlists_are_refused(tmp_path, secret, kind, suffix, monkeypatch):
     path = tmp_path / f"list{suffix}"
     path.write_text(playlist(kind, secret), encoding="utf-8")
-    read = []
-    real = os.open
-    monkeypatch.setattr(os, "open", lambda p, *a, **k: read.append(str(p)) or real(p, *a, **k))
+    read_paths = []
+    system_open = os.open
+    monkeypatch.setattr(os, "open", lambda p, *a, **k: read_paths.append(str(p)) or system_open(p, *a, **k))
     before = secret.stat().st_atime_ns
     media = [Media(str(path), str(path))]
     for step in (WavStep(AUDIO, 4.0), frames_step()):
         (outcome,) = step([clip()], media)
         assert (outcome.status, outcome.value) == ("refused", None)
-    assert secret.stat().st_atime_ns == before and str(secret) not in read
+    assert secret.stat().st_atime_ns == before and str(secret) not in read_paths
 
 
-def test_formats_off_the_list_are_refused(tmp_path):
-    """A format that ffmpeg knows well and that is not on our list: subtitles, and its own metadata."""
+def test_formats_outside_the_whitelist_are_refused(tmp_path):
+    """ffmpeg's own metadata format is not on the whitelist."""
     path = tmp_path / "a.flv"
     path.write_text(";FFMETADATA1\ntitle=x\n")
-    with pytest.raises(MediaError) as e, opened(str(path)):
+    with pytest.raises(MediaError) as e, open_media(str(path)):
         pass
     assert e.value.outcome.status == "refused"
 
 
 def test_the_reason_does_not_depend_on_the_file_before(tmp_path):
-    """ffmpeg says the same of both; what is said twice is said the second time too."""
+    """ffmpeg logs the same message for both files; it must log it twice."""
     for name in ("a.flv", "b.flv"):
         path = tmp_path / name
         path.write_text(";FFMETADATA1\ntitle=x\n")
-        with pytest.raises(MediaError) as e, opened(str(path)):
+        with pytest.raises(MediaError) as e, open_media(str(path)):
             pass
         assert e.value.outcome.status == "refused"
 
@@ -76,7 +85,7 @@ def test_the_reason_does_not_depend_on_the_file_before(tmp_path):
         (lambda p: p.symlink_to(p), "unreadable"),
     ],
 )
-def test_what_is_no_media_is_a_row(tmp_path, make, status):
+def test_a_file_without_media_is_a_row(tmp_path, make, status):
     path = tmp_path / "a.flv"
     make(path)
     for step in (WavStep(AUDIO, 4.0), frames_step()):
@@ -89,13 +98,13 @@ def test_an_unreadable_file(tmp_path):
     path = record(tmp_path / "a.flv", 5)
     path.chmod(0)
     with pytest.raises(MediaError) as e:
-        head(str(path))
+        read_head(str(path))
     assert e.value.outcome.status == "unreadable"
 
 
 def test_a_name_with_a_null_byte():
     with pytest.raises(MediaError):
-        head("a\0.flv")
+        read_head("a\0.flv")
 
 
 @pytest.mark.parametrize(
@@ -108,27 +117,27 @@ def test_any_file_name(tmp_path, name, monkeypatch):
     assert outcome.status == "ok", outcome.detail
 
 
-def test_logging_is_left_as_it_was(tmp_path):
+def test_the_log_level_is_restored(tmp_path):
     (tmp_path / "a.flv").write_bytes(b"nothing")
     level = av.logging.get_level()
-    with pytest.raises(MediaError), opened(str(tmp_path / "a.flv")):
+    with pytest.raises(MediaError), open_media(str(tmp_path / "a.flv")):
         pass
     assert av.logging.get_level() == level
 
 
-def test_what_a_file_holds(tmp_path):
-    with opened(str(record(tmp_path / "a.flv", 10, sound=sine(1.0)))) as container:
-        assert len(pictures(container)) == 1 and begin(container) >= 0
-    assert span(clip(), 4.0) == (0.0, 4.0)
-    assert span(clip(1.0, 3.0), 4.0) == (1.0, 2.0) and span(clip(1.0, 9.0), 4.0) == (1.0, 4.0)
+def test_streams_and_span_of_a_file(tmp_path):
+    with open_media(str(record(tmp_path / "a.flv", 10, sound=sine(1.0)))) as container:
+        assert len(video_streams(container)) == 1 and start_time(container) >= 0
+    assert clip_span(clip(), 4.0) == (0.0, 4.0)
+    assert clip_span(clip(1.0, 3.0), 4.0) == (1.0, 2.0) and clip_span(clip(1.0, 9.0), 4.0) == (1.0, 4.0)
     assert isinstance(frames_step(), FramesStep)
 
 
-def test_streams_that_come_on_the_way_end_no_run():
-    """A broadcast gains a track: PyAV knows only those of the beginning, and fails at the end."""
+def test_a_stream_that_starts_in_the_middle_raises_no_error():
+    """PyAV knows only the streams at the beginning and raises IndexError at the end."""
 
     def demux(stream):
         yield from ("one", "two", "flush")
         raise IndexError("list index out of range")
 
-    assert [*packets(SimpleNamespace(demux=demux), None)] == ["one", "two", "flush"]
+    assert [*stream_packets(SimpleNamespace(demux=demux), None)] == ["one", "two", "flush"]

@@ -10,8 +10,8 @@ from PIL import Image, ImageOps
 
 from pipeline.media import ffmpeg, frames
 from pipeline.media.files import Media
+from pipeline.media.frame_converter import FrameConverter
 from pipeline.media.frames import FramesStep
-from pipeline.media.painter import Painter
 from pipeline.sources.folder import PICTURE
 from testing.recordings import REAL, clip, grey, numbers, record
 
@@ -43,7 +43,7 @@ CONTAINERS = {
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
 @pytest.mark.parametrize("n", [1, 4, 7])
-def test_the_frames_on_show_are_taken(tmp_path, suffix, n):
+def test_the_frames_that_are_shown_are_decoded(tmp_path, suffix, n):
     path = record(tmp_path / f"a.{suffix}", 70, **CONTAINERS[suffix])
     outcome = take(path, n)
     assert outcome.status == "ok", outcome.detail
@@ -55,7 +55,7 @@ def test_the_frames_on_show_are_taken(tmp_path, suffix, n):
 
 @pytest.mark.parametrize("suffix", CONTAINERS)
 def test_a_cut_from_the_middle(tmp_path, suffix):
-    """Files without an index (FLV, MPEG-PS) too: the frames are those of a decoding from the beginning."""
+    """The frames are those of a full decoding, also for files without an index (FLV, MPEG-PS)."""
     path = record(tmp_path / f"a.{suffix}", 70, **CONTAINERS[suffix])
     outcome = take(path, 3, start=1.0, end=2.0)
     assert numbers(outcome.value) == [35, 45, 55]
@@ -88,7 +88,7 @@ def test_one_frame(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp"])
-def test_a_still_picture_stands_for_every_frame(tmp_path, suffix):
+def test_a_still_picture_is_every_frame(tmp_path, suffix):
     path = tmp_path / f"%03d.{suffix}"  # a pattern to ffmpeg's own reader of pictures
     grey(20).to_image().save(path)
     outcome = take(path, 3)
@@ -105,7 +105,7 @@ def quarters():
 
 
 def corners(picture):
-    """Names of the colours: top left, top right, bottom left, bottom right."""
+    """Return the names of the colours: top left, top right, bottom left, bottom right."""
     h, w = picture.shape[0] // 8, picture.shape[1] // 8
     names = {(True, False, False): "red", (False, True, False): "green", (False, False, True): "blue"}
     points = [picture[y, x] > 128 for y in (h, -h) for x in (w, -w)]
@@ -130,7 +130,7 @@ def still(path, picture, form="yuv444p", n=5, codec="libx264", **more):
         (["-display_vflip"], ["blue", "white", "red", "green"]),
     ],
 )
-def test_a_turned_video_is_upright(tmp_path, display, expected):
+def test_a_rotated_video_is_upright(tmp_path, display, expected):
     plain, path = still(tmp_path / "plain.mp4", quarters()), tmp_path / "a.mp4"
     command = [ffmpeg.binary(), "-v", "error", *display, "-i", plain, "-c", "copy", path]
     subprocess.run(command, check=True, timeout=60)
@@ -152,7 +152,7 @@ def test_pictures_of_every_kind_that_a_folder_may_hold(tmp_path, extension):
 @pytest.mark.parametrize("extension", ["jpg", "png", "tiff", "webp"])
 @pytest.mark.parametrize("orientation", [None, *range(1, 9)])
 def test_a_photo_with_exif_is_upright(tmp_path, extension, orientation):
-    """As every camera writes it: ffmpeg hands on the EXIF, and its orientation as a display matrix."""
+    """ffmpeg converts the orientation in EXIF to a display matrix."""
     image, path = Image.fromarray(quarters()), tmp_path / f"a.{extension}"
     exif = image.getexif()
     exif[271] = "a camera"
@@ -175,7 +175,7 @@ def test_pixels_that_are_not_square(tmp_path):
     assert 110 < square.mean() < 145
 
 
-def test_the_middle_is_kept(tmp_path):
+def test_the_middle_is_cropped(tmp_path):
     picture = np.full((64, 96, 3), 255, np.uint8)
     picture[:, 16:80] = 0
     assert take(still(tmp_path / "a.mp4", picture)).value.mean() < 6
@@ -190,7 +190,7 @@ def test_depths_and_formats(tmp_path, form):
 @pytest.mark.parametrize("colour_range, luma", [("tv", 126), ("pc", 128)])
 @pytest.mark.parametrize("space", ["bt709", "smpte170m"])
 def test_colours_follow_range_and_space(tmp_path, colour_range, luma, space):
-    """One orange, coded in each way, comes out as that orange."""
+    """The same orange in each encoding is decoded to that orange."""
     orange, path = np.array([220, 120, 40]), tmp_path / "a.mp4"
     picture = np.broadcast_to(orange.astype(np.uint8), (64, 96, 3)).copy()
     convert = f"scale=out_range={colour_range}:out_color_matrix={space},format=yuv444p"
@@ -215,7 +215,7 @@ def test_colours_follow_range_and_space(tmp_path, colour_range, luma, space):
 
 
 def test_interlaced_frames_do_not_comb(tmp_path):
-    """A bar that stands elsewhere in each of the two fields: only one of them is shown."""
+    """A bar has another position in each of the two fields: only one field is used."""
     picture = np.zeros((64, 96, 3), np.uint8)
     picture[0::2, 32:48] = 255
     picture[1::2, 48:64] = 255
@@ -232,8 +232,8 @@ def test_interlaced_frames_do_not_comb(tmp_path):
             == 0
         ):
             break
-    shown = take(flagged, height=64, width=96).value[0].astype(int)
-    assert shown[10:50, 36:44].mean() > 200 and shown[10:50, 52:60].mean() < 60
+    picture = take(flagged, height=64, width=96).value[0].astype(int)
+    assert picture[10:50, 36:44].mean() > 200 and picture[10:50, 52:60].mean() < 60
 
 
 def test_a_very_long_strip(tmp_path):
@@ -272,7 +272,7 @@ def test_times_count_from_the_container_s_start(tmp_path):
     assert numbers(outcome.value) == [45] and outcome.extra["times"] == pytest.approx([0.5], abs=2e-3)
 
 
-def test_a_truncated_file_gives_what_is_there(tmp_path):
+def test_a_truncated_file_is_decoded_up_to_its_end(tmp_path):
     noisy = np.random.default_rng(0).integers(0, 255, (60, 64, 96, 3), np.uint8)
     shots = [av.VideoFrame.from_ndarray(p, format="rgb24").reformat(format="yuv420p") for p in noisy]
     whole = record(tmp_path / "a.flv", shots)
@@ -280,7 +280,7 @@ def test_a_truncated_file_gives_what_is_there(tmp_path):
     outcome = take(tmp_path / "b.flv", 4)
     assert outcome.status == "ok" and 0.5 < outcome.extra["seconds"] < 1.5
     assert all(t < outcome.extra["seconds"] for t in outcome.extra["times"])
-    half = tmp_path / "c.mp4"  # the index stands at the end: nothing to be had
+    half = tmp_path / "c.mp4"  # its index is at the end of the file, and missing
     whole = record(tmp_path / "d.mp4", 30, codec="libx264")
     half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     assert take(half).status == "corrupt"
@@ -296,7 +296,7 @@ def test_damage_in_the_middle(tmp_path):
     assert numbers(outcome.value)[:3] == [round(t * 30) for t in outcome.extra["times"][:3]]
 
 
-def test_sound_alone_and_covers_are_no_video(tmp_path):
+def test_sound_and_covers_are_not_video(tmp_path):
     song = tmp_path / "a.mp3"
     cover = tmp_path / "cover.png"
     grey(10).to_image().save(cover)
@@ -313,14 +313,14 @@ def test_sound_alone_and_covers_are_no_video(tmp_path):
     assert outcome.status == "no_video"
 
 
-def test_a_codec_that_nobody_knows_is_a_reason(tmp_path):
+def test_an_unknown_codec_is_refused(tmp_path):
     path = record(tmp_path / "a.mkv", 10, codec="libx264")
     path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO/AVC", b"V_MPEG9/ISO/AVC"))
     outcome = take(path)
     assert outcome.status == "refused" and outcome.detail == "a.mkv: no decoder for its picture"
 
 
-def test_a_bad_file_is_a_row_among_others(tmp_path):
+def test_a_bad_file_does_not_affect_other_clips(tmp_path):
     good = record(tmp_path / "a.flv", 30)
     (tmp_path / "b.flv").write_bytes(bytes(np.random.default_rng(0).integers(0, 255, 5000, np.uint8)))
     media = [Media(None, str(p)) for p in (good, tmp_path / "b.flv", tmp_path / "gone.flv", good)]
@@ -342,13 +342,13 @@ def test_real_clips_match_a_full_decoding():
         with av.open(str(REAL / name)) as container:
             stream = container.streams.video[0]
             zero = (container.start_time or 0) / 1e6 + start
-            painter = Painter(32, 32)
-            found = {}
+            converter = FrameConverter(32, 32)
+            pictures = {}
             for frame in container.decode(stream):
                 for i, t in enumerate(outcome.extra["times"]):
                     if abs(frame.time - zero - t) < 1e-3:
-                        found[i] = painter(frame, stream)
+                        pictures[i] = converter(frame, stream)
                 if frame.time > zero + 1.2:
                     break
-        assert sorted(found) == [0, 1, 2], name
-        np.testing.assert_array_equal(outcome.value, np.stack([found[i] for i in range(3)]), name)
+        assert sorted(pictures) == [0, 1, 2], name
+        np.testing.assert_array_equal(outcome.value, np.stack([pictures[i] for i in range(3)]), name)

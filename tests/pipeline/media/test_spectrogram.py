@@ -52,19 +52,19 @@ def test_agrees_with_librosa(sound, settings):
     y, more = SOUNDS[sound], SETTINGS[settings]
     a = params("stft", **more)
     spectrum = reference_stft(y, a)
-    got = SpectrogramStep(a, 1.5).feature(y)
-    np.testing.assert_allclose(got, np.stack([spectrum.real, spectrum.imag]), atol=1e-3)
-    got = SpectrogramStep(params("log_spectrogram", **more), 1.5).feature(y)
-    np.testing.assert_allclose(got[0], np.log(np.abs(spectrum) + 1e-5), atol=1e-3)
-    got = SpectrogramStep(params("mel", **more), 1.5).feature(y)
-    np.testing.assert_allclose(got[0], reference_mel(y, a), atol=1e-3)
+    actual = SpectrogramStep(a, 1.5).feature(y)
+    np.testing.assert_allclose(actual, np.stack([spectrum.real, spectrum.imag]), atol=1e-3)
+    actual = SpectrogramStep(params("log_spectrogram", **more), 1.5).feature(y)
+    np.testing.assert_allclose(actual[0], np.log(np.abs(spectrum) + 1e-5), atol=1e-3)
+    actual = SpectrogramStep(params("mel", **more), 1.5).feature(y)
+    np.testing.assert_allclose(actual[0], reference_mel(y, a), atol=1e-3)
 
 
-def test_the_banks_are_librosa_s():
+def test_mel_banks_are_those_of_librosa():
     for n_mels, n_fft, high in [(64, 512, 8000.0), (128, 2048, None), (40, 600, 7000.0)]:
-        ours = spectrogram.mel_bank(16000, n_fft, n_mels, 50.0, high).toarray()
-        theirs = librosa.filters.mel(sr=16000, n_fft=n_fft, n_mels=n_mels, fmin=50.0, fmax=high)
-        np.testing.assert_allclose(ours, theirs, atol=1e-7)
+        bank = spectrogram.mel_bank(16000, n_fft, n_mels, 50.0, high).toarray()
+        expected = librosa.filters.mel(sr=16000, n_fft=n_fft, n_mels=n_mels, fmin=50.0, fmax=high)
+        np.testing.assert_allclose(bank, expected, atol=1e-7)
 
 
 def test_log_frequency_by_hand():
@@ -102,12 +102,12 @@ def kaldi(sound, rate=16000, window=400, hop=160, bins=128):
         power = np.abs(np.fft.rfft(emphasized * hann, size)) ** 2
         row = []
         for b in range(bins):
-            left, centre, right = low + b * delta, low + (b + 1) * delta, low + (b + 2) * delta
+            lower, centre, upper = low + b * delta, low + (b + 1) * delta, low + (b + 2) * delta
             total = 0.0
             for k in range(size // 2):
                 mel = 1127 * np.log(1 + k * rate / size / 700)
-                if left < mel < right:
-                    total += power[k] * ((mel - left) / delta if mel <= centre else (right - mel) / delta)
+                if lower < mel < upper:
+                    total += power[k] * ((mel - lower) / delta if mel <= centre else (upper - mel) / delta)
             row.append(np.log(max(total, 1.1920929e-07)))
         rows.append(row)
     return np.array(rows).T
@@ -116,10 +116,10 @@ def kaldi(sound, rate=16000, window=400, hop=160, bins=128):
 @pytest.mark.parametrize("sound", ["noise", "silence"])
 def test_fbank_agrees_with_a_hand_worked_definition(sound):
     y = SOUNDS[sound][:3000] + np.float32(0.2)  # a constant, to be removed
-    got = SpectrogramStep(params("fbank", n_mels=128), 0.25).feature(y)
+    actual = SpectrogramStep(params("fbank", n_mels=128), 0.25).feature(y)
     expected = kaldi(padded(y - y.mean(), 0.25))
-    assert got.shape == (1, 128, 23)
-    np.testing.assert_allclose(got[0], expected, atol=1e-3)
+    assert actual.shape == (1, 128, 23)
+    np.testing.assert_allclose(actual[0], expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
@@ -138,14 +138,14 @@ def test_shapes_and_half_precision(feature, settings):
 
 @pytest.mark.parametrize("feature", sorted(BYTES))
 def test_bytes_hold_every_feature_to_half_a_step(feature):
-    fine, coarse = (SpectrogramStep(params(feature, dtype=d), 1.5) for d in ("float16", "uint8"))
+    float_step, byte_step = (SpectrogramStep(params(feature, dtype=d), 1.5) for d in ("float16", "uint8"))
     low, high = BYTES[feature]
     for y in SOUNDS.values():
         content = write_wav((y.clip(-1, 32767 / 32768) * 32768).astype(np.int16), 16000)
-        (wanted,), (got,) = fine([clip()], [content]), coarse([clip()], [content])
-        assert got.value.dtype == np.uint8
-        back = got.value * ((high - low) / 255) + low
-        assert np.abs(back - wanted.value.astype(np.float32)).max() <= (high - low) / 510 + 0.05
+        (exact,), (coded,) = float_step([clip()], [content]), byte_step([clip()], [content])
+        assert coded.value.dtype == np.uint8
+        decoded = coded.value * ((high - low) / 255) + low
+        assert np.abs(decoded - exact.value.astype(np.float32)).max() <= (high - low) / 510 + 0.05
 
 
 def test_the_loudest_sound_fits_float16():
@@ -154,7 +154,7 @@ def test_the_loudest_sound_fits_float16():
     assert np.isfinite(outcome.value).all() and np.abs(outcome.value).max() == pytest.approx(32768, rel=1e-3)
 
 
-def test_what_is_no_wav_is_a_row():
+def test_a_file_that_is_not_wav_is_a_row():
     good = write_wav((sine(1.0, rate=16000) * 32767).astype(np.int16), 16000)
     wrong = write_wav(np.zeros(8000, np.int16), 8000)
     outcomes = list(SpectrogramStep(AUDIO, 1.5)([clip()] * 4, [good, b"RIFF", wrong, good]))

@@ -59,7 +59,7 @@ def take(path, start=None, end=None, seconds=4.0):
     return outcome
 
 
-def heard(outcome):
+def samples_of(outcome):
     assert outcome.status == "ok", outcome.detail
     samples, rate = read_wav(outcome.value)
     assert rate == 16000 and len(samples) / rate == outcome.extra["seconds"]
@@ -71,20 +71,20 @@ def pitch(samples, rate=16000):
 
 
 def steps():
-    """Sound whose pitch tells the time: 500 Hz in the first tenth of a second, 40 Hz more in each next."""
+    """Return sound whose pitch depends on the time: 500 Hz, 40 Hz more after each tenth of a second."""
     tenths = [np.full(4410, 500 + 40 * i) for i in range(20)]
     phase = 2 * np.pi * np.cumsum(np.concatenate(tenths)) / 44100
     return (0.5 * np.sin(phase)).astype(np.float32)
 
 
 def tenth(samples, i):
-    """The number of the tenth of a second that stands i tenths after the beginning, by its pitch."""
+    """Return which tenth of a second the sound at i tenths after the beginning is, by its pitch."""
     return (pitch(samples[i * 1600 + 240 : (i + 1) * 1600 - 240]) - 500) / 40
 
 
 @pytest.mark.parametrize("suffix", SOUNDS)
 def test_pitch_and_length(tmp_path, suffix):
-    samples = heard(take(film(tmp_path / f"a.{suffix}", sine(2.0))))
+    samples = samples_of(take(film(tmp_path / f"a.{suffix}", sine(2.0))))
     assert len(samples) == pytest.approx(32000, abs=1600)  # codecs add up to a tenth of a second
     assert pitch(samples[:30000]) == pytest.approx(440, abs=1)
     assert np.sqrt(2 * np.mean((samples[4000:28000] / 32768.0) ** 2)) == pytest.approx(0.5, abs=0.05)
@@ -92,7 +92,7 @@ def test_pitch_and_length(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", SOUNDS)
 def test_a_cut_is_where_it_should_be(tmp_path, suffix):
-    samples = heard(take(film(tmp_path / f"a.{suffix}", steps()), start=0.7, end=1.8))
+    samples = samples_of(take(film(tmp_path / f"a.{suffix}", steps()), start=0.7, end=1.8))
     assert len(samples) == 17600
     for i in range(10):
         assert tenth(samples, i) == pytest.approx(7 + i, abs=0.45), i
@@ -101,10 +101,10 @@ def test_a_cut_is_where_it_should_be(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", ["flv", "mp4", "mkv", "ts", "mpg"])
 def test_sound_that_begins_late_stays_with_the_picture(tmp_path, suffix):
     path = film(tmp_path / f"a.{suffix}", sine(1.5), sound_at=0.5)
-    samples = heard(take(path))
+    samples = samples_of(take(path))
     loud = np.flatnonzero(np.abs(samples) > 3000)[0] / 16000
     assert loud == pytest.approx(0.5, abs=0.06)
-    later = heard(take(path, start=0.25))
+    later = samples_of(take(path, start=0.25))
     assert np.flatnonzero(np.abs(later) > 3000)[0] / 16000 == pytest.approx(0.25, abs=0.06)
 
 
@@ -117,7 +117,7 @@ def test_silence_before_late_sound_is_not_sound(tmp_path):
 
 
 def test_a_cut_far_from_any_keyframe(tmp_path):
-    """ffmpeg seeks by the picture's keyframes, which may lie long before the clip."""
+    """ffmpeg seeks to keyframes of the picture, which may be long before the clip."""
     path = record(
         tmp_path / "a.mp4",
         40,
@@ -127,18 +127,18 @@ def test_a_cut_far_from_any_keyframe(tmp_path):
         sound=sine(20.0),
         sound_codec="aac",
     )
-    assert len(heard(take(path, 15.0, 17.0))) == 32000
+    assert len(samples_of(take(path, 15.0, 17.0))) == 32000
 
 
 def test_no_more_than_clip_seconds(tmp_path):
-    assert len(heard(take(film(tmp_path / "a.flv", sine(2.0)), seconds=1.25))) == 20000
+    assert len(samples_of(take(film(tmp_path / "a.flv", sine(2.0)), seconds=1.25))) == 20000
 
 
 def test_too_short(tmp_path):
-    """Only where there is no sound at all: how much a model needs is no matter of decoding."""
+    """Only if there is no sound at all: the step does not know how much a model needs."""
     path = film(tmp_path / "a.flv", sine(2.0))
     for start, end in [(0.0, 0.05), (1.9, None)]:
-        assert 0 < len(heard(take(path, start, end))) < 3200
+        assert 0 < len(samples_of(take(path, start, end))) < 3200
     outcome = take(path, 90.0)
     assert (outcome.status, outcome.value) == ("too_short", None)
     assert outcome.detail == "a.flv: no sound from 90 s on"
@@ -150,11 +150,13 @@ def test_without_sound(tmp_path):
     assert outcome.status == "no_audio"
 
 
-def test_truncated_sound_is_used_as_far_as_it_goes(tmp_path):
+def test_truncated_sound_is_used_up_to_its_end(tmp_path):
     whole = film(tmp_path / "a.flv", sine(3.0))
     (tmp_path / "b.flv").write_bytes(whole.read_bytes()[: whole.stat().st_size * 3 // 5])
     outcome = take(tmp_path / "b.flv")
-    assert 1.0 < outcome.extra["seconds"] < 2.6 and pitch(heard(outcome)[:16000]) == pytest.approx(440, abs=1)
+    assert 1.0 < outcome.extra["seconds"] < 2.6 and pitch(samples_of(outcome)[:16000]) == pytest.approx(
+        440, abs=1
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,10 +164,10 @@ def test_truncated_sound_is_used_as_far_as_it_goes(tmp_path):
 )
 def test_any_file_name(tmp_path, name):
     path = record(tmp_path / "plain.flv", 10, sound=sine(1.5)).rename(tmp_path / name)
-    assert pitch(heard(take(path))[:16000]) == pytest.approx(440, abs=1)
+    assert pitch(samples_of(take(path))[:16000]) == pytest.approx(440, abs=1)
 
 
-def test_a_bad_file_costs_its_neighbours_nothing(tmp_path):
+def test_a_bad_file_does_not_affect_other_clips(tmp_path):
     good = record(tmp_path / "a.flv", 10, sound=sine(1.5))
     (tmp_path / "noise.flv").write_bytes(bytes(np.random.default_rng(0).integers(0, 255, 5000, np.uint8)))
     (tmp_path / "empty.flv").touch()
@@ -178,26 +180,26 @@ def test_a_bad_file_costs_its_neighbours_nothing(tmp_path):
     assert not any(str(tmp_path) in o.detail for o in outcomes)
 
 
-def test_damage_in_the_middle_costs_no_more_than_itself(tmp_path):
+def test_damage_in_the_middle_loses_only_damaged_sound(tmp_path):
     content = bytearray(record(tmp_path / "a.mp3", 0, sound=sine(3.0)).read_bytes())
     content[9000:10000] = np.random.default_rng(0).integers(0, 255, 1000, np.uint8).tobytes()
     (tmp_path / "a.mp3").write_bytes(content)
-    samples = heard(take(tmp_path / "a.mp3"))
+    samples = samples_of(take(tmp_path / "a.mp3"))
     assert 2.5 < len(samples) / 16000 < 3.2
     assert pitch(samples[:12000]) == pytest.approx(440, abs=1)
     assert pitch(samples[-12000:]) == pytest.approx(440, abs=1)
 
 
-def test_nothing_that_can_be_decoded(tmp_path):
-    """Packets are there, and each is noise."""
+def test_no_packet_can_be_decoded(tmp_path):
+    """The content of every packet is noise."""
     path = record(tmp_path / "a.mkv", 0, sound=sine(1.0), sound_codec="aac")
     content = bytearray(path.read_bytes())
     rng = np.random.default_rng(0)
     with av.open(str(path)) as container:
         packets = [bytes(p) for p in container.demux(audio=0) if p.size]
     for packet in packets:
-        at = content.find(packet)
-        content[at : at + len(packet)] = rng.integers(0, 255, len(packet), np.uint8).tobytes()
+        start = content.find(packet)
+        content[start : start + len(packet)] = rng.integers(0, 255, len(packet), np.uint8).tobytes()
     path.write_bytes(content)
     outcome = take(path)
     assert (outcome.status, outcome.detail) == ("corrupt", "a.mkv: Invalid data found when processing input")
@@ -205,14 +207,14 @@ def test_nothing_that_can_be_decoded(tmp_path):
 
 @pytest.mark.parametrize("suffix, rate", [("mp3", 22050), ("aac", 32000)])
 def test_a_change_of_format_in_the_middle(tmp_path, suffix, rate):
-    """Broadcasts change between programmes: all of it is heard, at the right pitch."""
+    """Broadcasts change their format between programmes: all sound is decoded at the right pitch."""
     one = record(tmp_path / f"one.{suffix}", 0, sound=sine(2.0), **sound_of(suffix))
     other = tmp_path / f"other.{suffix}"
     command = [ffmpeg.binary(), "-v", "error", "-i", one, "-ar", str(rate), "-ac", "2", other]
     subprocess.run(command, check=True, timeout=60)
     both = tmp_path / f"both.{suffix}"
     both.write_bytes(other.read_bytes() + one.read_bytes())
-    samples = heard(take(both))
+    samples = samples_of(take(both))
     for part in (samples[1600:16000], samples[-12000:]):
         assert pitch(part) == pytest.approx(440, abs=1.5)
         assert np.abs(part).max() > 10000
@@ -223,20 +225,20 @@ def sound_of(suffix):
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 6, 8])
-def test_channels_whose_places_the_file_does_not_name(tmp_path, channels):
+def test_channels_without_a_layout(tmp_path, channels):
     samples = (16000 * sine(1.0)).astype("<i2")
     with wave.open(str(tmp_path / "a.wav"), "wb") as w:
         w.setnchannels(channels)
         w.setsampwidth(2)
         w.setframerate(44100)
         w.writeframes(np.repeat(samples[:, None], channels, axis=1).tobytes())
-    assert pitch(heard(take(tmp_path / "a.wav"))) == pytest.approx(440, abs=1)
+    assert pitch(samples_of(take(tmp_path / "a.wav"))) == pytest.approx(440, abs=1)
 
 
-def test_wav_files_come_back():
+def test_wav_files_are_read_back():
     samples = np.array([0, 1, -32768, 32767], np.int16)
-    again, rate = read_wav(write_wav(samples, 8000))
-    assert rate == 8000 and (again == samples).all()
+    samples_read, rate = read_wav(write_wav(samples, 8000))
+    assert rate == 8000 and (samples_read == samples).all()
     for bad in (b"", b"RIFF", write_wav(samples, 8000)[:30]):
         with pytest.raises(ValueError):
             read_wav(bad)
@@ -256,7 +258,7 @@ def test_real_clips():
         assert outcome.extra["seconds"] == 4.0
 
 
-def test_a_codec_that_nobody_knows_is_a_reason(tmp_path):
+def test_an_unknown_codec_is_refused(tmp_path):
     path = record(tmp_path / "a.mkv", 10, codec="libx264", sound=sine(1.0))
     path.write_bytes(path.read_bytes().replace(b"A_MPEG/L3", b"A_MPEG/L9"))
     outcome = take(path)

@@ -1,6 +1,6 @@
-"""A stage starts without pandas, and may still have it."""
+"""A stage starts without pandas and can still import it."""
 
-from tests.pipeline.engine.test_runner import real
+from tests.pipeline.engine.test_runner import start_python
 
 STAGE = """
 import sys
@@ -21,5 +21,5 @@ print("pandas" in sys.modules)
 """
 
 
-def test_pandas_is_imported_for_who_asks():
-    assert real("-c", STAGE).communicate(timeout=60) == ("True\n", "")
+def test_pandas_is_imported_on_demand():
+    assert start_python("-c", STAGE).communicate(timeout=60) == ("True\n", "")

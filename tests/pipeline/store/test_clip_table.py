@@ -21,16 +21,16 @@ def test_rows_come_back_as_they_were_written(tmp_path):
     table = clip_table.from_rows(rows)
     path = tmp_path / "clips.parquet"
     pq.write_table(table, path)
-    back = clip_table.read(path)
-    assert back.equals(table)
-    assert back.schema.names == clip_table.SCHEMA.names
-    assert back.to_pylist()[1] == {
+    table_read = clip_table.read(path)
+    assert table_read.equals(table)
+    assert table_read.schema.names == clip_table.SCHEMA.names
+    assert table_read.to_pylist()[1] == {
         "clip_id": "b-2.x", "audio": None, "video": "a.mp4", "start": None, "end": None,
         "labels": [], "subject": None, "split": None,
     }  # fmt: skip
 
 
-def test_an_empty_table_is_one():
+def test_an_empty_table_is_valid():
     assert len(clip_table.from_rows([])) == 0
 
 
@@ -61,9 +61,9 @@ def test_ids_never_name_a_path_or_an_option(text):
 
 
 @pytest.mark.parametrize(
-    "rows, said",
+    "rows, message",
     [
-        ([row("a"), row("b"), row("a")], "'a' stands twice"),
+        ([row("a"), row("b"), row("a")], "'a' occurs twice"),
         ([row(split="dev")], "unknown split 'dev'"),
         ([row(split="")], "unknown split ''"),
         ([row(start=2.0, end=1.0)], "'a' ends at 1.0 s, before it starts"),
@@ -75,13 +75,13 @@ def test_ids_never_name_a_path_or_an_option(text):
         ([row(start=-1.0)], "'a'.*-1"),
     ],
 )
-def test_what_is_wrong_is_told(rows, said):
-    with pytest.raises(UserError, match=said) as e:
+def test_an_invalid_row_is_one_line(rows, message):
+    with pytest.raises(UserError, match=message) as e:
         clip_table.from_rows(rows)
     assert "\n" not in str(e.value)
 
 
-def test_the_row_that_ends_too_early_is_the_one_named():
+def test_the_message_names_the_row_that_ends_too_early():
     with pytest.raises(UserError, match="clip 'c' ends"):
         clip_table.from_rows([row("a"), row("b", start=1.0), row("c", start=3.0, end=2.0)])
 
@@ -96,7 +96,7 @@ def test_the_row_that_ends_too_early_is_the_one_named():
         clip_table.SCHEMA.empty_table().set_column(5, "labels", pa.array([], pa.string())),
     ],
 )
-def test_other_columns_are_no_clip_table(table, tmp_path):
+def test_other_columns_are_not_a_clip_table(table, tmp_path):
     path = tmp_path / "other.parquet"
     pq.write_table(table, path)
     with pytest.raises(UserError, match="not a clip table: columns must begin with clip_id, audio"):
@@ -104,7 +104,7 @@ def test_other_columns_are_no_clip_table(table, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"clip_id,audio\n", b"PAR1" + b"\0" * 50 + b"PAR1"])
-def test_a_file_that_is_no_parquet(content, tmp_path):
+def test_a_file_that_is_not_parquet(content, tmp_path):
     path = tmp_path / "clips.parquet"
     path.write_bytes(content)
     with pytest.raises(UserError, match="not a Parquet file") as e:
@@ -112,6 +112,6 @@ def test_a_file_that_is_no_parquet(content, tmp_path):
     assert "\n" not in str(e.value)
 
 
-def test_no_file(tmp_path):
+def test_a_missing_file(tmp_path):
     with pytest.raises(UserError, match="run the stage clips first"):
         clip_table.read(tmp_path / "none.parquet")

@@ -1,4 +1,4 @@
-"""Clip tables and shards of any kind come back as they were, or are answered with one line."""
+"""Property tests: clip tables and shards are read back as written, or rejected with one line."""
 
 import tempfile
 from pathlib import Path
@@ -14,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.store import clip_table
 from pipeline.store.clip_table import from_rows
 from pipeline.store.formats import Arrays, Files
-from pipeline.store.shards import RETRIED, Shards
+from pipeline.store.shards import RETRIED_STATUSES, Shards
 from pipeline.store.status import OK, STATUSES, Outcome, failed
 from testing.strategies import ids, odd, seconds, some, text
 
@@ -38,7 +38,7 @@ def clip_rows(draw) -> list[dict]:
 
 @some(150)
 @given(clip_rows())
-def test_a_clip_table_comes_back_as_it_was_or_says_what_is_wrong(rows):
+def test_a_clip_table_is_read_back_as_written_or_rejected(rows):
     try:
         table = from_rows(rows)
     except UserError as e:
@@ -47,17 +47,17 @@ def test_a_clip_table_comes_back_as_it_was_or_says_what_is_wrong(rows):
     for row in table.to_pylist():
         assert clip_table.CLIP_ID.fullmatch(row["clip_id"]) and row["split"] in (None, *clip_table.SPLITS)
         assert row["end"] is None or row["end"] > (row["start"] or 0.0) >= 0
-    with tempfile.TemporaryDirectory() as place:
-        pq.write_table(table, Path(place) / "clips.parquet")
-        back = clip_table.read(Path(place) / "clips.parquet")
-    assert back.equals(table) and back.to_pylist() == rows
+    with tempfile.TemporaryDirectory() as folder:
+        pq.write_table(table, Path(folder) / "clips.parquet")
+        table_read = clip_table.read(Path(folder) / "clips.parquet")
+    assert table_read.equals(table) and table_read.to_pylist() == rows
 
 
 @some(60)
 @given(
     st.lists(clip_rows(), min_size=1, max_size=1), st.sampled_from(["clip_id", "labels", "start", "split"])
 )
-def test_another_table_is_told(rows, column):
+def test_a_table_without_a_column_is_rejected(rows, column):
     with pytest.raises(UserError):
         clip_table.check(pa.Table.from_pylist([], schema=clip_table.SCHEMA).drop_columns([column]), "t")
 
@@ -88,7 +88,7 @@ STORES = {
 
 
 @st.composite
-def written(draw, values) -> list[Outcome]:
+def outcome_lists(draw, values) -> list[Outcome]:
     reasons = st.sampled_from(sorted(STATUSES)).filter(lambda s: s != OK)
     good = st.builds(lambda value, detail, extra: Outcome(OK, detail, value, extra), values, text, extras)
     return draw(st.lists(good | st.builds(failed, reasons, text | odd), max_size=6))
@@ -101,37 +101,37 @@ def same(a: object, b: object) -> bool:
 @pytest.mark.parametrize("kind", STORES)
 @some(60)
 @given(st.data())
-def test_a_shard_gives_back_what_it_was_given(kind, data):
-    """Values, reasons and further columns; and again from `.old`, after the shards moved on."""
+def test_a_shard_is_read_back_as_written(kind, data):
+    """Values, reasons and extra columns; and again from `.old`, when the shard is stale."""
     store, values = STORES[kind]
-    outcomes = data.draw(written(values))
+    outcomes = data.draw(outcome_lists(values))
     clips_ = [{"clip_id": f"c{i}"} for i in range(len(outcomes))]
     keys_ = [f"k{i}" for i in range(len(outcomes))]
     good = {c["clip_id"]: o.value for c, o in zip(clips_, outcomes, strict=True) if o.status == OK}
-    with tempfile.TemporaryDirectory() as place:
-        shards = Shards(Path(place, "a"), store, EXTRA)
+    with tempfile.TemporaryDirectory() as folder:
+        shards = Shards(Path(folder, "a"), store, EXTRA)
         assert shards.prepare([keys_]) == [0]
-        shards.settle(0, shards.write(0, clips_, keys_, outcomes))
-        account = shards.read_account(shards.account(0))
-        assert [r["clip_id"] for r in account.rows] == [c["clip_id"] for c in clips_]
-        for row, outcome in zip(account.rows, outcomes, strict=True):
+        shards.write_shard_index(0, shards.write_values(0, clips_, keys_, outcomes))
+        index = shards.read_shard_index(shards.index_path(0))
+        assert [r["clip_id"] for r in index.rows] == [c["clip_id"] for c in clips_]
+        for row, outcome in zip(index.rows, outcomes, strict=True):
             assert (row["status"], row["detail"]) == (outcome.status, outcome.detail)
             assert all(row[name] == outcome.extra.get(name) for name, _ in EXTRA)
-        back = shards.values(account)
-        assert back.keys() == good.keys() and all(same(back[i], v) for i, v in good.items())
-        assert len(shards.finish(1)) == len(clips_)
-        final = [o.status not in RETRIED for o in outcomes]
+        values_read = shards.read_values(index)
+        assert values_read.keys() == good.keys() and all(same(values_read[i], v) for i, v in good.items())
+        assert len(shards.merge_indexes(1)) == len(clips_)
+        final = [o.status not in RETRIED_STATUSES for o in outcomes]
         assert shards.prepare([keys_]) == ([] if outcomes and all(final) else [0])
         shards.prepare([["other"]])
-        known = shards.reusable()
-        assert known.keys() == {k for k, stays in zip(keys_, final, strict=True) if stays}
-        recalled = shards.recall([known.get(k) for k in keys_])
-        for found, outcome, stays in zip(recalled, outcomes, final, strict=True):
-            assert (found is not None) == stays
-            if stays:
-                assert (found.status, found.detail) == (outcome.status, outcome.detail)
-                assert same(found.value, outcome.value)
-                assert found.extra == {name: outcome.extra.get(name) for name, _ in EXTRA}
+        reusable = shards.reusable_rows()
+        assert reusable.keys() == {k for k, is_final in zip(keys_, final, strict=True) if is_final}
+        reused = shards.read_outcomes([reusable.get(k) for k in keys_])
+        for actual, outcome, is_final in zip(reused, outcomes, final, strict=True):
+            assert (actual is not None) == is_final
+            if is_final:
+                assert (actual.status, actual.detail) == (outcome.status, outcome.detail)
+                assert same(actual.value, outcome.value)
+                assert actual.extra == {name: outcome.extra.get(name) for name, _ in EXTRA}
 
 
 @some(60)

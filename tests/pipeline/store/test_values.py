@@ -1,4 +1,4 @@
-"""Clips' values, read wherever their shards lie; what cannot be read is one line."""
+"""Values of clips are read from any storage; a value that cannot be read is one line."""
 
 import pickle
 from pathlib import Path
@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.store.formats import Arrays, Files
-from pipeline.store.shards import Shards, places, read_index
+from pipeline.store.shards import Shards, read_index, shard_locations
 from pipeline.store.status import OK, Outcome, failed
-from pipeline.store.storage import local
+from pipeline.store.storage import local_path
 from pipeline.store.values import ClipArrays, read_arrays, read_files
 
 KINDS = {"arrays": Arrays((2, 3), "float16"), "files": Files(("audio",))}
@@ -20,13 +20,13 @@ LOST = 4  # the clip that is not ok
 
 @pytest.fixture(params=["beside", "folder", "memory"])
 def storage(request, tmp_path, monkeypatch) -> str | None:
-    """`engine.storage`, in each way in which shards may lie."""
+    """Return `engine.storage` for each kind of storage."""
     monkeypatch.setenv("EARSIGHT_CACHE", str(tmp_path / "cache"))
     return {"beside": None, "folder": str(tmp_path / "nfs"), "memory": "memory://shards"}[request.param]
 
 
 def write(folder: Path, kind: str, storage: str | None) -> Path:
-    """Three shards of three clips, c0 to c8, whose values tell their number."""
+    """Write three shards of three clips, c0 to c8, whose values are their numbers."""
     (folder / kind).mkdir(parents=True)
     shards = Shards(folder / kind, KINDS[kind], storage=storage)
     if storage and "://" not in storage:
@@ -37,8 +37,10 @@ def write(folder: Path, kind: str, storage: str | None) -> Path:
             failed("corrupt", "no clip") if n == LOST else Outcome(OK, value=value(kind, n)) for n in numbers
         ]
         clips = [{"clip_id": f"c{n}"} for n in numbers]
-        shards.settle(shard, shards.write(shard, clips, [f"key{n}" for n in numbers], outcomes))
-    shards.finish(3)
+        shards.write_shard_index(
+            shard, shards.write_values(shard, clips, [f"key{n}" for n in numbers], outcomes)
+        )
+    shards.merge_indexes(3)
     return folder / kind
 
 
@@ -47,12 +49,9 @@ def value(kind: str, number: int):
 
 
 def first_shard(folder: Path) -> str:
-    where = places(read_index(folder))
-    return (
-        where[0]
-        if where
-        else next(str(p) for p in folder.iterdir() if p.name in ("00000.npy", "00000.parquet"))
-    )
+    locations = shard_locations(read_index(folder))
+    paths = [str(folder / name) for name in ("00000.npy", "00000.parquet") if (folder / name).exists()]
+    return (locations or paths)[0]
 
 
 def test_values_by_clip_id(tmp_path, storage):
@@ -62,10 +61,10 @@ def test_values_by_clip_id(tmp_path, storage):
     assert files == {"c0": b"sound 0", "c7": b"sound 7", "c8": b"sound 8"}
 
 
-def test_arrays_of_many_clips_are_used_like_one(tmp_path, storage):
+def test_arrays_of_clips_have_the_interface_of_one_array(tmp_path, storage):
     folder = write(tmp_path, "arrays", storage)
     rows = [8, 0, 3, 5]
-    arrays = ClipArrays.of(folder, read_index(folder).take(rows))
+    arrays = ClipArrays.from_index(folder, read_index(folder).take(rows))
     assert len(arrays) == 4 and arrays.shape == (4, 2, 3) and arrays.dtype == np.float16
     assert arrays.in_storage == bool(storage)
     assert [arrays[i][1, 2] for i in range(4)] == rows
@@ -76,15 +75,17 @@ def test_arrays_of_many_clips_are_used_like_one(tmp_path, storage):
 
 def test_each_shard_is_located_once(tmp_path, storage):
     folder = write(tmp_path, "arrays", storage)
-    located: list[str] = []
+    locations: list[str] = []
 
-    def locate(place: str) -> Path:
-        located.append(place)
-        return local(place)
+    def locate(location: str) -> Path:
+        locations.append(location)
+        return local_path(location)
 
     assert set(read_arrays(folder, ["c0", "c1", "c8"], locate=locate)) == {"c0", "c1", "c8"}
-    assert [Path(place).name[:5] for place in located] == ["00000", "00002"]
-    assert all(place.startswith((storage or str(folder)).removeprefix("file://")) for place in located)
+    assert [Path(location).name[:5] for location in locations] == ["00000", "00002"]
+    assert all(
+        location.startswith((storage or str(folder)).removeprefix("file://")) for location in locations
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -100,7 +101,7 @@ def test_a_shard_that_cannot_be_read_is_one_line(tmp_path, storage, kind):
         assert line.endswith(f": delete the file if it is damaged, then run {command}")
 
     command = f"dvc repro --force --single-item {kind}" if storage else "dvc repro"
-    copy = local(where)  # in a cache where it is remote
+    copy = local_path(where)  # in a cache where it is remote
     copy.write_bytes(b"damaged")
     check()
     copy.unlink()
