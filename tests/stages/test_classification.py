@@ -9,7 +9,7 @@ import pytest
 
 from models import checkpoint
 from models.inference.search import Library
-from pipeline.dataset.split import side
+from pipeline.dataset.split import split_of
 from pipeline.errors import UserError
 from pipeline.sources import people
 from testing.sandbox import DEFAULT
@@ -114,7 +114,7 @@ def seed_with(sizes: dict[str, int]) -> int:
     """A split.seed that puts so many of the four people on each side."""
     people = [f"subject:{1001 + i}" for i in range(4)]
     for seed in range(1000):
-        found = [side(person, 0.2, 0.5, seed) for person in people]
+        found = [split_of(person, 0.2, 0.5, seed) for person in people]
         if all(found.count(name) == count for name, count in sizes.items()):
             return seed
     raise AssertionError(sizes)
