@@ -23,7 +23,7 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
     group = data.group[test]
     embeddings = {"audio": audio, "video": video}
     matcher = None if model.module.by_distance else model.scores
-    directions = retrieval.directions(model.config["modality"])
+    directions = retrieval.directions_of(model.config["modality"])
     metrics = {
         "correspondence": correspondence.correspondence(score, match, 0.0, ends, bootstrap, seed),
         "retrieval": retrieval.evaluate(

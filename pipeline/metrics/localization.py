@@ -45,23 +45,25 @@ def _crop(box: Box | None, aspect: float, frame_aspect: float) -> Box | None:
     if not box:
         return None
     frame_size = min(1, frame_aspect / aspect), min(1, aspect / frame_aspect)  # as shares of the picture
-    left, top, right, bottom = (
+    x_min, y_min, x_max, y_max = (
         min(max((x - 0.5) / frame_size[i % 2] + 0.5, 0.0), 1.0) for i, x in enumerate(box)
     )
-    return [left, top, right, bottom] if left < right and top < bottom else None
+    return [x_min, y_min, x_max, y_max] if x_min < x_max and y_min < y_max else None
 
 
 def evaluate(maps: np.ndarray, boxes: list[BoxPair], bootstrap: int, seed: int) -> dict:
     """Return all metrics; the top of this module defines them.
 
-    maps: (n, h, w). boxes: n pairs, as in the values of `frame_boxes`.
-    Returns {"all": part, "two_in_view": part}, a part {"pointing", "iou", "n", "ci": {name: [low, high]},
-    "centre": {"pointing", "iou", "n", "ci"}} and in `two_in_view` also "silent"; a part without clips is None.
+    maps: (n, h, w). boxes: n pairs, as in the values of `frame_boxes`. Returns {"all": part, "two_in_view":
+    part}, a part {"pointing", "iou", "n", "ci": {name: [low, high]}, "centre": {"pointing", "iou", "n",
+    "ci"}} and in `two_in_view` also "silent"; a part without clips is None.
     """
     has_silent = np.array([silent is not None for _, silent in boxes], bool)
     return {
         "all": _evaluate_part(maps, boxes, bootstrap, seed, silent=False),
-        "two_in_view": _evaluate_part(maps[has_silent], [b for b in boxes if b[1]], bootstrap, seed, silent=True),
+        "two_in_view": _evaluate_part(
+            maps[has_silent], [b for b in boxes if b[1]], bootstrap, seed, silent=True
+        ),
     }
 
 
@@ -114,8 +116,8 @@ def peak_region(values: np.ndarray, area: float) -> np.ndarray:
 def box_mask(box: np.ndarray | Box) -> np.ndarray:
     """Return the mask (GRID, GRID) of the cells whose centre is in a box."""
     centres = (np.arange(GRID) + 0.5) / GRID
-    left, top, right, bottom = box
-    return ((centres >= top) & (centres <= bottom))[:, None] & ((centres >= left) & (centres <= right))
+    x_min, y_min, x_max, y_max = box
+    return ((centres >= y_min) & (centres <= y_max))[:, None] & ((centres >= x_min) & (centres <= x_max))
 
 
 def mask_iou(a: np.ndarray, b: np.ndarray) -> float:

@@ -78,10 +78,12 @@ class _Errors:
     def __init__(self, scores: np.ndarray, same: np.ndarray) -> None:
         self.order = np.argsort(scores, kind="stable")
         self.same = same[self.order]
-        self.ends = np.flatnonzero(np.append(np.diff(scores[self.order]) != 0, True))  # the last of each run of ties
+        self.ends = np.flatnonzero(
+            np.append(np.diff(scores[self.order]) != 0, True)
+        )  # the last of each run of ties
 
     def __call__(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return EER and minDCF, (b,) each, under weights (b, t); NaN if all weighted trials are of one kind."""
+        """Return EER and minDCF, (b,) each, under weights (b, t); NaN without trials of both kinds."""
         ordered = weights[:, self.order]
         below = [np.cumsum(ordered * kind, axis=1)[:, self.ends] for kind in (self.same, ~self.same)]
         total = [np.where(x[:, -1:] > 0, x[:, -1:], np.nan) for x in below]
