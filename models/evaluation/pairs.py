@@ -45,7 +45,9 @@ def judged(
     """Balanced pairs of the test split, whose embeddings are given: (n,) score, (n,) whether they match, and
     (n, 2) the groups of both. The same pairs for every model."""
     test = data.indices("test")
-    related = pairing.build_relation(pairs, data.group, data.class_names(label), model.config["modality"] != "both")
+    related = pairing.build_relation(
+        pairs, data.group, data.class_names(label), model.config["modality"] != "both"
+    )
     sound, picture, match = pairing.balanced_pairs(test, related, seed)
     group = data.group[test]
     return model.score(audio[sound], video[picture]), match, np.stack([group[sound], group[picture]], axis=1)

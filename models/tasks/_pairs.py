@@ -39,7 +39,9 @@ class Pairs(Task):
 
     def watch(self, plan: Plan, val: np.ndarray) -> None:
         """Choose what validation measures: pairs of these clips."""
-        self.val_pairs = tuple(map(torch.from_numpy, pairing.validation_pairs(val, plan.sampler(val, 2, 0).relation)))
+        self.val_pairs = tuple(
+            map(torch.from_numpy, pairing.validation_pairs(val, plan.sampler(val, 2, 0).relation))
+        )
 
     def score(self, audio: Tensor, video: Tensor) -> Tensor:
         """(batch, dim) twice to calibrated logits (batch,): above 0 is more likely a match than not."""

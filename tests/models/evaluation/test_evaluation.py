@@ -25,7 +25,9 @@ def test_numbers_of_the_test_split(model, data):
     pairs = found.metrics["correspondence"]
     assert pairs["n"] == 2 * len(test)
     audio, video = model.embed(data, test)
-    sound, picture, match = pairing.balanced_pairs(test, pairing.build_relation("clip", data.group, data.labels), 0)
+    sound, picture, match = pairing.balanced_pairs(
+        test, pairing.build_relation("clip", data.group, data.labels), 0
+    )
     judged = model.score(audio[sound], video[picture]) > 0
     assert pairs["accuracy"] == pytest.approx((judged == match).mean(), abs=1e-6)
     assert pairs["accuracy"] > 0.6  # it has learnt, and what it learnt is asked in the right order
