@@ -97,7 +97,9 @@ class Answers:
         told = self.ask(model.belong, run.ready(index=True), sound, picture)
         score, where, right, wrong = told["score"], told["where"], told["right"], told["wrong"]
         image = (
-            data_uri.jpeg(picture.image, 480) if where is None else data_uri.heat(picture.image, where, 480)
+            data_uri.jpeg(picture.image, 480)
+            if where is None
+            else data_uri.heatmap(picture.image, where, 480)
         )
         known = bool(len(right) and len(wrong))
         return page(
@@ -155,7 +157,7 @@ class Answers:
 
     def embedding_map(self, name: str) -> str:
         """The test split's clips on a map on which those lie near each other whose embeddings do."""
-        from pipeline.report.tsne import flat  # scikit-learn takes a second to import
+        from pipeline.report.tsne import project  # scikit-learn takes a second to import
 
         run = self.runs[name]
         folder = run.ready(index=True) / "data/embeddings"
@@ -165,7 +167,7 @@ class Answers:
         ]
         stored = {side: folder / f"{side}.npy" for side in NAMES}
         found = {s: np.load(p, mmap_mode="r")[test] for s, p in stored.items() if p.exists()}
-        points = flat(found, clips)
+        points = project(found, clips)
         rows = {clip["clip_id"]: clip["row"] for clip in clips}
         counts: dict[str, int] = {}
         for p in points:

@@ -14,7 +14,7 @@ from models.inference.search import KINDS, Hit, Library, Query
 from pipeline.cli import run
 from pipeline.errors import UserError
 from pipeline.report import data, page
-from pipeline.report.galleries import shown_clips, shown_galleries
+from pipeline.report.galleries import build_galleries, encode_clips
 
 ASKED = "\0query"  # no clip has this name
 
@@ -77,7 +77,7 @@ def show(name: str, found: dict[str, list[Hit]], console: Console) -> None:
 
 def write_page(library: Library, query: Query, found: dict[str, list[Hit]], path: str) -> None:
     """The nearest as pictures and players, on one page."""
-    clips = data.media({hit.clip_id: hit.labels for hits in found.values() for hit in hits})
+    clips = data.read_clips({hit.clip_id: hit.labels for hits in found.values() for hit in hits})
     clips[ASKED] = {"labels": [query.name], "image": query.image, "wav": query.wav}
     galleries = {
         direction: [
@@ -88,8 +88,8 @@ def write_page(library: Library, query: Query, found: dict[str, list[Hit]], path
         ]
         for direction, hits in found.items()
     }
-    shown = shown_clips(galleries, clips)
-    lists = shown_galleries(galleries, shown)
+    shown = encode_clips(galleries, clips)
+    lists = build_galleries(galleries, shown)
     page.write(path, "search.html", shown, name=query.name, total=len(library.clips), galleries=lists)
 
 

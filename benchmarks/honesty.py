@@ -130,7 +130,7 @@ def dealt_anew(data: Dataset, seed: int) -> Dataset:
     rng = np.random.default_rng(seed)
     source = np.arange(len(data))
     for split in ("train", "val"):
-        clips = data.of(split)
+        clips = data.indices(split)
         source[clips] = rng.permutation(clips)
     # A window must be usable in the sound and in the picture that it is now with.
     seconds = np.minimum(data.seconds, data.seconds[source])

@@ -183,7 +183,7 @@ def timed() -> dict:
     train()
     params = read()
     data = dataset.load("data", params.audio, params.video, params.input)
-    clips = params.train.epochs * len(data.of("train"))
+    clips = params.train.epochs * len(data.indices("train"))
     return {
         "precision": lightning_precision(params.train.precision),
         "clips_s": round(clips / took["loop"]),

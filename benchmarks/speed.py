@@ -130,7 +130,7 @@ def loader(work: Path, paths: list[Path]) -> dict:
         seen = sum(len(a) for a, _ in torch.utils.data.DataLoader(windows, batch_size=None))
         best = min(best, time.perf_counter() - began)
     clip = np.concatenate(windows.parts)[:DISTINCT]
-    start, frames = data.place(clip, np.concatenate(windows.at)[:DISTINCT])
+    start, frames = data.locate_windows(clip, np.concatenate(windows.at)[:DISTINCT])
     seconds = start * params.audio.hop_length / params.audio.sample_rate
     began = time.perf_counter()
     for c, second, frame in zip(clip, seconds, frames, strict=True):

@@ -147,14 +147,14 @@ class Model:
         look: float = MIDDLE,
     ) -> np.ndarray:
         """Of a classifier: the middle windows of clips to (n, classes). blank: audio or video, which is
-        missing. swapped: as of Classification.swapped. look: as of Dataset.place."""
+        missing. swapped: as of Classification.swapped. look: frame_position of Dataset.read."""
         ask = self.module.swapped if swapped else self.module
         if blank:
             ask = partial(self.module.without, blank)
         found = [np.empty((0, len(self.config["classes"])), np.float32)]
         for i in range(0, len(clips), BATCH):
             with torch.inference_mode():
-                windows = data.read(clips[i : i + BATCH], look=look)
+                windows = data.read(clips[i : i + BATCH], frame_position=look)
                 inputs = [torch.as_tensor(x).to(self.device) for x in windows]
                 found.append(ask(*inputs).float().cpu().numpy())
         return np.concatenate(found)

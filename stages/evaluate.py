@@ -1,4 +1,4 @@
-"""What the model is worth on the test split, which training and its choices never saw."""
+"""Evaluate the model on the test split, which neither training nor model selection uses."""
 
 from models.evaluation import evaluation
 from models.inference import distributed
@@ -21,25 +21,33 @@ TABLES = {  # of Evaluation: metrics/<name>.csv, for DVC's plots and the report
 def evaluate() -> None:
     params = load("evaluate")
     data = dataset.load("data", params.audio, params.video, params.input)
-    boxes = localization.boxes(clip_table.read("data/clips.parquet").to_pylist(), *data.video_shape[1:3])
-    resamples, looks = params.evaluate.bootstrap, params.evaluate.frames
+    boxes = localization.frame_boxes(
+        clip_table.read("data/clips.parquet").to_pylist(), *data.video_shape[1:3]
+    )
     with distributed.loaded("checkpoints", params.engine) as model:
-        found = evaluation.evaluate(
-            model, data, params.pairing, params.label, resamples, params.seed, boxes, looks
+        result = evaluation.evaluate(
+            model,
+            data,
+            params.pairing,
+            params.label,
+            params.evaluate.bootstrap,
+            params.seed,
+            boxes,
+            params.evaluate.frames,
         )
-    write_json(found.metrics, "metrics/evaluate.json")
-    write_json(found.galleries, "metrics/galleries.json")
-    write_json(found.maps, "metrics/maps.json")
-    write_json(found.description, "metrics/description.json")
-    plots.save_inpainting("metrics/inpainting.jpg", found.inpainted, found.normalized)
+    write_json(result.metrics, "metrics/evaluate.json")
+    write_json(result.galleries, "metrics/galleries.json")
+    write_json(result.maps, "metrics/maps.json")
+    write_json(result.description, "metrics/description.json")
+    plots.save_inpainting("metrics/inpainting.jpg", result.inpainted, result.normalized)
     for name, keys in TABLES.items():
-        rows = getattr(found, name)
+        rows = getattr(result, name)
         write_csv([keys, *([row[key] for key in keys] for row in rows)], f"metrics/{name}.csv")
-    print(f"evaluate: {headline(found.metrics)}")
+    print(f"evaluate: {headline(result.metrics)}")
 
 
 def headline(metrics: dict) -> str:
-    """The first section, in one line."""
+    """Return the values of the first section in one line."""
     name, section = next(iter(metrics.items()))
     if name == "verification":  # by modality
         section = section["both"] if "both" in section else next(iter(section.values()))

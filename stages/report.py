@@ -1,17 +1,16 @@
-"""One page that shows the experiment: report/index.html."""
+"""Write the page of the experiment: report/index.html."""
 
 from pipeline.cli import run
 from pipeline.config import load
-from pipeline.report import data as gather
-from pipeline.report import experiment_page as page
-from pipeline.report import plots
+from pipeline.report import experiment_page, plots
+from pipeline.report.data import collect
 
 
 def report() -> None:
     params = load("report")
-    data = gather.gather(params.to_dict())
+    data = collect(params.to_dict())
     plots.save_spectrograms("metrics/spectrograms.jpg", data.spectrograms, params.data.clip_seconds)
-    print(f"report: {page.build(data, 'report/index.html')}")
+    print(f"report: {experiment_page.build(data, 'report/index.html')}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Which clips train, choose (val) and report (test): by video or subject, never both sides of one."""
+"""Split the clips into train, val and test by video or by subject: each of these is in one split only."""
 
 from collections import Counter
 from pathlib import Path
 
 from pipeline.cli import run
 from pipeline.config import load
-from pipeline.dataset.split import assign, warnings
+from pipeline.dataset.split import assign, share_warnings
 from pipeline.store import clip_table as clips
 from pipeline.store.atomic import write_table
 from pipeline.store.shards import read_index
@@ -24,10 +24,10 @@ def split() -> None:
     write_table(table, Path("data/splits.parquet"))
     counts = Counter(table["split"].to_pylist())
     reasons = Counter(s for s in table["status"].to_pylist() if s != "ok")
-    left = "".join(f", {n} {reason}" for reason, n in sorted(reasons.items()))
-    for line in warnings(table, clip_table, params.split):
+    excluded = "".join(f", {n} {reason}" for reason, n in sorted(reasons.items()))
+    for line in share_warnings(table, clip_table, params.split):
         print(f"split: warning: {line}")
-    print(f"split: {len(table)} clips in, " + ", ".join(f"{counts[s]} {s}" for s in clips.SPLITS) + left)
+    print(f"split: {len(table)} clips in, " + ", ".join(f"{counts[s]} {s}" for s in clips.SPLITS) + excluded)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What features of the training split are on average, and how far they spread."""
+"""Compute mean and standard deviation of the features of the training split."""
 
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.dataset import dataset
-from pipeline.dataset.statistics import statistics as measure
+from pipeline.dataset.statistics import statistics as compute_statistics
 from pipeline.store.metric_files import write_json
 
 
@@ -14,9 +14,9 @@ def statistics() -> None:
         print(f"statistics: nothing to do (task: {params.task} without an encoder of both modalities)")
         return
     data = dataset.load("data", params.audio, params.video, params.input)
-    found = measure(data)
-    write_json(found, f"data/{dataset.STATISTICS}")
-    print(f"statistics: mean {found['mean']:.3f}, deviation {found['std']:.3f} of {found['clips']} clips")
+    result = compute_statistics(data)
+    write_json(result, f"data/{dataset.STATISTICS}")
+    print(f"statistics: mean {result['mean']:.3f}, deviation {result['std']:.3f} of {result['clips']} clips")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What params.yaml says is trained; the epoch that validation likes best is kept."""
+"""Train the model that params.yaml describes, and keep the epoch with the best validation metrics."""
 
 from models.tasks import tasks
 from models.tasks._experiment import PRETRAINED
@@ -11,8 +11,8 @@ from pipeline.dataset import dataset
 
 def train() -> None:
     params = load("train")
-    if tasks.get(params.task).stage == "pretrain":  # which has trained it
-        chosen = adopt_pretrained(PRETRAINED, "checkpoints", "metrics/train", label=params.label)
+    if tasks.get(params.task).stage == "pretrain":  # the stage pretrain has trained the model
+        best = adopt_pretrained(PRETRAINED, "checkpoints", "metrics/train", label=params.label)
     else:
         data = dataset.load("data", params.audio, params.video, params.input)
         model = train_cached(
@@ -24,11 +24,9 @@ def train() -> None:
             inputs=inputs(params),
             curves="metrics/train",
         )
-        chosen = model.config["chosen"]
-    values = ", ".join(
-        f"{name.replace('/', ' ')} {value:.3f}" for name, value in chosen.items() if "/" in name
-    )
-    print(f"train: epoch {chosen['best_epoch']} of {chosen['epochs']} is kept: {values}")
+        best = model.config["chosen"]
+    values = ", ".join(f"{name.replace('/', ' ')} {value:.3f}" for name, value in best.items() if "/" in name)
+    print(f"train: epoch {best['best_epoch']} of {best['epochs']} is kept: {values}")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def cav_mae() -> None:
     save_pictures(params, data, study.seeds[0])
     metrics = {
         "run": stopwatch.record(FOLDER / SYSTEM / "metrics.json"),
-        "about": about(params, study, len(data.of("train"))),
+        "about": about(params, study, len(data.indices("train"))),
         "results": evaluate(params, data, correct, pretrained),
     }
     write_results(FOLDER / SYSTEM, metrics, table.markdown(metrics))
@@ -86,7 +86,7 @@ def evaluate(
     params: Params, data: Dataset, correct: dict[str, dict[str, list]], pretrained: dict[str, list[Model]]
 ) -> dict[str, Any]:
     """Return the results of all tables. correct: as of table.classification."""
-    test, bootstrap = data.of("test"), (params.evaluate.bootstrap, params.seed)
+    test, bootstrap = data.indices("test"), (params.evaluate.bootstrap, params.seed)
     embeddings = {
         row: [dict(zip(table.SIDES, model.embed(data, test), strict=True)) for model in models]
         for row, models in pretrained.items()
@@ -112,7 +112,7 @@ def save_pictures(params: Params, data: Dataset, seed: int) -> None:
     """
     plain = {"normalize_patches": False}
     model = pretrain_cached(params, data, MODELS / "shown", seed=seed, pretraining=plain)
-    pictures = inpainting.pictures(model, data, data.of("test"), params.seed)
+    pictures = inpainting.pictures(model, data, data.indices("test"), params.seed)
     plots.save_inpainting(FOLDER / SYSTEM / "inpainting.jpg", pictures)
 
 

@@ -15,7 +15,7 @@ def retrieval() -> None:
     stopwatch = Stopwatch(MODELS)
     params, study = load_stage(SYSTEM, "retrieval", StudyOnProjectData)
     data = dataset.load("data", params.audio, params.video, params.input)
-    train, test = data.of("train"), data.of("test")
+    train, test = data.indices("train"), data.indices("test")
     models: dict[str, list] = {row: [] for row in table.ROWS}
     for seed in study.seeds:
         for row, matcher in table.MATCHERS.items():
@@ -29,7 +29,7 @@ def retrieval() -> None:
             if row == "L3-Net":
                 aligned = table.align(train_embeddings, test_embeddings, params.train.embedding_dim)
                 models["L3-Net with CCA"].append(aligned)
-    clip_labels = data.kinds(params.label)
+    clip_labels = data.class_names(params.label)
     labels, groups = [clip_labels[i] for i in test], data.group[test].tolist()
     metrics = {
         "run": stopwatch.record(FOLDER / SYSTEM / "metrics.json"),

@@ -30,7 +30,7 @@ def read_pair(audio: str, video: str, loss: str) -> Pair:
 
 def resampled_aucs(model: checkpoint.Model, data: dataset.Dataset, params: Any) -> np.ndarray:
     """Return the AUC of a model in each resample of the test pairs, (bootstrap,)."""
-    sides = model.embed(data, data.of("test"))
+    sides = model.embed(data, data.indices("test"))
     scores = test_pairs.judged(model, data, *sides, params.pairing, params.label, params.seed)
     return correspondence.areas(*scores, params.evaluate.bootstrap, params.seed)
 
@@ -53,8 +53,8 @@ def leaderboard() -> None:
     metrics = {
         "run": stopwatch.record(FOLDER / SYSTEM / "metrics.json"),
         "about": {
-            "train_clips": len(data.of("train")),
-            "val_clips": len(data.of("val")),
+            "train_clips": len(data.indices("train")),
+            "val_clips": len(data.indices("val")),
             "epochs": params.train.epochs,
             "pairing": params.pairing,
             "matcher": params.matcher,

@@ -79,7 +79,7 @@ def told(model: Model, data: Dataset, split: str = "test", **how: Any) -> tuple[
 
 def _verified(model: Model, data: Dataset, bootstrap: int, seed: int) -> dict[str, Any]:
     """By each modality alone and both; nothing where test clips give no trials of both kinds."""
-    trials = Trials.of(data, data.of("test"), seed)
+    trials = Trials.of(data, data.indices("test"), seed)
     if not trials:
         return {}
     sides = zip(model.module.embeds, model.embed(data, trials.clips), strict=False)

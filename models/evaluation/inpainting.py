@@ -18,7 +18,7 @@ GREY = 128
 
 def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
     """The errors of what is filled in on the test split, and pictures of it."""
-    test = data.of("test")
+    test = data.indices("test")
     return Evaluation(
         {"reconstruction": errors(model, data, test, settings.bootstrap, settings.seed)},
         inpainted=pictures(model, data, test, settings.seed),

@@ -16,14 +16,14 @@ MAPS = 8  # clips on which it is shown where the sound is
 def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
     """Measure correspondence on balanced pairs of the test split, and retrieval in four directions, on middle
     windows; localization where the model can say where the sound is and boxes are known."""
-    test, seed, bootstrap = data.of("test"), settings.seed, settings.bootstrap
-    labels = data.kinds(settings.label)
+    test, seed, bootstrap = data.indices("test"), settings.seed, settings.bootstrap
+    labels = data.class_names(settings.label)
     audio, video = model.embed(data, test)
     score, match, ends = judged(model, data, audio, video, settings.pairing, settings.label, seed)
     group = data.group[test]
     embeddings = {"audio": audio, "video": video}
     matcher = None if model.module.by_distance else model.scores
-    directions = retrieval.directions(model.config["modality"])
+    directions = retrieval.directions_of(model.config["modality"])
     metrics = {
         "correspondence": correspondence.correspondence(score, match, 0.0, ends, bootstrap, seed),
         "retrieval": retrieval.evaluate(
@@ -44,9 +44,11 @@ def judged(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Balanced pairs of the test split, whose embeddings are given: (n,) score, (n,) whether they match, and
     (n, 2) the groups of both. The same pairs for every model."""
-    test = data.of("test")
-    related = pairing.relation(pairs, data.group, data.kinds(label), model.config["modality"] != "both")
-    sound, picture, match = pairing.balanced(test, related, seed)
+    test = data.indices("test")
+    related = pairing.build_relation(
+        pairs, data.group, data.class_names(label), model.config["modality"] != "both"
+    )
+    sound, picture, match = pairing.balanced_pairs(test, related, seed)
     group = data.group[test]
     return model.score(audio[sound], video[picture]), match, np.stack([group[sound], group[picture]], axis=1)
 

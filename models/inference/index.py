@@ -32,7 +32,7 @@ def write(
         place.mkdir(parents=True, exist_ok=True)  # a link to a folder, or a disk of its own, stays
     table = {
         "clip_id": data.clip_id,
-        "labels": data.kinds(model.config["label"]),
+        "labels": data.class_names(model.config["label"]),
         "subject": data.subject,
         "split": data.split,
     }

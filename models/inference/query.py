@@ -152,7 +152,7 @@ class Steps:
 
     def _data(self, heard: Outcome, seen: Outcome) -> Dataset:
         """A data set of one clip, so that its window is cut as those of the data are."""
-        windows = WindowRule.of(self.audio, self.video, clip_columns=self.hear.shape[2])
+        windows = WindowRule.from_config(self.audio, self.video, clip_columns=self.hear.shape[2])
         sound, picture = (np.array([side.extra.get("seconds", MISSING)]) for side in (heard, seen))
         audio = np.zeros(self.hear.shape, np.float16) if heard.value is None else heard.value
         video = np.zeros(self.see.shape, np.uint8) if seen.value is None else seen.value

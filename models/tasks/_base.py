@@ -97,8 +97,8 @@ class Task(lightning.LightningModule, ABC):
         further curves: name -> value.
 
         batch: `audio` (B, channels, freq, time), `video` (B, frames, height, width, 3) uint8, `clip` (B,);
-        and `target` (B, classes) if the plan has targets, otherwise `right`, `wrong` and `same` of
-        pipeline.dataset.pairing.Batch.
+        and `target` (B, classes) if the plan has targets, otherwise `right`, `wrong` and `same`:
+        positive, negative and related of pipeline.dataset.pairing.Batch.
         """
 
     @abstractmethod

@@ -19,7 +19,7 @@ def plan(experiment: Any, data: Dataset) -> Plan:
     people are verified, and validation chooses by that too.
     Raises UserError where there are too few clips or classes, and where nothing could be tested.
     """
-    settings, kinds = experiment.classification, data.kinds(experiment.label)
+    settings, kinds = experiment.classification, data.class_names(experiment.label)
     fits = np.array([bool(names) if settings["multilabel"] else len(names) == 1 for names in kinds])
     if not fits.all():
         none, several = sum(not k for k in kinds), sum(len(k) > 1 for k in kinds)
@@ -27,7 +27,7 @@ def plan(experiment: Any, data: Dataset) -> Plan:
             f"classification: {(~fits).sum()} of {len(fits)} clips are left out: {none} have no label,"
             f" {several} several (classification.multilabel: true takes those)"
         )
-    clips = {split: data.of(split) for split in ("train", "val", "test")}
+    clips = {split: data.indices(split) for split in ("train", "val", "test")}
     clips = {split: rows[fits[rows]] for split, rows in clips.items()}
     if settings["labels"] < 1:
         clips["train"] = _drawn(clips["train"], kinds, settings["labels"], experiment.seed)

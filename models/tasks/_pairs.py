@@ -39,7 +39,9 @@ class Pairs(Task):
 
     def watch(self, plan: Plan, val: np.ndarray) -> None:
         """Choose what validation measures: pairs of these clips."""
-        self.val_pairs = tuple(map(torch.from_numpy, pairing.cross(val, plan.sampler(val, 2, 0).relation)))
+        self.val_pairs = tuple(
+            map(torch.from_numpy, pairing.validation_pairs(val, plan.sampler(val, 2, 0).relation))
+        )
 
     def score(self, audio: Tensor, video: Tensor) -> Tensor:
         """(batch, dim) twice to calibrated logits (batch,): above 0 is more likely a match than not."""
@@ -104,7 +106,7 @@ class Pairs(Task):
 
 def enough(data: Dataset, related: pairing.Relation) -> dict[str, np.ndarray]:
     """The clips of each split; UserError where there are too few to learn and to report from."""
-    clips = {split: data.of(split) for split in ("train", "val", "test")}
+    clips = {split: data.indices(split) for split in ("train", "val", "test")}
     for split in ("train", "test"):
         if not _differ(clips[split], related):
             what = "labels, each in clips of another video," if related.by_label else "videos"
@@ -122,4 +124,4 @@ def _differ(clips: np.ndarray, related: pairing.Relation) -> bool:
     """Whether there is a pair that does not match; siamese: and one that does."""
     if related.siamese and not any(related.match(clip, clips).any() for clip in clips):
         return False
-    return any(not related.same(clip, clips).all() for clip in clips)
+    return any(not related.related(clip, clips).all() for clip in clips)

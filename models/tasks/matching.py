@@ -85,8 +85,8 @@ class Matching(Pairs):
     @staticmethod
     def plan(experiment: Any, data: Dataset) -> Plan:
         """Which clips are used, and how they are paired. Raises UserError where there are too few clips."""
-        kinds, siamese = data.kinds(experiment.label), experiment.modality != "both"
-        related = pairing.relation(experiment.pairing, data.group, kinds, siamese)
+        kinds, siamese = data.class_names(experiment.label), experiment.modality != "both"
+        related = pairing.build_relation(experiment.pairing, data.group, kinds, siamese)
 
         def sampler(clips: np.ndarray, batch_size: int, seed: int, **how: Any) -> pairing.Sampler:
             return pairing.Sampler(clips, related, batch_size, seed, **how)

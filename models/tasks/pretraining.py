@@ -91,7 +91,7 @@ class Pretraining(Pairs):
     @staticmethod
     def plan(experiment: Any, data: Dataset) -> Plan:
         """All clips of a split; no label is looked at. Raises UserError where there are too few clips."""
-        related = pairing.relation("clip", data.group, data.labels)
+        related = pairing.build_relation("clip", data.group, data.labels)
 
         def sampler(clips: np.ndarray, batch_size: int, seed: int, **how: Any) -> pairing.Sampler:
             return pairing.Sampler(clips, related, batch_size, seed, **how)

@@ -30,12 +30,12 @@ class Batches(torch.utils.data.Dataset):
         frame_position: float | np.ndarray = MIDDLE
         if self.random_frames:
             frame_position = np.random.default_rng((*batch.seed, 1)).random(len(batch.clip))
-        audio, video = self.data.read(batch.clip, batch.at, frame_position)
+        audio, video = self.data.read(batch.clip, batch.position, frame_position)
         if self.augmentation:
             audio, video = self.augmentation(audio, video, batch.seed)
         arrays = {"audio": audio, "video": video, "clip": batch.clip}
         if self.targets is None:
-            arrays |= {"right": batch.right, "wrong": batch.wrong, "same": batch.same}
+            arrays |= {"right": batch.positive, "wrong": batch.negative, "same": batch.related}
         else:
             arrays["target"] = self.targets[batch.clip].astype(np.float32)
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -46,7 +46,7 @@ class ValidationSampler:
 
     def __init__(self, sampler: pairing.Sampler) -> None:
         self.batches = [
-            pairing.Batch(b.clip, np.full(len(b.clip), MIDDLE), b.right, b.wrong, b.same, b.seed)
+            pairing.Batch(b.clip, np.full(len(b.clip), MIDDLE), b.positive, b.negative, b.related, b.seed)
             for b in sampler
         ]
 

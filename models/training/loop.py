@@ -203,7 +203,7 @@ def _loaders(
     seed, inputs = training.experiment.seed, training.config["inputs"]
     share = trainer.global_rank, trainer.world_size
     even = getattr(settings, "balanced", False)
-    sampler = plan.sampler(plan.clips["train"], settings.batch_size, seed, even=even, share=share)
+    sampler = plan.sampler(plan.clips["train"], settings.batch_size, seed, class_balanced=even, share=share)
     augment = Augment(inputs["audio"]["feature"], **augmentation.model_dump())
     random_frames = inputs["video"]["training_frame"] == "random"
     batches = Batches(data, augment, plan.targets, random_frames)

@@ -1,19 +1,20 @@
-"""Which sound goes with which picture: one sampler for every loss.
+"""Sampling of batches and pairs: one sampler for every loss.
 
-A batch is B clips, and a window of each, at one random place for all: its sound, and the frames around its
-middle. Were each at a place of its own, sound and picture of a match would agree on it and others not. All
-pairs are made inside the batch: `right[i]` is the sound that matches picture i, `wrong[i]` one that does
-not. Both are permutations, so that each sound is once right and once wrong, and each picture too: no
-property of a sound or a picture alone (its offset, loudness, class) can tell a match from a mismatch. This
-is AVE-Net's guard against shortcuts (arXiv 1712.06651, section 2: negatives are cut as positives are).
+A batch is B clips and a window of each, at one random position shared by all: its sound, and the frames
+around its middle. (With a position per clip, the sound and the picture of a matching pair would share a
+position and those of other pairs would not, and a model could learn that instead.) All pairs are formed
+inside the batch: `positive[i]` is a sound that matches picture i, `negative[i]` one that does not. Both are
+permutations, so that each sound and each picture occurs once in a matching and once in a non-matching pair:
+no property of a sound or a picture alone (its offset, loudness, class) tells matching pairs from others.
+This is AVE-Net's guard against shortcuts (arXiv 1712.06651, section 2: negatives are cut as positives are).
 
-- `clip`: the matching sound is the window's own; clips of other groups (videos, people) do not match.
-- `category`: matching clips share a label; clips that share none do not match.
+- `clip`: the matching sound is that of the same window; clips of other groups (videos, people) do not match.
+- `category`: clips match if they share a label.
 
-Both sides may be of one modality (siamese: sound with sound, picture with picture); no clip is then its
-own match.
+Both sides may be of one modality (siamese: sound with sound, picture with picture); a clip then does not
+match itself.
 
-Epoch e of a sampler with seed s is always the same, whoever asks and however many workers read it.
+Epoch e of a sampler with seed s is always the same, in every process and with any number of workers.
 """
 
 import math
@@ -32,73 +33,83 @@ NONE = -1
 class Batch:
     """B clips, their windows, and their pairs."""
 
-    clip: np.ndarray  # (B,) numbers in the data set
-    at: np.ndarray  # (B,) float, 0 to 1: where the window lies, the same place in all
-    right: np.ndarray  # (B,) place in the batch of a sound that matches picture i; or NONE
-    wrong: np.ndarray  # (B,) place of one that does not; NONE where the batch has too few
-    same: np.ndarray  # (B, B) bool: may not count as each other's negatives
+    clip: np.ndarray  # (B,) indices into the data set
+    position: np.ndarray  # (B,) float, 0 to 1: of the window in its clip, one value for the whole batch
+    positive: np.ndarray  # (B,) index in the batch of a sound that matches picture i, or NONE
+    negative: np.ndarray  # (B,) index in the batch of a sound that does not match picture i, or NONE
+    related: np.ndarray  # (B, B) bool: these two clips are never each other's negatives
     seed: tuple[int, ...]  # for augmentation
 
 
 class Relation:
-    """Which clips match by their kind: the same group, or a label in common."""
+    """Decide which clips match: those of the same group, or those with a label in common."""
 
     def __init__(
         self, groups: np.ndarray, labels: list[list[str]] | None = None, siamese: bool = False
     ) -> None:
-        """groups: (n,) any hashable. labels: of each clip, for `category`; None for `clip`. siamese: both
-        sides are of one modality, so that a clip is no match of its own."""
+        """Number the classes of all clips.
+
+        groups: (n,) any hashable. labels: of each clip, for `category`; None for `clip`. siamese: both sides
+        of a pair are of one modality, so that a clip does not match itself.
+        """
         self.by_label, self.siamese = labels is not None, siamese
-        kinds = [[g] for g in groups] if labels is None else labels
+        class_names = [[g] for g in groups] if labels is None else labels
         number: dict = {}
-        width = max((len(k) for k in kinds), default=1)
-        # (n, width): numbers of each clip's kinds, NONE where it has fewer
-        self.kinds = np.full((len(kinds), max(width, 1)), NONE)
-        for i, names in enumerate(kinds):
-            self.kinds[i, : len(names)] = [number.setdefault(name, len(number)) for name in names]
+        width = max((len(names) for names in class_names), default=1)
+        # (n, width): class numbers of each clip, padded with NONE
+        self.classes = np.full((len(class_names), max(width, 1)), NONE)
+        for i, names in enumerate(class_names):
+            self.classes[i, : len(names)] = [number.setdefault(name, len(number)) for name in names]
         self.groups = np.unique(np.asarray(groups), return_inverse=True)[1]
 
-    def alike(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Clip numbers, broadcast against each other, to bool: they share a kind (a label, or the group)."""
-        x, y = self.kinds[a][..., :, None], self.kinds[b][..., None, :]
+    def share_label(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Return whether clips share a label, or without labels their group.
+
+        a, b: clip indices, broadcast against each other. Returns bool of their common shape.
+        """
+        x, y = self.classes[a][..., :, None], self.classes[b][..., None, :]
         return ((x == y) & (x != NONE)).any((-2, -1))
 
     def match(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Clip numbers, broadcast against each other, to bool: they may be shown as a match."""
-        return self.alike(a, b) & (a != b) if self.siamese else self.alike(a, b)
+        """Return whether clips may form a matching pair. Arguments and result as in `share_label`."""
+        return self.share_label(a, b) & (a != b) if self.siamese else self.share_label(a, b)
 
-    def same(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Clip numbers, broadcast against each other, to bool: they cannot be each other's negatives.
+    def related(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Return whether clips cannot be each other's negatives. Arguments and result as in `share_label`.
 
-        Clips of one video are none either, whatever their labels say.
+        Clips of one video are never each other's negatives, whatever their labels.
         """
-        return self.alike(a, b) | (self.groups[a] == self.groups[b])
+        return self.share_label(a, b) | (self.groups[a] == self.groups[b])
 
 
-def relation(pairing: str, groups: np.ndarray, labels: list[list[str]], siamese: bool = False) -> Relation:
-    """The relation that `pairing` names. Raises UserError where it needs labels that are not there."""
+def build_relation(
+    pairing: str, groups: np.ndarray, labels: list[list[str]], siamese: bool = False
+) -> Relation:
+    """Build the relation for `pairing` of params.yaml. Raises UserError if labels are needed but missing."""
     if pairing == "clip":
         return Relation(groups)
-    without = sum(not names for names in labels)
-    kinds = {name for names in labels for name in names}
-    if without or len(kinds) < 2:
+    unlabelled = sum(not names for names in labels)
+    class_names = {name for names in labels for name in names}
+    if unlabelled or len(class_names) < 2:
         raise UserError(
-            f"pairing: category needs labels on all clips, and two different ones; {without} of {len(labels)}"
-            f" clips have none, and there are {len(kinds)} labels: use pairing: clip, or name the labels"
+            f"pairing: category needs labels on all clips, and two different ones; {unlabelled} of"
+            f" {len(labels)} clips have none, and there are {len(class_names)} labels: set pairing: clip, or"
+            " label the clips"
         )
     return Relation(groups, labels, siamese)
 
 
 class Sampler:
-    """Batches of an epoch.
+    """Iterate over the batches of an epoch.
 
-    clips: (n,) the data set's numbers of the clips to draw from, at least 2. relation: over the data set.
-    Batches of an epoch differ by at most one clip in size and none is larger than `batch_size`; each clip
-    comes once. With `even` each kind comes equally often instead (of a clip's kinds, its rarest counts):
-    clips of rare kinds come several times, and of frequent ones some not at all in an epoch.
+    clips: (n,) indices of the clips to sample from, at least 2. relation: over the whole data set. The
+    batches of an epoch differ by at most one clip in size, and none is larger than `batch_size`; each clip
+    occurs once. With `class_balanced`, each class occurs equally often instead (a clip with several classes
+    counts for its rarest one): clips of rare classes are repeated, and some of frequent classes are
+    omitted.
 
-    share: (number, count) of the process that asks, where several train together: each takes every count-th
-    batch, as many as the others do; all of them together are the epoch.
+    share: (number, count) of this process in distributed training: each process takes every count-th batch,
+    and all processes get the same number of batches. Together these are the epoch.
     """
 
     def __init__(
@@ -107,14 +118,16 @@ class Sampler:
         relation: Relation,
         batch_size: int,
         seed: int,
-        even: bool = False,
+        class_balanced: bool = False,
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        self.clips, self.relation, self.seed, self.even = np.asarray(clips), relation, seed, even
+        self.clips, self.relation, self.seed = np.asarray(clips), relation, seed
+        self.class_balanced = class_balanced
         self.number, self.count = share
-        # Even batches: a small last one would train batch norm and a loss over the batch on next to nothing.
-        rounds = min(math.ceil(len(clips) / (batch_size * self.count)), len(clips) // (2 * self.count))
-        self.batches = max(rounds, 1)
+        # Batches of nearly equal size: a small last batch makes batch norm and losses over the batch
+        # unreliable.
+        batches = min(math.ceil(len(clips) / (batch_size * self.count)), len(clips) // (2 * self.count))
+        self.batches = max(batches, 1)
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -125,101 +138,109 @@ class Sampler:
 
     def __iter__(self) -> Iterator[Batch]:
         rng = np.random.default_rng((self.seed, self.epoch))
-        clips = self._drawn(rng) if self.even else self.clips
-        order = clips[self._spread(clips, rng)]
+        clips = self._resample_balanced(rng) if self.class_balanced else self.clips
+        order = clips[self._spread_classes(clips, rng)]
         for number, clip in enumerate(np.array_split(order, self.batches * self.count)):
             batch = self._batch(clip, rng, (self.seed, self.epoch, number))
             if number % self.count == self.number:
                 yield batch
 
     def _batch(self, clip: np.ndarray, rng: np.random.Generator, seed: tuple[int, ...]) -> Batch:
-        at = np.full(len(clip), rng.random())
-        same = self.relation.same(clip[:, None], clip)
-        wrong = assignment(same, rng)
-        wrong[same[np.arange(len(clip)), wrong]] = NONE
-        right = np.arange(len(clip))
+        position = np.full(len(clip), rng.random())
+        related = self.relation.related(clip[:, None], clip)
+        negative = assign_randomly(related, rng)
+        negative[related[np.arange(len(clip)), negative]] = NONE
+        positive = np.arange(len(clip))
         if self.relation.by_label:
-            others = ~self.relation.match(clip[:, None], clip)
-            right = assignment(others, rng)
-            right[others[np.arange(len(clip)), right]] = NONE
-        return Batch(clip, at, right, wrong, same, seed)
+            mismatch = ~self.relation.match(clip[:, None], clip)
+            positive = assign_randomly(mismatch, rng)
+            positive[mismatch[np.arange(len(clip)), positive]] = NONE
+        return Batch(clip, position, positive, negative, related, seed)
 
-    def _drawn(self, rng: np.random.Generator) -> np.ndarray:
-        """As many clips as there are, each as often as 1 / (clips of its rarest kind), but for rounding."""
-        kinds = self.relation.kinds[self.clips]
-        names, counts = np.unique(kinds[kinds != NONE], return_counts=True)
+    def _resample_balanced(self, rng: np.random.Generator) -> np.ndarray:
+        """Sample n clips; a clip's expected count is proportional to 1 / (clips of its rarest class)."""
+        classes = self.relation.classes[self.clips]
+        numbers, counts = np.unique(classes[classes != NONE], return_counts=True)
         rarity = np.where(
-            kinds == NONE, 0, 1 / counts[np.searchsorted(names, kinds).clip(max=len(names) - 1)]
+            classes == NONE, 0, 1 / counts[np.searchsorted(numbers, classes).clip(max=len(numbers) - 1)]
         )
-        order = rng.permutation(len(kinds))
+        order = rng.permutation(len(classes))
         share = rarity.max(1)[order].cumsum()
-        ends = np.floor(share / share[-1] * len(kinds) + rng.random())  # systematic sampling
+        ends = np.floor(share / share[-1] * len(classes) + rng.random())  # systematic sampling
         return np.repeat(self.clips[order], np.diff(ends, prepend=0).astype(int))
 
-    def _spread(self, clips: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A random order in which the clips of one kind are spread evenly: every batch has negatives."""
-        kind = self.relation.kinds[clips, 0]
-        shuffled = rng.permutation(len(kind))
-        counts = np.bincount(kind - kind.min())
-        seen = np.zeros_like(counts)
-        key = np.empty(len(kind))
+    def _spread_classes(self, clips: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return a random order that spreads the clips of each class evenly: every batch has negatives."""
+        first_class = self.relation.classes[clips, 0]
+        shuffled = rng.permutation(len(first_class))
+        counts = np.bincount(first_class - first_class.min())
+        position_in_class = np.zeros_like(counts)
+        key = np.empty(len(first_class))
         offset = rng.random(len(counts))
         for i in shuffled:
-            k = kind[i] - kind.min()
-            key[i] = (seen[k] + offset[k]) / counts[k]
-            seen[k] += 1
+            k = first_class[i] - first_class.min()
+            key[i] = (position_in_class[k] + offset[k]) / counts[k]
+            position_in_class[k] += 1
         return np.argsort(key, kind="stable")
 
 
 class Singles(Sampler):
-    """Batches of clips without pairs, for what is learnt of each clip alone; each window at its own place."""
+    """Iterate over batches of clips without pairs, for losses of each clip alone; each window at its own
+    random position."""
 
     def _batch(self, clip: np.ndarray, rng: np.random.Generator, seed: tuple[int, ...]) -> Batch:
         none = np.full(len(clip), NONE)
         return Batch(clip, rng.random(len(clip)), none, none, np.empty((0, 0), bool), seed)
 
 
-def assignment(forbidden: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random permutation that takes as few forbidden places as can be: (B, B) bool to (B,)."""
+def assign_randomly(forbidden: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a random permutation (B,) with as few forbidden entries as possible. forbidden: (B, B) bool."""
     cost = rng.random(forbidden.shape) + forbidden * float(2 * len(forbidden))
     return linear_sum_assignment(cost)[1]
 
 
-def balanced(
+def balanced_pairs(
     clips: np.ndarray, relation: Relation, seed: int, block: int = 512
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs for reporting, half of them matching: each clip's picture once with a sound that matches it and
-    once with one that does not; a clip for which there is no such sound is left out.
+    """Return pairs for reporting, half of them matching.
 
-    Returns sound, picture (places in `clips`) and match (bool). `block`: pairs are made inside so many clips.
+    Each clip's picture occurs once with a sound that matches it and once with one that does not; clips
+    without such a sound are left out. block: pairs are formed inside blocks of so many clips. Returns
+    sound, picture (indices into `clips`) and match (bool).
     """
-    place = {int(c): i for i, c in enumerate(clips)}
+    index = {int(c): i for i, c in enumerate(clips)}
     sound, picture, match = [], [], []
     for batch in Sampler(clips, relation, block, seed):
-        own = np.array([place[int(c)] for c in batch.clip])
-        keep = (batch.wrong != NONE) & (batch.right != NONE)
-        for chosen, matches in ((batch.right, True), (batch.wrong, False)):
-            sound.append(own[chosen[keep]])
-            picture.append(own[keep])
-            match.append(np.full(int(keep.sum()), matches))
+        batch_index = np.array([index[int(c)] for c in batch.clip])
+        keep = (batch.negative != NONE) & (batch.positive != NONE)
+        for partner, is_match in ((batch.positive, True), (batch.negative, False)):
+            sound.append(batch_index[partner[keep]])
+            picture.append(batch_index[keep])
+            match.append(np.full(int(keep.sum()), is_match))
     return np.concatenate(sound), np.concatenate(picture), np.concatenate(match)
 
 
-def cross(clips: np.ndarray, relation: Relation, most: int = 32) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs for measuring while training: every clip with itself, and with up to `most` that do not match it;
-    siamese: with those of `most` that match it and those that do not.
+def validation_pairs(
+    clips: np.ndarray, relation: Relation, max_partners: int = 32
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return pairs for validation: every clip with itself, and with up to `max_partners` unrelated clips.
 
-    Returns sound, picture (places in `clips`) and target (1 or 0), always the same ones. Shifts are spread
-    evenly over the clips, so that each sound and each picture comes equally often but for those left out.
+    Siamese: instead of itself, the matching clips among those partners. The result is always the same.
+    Shifts are spread evenly over the clips: each sound and each picture occurs equally often, except for
+    related pairs. Returns sound, picture (indices into `clips`) and target (1 or 0).
     """
     n = len(clips)
-    shifts = np.unique(np.linspace(1, max(n - 1, 1), min(most, max(n - 1, 1))).astype(int))
+    shifts = np.unique(np.linspace(1, max(n - 1, 1), min(max_partners, max(n - 1, 1))).astype(int))
     picture = np.tile(np.arange(n), len(shifts))
     sound = (picture + np.repeat(shifts, n)) % n
-    differ = ~relation.same(clips[sound], clips[picture])
-    right = [np.arange(n)] * 2
+    unrelated = ~relation.related(clips[sound], clips[picture])
+    positives = [np.arange(n)] * 2
     if relation.siamese:
         match = relation.match(clips[sound], clips[picture])
-        right = [sound[match], picture[match]]
-    target = np.concatenate([np.ones(len(right[0])), np.zeros(int(differ.sum()))])
-    return np.concatenate([right[0], sound[differ]]), np.concatenate([right[1], picture[differ]]), target
+        positives = [sound[match], picture[match]]
+    target = np.concatenate([np.ones(len(positives[0])), np.zeros(int(unrelated.sum()))])
+    return (
+        np.concatenate([positives[0], sound[unrelated]]),
+        np.concatenate([positives[1], picture[unrelated]]),
+        target,
+    )

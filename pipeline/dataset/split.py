@@ -1,4 +1,4 @@
-"""Train, validation and test: by a hash of the video or the person, so that new clips move no old one."""
+"""Splits train, val and test, by a hash of the video or the person: new clips never move old ones."""
 
 import hashlib
 
@@ -16,17 +16,17 @@ NONE = -1
 SCHEMA = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),
-        pa.field("split", pa.string()),  # null where the clip cannot be used
-        pa.field("group", pa.string(), nullable=False),  # clips of one group are all on one side
-        pa.field("recording", pa.string(), nullable=False),  # clips of one video have the same
+        pa.field("split", pa.string()),  # null if the clip cannot be used
+        pa.field("group", pa.string(), nullable=False),  # all clips of a group are in one split
+        pa.field("recording", pa.string(), nullable=False),  # the same for clips of one video
         pa.field("status", pa.string(), nullable=False),
         pa.field("detail", pa.string(), nullable=False),
     ]
 )
 
 
-def side(group: str, val: float, test: float, seed: int) -> str:
-    """The split of a group: depends on its name and the seed alone, whatever else there is."""
+def split_of(group: str, val: float, test: float, seed: int) -> str:
+    """Return the split of a group. It depends only on the group's name, the shares and the seed."""
     h = int.from_bytes(hashlib.sha256(f"{seed}:{group}".encode()).digest()[:8], "big") / 2**64
     return "test" if h < test else "val" if h < test + val else "train"
 
@@ -34,62 +34,71 @@ def side(group: str, val: float, test: float, seed: int) -> str:
 def assign(
     clips: pa.Table, spectrogram: pa.Table, frames: pa.Table, split, window_seconds: float
 ) -> pa.Table:
-    """A row for every clip: its split, its group, and why it has no split where it has none.
+    """Return a row for every clip: its split, its group, and the reason if it has no split.
 
-    clips: the clip table. spectrogram, frames: the two indexes. split: the section of params.yaml.
-    A clip is usable where both its sound and its picture are there and last for one window. A split that the
-    source gives is kept, unless split.own is false; a group with a clip in it follows that split, so that no
-    group is on two sides. Where a source says which clips are for testing, no others are. Raises UserError
-    where a source puts clips of one group on two sides.
+    clips: the clip table. spectrogram, frames: the two indexes. split: this section of params.yaml.
+    A clip is usable if both its sound and its picture are ok and its sound lasts for at least one window. A
+    split in the clip table (from the source) stays, unless split.own is false; the other clips of its group
+    get the same split. If the source assigns any clip to test, no other clip becomes a test clip.
+    Raises UserError if the source puts clips of one group into two splits.
     """
     ids = clips["clip_id"]
     sound, picture = (index.take(row_numbers(index, ids)) for index in (spectrogram, frames))
-    status, detail = _usable(sound, picture, window_seconds)
+    status, detail = _usability(sound, picture, window_seconds)
     groups = _groups(clips, split.by)
-    number, names = groups.indices.to_numpy(), groups.dictionary.to_pylist()
-    own = pc.fill_null(pc.index_in(_own(clips, split), value_set=pa.array(SPLITS)), NONE).to_numpy()
-    # A source that names clips for testing has named them all: no other becomes one.
-    test = 0.0 if SPLITS.index("test") in own else split.test
-    known = np.flatnonzero(own != NONE)
-    given = np.full(len(names), NONE)
-    given[number[known[::-1]]] = own[known[::-1]]  # the first of a group's counts
-    if len(wrong := known[given[number[known]] != own[known]]):
-        row = wrong[0]
+    group_number, group_names = groups.indices.to_numpy(), groups.dictionary.to_pylist()
+    source_splits = _source_splits(clips, split)
+    clip_split = pc.fill_null(pc.index_in(source_splits, value_set=pa.array(SPLITS)), NONE).to_numpy()
+    # A source that lists test clips lists all of them.
+    test = 0.0 if SPLITS.index("test") in clip_split else split.test
+    with_split = np.flatnonzero(clip_split != NONE)
+    group_split = np.full(len(group_names), NONE)
+    # In reverse order: the first clip of a group decides.
+    group_split[group_number[with_split[::-1]]] = clip_split[with_split[::-1]]
+    conflicts = with_split[group_split[group_number[with_split]] != clip_split[with_split]]
+    if len(conflicts):
+        row = conflicts[0]
+        group = group_number[row]
         raise UserError(
-            f"split.by: {split.by}: {names[number[row]].partition(':')[2]!r} would be on two sides: clips in"
-            f" {SPLITS[given[number[row]]]} and in {SPLITS[own[row]]}, as the source says: give all of them"
-            " one split"
+            f"split.by: {split.by}: {group_names[group].partition(':')[2]!r} would be in two splits: the"
+            f" source puts its clips in {SPLITS[group_split[group]]} and in {SPLITS[clip_split[row]]}: give"
+            " all of them one split"
         )
-    for i in np.flatnonzero(given == NONE):
-        given[i] = SPLITS.index(side(names[i], split.val, test, split.seed))
-    chosen = pa.array(given[number], mask=status != OK)
-    columns = [ids, pa.array(SPLITS).take(chosen), groups.dictionary_decode()]
+    for i in np.flatnonzero(group_split == NONE):
+        group_split[i] = SPLITS.index(split_of(group_names[i], split.val, test, split.seed))
+    split_number = pa.array(group_split[group_number], mask=status != OK)
+    columns = [ids, pa.array(SPLITS).take(split_number), groups.dictionary_decode()]
     columns += [_recordings(clips), status, detail]
     return pa.table([pa.array(c, pa.string()) if isinstance(c, np.ndarray) else c for c in columns], SCHEMA)
 
 
-def warnings(table: pa.Table, clips: pa.Table, split) -> list[str]:
-    """A line for each side that is empty, or has less than half or more than one and a half times its share.
+def share_warnings(table: pa.Table, clips: pa.Table, split) -> list[str]:
+    """Return a line for each split that is empty, or has less than half or over 1.5 times its share of clips.
 
-    table: of `assign`. A side that the source itself gives to clips has no share to be far from.
+    table: the result of `assign`. clips, split: as in `assign`. A split that the source assigns clips to
+    has no expected share; it is only checked for being empty.
     """
-    used = pc.is_valid(table["split"])
-    sides, own = table["split"].filter(used), _own(clips, split).filter(used)
-    sides_of_source = set(pc.unique(own).to_pylist()) - {None}
-    free = own.null_count / max(len(own), 1)  # share of the clips that a hash decides for
-    test = 0.0 if "test" in sides_of_source else split.test
+    has_split = pc.is_valid(table["split"])
+    splits, source_splits = table["split"].filter(has_split), _source_splits(clips, split).filter(has_split)
+    splits_of_source = set(pc.unique(source_splits).to_pylist()) - {None}
+    hashed_share = source_splits.null_count / max(
+        len(source_splits), 1
+    )  # of the clips that a hash decides for
+    test = 0.0 if "test" in splits_of_source else split.test
     shares = {"train": 1 - split.val - test, "val": split.val, "test": test}
-    groups = len(pc.unique(table["group"].filter(used)))
-    kind = "people" if split.by == "subject" else "videos"
+    group_count = len(pc.unique(table["group"].filter(has_split)))
+    group_kind = "people" if split.by == "subject" else "videos"
     lines = []
     for name, share in shares.items():
-        count = pc.sum(pc.equal(sides, name)).as_py() or 0
-        real, share = count / max(len(sides), 1), share * free
-        if count and (name in sides_of_source or share / 2 <= real <= share * 3 / 2):
+        count = pc.sum(pc.equal(splits, name)).as_py() or 0
+        actual, expected = count / max(len(splits), 1), share * hashed_share
+        if count and (name in splits_of_source or expected / 2 <= actual <= expected * 3 / 2):
             continue
-        if free:
-            why = f"a hash decides for each of {groups} {kind}: another split.seed decides otherwise"
-            lines.append(f"{count} of {len(sides)} clips are in {name} ({real:.0%}, not {share:.0%}); {why}")
+        if hashed_share:
+            lines.append(
+                f"{count} of {len(splits)} clips are in {name} ({actual:.0%}, not {expected:.0%}); a hash"
+                f" decides for each of {group_count} {group_kind}: try another split.seed"
+            )
         else:
             lines.append(
                 f"no clip is in {name}, since the source splits all of them: split.own: false overrules that"
@@ -97,22 +106,22 @@ def warnings(table: pa.Table, clips: pa.Table, split) -> list[str]:
     return lines
 
 
-def _own(clips: pa.Table, split) -> pa.ChunkedArray:
-    """The split that the source gives each clip, null where it gives none, or is overruled."""
+def _source_splits(clips: pa.Table, split) -> pa.ChunkedArray:
+    """Return each clip's split in the clip table; all null if split.own is false."""
     return clips["split"] if split.own else pa.chunked_array([pa.nulls(len(clips), pa.string())])
 
 
 def _recordings(clips: pa.Table) -> pa.ChunkedArray:
-    """What clips that were cut from one video have in common.
+    """Return an identifier of each clip's video.
 
-    A source may name the video in a column `video_id`, so that splits do not depend on where the files lie.
+    A source may name the video in a column `video_id`, so that splits do not depend on the files' folder.
     """
     names = [name for name in ("video_id", "video", "audio", "clip_id") if name in clips.column_names]
     return pc.binary_join_element_wise("video", pc.coalesce(*(_text(clips, name) for name in names)), ":")
 
 
 def _groups(clips: pa.Table, by: str) -> pa.DictionaryArray:
-    """Clips cut from one video belong together; by subject, all that one person did."""
+    """Return each clip's group: its video, or by subject its person (its video if it has no subject)."""
     groups = _recordings(clips)
     if by == "subject":
         groups = pc.coalesce(pc.binary_join_element_wise("subject", _text(clips, "subject"), ":"), groups)
@@ -124,8 +133,8 @@ def _text(clips: pa.Table, name: str) -> pa.ChunkedArray:
     return pc.if_else(pc.equal(column, ""), None, column)
 
 
-def _usable(sound: pa.Table, picture: pa.Table, window_seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """Status and detail of each clip. What is wrong with its sound counts before what is with its picture."""
+def _usability(sound: pa.Table, picture: pa.Table, window_seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return status and detail of each clip. A problem of the sound takes precedence over the picture's."""
     status, detail = np.full(len(sound), OK, object), np.full(len(sound), "", object)
     for row in np.flatnonzero(pc.fill_null(pc.less(sound["seconds"], window_seconds), False)):
         status[row] = "too_short"
@@ -133,7 +142,7 @@ def _usable(sound: pa.Table, picture: pa.Table, window_seconds: float) -> tuple[
         detail[row] = f"{seconds:.2f} s of sound, audio.window_seconds is {window_seconds:g}"
     for index in (picture, sound):
         rows = np.flatnonzero(pc.fill_null(pc.not_equal(index["status"], OK), True))
-        told = index.select(["status", "detail"]).take(rows)
-        status[rows] = pc.fill_null(told["status"], "unreadable")
-        detail[rows] = pc.fill_null(told["detail"], "not in the index: run dvc repro")
+        reasons = index.select(["status", "detail"]).take(rows)
+        status[rows] = pc.fill_null(reasons["status"], "unreadable")
+        detail[rows] = pc.fill_null(reasons["detail"], "not in the index: run dvc repro")
     return status, detail

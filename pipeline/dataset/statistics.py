@@ -1,4 +1,4 @@
-"""Mean and deviation of the training split's features, for models that normalise by them."""
+"""Mean and standard deviation of the training split's features, for models that normalise by them."""
 
 from typing import Any
 
@@ -10,17 +10,17 @@ BLOCK = 64  # clips at a time
 
 
 def statistics(data: Dataset) -> dict[str, Any]:
-    """{"mean", "std", "clips", "columns"} of the real columns of all training clips, as they are stored.
+    """Return {"mean", "std", "clips", "columns"} over the unpadded columns of all training clips, as stored.
 
-    One pass, a few clips in memory at a time: means and squared deviations of blocks are joined (Chan et al.,
-    1983), which loses no digits where the mean is large.
+    One pass with a few clips in memory: means and squared deviations of blocks are merged (Chan et al.,
+    1983), which stays accurate if the mean is large.
     """
-    clips = data.of("train")
+    clips = data.indices("train")
     columns = data.windows.usable_columns(data.seconds[clips])
     count, mean, squares = 0, 0.0, 0.0
     for start in range(0, len(clips), BLOCK):
-        some = zip(clips[start : start + BLOCK], columns[start : start + BLOCK], strict=True)
-        values = np.concatenate([data.audio[c][:, :, :n].astype(float).ravel() for c, n in some])
+        block = zip(clips[start : start + BLOCK], columns[start : start + BLOCK], strict=True)
+        values = np.concatenate([data.audio[c][:, :, :n].astype(float).ravel() for c, n in block])
         delta, n = values.mean() - mean, len(values)
         squares += values.var() * n + delta**2 * count * n / (count + n)
         mean += delta * n / (count + n)

@@ -1,8 +1,8 @@
 """The one rule for cutting windows out of clips, in training, evaluation and serving.
 
-A window is `window_seconds` of sound and the frames nearest to its middle. It lies in the usable part of its
-clip: what follows is padding. A position, from 0 (the first window that fits) to 1 (the last), says which
-window of a clip is meant: training draws positions at random, evaluation takes the middle window.
+A window is `window_seconds` of sound and the frames nearest to its middle. It is inside the usable part of
+its clip; the rest of the clip is padding. A position, from 0 (the first window that fits) to 1 (the last),
+selects a window of a clip: training samples positions at random, evaluation takes the middle window.
 """
 
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 MIDDLE = 0.5  # a position in a clip, or in a window
-MISSING = np.inf  # the seconds of a sound or a picture that a clip does not have
-ROUNDING = 1e-6  # columns that floating point may be off by
+MISSING = np.inf  # duration of a sound or a picture that a clip lacks
+ROUNDING = 1e-6  # columns: tolerance for floating-point errors
 
 
 @dataclass(frozen=True)
 class WindowRule:
-    """How windows are cut from clips that are all stored alike.
+    """Cut windows from clips that are all stored with the same shape.
 
-    sample_rate: Hz. hop_length: samples from one spectrogram column to the next. window_frames: frames of a
-    window. clip_columns: columns that are stored of each clip, padding too.
+    sample_rate: Hz. hop_length: samples from one spectrogram column to the next. window_frames: frames per
+    window. clip_columns: stored columns per clip, including padding.
     """
 
     sample_rate: int
@@ -30,54 +30,57 @@ class WindowRule:
     clip_columns: int
 
     @classmethod
-    def of(cls, audio: Any, video: Any, clip_columns: int) -> "WindowRule":
-        """The rule that the sections `audio` and `video` of the parameters give."""
-        numbers = audio.sample_rate, audio.hop_length, audio.window_seconds, video.window_frames
-        return cls(*numbers, clip_columns)
+    def from_config(cls, audio: Any, video: Any, clip_columns: int) -> "WindowRule":
+        """Create the rule for the sections `audio` and `video` of params.yaml."""
+        return cls(
+            audio.sample_rate, audio.hop_length, audio.window_seconds, video.window_frames, clip_columns
+        )
 
     @property
     def columns(self) -> int:
-        """Spectrogram columns of a window."""
+        """Spectrogram columns per window."""
         columns = round(self.window_seconds * self.sample_rate / self.hop_length)
         return min(max(columns, 1), self.clip_columns)
 
     def usable_seconds(self, sound: np.ndarray, picture: np.ndarray) -> np.ndarray:
-        """How much of each clip is cut into windows, (n,) s. sound, picture: how long they last, (n,) s.
+        """Return the duration of each clip that windows are cut from, (n,) s.
 
-        A window's middle must lie in the picture. Where that is shorter than a window, sound decides; where
-        one of the two is MISSING, the other does.
+        sound, picture: their durations, (n,) s. The middle of a window must be in the picture. If the
+        picture is shorter than a window, the sound's duration counts; if one of the two is MISSING, that of
+        the other.
         """
         both = np.minimum(sound, picture)
         return np.where((picture >= self.window_seconds) | (sound == MISSING), both, sound)
 
     def usable_columns(self, seconds: np.ndarray) -> np.ndarray:
-        """How many columns are sound and not padding, (n,), of clips with so many usable seconds."""
-        # Column t is centred at t / rate: of s usable seconds, columns 0 to floor(s rate) are sound.
+        """Return the number of columns that are no padding, (n,). seconds: usable duration, (n,) s."""
+        # Column t is centred at t / rate: in s usable seconds, columns 0 to floor(s rate) are sound.
         rate = self.sample_rate / self.hop_length
         return np.minimum(np.floor(seconds * rate + ROUNDING).astype(int) + 1, self.clip_columns)
 
     def first_columns(self, seconds: np.ndarray, position: np.ndarray | float) -> np.ndarray:
-        """The column at which each window begins, (n,). position: 0 to 1, (n,) or one for all."""
+        """Return the first column of each window, (n,). position: 0 to 1, (n,) or one for all."""
         last = self._last_first_column(seconds)
         return np.minimum((np.asarray(position) * (last + 1)).astype(int), last)
 
     def positions(self, seconds: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """The positions, (n,), of the windows that begin at `starts` (s), as near as there is one."""
+        """Return the positions, (n,), of the windows whose beginnings are nearest to `starts` (s)."""
         last = self._last_first_column(seconds)
         column = np.round(np.asarray(starts) * self.sample_rate / self.hop_length)
         return (np.clip(column, 0, last) + 0.5) / (last + 1)
 
     def start_seconds(self, first_columns: np.ndarray) -> np.ndarray:
-        """When windows begin, (n,) s from the clip's start."""
+        """Return the beginnings of windows, (n,) s from the clip's start."""
         return first_columns * self.hop_length / self.sample_rate
 
     def frames(
         self, first_columns: np.ndarray, times: np.ndarray, frame_position: np.ndarray | float = MIDDLE
     ) -> np.ndarray:
-        """The numbers of each window's frames, (n, window_frames), in order: the nearest to a moment of it.
+        """Return the numbers of each window's frames, (n, window_frames), in order.
 
-        times: when the stored frames of each clip come on show, (n, frames) s from the clip's start.
-        frame_position: the moment, 0 (the window's beginning) to 1 (its end), (n,) or one for all.
+        These are the frames nearest to one moment of the window. times: presentation times of the stored
+        frames of each clip, (n, frames) s from the clip's start. frame_position: the moment, 0 (the window's
+        beginning) to 1 (its end), (n,) or one for all.
         """
         rate = self.sample_rate / self.hop_length
         moment = (first_columns + self.columns * np.asarray(frame_position)) / rate

@@ -1,5 +1,5 @@
-"""Metrics, each with its 95% bootstrap interval, chance and n. numpy alone: no model is needed.
+"""Metrics, each with its 95% bootstrap interval, chance and n. They work on arrays and need no model.
 
-`correspondence`, `retrieval`, `classification`, `verification`, `localization`: `evaluate` or a function
-of the same name. `bootstrap`: intervals; `over_seeds`: those of several trainings.
+`retrieval.evaluate`, `classification.evaluate`, `verification.evaluate`, `localization.evaluate`,
+`correspondence.correspondence`. `bootstrap`: intervals; `over_seeds`: intervals for several trainings.
 """

@@ -1,4 +1,4 @@
-"""How well a model tells pairs that belong together from pairs that do not, and how sure that number is."""
+"""Audio-visual correspondence: how well a score separates matching pairs from others, with intervals."""
 
 from collections.abc import Sequence
 
@@ -6,22 +6,21 @@ import numpy as np
 
 from pipeline.metrics.bootstrap import interval, number, pair_weights
 
-_BLOCK = 4_000_000  # weights held at once while resampling: 32 MB
-
 
 def best_threshold(scores: np.ndarray, matches: np.ndarray) -> float:
-    """The threshold on `scores` (n,) at which `score >= threshold` agrees best with `matches` (n,) bool.
+    """Return the threshold at which `score >= threshold` agrees best with `matches`.
 
-    It lies halfway between two neighbouring scores; of several equally good ones the middle one is taken.
-    Choose it on validation pairs, never on those that are then reported. Raises ValueError on no pairs.
+    scores: (n,). matches: (n,) bool. The threshold is halfway between two neighbouring scores; of several
+    equally good ones it is the middle one. Calibrate it on validation pairs, never on the pairs that are
+    reported. Raises ValueError on no pairs.
     """
-    scores, matches = _checked(scores, matches)
-    values, place = np.unique(scores, return_inverse=True)
-    yes = np.bincount(place, weights=matches, minlength=len(values))
-    no = np.bincount(place, weights=~matches, minlength=len(values))
-    # right[k]: pairs judged right when the k lowest distinct scores are called "no match"
-    right = np.concatenate(([0], np.cumsum(no))) + yes.sum() - np.concatenate(([0], np.cumsum(yes)))
-    best = np.flatnonzero(right == right.max())
+    scores, matches = _check(scores, matches)
+    values, rank = np.unique(scores, return_inverse=True)
+    yes = np.bincount(rank, weights=matches, minlength=len(values))
+    no = np.bincount(rank, weights=~matches, minlength=len(values))
+    # correct[k]: number of correct pairs if the k lowest distinct scores are predicted "no match"
+    correct = np.concatenate(([0], np.cumsum(no))) + yes.sum() - np.concatenate(([0], np.cumsum(yes)))
+    best = np.flatnonzero(correct == correct.max())
     k = best[len(best) // 2]
     if k == 0:
         return float(values[0])
@@ -39,31 +38,31 @@ def correspondence(
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> dict:
-    """Accuracy at `threshold` and area under the ROC curve, with 95% percentile bootstrap intervals.
+    """Return accuracy at `threshold` and area under the ROC curve, with 95% percentile bootstrap intervals.
 
     scores (n,) float, higher is a better match; matches (n,) bool. Ties count half in the AUC, which is the
-    Mann-Whitney statistic. AUC is None where all pairs are of one kind.
+    Mann-Whitney statistic. AUC is None if all pairs match, or none.
 
-    Pairs that share a clip are not independent, so what is drawn again is `groups`, not pairs: (n,) one
-    group a pair, or (n, 2) the group of its sound and the group of its picture. With two, a pair of groups
-    a and b counts as often as a was drawn times as often as b was (Owen 2007, "The pigeonhole bootstrap"),
-    and a pair inside one group as often as that group was. None: every pair on its own.
+    Pairs that share a clip are not independent, so `groups` are resampled, not pairs: (n,) one group per
+    pair, or (n, 2) the group of its sound and the group of its picture. With two, the weight of a pair is the
+    product of the counts of both groups (Owen 2007, "The pigeonhole bootstrap"); inside one group it is that
+    group's count. None: every pair is its own group.
 
     Returns {"accuracy", "auc", "n", "ci": {name: [low, high] or None}, "chance": {name: 0.5}}. The chance
     of 0.5 is that of a coin; pairs are expected to be balanced. Raises ValueError on no pairs, on lengths
     that differ and on scores that are not finite.
     """
-    scores, matches = _checked(scores, matches)
-    right = (scores >= threshold) == matches
+    scores, matches = _check(scores, matches)
+    is_correct = (scores >= threshold) == matches
     area = _Area(scores, matches)
     accuracies, areas = [], []
     for weights in pair_weights(groups, len(scores), bootstrap, seed):
         total = weights.sum(1)
         with np.errstate(invalid="ignore"):
-            accuracies.append(weights @ right / np.where(total > 0, total, np.nan))
+            accuracies.append(weights @ is_correct / np.where(total > 0, total, np.nan))
         areas.append(area(weights))
     return {
-        "accuracy": number(right.mean()),
+        "accuracy": number(is_correct.mean()),
         "auc": number(area(np.ones((1, len(scores))))[0]),
         "n": len(scores),
         "ci": {"accuracy": interval(accuracies), "auc": interval(areas)},
@@ -74,22 +73,22 @@ def correspondence(
 def areas(
     scores: np.ndarray, matches: np.ndarray, groups: Sequence | np.ndarray | None, bootstrap: int, seed: int
 ) -> np.ndarray:
-    """The AUC of every resample behind `correspondence`'s interval: (bootstrap,), NaN where it has none.
+    """Return the AUC of every resample behind `correspondence`'s interval: (bootstrap,), NaN if undefined.
 
-    The resamples are the same for the same groups, `bootstrap` and `seed`: two models that judged the same
-    pairs may be compared one by one, which tells them apart far better than two intervals do.
+    The resamples depend only on groups, `bootstrap` and `seed`: two models can be compared resample by
+    resample on the same pairs, which is far more sensitive than comparing two intervals.
     """
-    scores, matches = _checked(scores, matches)
+    scores, matches = _check(scores, matches)
     area = _Area(scores, matches)
     return np.concatenate([area(w) for w in pair_weights(groups, len(scores), bootstrap, seed)])
 
 
 def roc(scores: np.ndarray, matches: np.ndarray, points: int = 200) -> list[dict[str, float]]:
-    """The ROC curve as at most `points` rows {"fpr", "tpr"}, from (0, 0) to (1, 1); empty for one kind only.
+    """Return the ROC curve as at most `points` rows {"fpr", "tpr"}, from (0, 0) to (1, 1).
 
-    Thinning keeps points that lie on the curve, evenly spaced along its length.
+    Empty if all pairs match, or none. Thinning keeps points of the curve, evenly spaced along its length.
     """
-    scores, matches = _checked(scores, matches)
+    scores, matches = _check(scores, matches)
     if matches.all() or not matches.any():
         return []
     order = np.argsort(-scores, kind="stable")
@@ -103,7 +102,7 @@ def roc(scores: np.ndarray, matches: np.ndarray, points: int = 200) -> list[dict
     return [{"fpr": round(float(f), 6), "tpr": round(float(t), 6)} for f, t in zip(fpr, tpr, strict=True)]
 
 
-def _checked(scores: np.ndarray, matches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _check(scores: np.ndarray, matches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scores, matches = np.asarray(scores, np.float64), np.asarray(matches, bool)
     if scores.ndim != 1 or scores.shape != matches.shape:
         raise ValueError(f"scores {scores.shape} and matches {matches.shape} must both be (n,)")
@@ -115,16 +114,16 @@ def _checked(scores: np.ndarray, matches: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 class _Area:
-    """The AUC of the same pairs under many weights: sorted once, then a weighted Mann-Whitney count."""
+    """Compute the AUC of the same pairs under many weights: sort once, then a weighted Mann-Whitney count."""
 
     def __init__(self, scores: np.ndarray, matches: np.ndarray) -> None:
         self.order = np.argsort(scores, kind="stable")
         self.matches = matches[self.order]
         ordered = scores[self.order]
-        self.starts = np.flatnonzero(np.append(True, np.diff(ordered) != 0))  # where each tied run begins
+        self.starts = np.flatnonzero(np.append(True, np.diff(ordered) != 0))  # the first of each run of ties
 
     def __call__(self, weights: np.ndarray) -> np.ndarray:
-        """weights (b, n) -> (b,), NaN where a row holds pairs of one kind only."""
+        """Return the AUC (b,) under weights (b, n); NaN if the weighted pairs all match, or none."""
         ordered = weights[:, self.order]
         yes = np.add.reduceat(ordered * self.matches, self.starts, axis=1)  # (b, distinct scores)
         no = np.add.reduceat(ordered * ~self.matches, self.starts, axis=1)

@@ -1,4 +1,4 @@
-"""One experiment with several seeds: the mean, each seed's value, and an interval over the clips."""
+"""Metrics of one experiment with several seeds: mean, value per seed, and an interval over the clips."""
 
 from typing import Any
 
@@ -7,26 +7,27 @@ import numpy as np
 from pipeline.metrics.bootstrap import codes, interval, number, resamples
 
 
-def accuracy(right: np.ndarray, groups: list, bootstrap: int, seed: int) -> dict[str, Any]:
-    """right: (seeds, n) bool, whether each seed's model told each clip. groups: (n,), drawn again together.
+def accuracy(is_correct: np.ndarray, groups: list, bootstrap: int, seed: int) -> dict[str, Any]:
+    """Return {"accuracy", "ci", "n", "seeds"}; the interval is that of the mean over seeds.
 
-    Returns {"accuracy", "ci", "n", "seeds"}; the interval is over clips (groups), of the mean over seeds.
+    is_correct: (seeds, n) bool, whether each seed's model classified each clip correctly. groups: (n,), the
+    units of resampling.
     """
-    right = np.asarray(right, float)
-    share = right.mean(0)
+    is_correct = np.asarray(is_correct, float)
+    share = is_correct.mean(0)
     code, count = codes(groups)
-    drawn = [w[:, code] for w in resamples(count, bootstrap, seed, width=len(share))]
-    values = [w @ share / np.where(w.sum(1) > 0, w.sum(1), np.nan) for w in drawn]
+    weights = [w[:, code] for w in resamples(count, bootstrap, seed, width=len(share))]
+    values = [w @ share / np.where(w.sum(1) > 0, w.sum(1), np.nan) for w in weights]
     return {
         "accuracy": number(share.mean()),
         "ci": {"accuracy": interval(values)},
         "n": len(share),
-        "seeds": [number(x) for x in right.mean(1)],
+        "seeds": [number(x) for x in is_correct.mean(1)],
     }
 
 
 def mean(results: list[dict[str, Any]], key: str) -> dict[str, Any]:
-    """Of several seeds' results with intervals: the mean of `key`, each value, and the mean of both ends."""
+    """Return the mean of `key` over the seeds' results, each value, and the mean of both interval ends."""
     ends = np.array([r["ci"][key] for r in results], float)
     return {
         key: number(np.mean([r[key] for r in results])),
@@ -37,7 +38,7 @@ def mean(results: list[dict[str, Any]], key: str) -> dict[str, Any]:
 
 
 def cell(result: dict[str, Any] | None, key: str = "accuracy") -> str:
-    """For a table in Markdown: mean, interval, and below each seed's value."""
+    """Format a result as a cell of a Markdown table: mean and interval, and below them each seed's value."""
     if result is None:
         return ""
     low, high = result["ci"][key]

@@ -1,14 +1,15 @@
-"""Are these two recordings of one person? Trials, and how well a score tells them apart.
+"""Speaker and face verification: are two recordings of the same person?
 
-- A trial is a pair of clips of different videos; its score is the cosine of their embeddings, or, of sound
+- A trial is a pair of clips of different videos; its score is the cosine of their embeddings, or, for sound
   and face together, the mean of both cosines.
-- `eer`: the share of errors at the threshold where as many true pairs are refused as false ones accepted
-  (between two thresholds, along the straight line).
+- `eer`: equal error rate, at the threshold where false rejections and false acceptances are equally frequent
+  (linearly interpolated between two thresholds).
 - `min_dcf`: min over thresholds of (P miss + (1 - P) false) / min(P, 1 - P) with P = 0.05, equal costs: 1 is
-  what refusing everybody gives (NIST's detection cost; P as in the VoxCeleb challenges, arXiv 2201.04583).
-- `ci`: 95% percentile bootstrap over people: a trial counts as often as both of its people were drawn.
+  the value of rejecting every trial (NIST's detection cost; P as in the VoxCeleb challenges, arXiv
+  2201.04583).
+- `ci`: 95% percentile bootstrap over people: a trial's weight is the product of the counts of its people.
 
-Lower is better in both.
+Lower is better for both.
 """
 
 from typing import Any
@@ -17,24 +18,24 @@ import numpy as np
 
 from pipeline.metrics.bootstrap import interval, number, pair_weights
 
-TARGET = 0.05
-MOST = 50_000  # trials; of more, all of one person first, then as many drawn
+TARGET = 0.05  # P, the prior probability of a target trial
+MAX_TRIALS = 50_000  # at most half of them of the same person; a random subset of larger sets
 
 
 def trials(subjects: list[str], groups: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of clips, (t,) and (t,) places in `subjects`, and (t,) whether one person is in both.
+    """Return trials: indices (t,) and (t,) into `subjects`, and (t,) bool, whether both are the same person.
 
     groups: of each clip; clips of one group (a video) are not paired.
     """
     code = np.unique(subjects, return_inverse=True)[1]
     a, b = np.triu_indices(len(subjects), 1)
-    other = groups[a] != groups[b]
-    a, b = a[other], b[other]
+    is_trial = groups[a] != groups[b]
+    a, b = a[is_trial], b[is_trial]
     same = code[a] == code[b]
     rng = np.random.default_rng(seed)
-    yes, no = (rng.permutation(np.flatnonzero(kind)) for kind in (same, ~same))
-    yes = yes[: MOST // 2]
-    keep = np.sort(np.concatenate([yes, no[: MOST - len(yes)]]))
+    targets, nontargets = (rng.permutation(np.flatnonzero(x)) for x in (same, ~same))
+    targets = targets[: MAX_TRIALS // 2]
+    keep = np.sort(np.concatenate([targets, nontargets[: MAX_TRIALS - len(targets)]]))
     return a[keep], b[keep], same[keep]
 
 
@@ -45,42 +46,44 @@ def evaluate(
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """{"eer", "min_dcf", "n", "n_same", "ci", "chance"}.
+    """Return {"eer", "min_dcf", "n", "n_same", "ci", "chance"}.
 
-    scores, same: (t,) float and bool. people: (t, 2) who is in each side. Raises ValueError where all trials
-    are of one kind.
+    scores, same: (t,) float and bool. people: (t, 2) the person of each side. Raises ValueError if all trials
+    are of the same person, or none.
     """
     scores, same = np.asarray(scores, float), np.asarray(same, bool)
     if same.all() or not same.any():
-        raise ValueError("there must be trials of one person, and trials of two")
+        raise ValueError("trials must include pairs of one person and pairs of two persons")
     errors = _Errors(scores, same)
-    drawn = [errors(w) for w in pair_weights(people, len(scores), bootstrap, seed)]
+    resampled = [errors(w) for w in pair_weights(people, len(scores), bootstrap, seed)]
     eer, cost = errors(np.ones((1, len(scores))))
     return {
         "eer": number(eer[0]),
         "min_dcf": number(cost[0]),
         "n": len(scores),
         "n_same": int(same.sum()),
-        "ci": {"eer": interval([d[0] for d in drawn]), "min_dcf": interval([d[1] for d in drawn])},
+        "ci": {"eer": interval([e for e, _ in resampled]), "min_dcf": interval([c for _, c in resampled])},
         "chance": {"eer": 0.5, "min_dcf": 1.0},
     }
 
 
 def eer(scores: np.ndarray, same: np.ndarray) -> float:
-    """The equal error rate alone. scores, same: as of `evaluate`."""
+    """Return the equal error rate alone. Arguments as in `evaluate`."""
     return float(_Errors(np.asarray(scores, float), same)(np.ones((1, len(scores))))[0][0])
 
 
 class _Errors:
-    """EER and minDCF of the same trials under many weights: sorted once."""
+    """Compute EER and minDCF of the same trials under many weights; sort once."""
 
     def __init__(self, scores: np.ndarray, same: np.ndarray) -> None:
         self.order = np.argsort(scores, kind="stable")
         self.same = same[self.order]
-        self.ends = np.flatnonzero(np.append(np.diff(scores[self.order]) != 0, True))  # of each tied run
+        self.ends = np.flatnonzero(
+            np.append(np.diff(scores[self.order]) != 0, True)
+        )  # the last of each run of ties
 
     def __call__(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(b, t) to (b,) and (b,), NaN where trials of one kind only are drawn."""
+        """Return EER and minDCF, (b,) each, under weights (b, t); NaN without trials of both kinds."""
         ordered = weights[:, self.order]
         below = [np.cumsum(ordered * kind, axis=1)[:, self.ends] for kind in (self.same, ~self.same)]
         total = [np.where(x[:, -1:] > 0, x[:, -1:], np.nan) for x in below]

@@ -1,6 +1,6 @@
-"""Pages that stand alone, and tables.
+"""Self-contained HTML pages, plots and tables.
 
-`experiment_page`: `build` writes report/index.html from what `data.gather` collected. `page`: `write`
-fills in a template. Beside them `charts` (SVG), `plots` (JPEG), `galleries`, `metric_tables`, `classes`,
-`data_uri`, `tsne`, and `terminal_table`, the metrics on a terminal.
+`data`: `collect` reads the outputs of the stages. `experiment_page`: `build` writes report/index.html from
+them. `page`: `write` renders a template. Their parts: `charts` (SVG), `plots` (JPEG), `galleries`,
+`metric_tables`, `classes`, `data_uri`, `tsne`. `terminal_table`: the metrics on a terminal.
 """

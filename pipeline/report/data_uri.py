@@ -1,4 +1,4 @@
-"""Pictures and sounds as data URIs, small enough that a page of them stays light."""
+"""Pictures and sounds as data URIs, compressed so that pages with many of them stay small."""
 
 import base64
 import io
@@ -8,21 +8,21 @@ import av
 import cv2
 import numpy as np
 
-MP3_BITS = 32_000  # a second; speech and single instruments stay clear at this rate in mono
-_RATES = (16_000, 22_050, 24_000)  # of those that MP3 has, the ones where 32 kb/s sounds best
+MP3_BITS = 32_000  # per second; enough for speech and single instruments in mono
+_RATES = (16_000, 22_050, 24_000)  # Hz: the rates of MP3 that sound best at 32 kb/s
 
 
-def data_uri(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+def data_uri(media_type: str, content: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def jpeg(image: np.ndarray, side: int = 152, quality: int = 72) -> str:
-    """`jpeg_bytes` as a data URI."""
+    """Return `jpeg_bytes` as a data URI."""
     return data_uri("image/jpeg", jpeg_bytes(image, side, quality))
 
 
 def jpeg_bytes(image: np.ndarray, side: int, quality: int) -> bytes:
-    """An RGB picture (H, W, 3) uint8 as a JPEG whose longer side is at most `side`."""
+    """Encode an RGB picture (H, W, 3) uint8 as a JPEG whose longer side is at most `side` pixels."""
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise ValueError(f"a picture must be (H, W, 3) uint8, not {image.shape} {image.dtype}")
@@ -34,8 +34,8 @@ def jpeg_bytes(image: np.ndarray, side: int, quality: int) -> bytes:
     return content.tobytes()
 
 
-def heat(image: np.ndarray, values: np.ndarray, side: int = 224) -> str:
-    """A map (h, w) in 0..1, its own least to largest value, laid over an RGB picture (H, W, 3) uint8."""
+def heatmap(image: np.ndarray, values: np.ndarray, side: int = 224) -> str:
+    """Return a map (h, w), scaled to 0..1, as an overlay on an RGB picture (H, W, 3) uint8."""
     from matplotlib import colormaps
 
     low, high = float(values.min()), float(values.max())
@@ -48,14 +48,14 @@ def heat(image: np.ndarray, values: np.ndarray, side: int = 224) -> str:
 
 
 def spectrogram(values: np.ndarray, height: int = 160, width: int = 400) -> str:
-    """A spectrogram (F, T), any scale, low frequencies first, as a JPEG with them at the bottom."""
+    """Return a spectrogram (F, T), in any scale, low frequencies first, as a JPEG with them at the bottom."""
     from matplotlib import colormaps  # slow to import, and only needed here
 
     values = np.asarray(values, np.float32)
     if values.ndim != 2 or not values.size:
         raise ValueError(f"a spectrogram must be (F, T), not {values.shape}")
-    known = values[np.isfinite(values)]
-    low, high = np.percentile(known, [5, 99.8]) if known.size else (0.0, 1.0)
+    finite = values[np.isfinite(values)]
+    low, high = np.percentile(finite, [5, 99.8]) if finite.size else (0.0, 1.0)
     values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
     levels = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
     levels = cv2.resize(levels[::-1], (width, height), interpolation=cv2.INTER_LINEAR)
@@ -64,7 +64,7 @@ def spectrogram(values: np.ndarray, height: int = 160, width: int = 400) -> str:
 
 
 def read_wav(content: bytes) -> tuple[np.ndarray, int]:
-    """16-bit WAV bytes as mono (n,) float32 in -1..1 and the sample rate in Hz."""
+    """Decode 16-bit WAV: return mono samples (n,) float32 in -1..1 and the sample rate in Hz."""
     try:
         with wave.open(io.BytesIO(content)) as file:
             if file.getsampwidth() != 2:
@@ -77,7 +77,7 @@ def read_wav(content: bytes) -> tuple[np.ndarray, int]:
 
 
 def mp3(samples: np.ndarray, rate: int, seconds: float) -> str:
-    """The first `seconds` of a mono sound (n,) float32 at `rate` Hz as an MP3 of 32 kb/s."""
+    """Return the first `seconds` of a mono sound (n,) float32 at `rate` Hz as an MP3 of 32 kb/s."""
     head = np.ascontiguousarray(samples[: max(1, round(seconds * rate))] * 32767, np.float32)
     frame = av.AudioFrame.from_ndarray(head.clip(-32768, 32767).astype(np.int16)[None], "s16p", "mono")
     frame.sample_rate = rate
@@ -94,7 +94,7 @@ def mp3(samples: np.ndarray, rate: int, seconds: float) -> str:
 
 
 def waveform(samples: np.ndarray, bars: int = 44) -> str:
-    """The loudness of a sound over time as an SVG path of upright strokes in a box of 2 x bars by 40."""
+    """Return the peaks of a sound over time as an SVG path: vertical strokes in a box of 2 x bars by 40."""
     edges = np.linspace(0, len(samples), bars + 1).astype(int)
     peaks = np.array([np.abs(samples[a:b]).max(initial=0) for a, b in zip(edges, edges[1:], strict=False)])
     half = 1 + 18 * np.sqrt(peaks / max(peaks.max(), 1e-6))

@@ -1,4 +1,4 @@
-"""One self-contained page that shows an experiment: its numbers, its curves, its clips to see and hear."""
+"""The self-contained page of an experiment: metrics, curves, galleries, data and parameters."""
 
 import re
 from collections import Counter
@@ -9,23 +9,23 @@ import numpy as np
 from pipeline.report import charts, data_uri, page
 from pipeline.report import classes as report_classes
 from pipeline.report.data import FACELESS, ReportData
-from pipeline.report.galleries import finite, shown_clips, shown_galleries
+from pipeline.report.galleries import build_galleries, encode_clips, finite
 from pipeline.report.metric_tables import NAMES, get, measure_of, tables, tiles
 from pipeline.store.status import STATUSES
 
 SPECTROGRAMS = 24
 CLASSES = 30
 CHARTS = 8
-QUESTION = "What do things that make a sound look like?"  # the headline where there is no description
+QUESTION = "What do things that make a sound look like?"  # the headline without a description
 
 
 def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
     """Write the page to `path` and return it. The same data give the same bytes.
 
-    Raises ValueError where a picture, sound or spectrogram is not what ReportData says, or a gallery names a
-    clip that is not in `clips`.
+    Raises ValueError if a picture, sound or spectrogram is not as ReportData documents it, or if a gallery
+    contains a clip that is not in `clips`.
     """
-    clips = shown_clips(data.galleries, data.clips)
+    clips = encode_clips(data.galleries, data.clips)
     return page.write(
         path,
         "report.html",
@@ -38,26 +38,26 @@ def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
         curves=_curves(data.history),
         roc=_roc(data),
         classes=_classes(data.classes),
-        accounts=_accounts(data.accounts),
+        stages=_stages(data.stages),
         faceless=_faceless(data.faceless),
         spectrograms=_spectrograms(data),
-        galleries=shown_galleries(data.galleries, clips),
-        classified=_classified(data),
-        places=_places(data),
+        galleries=build_galleries(data.galleries, clips),
+        classifier=_classifier(data),
+        localization=_localization(data),
         inpainting=data_uri.data_uri("image/jpeg", data.inpainting) if data.inpainting else None,
-        neighbours=_neighbours(data.neighbours),
-        params=_flat(data.params),
+        embedding_map=_embedding_map(data.embedding_map),
+        params=_flatten(data.params),
     )
 
 
 def _summary(data: ReportData) -> str:
-    """How many clips of what, and what the task says of the model."""
-    total = data.accounts[0]["total"] if data.accounts else sum(data.classes.values())
+    """Return a sentence: the number of clips, their source, and the task's summary of the model."""
+    total = data.stages[0]["total"] if data.stages else sum(data.classes.values())
     source = get(data.params, "data", "source")
-    where = {"ensemble": " of the embedded ensemble", "folder": " of your own videos"}.get(source or "")
-    if where is None:
-        where = f" of {source}" if source else ""
-    text = f"{total:,} clips{where}" if total else f"Clips{where}"
+    origin = {"ensemble": " of the synthetic ensemble", "folder": " of your videos"}.get(source or "")
+    if origin is None:
+        origin = f" of {source}" if source else ""
+    text = f"{total:,} clips{origin}" if total else f"Clips{origin}"
     summary = data.description.get("summary")
     return f"{text}: {summary}." if summary else f"{text}."
 
@@ -75,8 +75,8 @@ def _facts(data: ReportData) -> list[tuple[str, str]]:
 
 
 def _curves(history: list[dict]) -> list[dict]:
-    """A chart for each metric in the history, training and validation in one."""
-    found: dict[str, dict[str, charts.Points]] = {}
+    """Return a chart for each metric in the history, with training and validation together."""
+    curves: dict[str, dict[str, charts.Points]] = {}  # metric -> split -> points
     x_key = next((k for k in ("epoch", "step") if any(finite(r.get(k)) is not None for r in history)), None)
     for number, row in enumerate(history):
         x = finite(row.get(x_key)) if x_key else number
@@ -86,12 +86,12 @@ def _curves(history: list[dict]) -> list[dict]:
                 continue
             match = re.fullmatch(r"(train|val|test)(?:ing|idation)?[/_.](.+)", key)
             part, metric = match.groups() if match else ("value", key)
-            found.setdefault(metric, {}).setdefault(part, []).append((x, y))
-    order = sorted(found, key=lambda m: (("loss" not in m), ("acc" not in m), m))
+            curves.setdefault(metric, {}).setdefault(part, []).append((x, y))
+    order = sorted(curves, key=lambda m: (("loss" not in m), ("acc" not in m), m))
     result = []
     for metric in order[:CHARTS]:
-        order_of: tuple[str, ...] = ("train", "val", "test", "value")
-        parts = {p: found[metric][p] for p in order_of if p in found[metric]}
+        part_order: tuple[str, ...] = ("train", "val", "test", "value")
+        parts = {p: curves[metric][p] for p in part_order if p in curves[metric]}
         name = metric.replace("_", " ")
         last = ", ".join(f"{p} ends at {points[-1][1]:.3g}" for p, points in parts.items())
         svg = charts.lines(parts, f"{name} by {x_key or 'row'}: {last}", x_key or "row", name)
@@ -107,18 +107,18 @@ def _curves(history: list[dict]) -> list[dict]:
 
 
 def _roc(data: ReportData) -> dict | None:
-    places = [(finite(r.get("fpr")), finite(r.get("tpr"))) for r in data.roc]
-    points = [(x, y) for x, y in places if x is not None and y is not None]
+    values = [(finite(r.get("fpr")), finite(r.get("tpr"))) for r in data.roc]
+    points = [(x, y) for x, y in values if x is not None and y is not None]
     if len(points) < 2:
         return None
     measure = measure_of(get(data.metrics, "correspondence") or {}, "auc")
-    area = f"the area under it is {measure['value']}" if measure else "the area under it is not known"
+    area = f"the area under it is {measure['value']}" if measure else "the area under it is unknown"
     fifths = [0, 0.2, 0.4, 0.6, 0.8, 1]
     svg = charts.lines(
         {"roc": points},
         f"ROC curve: {area}",
-        "false pairs taken for true",
-        "true pairs found",
+        "false positive rate",
+        "true positive rate",
         x_ticks=fifths,
         y_ticks=fifths,
         diagonal=True,
@@ -130,86 +130,92 @@ def _classes(classes: dict[str, int]) -> dict | None:
     if not classes:
         return None
     ordered = sorted(classes.items(), key=lambda item: (-item[1], item[0]))
-    most = max(1, ordered[0][1])
-    rows = [{"label": label, "count": n, "width": f"{100 * n / most:.2f}"} for label, n in ordered[:CLASSES]]
+    largest = max(1, ordered[0][1])
+    rows = [
+        {"label": label, "count": n, "width": f"{100 * n / largest:.2f}"} for label, n in ordered[:CLASSES]
+    ]
     rest = ordered[CLASSES:]
     return {"rows": rows, "rest": len(rest), "rest_clips": sum(n for _, n in rest), "total": len(ordered)}
 
 
-def _accounts(accounts: list[dict]) -> list[dict]:
+def _stages(stages: list[dict]) -> list[dict]:
+    """Add to each stage the width of its bar in %, and the descriptions of its statuses."""
     rows = []
-    for account in accounts:
-        total, ok = account["total"], account["ok"]
-        reasons = sorted((account.get("reasons") or {}).items(), key=lambda item: (-item[1], item[0]))
+    for stage in stages:
+        total, ok = stage["total"], stage["ok"]
+        reasons = sorted((stage.get("reasons") or {}).items(), key=lambda item: (-item[1], item[0]))
         reasons = [(status, n, STATUSES.get(status, "")) for status, n in reasons if n and status != "ok"]
         width = f"{100 * ok / total:.2f}" if total else "0"
-        rows.append({"stage": account["stage"], "total": total, "ok": ok, "width": width, "reasons": reasons})
+        rows.append({"stage": stage["stage"], "total": total, "ok": ok, "width": width, "reasons": reasons})
     return rows
 
 
 def _faceless(clips: list[dict]) -> dict:
-    shown = [{"id": c["clip_id"], "image": data_uri.jpeg(c["image"], 160)} for c in clips[:FACELESS]]
-    return {"shown": shown, "total": len(clips)}
+    images = [{"id": c["clip_id"], "image": data_uri.jpeg(c["image"], 160)} for c in clips[:FACELESS]]
+    return {"images": images, "total": len(clips)}
 
 
 def _spectrograms(data: ReportData) -> dict:
-    """By class, the most frequent first."""
+    """Return a spectrogram for each class, frequent classes first."""
     labels = sorted(data.spectrograms, key=lambda label: (-data.classes.get(label, 0), label))
-    shown = [{"label": s, "image": data_uri.spectrogram(data.spectrograms[s])} for s in labels[:SPECTROGRAMS]]
-    return {"shown": shown, "total": len(labels)}
+    images = [
+        {"label": s, "image": data_uri.spectrogram(data.spectrograms[s])} for s in labels[:SPECTROGRAMS]
+    ]
+    return {"images": images, "total": len(labels)}
 
 
-def _classified(data: ReportData) -> dict | None:
-    found = {
+def _classifier(data: ReportData) -> dict | None:
+    parts = {
         "confusion": report_classes.confusion(data.confusion),
         "calibration": report_classes.calibration(data.calibration),
         "classes": report_classes.classes(data.per_class),
     }
-    return found if any(found.values()) else None
+    return parts if any(parts.values()) else None
 
 
-def _places(data: ReportData) -> dict | None:
-    """Where the sound is: numbers of both parts, and pictures with their maps and boxes (in %)."""
+def _localization(data: ReportData) -> dict | None:
+    """Return the localization metrics of both parts, and pictures with their maps and boxes (in %)."""
     parts = get(data.metrics, "localization") or {}
     rows = []
     for key, text in (("two_in_view", "two instruments in view"), ("all", "all clips")):
         part = parts.get(key)
         if part:
-            ways = [("the model", part), ("the centre of the frame", part.get("centre"))]
-            ways += [("the silent instrument", part.get("silent"))]
-            for name, way in ways:
-                if way:
-                    told = {k: (f"{way[k]:.3f}", way["ci"][k]) for k in ("pointing", "iou")}
-                    rows.append({"clips": text, "n": part["n"], "name": name, **told})
-    shown = []
+            predictors = [("the model", part), ("the centre of the frame", part.get("centre"))]
+            predictors += [("the silent instrument", part.get("silent"))]
+            for name, metrics in predictors:
+                if metrics:
+                    values = {k: (f"{metrics[k]:.3f}", metrics["ci"][k]) for k in ("pointing", "iou")}
+                    rows.append({"clips": text, "n": part["n"], "name": name, **values})
+    pictures = []
     for m in data.maps:
         kinds = (("box", "sounds"), ("silent_box", "silent"))
         frames = [(kind, [round(100 * x, 1) for x in m[name]]) for name, kind in kinds if m.get(name)]
-        shown.append(
-            {"image": data_uri.heat(m["image"], np.array(m["map"])), "boxes": frames, "id": m["clip_id"]}
+        pictures.append(
+            {"image": data_uri.heatmap(m["image"], np.array(m["map"])), "boxes": frames, "id": m["clip_id"]}
         )
-    return {"rows": rows, "shown": shown} if rows or shown else None
+    return {"rows": rows, "pictures": pictures} if rows or pictures else None
 
 
-def _neighbours(points: list[dict]) -> dict | None:
-    """The map of embeddings, and its legend: the commonest classes in colours of their own."""
+def _embedding_map(points: list[dict]) -> dict | None:
+    """Return the scatter chart of embeddings and its legend. The most frequent classes have a colour each."""
     if not points:
         return None
-    common = [name for name, _ in Counter(p["label"] for p in points).most_common() if name]
-    groups: dict[str, list] = {name: [] for name in common[: charts.HUES]}
-    rest: list = []
+    classes = [name for name, _ in Counter(p["label"] for p in points).most_common() if name]
+    groups: dict[str, list] = {name: [] for name in classes[: charts.HUES]}
+    other_points: list = []
     for p in points:
         text = f"{p['kind']}: {p['label'] or p['clip_id']} ({p['clip_id']})"
-        group = groups.get(p["label"], rest)
+        group = groups.get(p["label"], other_points)
         group.append((p["x"], p["y"], "dot" if p["kind"] == "sound" else "box", text))
     legend = list(groups)
-    svg = charts.scatter(groups, f"Map of {len(points)} embeddings, {len(common)} classes")
-    return {"svg": svg, "legend": legend, "left_out": len(rest)}
+    svg = charts.scatter(groups, f"Map of {len(points)} embeddings, {len(classes)} classes")
+    return {"svg": svg, "legend": legend, "left_out": len(other_points)}
 
 
-def _flat(tree: dict, prefix: str = "") -> list[tuple[str, str]]:
+def _flatten(tree: dict, prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested parameters as rows (dotted name, value)."""
     rows = []
     for key, value in tree.items():
         name = f"{prefix}{key}"
-        rows += _flat(value, f"{name}.") if isinstance(value, dict) else [(name, str(value))]
+        rows += _flatten(value, f"{name}.") if isinstance(value, dict) else [(name, str(value))]
     return rows

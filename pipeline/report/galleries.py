@@ -1,4 +1,4 @@
-"""Galleries of clips to see and hear: a query and its nearest, in each direction."""
+"""Retrieval galleries: queries and their nearest clips in each direction, with pictures and sounds."""
 
 import math
 from collections import Counter
@@ -6,45 +6,54 @@ from typing import Any
 
 from pipeline.report import data_uri
 
-SOUND_BYTES = 1_500_000  # all MP3s together; with base64 and pictures the page stays under 3 MB
-LONGEST = 4.0  # seconds of one sound
-DIRECTIONS = {
+SOUND_BYTES = 1_500_000  # all MP3s together: with base64 and pictures the page stays under 3 MB
+MAX_SECONDS = 4.0  # of one sound
+DIRECTIONS = {  # direction -> modality of the query, of the results, name, description
     "audio_to_video": (
         "sound",
         "picture",
         "Sound to picture",
-        "Asked with a sound: which pictures go with it?",
+        "The query is a sound; the results are the best matching pictures.",
     ),
     "video_to_audio": (
         "picture",
         "sound",
         "Picture to sound",
-        "Asked with a picture: what does it sound like?",
+        "The query is a picture; the results are the best matching sounds.",
     ),
-    "audio_to_audio": ("sound", "sound", "Sound to sound", "Asked with a sound: what else sounds like it?"),
+    "audio_to_audio": (
+        "sound",
+        "sound",
+        "Sound to sound",
+        "The query is a sound; the results are the most similar sounds.",
+    ),
     "video_to_video": (
         "picture",
         "picture",
         "Picture to picture",
-        "Asked with a picture: what else looks like it?",
+        "The query is a picture; the results are the most similar pictures.",
     ),
 }
 
 
-def shown_clips(galleries: dict[str, list[dict]], known: dict[str, dict]) -> dict[str, dict]:
-    """The clips that the galleries show, each encoded once, under a short key of its own."""
-    wanted: dict[str, None] = {}
+def encode_clips(galleries: dict[str, list[dict]], clips: dict[str, dict]) -> dict[str, dict]:
+    """Encode the clips of the galleries as data URIs, each once, with a short unique key.
+
+    galleries, clips: as in ReportData. Raises ValueError if a clip of a gallery is not in `clips`, or if its
+    picture or sound cannot be encoded.
+    """
+    ids: dict[str, None] = {}  # an ordered set
     for rows in galleries.values():
         for row in rows:
             for clip_id in (row["query"], *(r["clip_id"] for r in row["results"])):
-                if clip_id not in known:
+                if clip_id not in clips:
                     raise ValueError(f"a gallery shows clip {clip_id!r}, which is not among the clips")
-                wanted[clip_id] = None
-    heard = sum(known[c].get("wav") is not None for c in wanted)
-    seconds = min(LONGEST, max(1.0, SOUND_BYTES / max(1, heard) / (data_uri.MP3_BITS / 8)))
+                ids[clip_id] = None
+    sounds = sum(clips[c].get("wav") is not None for c in ids)
+    seconds = min(MAX_SECONDS, max(1.0, SOUND_BYTES / max(1, sounds) / (data_uri.MP3_BITS / 8)))
     result = {}
-    for number, clip_id in enumerate(wanted):
-        clip = known[clip_id]
+    for number, clip_id in enumerate(ids):
+        clip = clips[clip_id]
         image, wav = clip.get("image"), clip.get("wav")
         row = {
             "key": f"c{number}",
@@ -63,15 +72,15 @@ def shown_clips(galleries: dict[str, list[dict]], known: dict[str, dict]) -> dic
                 samples, rate = data_uri.read_wav(wav)
                 if len(samples):
                     row["sound"] = data_uri.mp3(samples, rate, seconds)
-                    row["wave"] = data_uri.waveform(samples[: round(LONGEST * rate)])
+                    row["wave"] = data_uri.waveform(samples[: round(MAX_SECONDS * rate)])
         except ValueError as e:
             raise ValueError(f"clip {clip_id}: {e}") from None
         result[clip_id] = row
     return result
 
 
-def shown_galleries(galleries: dict[str, list[dict]], clips: dict[str, dict]) -> list[dict]:
-    """What gallery.html shows. galleries: as of ReportData; clips: as of `shown_clips`."""
+def build_galleries(galleries: dict[str, list[dict]], clips: dict[str, dict]) -> list[dict]:
+    """Return the input of gallery.html. galleries: as in ReportData. clips: as of `encode_clips`."""
     result = []
     for direction, (source, target, name, text) in DIRECTIONS.items():
         rows: list[dict] = []
@@ -79,8 +88,8 @@ def shown_galleries(galleries: dict[str, list[dict]], clips: dict[str, dict]) ->
         for gallery in galleries.get(direction) or []:
             cards = []
             for item in gallery["results"]:
-                own, relevant = item["clip_id"] == gallery["query"], item.get("relevant")
-                mark = "own" if own else {True: "right", False: "wrong"}.get(relevant)
+                is_query = item["clip_id"] == gallery["query"]
+                mark = "own" if is_query else {True: "right", False: "wrong"}.get(item.get("relevant"))
                 marks[mark] += 1
                 score = finite(item.get("score"))
                 cards.append(
@@ -110,7 +119,7 @@ def shown_galleries(galleries: dict[str, list[dict]], clips: dict[str, dict]) ->
 
 
 def finite(value: Any) -> float | None:
-    """`value` as a finite float; None for anything else (histories read from files hold text)."""
+    """Return `value` as a finite float; None for anything else. Text is converted: CSV files hold text."""
     if isinstance(value, bool) or value is None:
         return None
     try:

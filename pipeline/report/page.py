@@ -1,4 +1,4 @@
-"""Pages that stand alone: a template of this folder, the report's style, and nothing from anywhere."""
+"""Self-contained pages: a rendered template with inline style and script that loads no other file."""
 
 import base64
 import hashlib
@@ -13,10 +13,10 @@ STYLE, SCRIPT = "page.css", "page.js"
 def write(
     path: str | Path, template: str | Path, clips: dict[str, dict] | None = None, **values: object
 ) -> Path:
-    """Fill `template` in, write it to `path` and return that.
+    """Render `template` with `values`, write it to `path`, and return `path`.
 
-    template: a name in this folder, or the path of a template elsewhere.
-    clips: those to see and hear, as of `galleries.shown_clips`; without any, the page has no script.
+    template: the name of a template in this package, or the path of another one.
+    clips: the playable clips, as of `galleries.encode_clips`; None: the page has no script.
     """
     folders = [FOLDER]
     if isinstance(template, Path):
@@ -29,14 +29,14 @@ def write(
         lstrip_blocks=True,
     )
     style, script = ((FOLDER / name).read_text(encoding="utf-8") for name in (STYLE, SCRIPT))
-    shown = list((clips or {}).values())
+    media = list((clips or {}).values())
     page = environment.get_template(template).render(
         style=style,
         script=script if clips is not None else "",
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         clips=clips,
-        sounds={c["key"]: c["sound"] for c in shown if c["sound"]},
-        aspect=next((c["aspect"] for c in shown if c["aspect"]), 1.0),
+        sounds={c["key"]: c["sound"] for c in media if c["sound"]},
+        aspect=next((c["aspect"] for c in media if c["aspect"]), 1.0),
         **values,
     )
     path = Path(path)

@@ -1,4 +1,4 @@
-"""Small pictures and tables that `dvc plots` shows."""
+"""JPEG files that `dvc plots` shows."""
 
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,18 @@ from matplotlib.figure import Figure
 def save_spectrograms(
     path: str | Path, spectrograms: dict[str, np.ndarray], seconds: float | None = None
 ) -> Path:
-    """A JPEG with one spectrogram (F, T), low frequencies first, for each label; at most 24 are drawn.
+    """Write a JPEG with one spectrogram for each label (at most 24), and return its path.
 
-    `seconds` is how long each is, for the time axis; without it the axis has no numbers.
+    spectrograms: label -> (F, T), low frequencies first. seconds: their duration; without it the time axis
+    has no numbers.
     """
-    shown = dict(list(spectrograms.items())[:24])
-    columns = min(4, max(1, len(shown)))
-    rows = max(1, -(-len(shown) // columns))
+    spectrograms = dict(list(spectrograms.items())[:24])
+    columns = min(4, max(1, len(spectrograms)))
+    rows = max(1, -(-len(spectrograms) // columns))
     figure = _figure(3.2 * columns, 1.9 * rows)
-    if not shown:
+    if not spectrograms:
         figure.text(0.5, 0.5, "no classes", ha="center", va="center")
-    for number, (label, values) in enumerate(shown.items()):
+    for number, (label, values) in enumerate(spectrograms.items()):
         axis = figure.add_subplot(rows, columns, number + 1)
         values = np.asarray(values, np.float32)
         low, high = _range(values)
@@ -34,16 +35,16 @@ def save_spectrograms(
             axis.tick_params(labelsize=8)
         else:
             axis.set_xticks([])
-    return _saved(figure, path)
+    return _save(figure, path)
 
 
-def save_inpainting(path: str | Path, rows: list[dict[str, Any]], lent: bool = False) -> Path:
-    """A JPEG with a row for each clip: its sound and its picture whole, masked, and filled in.
+def save_inpainting(path: str | Path, rows: list[dict[str, Any]], normalized: bool = False) -> Path:
+    """Write a JPEG with a row for each clip, sound and picture whole, masked and filled in; return its path.
 
-    rows: as the evaluation of inpainting gives them. lent: patches were filled in with mean 0 and deviation
-    1, and have those of the true ones here.
+    rows: from models.evaluation.inpainting. normalized: the model reconstructs patches of mean 0 and standard
+    deviation 1; here they have mean and deviation of the original patches.
     """
-    names = ("whole", "masked", "filled in, its means lent" if lent else "filled in")
+    names = ("whole", "masked", "filled in, original means" if normalized else "filled in")
     figure = _figure(9.6, 1.65 * max(1, len(rows)) + 0.3)
     if not rows:
         figure.text(0.5, 0.5, "nothing was masked", ha="center", va="center")
@@ -61,23 +62,23 @@ def save_inpainting(path: str | Path, rows: list[dict[str, Any]], lent: bool = F
             axis.set_yticks([])
     for axis, name in zip(grid[0] if rows else [], names * 2, strict=False):
         axis.set_title(name, fontsize=9)
-    return _saved(figure, path)
+    return _save(figure, path)
 
 
 def _figure(width: float, height: float) -> Any:
-    """Inches. Agg without pyplot: no window system is asked for, and nothing global changes."""
+    """Create a figure; sizes in inches. Agg without pyplot needs no window system and no global state."""
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
-    """Which values are drawn dark, and which bright."""
-    known = values[np.isfinite(values)]
-    return tuple(np.percentile(known, [5, 99.8])) if known.size else (0.0, 1.0)
+    """Return the values that are drawn darkest and brightest."""
+    finite = values[np.isfinite(values)]
+    return tuple(np.percentile(finite, [5, 99.8])) if finite.size else (0.0, 1.0)
 
 
-def _saved(figure: Any, path: str | Path) -> Path:
+def _save(figure: Any, path: str | Path) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="jpeg", pil_kwargs={"quality": 80})

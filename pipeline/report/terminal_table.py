@@ -1,4 +1,4 @@
-"""The metrics of the last run as a table on a terminal, as `make repro` ends with.
+"""Print the metrics of the last run as a table on the terminal; the last step of `make repro`.
 
 python -m pipeline.report.terminal_table
 """
@@ -15,7 +15,7 @@ METRICS, REPORT = Path("metrics/evaluate.json"), Path("report/index.html")
 
 
 def rows(metrics: dict, path: str = "") -> Iterator[tuple[str, float, list[float] | None, float | None, int]]:
-    """(name as in `dvc metrics`, value, 95% interval, chance, n) of every number that has an interval."""
+    """Yield (name as in `dvc metrics`, value, 95% interval, chance, n) of every metric with an interval."""
     for key, value in metrics.items():
         if key in metrics.get("ci", {}) and value is not None:
             chance = metrics.get("chance", {}).get(key)
@@ -25,6 +25,7 @@ def rows(metrics: dict, path: str = "") -> Iterator[tuple[str, float, list[float
 
 
 def show(metrics: dict, console: Console) -> None:
+    """Print the table."""
     table = Table(title="Test split", title_justify="left")
     table.add_column("metric", no_wrap=True)
     for name in ("value", "95% interval", "chance", "n"):

@@ -32,8 +32,8 @@ def test_no_name_of_a_file_is_markup(tmp_path):
     data.galleries = {"audio_to_video": [{"query": ids[0], "results": hits}]}
     data.classes, data.spectrograms = {name: 3 for name in EVIL}, {name: np.eye(8) for name in EVIL}
     pages = [experiment_page.build(data, tmp_path / "report.html")]
-    shown = galleries.shown_clips(data.galleries, data.clips)
-    lists_ = galleries.shown_galleries(data.galleries, shown)
+    shown = galleries.encode_clips(data.galleries, data.clips)
+    lists_ = galleries.build_galleries(data.galleries, shown)
     found = {"name": f"{EVIL[0]}.flv", "total": 5, "galleries": lists_}
     pages.append(page.write(tmp_path / "search.html", "search.html", shown, **found))
     for path in pages:

@@ -43,7 +43,7 @@ def test_pretraining_is_judged_as_every_other_model(masked):
     picture = cv2.imread(str(masked / "metrics/inpainting.jpg"))
     assert picture is not None and picture.std() > 20
     page = (masked / "report/index.html").read_text()
-    assert "Filled in" in page and "trained without labels to fill in what is masked" in page
+    assert "Inpainting" in page and "trained without labels to fill in what is masked" in page
     assert "Contrastive accuracy" in page and "Sound, filled in" in page
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from models import checkpoint
 from models.inference.search import Library
-from pipeline.dataset.split import side
+from pipeline.dataset.split import split_of
 from pipeline.errors import UserError
 from pipeline.sources import people
 from testing.sandbox import DEFAULT
@@ -41,7 +41,7 @@ def test_metrics_and_tables_say_the_same(told):
     assert len(lines) == found["n"] and np.mean(right) == pytest.approx(found["accuracy"], abs=1e-6)
     assert len((told / "metrics/per_class.csv").read_text().splitlines()) == 7
     page = (told / "report/index.html").read_text()
-    assert "What do they feel?" in page and "Told apart" in page and "Sound to picture" not in page
+    assert "What do they feel?" in page and "<h2>Classes</h2>" in page and "Sound to picture" not in page
 
 
 def test_the_model_says_what_it_was_made_for(told):
@@ -114,7 +114,7 @@ def seed_with(sizes: dict[str, int]) -> int:
     """A split.seed that puts so many of the four people on each side."""
     people = [f"subject:{1001 + i}" for i in range(4)]
     for seed in range(1000):
-        found = [side(person, 0.2, 0.5, seed) for person in people]
+        found = [split_of(person, 0.2, 0.5, seed) for person in people]
         if all(found.count(name) == count for name, count in sizes.items()):
             return seed
     raise AssertionError(sizes)

@@ -138,7 +138,7 @@ def test_one_modality_goes_all_the_way(project, modality):
     metrics = json.loads((project / "metrics/evaluate.json").read_text())
     assert set(metrics["retrieval"]) == set(json.loads((project / "metrics/index.json").read_text())) == only
     page = (project / "report/index.html").read_text()
-    assert "What lies near what" in page and "Sound to picture" not in page
+    assert "Embedding map" in page and "Sound to picture" not in page
 
 
 # --- a folder of videos ---------------------------------------------------------------------------------

@@ -21,11 +21,13 @@ def test_numbers_of_the_test_split(model, data):
     found = evaluation.evaluate(model, data, "clip", "category", 100, 0)
     again = evaluation.evaluate(model, data, "clip", "category", 100, 0)
     assert found == again
-    test = data.of("test")
+    test = data.indices("test")
     pairs = found.metrics["correspondence"]
     assert pairs["n"] == 2 * len(test)
     audio, video = model.embed(data, test)
-    sound, picture, match = pairing.balanced(test, pairing.relation("clip", data.group, data.labels), 0)
+    sound, picture, match = pairing.balanced_pairs(
+        test, pairing.build_relation("clip", data.group, data.labels), 0
+    )
     judged = model.score(audio[sound], video[picture]) > 0
     assert pairs["accuracy"] == pytest.approx((judged == match).mean(), abs=1e-6)
     assert pairs["accuracy"] > 0.6  # it has learnt, and what it learnt is asked in the right order
@@ -47,7 +49,7 @@ def test_clips_outside_the_test_split_change_nothing(model, data):
 
 def test_galleries_show_test_clips_nearest_first(model, data):
     galleries = evaluation.evaluate(model, data, "clip", "category", 100, 0).galleries
-    test = {data.clip_id[i] for i in data.of("test")}
+    test = {data.clip_id[i] for i in data.indices("test")}
     labels = dict(zip(data.clip_id, data.labels, strict=True))
     for direction, rows in galleries.items():
         assert len(rows) == evaluation.SHOWN
@@ -66,5 +68,5 @@ def test_galleries_show_test_clips_nearest_first(model, data):
 def test_by_subject(model, data):
     found = evaluation.evaluate(model, data, "clip", "subject", 100, 0)
     directions = found.metrics["retrieval"].values()
-    assert {d["n_relevant"] for d in directions} == {len(data.of("test"))}  # all of one person
+    assert {d["n_relevant"] for d in directions} == {len(data.indices("test"))}  # all of one person
     assert {d["map"] for d in directions} == {1.0}

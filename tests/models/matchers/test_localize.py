@@ -38,7 +38,7 @@ def test_what_does_not_go_with_places_is_one_line(data, tmp_path, other):
 def test_it_is_trained_and_evaluated_like_any_other(data, tmp_path):
     toy.train(data, tmp_path, toy.experiment(**AVOL, encoders=sizes()), epochs=40)
     model = checkpoint.load(tmp_path / "out")
-    test = data.of("test")
+    test = data.indices("test")
     boxes = {data.clip_id[i]: ([0.0, 0.0, 0.5, 0.5], None) for i in test[:12]}
     boxes |= {data.clip_id[i]: ([0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]) for i in test[12:14]}
     found = evaluation.evaluate(model, data, "clip", "category", 200, 0, boxes)

@@ -35,12 +35,12 @@ class Loudness(Task):
 
     @staticmethod
     def plan(experiment: Any, data: Dataset) -> Plan:
-        related = pairing.relation("clip", data.group, data.labels)
+        related = pairing.build_relation("clip", data.group, data.labels)
 
         def sampler(clips: np.ndarray, batch_size: int, seed: int, **how: Any) -> pairing.Sampler:
             return pairing.Sampler(clips, related, batch_size, seed, **how)
 
-        return Plan({split: data.of(split) for split in ("train", "val", "test")}, sampler)
+        return Plan({split: data.indices(split) for split in ("train", "val", "test")}, sampler)
 
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
         super().__init__(config, audio_shape, video_shape, train)

@@ -45,10 +45,10 @@ def test_it_learns_and_is_judged(data, tmp_path, modality, fusion):
     assert found.metrics.keys() == {"classification"} | rest
     right = [row["actual"] == row["predicted"] for row in found.confusion]
     assert np.mean(right) == pytest.approx(told["accuracy"], abs=1e-6)
-    assert [row["clip_id"] for row in found.confusion] == [data.clip_id[i] for i in data.of("test")]
+    assert [row["clip_id"] for row in found.confusion] == [data.clip_id[i] for i in data.indices("test")]
     assert [row["class"] for row in found.per_class] == model.config["classes"]
     assert sum(row["n"] for row in found.per_class) == sum(row["n"] for row in found.calibration) == 16
-    audio, video = model.embed(data, data.of("test"))
+    audio, video = model.embed(data, data.indices("test"))
     assert np.allclose(np.linalg.norm(audio, axis=1), 1, atol=1e-5) and audio.shape == video.shape == (16, 16)
 
 
@@ -58,12 +58,12 @@ def test_a_stack_of_both_has_one_vector_a_clip(data, tmp_path):
     assert told.keys() == {"both_to_both"} and told["both_to_both"]["recall_10"] == 1.0
     assert {p.name for p in (tmp_path / "embeddings").iterdir()} == {"both.npy", "clips.parquet"}
     vectors = np.load(tmp_path / "embeddings/both.npy")
-    assert np.allclose(vectors[data.of("test")], model.embed(data, data.of("test"))[0], atol=1e-6)
+    assert np.allclose(vectors[data.indices("test")], model.embed(data, data.indices("test"))[0], atol=1e-6)
 
 
 def test_a_blanked_modality_is_not_read(data, tmp_path):
     model, _ = fit(tmp_path, data, experiment(), epochs=1)
-    test = data.of("test")
+    test = data.indices("test")
     audio, video = data.read(test)
     silent = torch.zeros_like(torch.from_numpy(audio))
     with torch.inference_mode():
@@ -74,7 +74,7 @@ def test_a_blanked_modality_is_not_read(data, tmp_path):
 
 def test_the_stack_of_one_modality_reads_the_other_too(data, tmp_path):
     model, _ = fit(tmp_path, data, experiment(modality="audio", fusion="stack"), epochs=1)
-    test = data.of("test")
+    test = data.indices("test")
     audio, video = (torch.from_numpy(x) for x in data.read(test))
     with torch.inference_mode():
         wanted = model.module.head(model.module.fusion.video(video)).numpy()
@@ -221,7 +221,7 @@ def test_an_encoder_of_places_is_refused(data, tmp_path):
 def test_several_looks_are_averaged(data, tmp_path):
     """The mean of probabilities, not of logits, of as many places in the window."""
     model, _ = fit(tmp_path, data, experiment(modality="video"), epochs=2)
-    test = data.of("test")
+    test = data.indices("test")
     each = [model.logits(data, test, look=(i + 0.5) / 8).astype(float) for i in range(8)]
     told = [np.exp(x) / np.exp(x).sum(1, keepdims=True) for x in each]
     assert np.allclose(classifier.probabilities(model, data, test, looks=8), np.mean(told, 0), atol=1e-6)

@@ -30,7 +30,7 @@ def trained(data, tmp_path_factory):
 def test_it_learns(trained, data):
     out, summary = trained
     model = checkpoint.load(out / "out")
-    audio, video = model.embed(data, data.of("test"))
+    audio, video = model.embed(data, data.indices("test"))
     scores = model.scores(audio, video)
     kind = np.arange(len(scores)) % toy.KINDS
     match = kind[:, None] == kind  # of one kind: toys of one kind look and sound alike
@@ -58,7 +58,7 @@ def test_the_config_says_everything(trained, data):
 
 def test_a_loaded_model_is_the_same_in_any_portion(trained, data):
     model = checkpoint.load(trained[0] / "out")
-    audio, video = data.read(data.of("test"))
+    audio, video = data.read(data.indices("test"))
     a, v = model.embed_audio(audio), model.embed_video(video)
     assert a.dtype == v.dtype == np.float32 and a.shape == v.shape == (16, 16)
     assert np.allclose(np.linalg.norm(a, axis=1), 1, atol=1e-5)
@@ -76,7 +76,7 @@ def test_every_combination_runs(data, tmp_path, loss, matcher, pairing):
     summary = train(data, tmp_path, names, epochs=1, precision="bf16-mixed")
     assert np.isfinite([v for v in summary.values()]).all()
     model = checkpoint.load(tmp_path / "out")
-    assert np.isfinite(model.score(*model.embed(data, data.of("test")))).all()
+    assert np.isfinite(model.score(*model.embed(data, data.indices("test")))).all()
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_every_encoder_trains(data, tmp_path, kind, name):
     two = toy.load(data.folder, SimpleNamespace(window_frames=2))
     assert np.isfinite(list(train(two, tmp_path, names, epochs=1).values())).all()
     model = checkpoint.load(tmp_path / "out")
-    assert np.isfinite(model.score(*model.embed(two, two.of("test")))).all()
+    assert np.isfinite(model.score(*model.embed(two, two.indices("test")))).all()
 
 
 @pytest.mark.parametrize("modality", ["audio", "video"])

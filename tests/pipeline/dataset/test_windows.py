@@ -1,4 +1,4 @@
-"""The rule for windows: what of a clip is usable, where its windows begin, and which frames they show."""
+"""The rule for windows: the usable part of a clip, where windows begin, and which frames they contain."""
 
 from types import SimpleNamespace
 
@@ -18,7 +18,7 @@ RULE = WindowRule(sample_rate=1000, hop_length=10, window_seconds=0.2, window_fr
     [
         (0.4, 0.4, 0.4),
         (0.3, 0.4, 0.3),  # a short sound
-        (0.4, 0.3, 0.3),  # a window's middle must lie in the picture
+        (0.4, 0.3, 0.3),  # a window's middle must be in the picture
         (0.4, 0.2, 0.2),
         (0.4, 0.1, 0.4),  # a picture shorter than a window: sound decides
         (0.1, 0.4, 0.1),
@@ -28,21 +28,21 @@ RULE = WindowRule(sample_rate=1000, hop_length=10, window_seconds=0.2, window_fr
         (MISSING, 0.1, 0.1),  # a picture alone, shorter than a window
     ],
 )
-def test_what_is_usable_of_a_clip(sound, picture, usable):
+def test_usable_seconds(sound, picture, usable):
     assert RULE.usable_seconds(np.array([sound]), np.array([picture])).tolist() == [usable]
 
 
-def test_usable_columns_end_with_the_sound_or_with_what_is_stored():
+def test_usable_columns_end_with_the_sound_or_the_stored_clip():
     assert RULE.usable_columns(np.array([0.0, 0.004, 0.01, 0.29, 0.4, 9.0])).tolist() == [1, 1, 2, 30, 41, 41]
 
 
-def test_a_window_is_no_longer_than_a_clip_and_has_a_column():
+def test_a_window_is_no_longer_than_a_clip_and_has_at_least_one_column():
     audio = SimpleNamespace(sample_rate=1000, hop_length=10, window_seconds=0.2)
     video = SimpleNamespace(window_frames=2)
-    assert WindowRule.of(audio, video, 41) == RULE and RULE.columns == 20
-    assert WindowRule.of(audio, video, 15).columns == 15
+    assert WindowRule.from_config(audio, video, 41) == RULE and RULE.columns == 20
+    assert WindowRule.from_config(audio, video, 15).columns == 15
     audio.window_seconds = 0.001
-    assert WindowRule.of(audio, video, 41).columns == 1
+    assert WindowRule.from_config(audio, video, 41).columns == 1
 
 
 def test_positions_go_from_the_first_window_to_the_last():
@@ -54,7 +54,7 @@ def test_positions_go_from_the_first_window_to_the_last():
 
 
 @given(st.floats(0.0, 0.4), st.floats(0.0, 0.5))
-def test_the_window_at_a_start_begins_there_or_at_the_last_place(seconds, start):
+def test_positions_of_starts_give_these_starts_or_the_last_window(seconds, start):
     usable = np.array([seconds])
     column = RULE.first_columns(usable, RULE.positions(usable, np.array([start])))[0]
     last = max(int(RULE.usable_columns(usable)[0]) - RULE.columns, 0)

@@ -18,8 +18,8 @@ def test_by_hand():
     result = correspondence.correspondence(
         [0.9, 0.4, 0.6, 0.1], [True, True, False, False], 0.5, bootstrap=10
     )
-    assert result["accuracy"] == 0.5  # 0.9 and 0.1 are judged right
-    assert result["auc"] == 0.75  # of the four pairs of pairs only (0.4, 0.6) stands the wrong way round
+    assert result["accuracy"] == 0.5  # 0.9 and 0.1 are classified correctly
+    assert result["auc"] == 0.75  # of the four pairs of scores only (0.4, 0.6) is in the wrong order
     assert result["n"] == 4
     assert result["chance"] == {"accuracy": 0.5, "auc": 0.5}
 
@@ -40,7 +40,7 @@ def test_weighted_auc_agrees_with_scikit_learn():
     assert correspondence._Area(values, matches)(weights) == pytest.approx(expected)
 
 
-def test_equal_scores_are_half_right():
+def test_equal_scores_count_half():
     assert correspondence.correspondence(np.zeros(6), np.arange(6) < 3, 0.0, bootstrap=5)["auc"] == 0.5
 
 
@@ -50,7 +50,7 @@ def test_one_kind_of_pair_has_no_auc():
     assert correspondence.roc([0.1, 0.2], [True, True]) == []
 
 
-def test_interval_is_about_as_wide_as_theory_says():
+def test_interval_has_the_width_of_theory():
     values, matches = pairs(2000)
     low, high = correspondence.correspondence(values, matches, 0.5, bootstrap=1000)["ci"]["accuracy"]
     accuracy = ((values >= 0.5) == matches).mean()
@@ -58,33 +58,32 @@ def test_interval_is_about_as_wide_as_theory_says():
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(accuracy * (1 - accuracy) / 2000), rel=0.1)
 
 
-def test_pairs_of_one_group_are_drawn_together():
+def test_pairs_of_one_group_are_resampled_together():
     values, matches = pairs(200)
-    many, twice = np.tile(values, 9), np.tile(matches, 9)
+    repeated_values, repeated_matches = np.tile(values, 9), np.tile(matches, 9)
     alone = correspondence.correspondence(values, matches, 0.5)["ci"]["accuracy"]
-    grouped = correspondence.correspondence(many, twice, 0.5, groups=np.tile(np.arange(200), 9))["ci"][
-        "accuracy"
-    ]
-    naive = correspondence.correspondence(many, twice, 0.5)["ci"]["accuracy"]
+    groups = np.tile(np.arange(200), 9)
+    grouped = correspondence.correspondence(repeated_values, repeated_matches, 0.5, groups)["ci"]["accuracy"]
+    naive = correspondence.correspondence(repeated_values, repeated_matches, 0.5)["ci"]["accuracy"]
     assert grouped[1] - grouped[0] == pytest.approx(alone[1] - alone[0], rel=0.1)
     assert naive[1] - naive[0] < 0.5 * (alone[1] - alone[0])
 
 
-def test_two_groups_a_pair_cover_the_truth():
-    """Pairs drawn from few clips: by both clips the interval covers, pair by pair it does not."""
-    truth, covered, naive = 0.5, 0, 0
+def test_two_groups_per_pair_cover_the_truth():
+    """Pairs sampled from few clips: resampling clips covers the truth, resampling pairs does not."""
+    truth, by_clip, naive = 0.5, 0, 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
         sound, picture = rng.integers(0, 15, size=(2, 400))
-        ease = rng.normal(size=(2, 15))
-        values = ease[0][sound] + ease[1][picture] + 0.3 * rng.normal(size=400)
+        clip_effect = rng.normal(size=(2, 15))
+        values = clip_effect[0][sound] + clip_effect[1][picture] + 0.3 * rng.normal(size=400)
         matches = np.ones(400, bool)
         groups = np.column_stack([sound, picture + 15])
         low, high = correspondence.correspondence(values, matches, 0.0, groups, 200, seed)["ci"]["accuracy"]
-        covered += low <= truth <= high
+        by_clip += low <= truth <= high
         low, high = correspondence.correspondence(values, matches, 0.0, None, 200, seed)["ci"]["accuracy"]
         naive += low <= truth <= high
-    assert covered >= 52 and naive < 40
+    assert by_clip >= 52 and naive < 40
 
 
 def test_groups_may_be_names():
@@ -102,7 +101,7 @@ def test_same_seed_same_interval():
     )
 
 
-def test_quick():
+def test_speed():
     values, matches = pairs(2000)
     groups = np.random.default_rng(0).integers(0, 500, size=(2000, 2))
     start = time.perf_counter()
@@ -111,11 +110,11 @@ def test_quick():
 
 
 @pytest.mark.parametrize("ties", [False, True])
-def test_best_threshold_is_the_best(ties):
+def test_no_threshold_is_better_than_best_threshold(ties):
     values, matches = pairs(101, ties=ties)
     accuracy = ((values >= correspondence.best_threshold(values, matches)) == matches).mean()
-    every = [*values, values.max() + 1, values.min() - 1]
-    assert accuracy == max(((values >= t) == matches).mean() for t in every)
+    thresholds = [*values, values.max() + 1, values.min() - 1]
+    assert accuracy == max(((values >= t) == matches).mean() for t in thresholds)
 
 
 def test_best_threshold_by_hand():
@@ -152,7 +151,7 @@ def test_long_roc_is_thinned_and_keeps_its_ends_and_area():
         ([0.1, float("nan")], [True, False], "1 of 2 scores"),
     ],
 )
-def test_bad_input_is_told(values, matches, words):
+def test_bad_input_is_an_error(values, matches, words):
     for call in (
         correspondence.best_threshold,
         correspondence.roc,
@@ -162,22 +161,22 @@ def test_bad_input_is_told(values, matches, words):
             call(values, matches)
 
 
-def test_groups_of_another_length_are_told():
+def test_groups_of_another_length_are_an_error():
     with pytest.raises(ValueError, match="groups"):
         correspondence.correspondence([0.1, 0.2], [True, False], 0.5, groups=[1, 2, 3])
 
 
-def test_areas_are_what_the_interval_is_made_of():
+def test_areas_give_the_interval_of_the_auc():
     rng = np.random.default_rng(0)
     matches = np.arange(60) % 2 == 0
     values, groups = rng.normal(size=60) + matches, rng.integers(0, 12, (60, 2))
-    found = correspondence.areas(values, matches, groups, 300, 5)
-    assert found.shape == (300,)
+    areas = correspondence.areas(values, matches, groups, 300, 5)
+    assert areas.shape == (300,)
     assert (
-        bootstrap.interval([found])
+        bootstrap.interval([areas])
         == correspondence.correspondence(values, matches, 0.0, groups, 300, 5)["ci"]["auc"]
     )
-    # Of the same resamples: a model that differs in nothing differs in none.
+    # The resamples are the same: an equivalent model has the same areas.
     assert np.array_equal(
-        correspondence.areas(values * 2 + 1, matches, groups, 300, 5), found, equal_nan=True
+        correspondence.areas(values * 2 + 1, matches, groups, 300, 5), areas, equal_nan=True
     )

@@ -1,4 +1,4 @@
-"""What a metric is by definition, for any input: loops that say what the top of each module says."""
+"""Each metric equals its definition for any input. The definitions are written as plain loops here."""
 
 import math
 
@@ -12,117 +12,119 @@ from testing.strategies import some
 
 
 @st.composite
-def searched(draw) -> tuple[dict, list[list[str]], int]:
-    """Vectors with many ties, whose distances floats hold exactly; labels, some with none."""
+def retrieval_inputs(draw) -> tuple[dict, list[list[str]], int]:
+    """Vectors with many ties and exactly representable distances; labels, some of them empty; a seed."""
     n, dim = draw(st.integers(1, 14)), 4
     axes = np.vstack([np.eye(dim), -np.eye(dim), np.zeros(dim)]).astype(np.float32)
-    choose = st.lists(st.integers(0, 2 * dim), min_size=n, max_size=n)
-    embeddings = {side: axes[draw(choose)] * draw(st.sampled_from([1.0, 2.0])) for side in ("audio", "video")}
+    axis_numbers = st.lists(st.integers(0, 2 * dim), min_size=n, max_size=n)
+    embeddings = {
+        side: axes[draw(axis_numbers)] * draw(st.sampled_from([1.0, 2.0])) for side in ("audio", "video")
+    }
     labels = draw(st.lists(st.lists(st.sampled_from("abcd"), max_size=3), min_size=n, max_size=n))
     return embeddings, labels, draw(st.integers(0, 5))
 
 
 def slow_retrieval(embeddings: dict, labels: list[list[str]], seed: int, direction: str) -> dict:
-    """Definitions at the top of pipeline/metrics/retrieval.py, one query after the other."""
+    """Compute the definitions at the top of pipeline/metrics/retrieval.py query by query."""
     source, target = retrieval.DIRECTIONS[direction]
     across, n = source != target, len(labels)
     unit = {s: [v / (np.linalg.norm(v) or 1) for v in embeddings[s].astype(float)] for s in embeddings}
-    place = {int(j): rank for rank, j in enumerate(np.random.default_rng(seed).permutation(n))}
-    found: dict[str, list[float]] = {m: [] for m in retrieval.METRICS}
+    tie_order = {int(j): rank for rank, j in enumerate(np.random.default_rng(seed).permutation(n))}
+    metrics: dict[str, list[float]] = {m: [] for m in retrieval.METRICS}
     for i in range(n):
         near = sorted(
-            range(n), key=lambda j: (round(sum((unit[source][i] - unit[target][j]) ** 2), 6), place[j])
+            range(n), key=lambda j: (round(sum((unit[source][i] - unit[target][j]) ** 2), 6), tie_order[j])
         )
-        others = [j for j in near if j != i]
-        gains = [len(set(labels[i]) & set(labels[j])) for j in others]
+        candidates = [j for j in near if j != i]
+        gains = [len(set(labels[i]) & set(labels[j])) for j in candidates]
         if across:
             for k in retrieval.KS:
-                found[f"recall_{k}"].append(float(i in near[:k]))
+                metrics[f"recall_{k}"].append(float(i in near[:k]))
         elif any(gains):
             for k in retrieval.KS:
-                found[f"recall_{k}"].append(float(any(gains[:k])))
+                metrics[f"recall_{k}"].append(float(any(gains[:k])))
         if any(gains):
             cut = retrieval.CUT
             best = sorted(gains, reverse=True)
             dcg, ideal = (
                 sum(g / math.log2(rank + 2) for rank, g in enumerate(order[:cut])) for order in (gains, best)
             )
-            found[f"ndcg_{cut}"].append(dcg / ideal)
+            metrics[f"ndcg_{cut}"].append(dcg / ideal)
             hits, total = 0, 0.0
             for rank, g in enumerate(gains, 1):
                 if g:
                     hits += 1
                     total += hits / rank
-            found["map"].append(total / hits)
-    return {m: sum(v) / len(v) if v else None for m, v in found.items()}
+            metrics["map"].append(total / hits)
+    return {m: sum(v) / len(v) if v else None for m, v in metrics.items()}
 
 
-def equal(found: dict, slow: dict) -> None:
+def assert_equal(metrics: dict, slow: dict) -> None:
     for name, value in slow.items():
-        assert found[name] == (None if value is None else pytest.approx(value, abs=2e-6)), name
+        assert metrics[name] == (None if value is None else pytest.approx(value, abs=2e-6)), name
 
 
 @some(120)
-@given(searched())
-def test_retrieval_is_what_its_words_say(asked):
-    embeddings, labels, seed = asked
-    found = retrieval.evaluate(embeddings, labels, bootstrap=0, seed=seed)
+@given(retrieval_inputs())
+def test_retrieval_equals_its_definition(inputs):
+    embeddings, labels, seed = inputs
+    metrics = retrieval.evaluate(embeddings, labels, bootstrap=0, seed=seed)
     for direction in retrieval.DIRECTIONS:
-        equal(found[direction], slow_retrieval(embeddings, labels, seed, direction))
+        assert_equal(metrics[direction], slow_retrieval(embeddings, labels, seed, direction))
 
 
 @st.composite
-def judged(draw, least: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Scores with ties, and what is true."""
+def scored_pairs(draw, min_size: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Scores with ties, and whether each pair matches."""
     values = st.integers(-4, 4).map(lambda v: v / 4) | st.floats(-1e6, 1e6)
-    found = draw(st.lists(st.tuples(values, st.booleans()), min_size=least, max_size=30))
-    return np.array([v for v, _ in found]), np.array([m for _, m in found])
+    pairs = draw(st.lists(st.tuples(values, st.booleans()), min_size=min_size, max_size=30))
+    return np.array([v for v, _ in pairs]), np.array([m for _, m in pairs])
 
 
 @some(150)
-@given(judged(), st.integers(-4, 4).map(lambda v: v / 4))
-def test_correspondence_is_what_its_words_say(pairs_, threshold):
-    values, matches = pairs_
-    found = correspondence.correspondence(values, matches, threshold, bootstrap=0)
-    right = [(v >= threshold) == m for v, m in zip(values, matches, strict=True)]
-    assert found["accuracy"] == pytest.approx(sum(right) / len(right), abs=2e-6)
+@given(scored_pairs(), st.integers(-4, 4).map(lambda v: v / 4))
+def test_correspondence_equals_its_definition(pairs, threshold):
+    values, matches = pairs
+    metrics = correspondence.correspondence(values, matches, threshold, bootstrap=0)
+    is_correct = [(v >= threshold) == m for v, m in zip(values, matches, strict=True)]
+    assert metrics["accuracy"] == pytest.approx(sum(is_correct) / len(is_correct), abs=2e-6)
     yes, no = values[matches], values[~matches]
     wins = [1.0 if a > b else 0.5 if a == b else 0.0 for a in yes for b in no]
-    assert found["auc"] == (pytest.approx(sum(wins) / len(wins), abs=2e-6) if wins else None)
+    assert metrics["auc"] == (pytest.approx(sum(wins) / len(wins), abs=2e-6) if wins else None)
     best = correspondence.best_threshold(values, matches)
-    tried = [sum((v >= t) == m for v, m in zip(values, matches, strict=True)) for t in [*values, np.inf]]
-    assert sum((v >= best) == m for v, m in zip(values, matches, strict=True)) == max(tried)
+    correct = [sum((v >= t) == m for v, m in zip(values, matches, strict=True)) for t in [*values, np.inf]]
+    assert sum((v >= best) == m for v, m in zip(values, matches, strict=True)) == max(correct)
 
 
 @some(100)
-@given(judged(2))
-def test_errors_of_verification_are_what_their_words_say(trials):
+@given(scored_pairs(2))
+def test_verification_equals_its_definition(trials):
     values, matches = trials
     assume(matches.any() and not matches.all())
-    found = verification.evaluate(values, matches, bootstrap=0)
+    metrics = verification.evaluate(values, matches, bootstrap=0)
     points = []
-    for t in [-np.inf, *sorted(set(values.tolist()))]:  # all up to t are refused
+    for t in [-np.inf, *sorted(set(values.tolist()))]:  # all trials up to t are rejected
         miss = sum(v <= t for v in values[matches]) / matches.sum()
         false = sum(v > t for v in values[~matches]) / (~matches).sum()
         points.append((miss, false))
     share = verification.TARGET
     cost = min(share * miss + (1 - share) * false for miss, false in points) / min(share, 1 - share)
-    assert found["min_dcf"] == pytest.approx(cost, abs=2e-6)
+    assert metrics["min_dcf"] == pytest.approx(cost, abs=2e-6)
     for (m0, f0), (m1, f1) in zip(points, points[1:], strict=False):
         if m1 >= f1:
             part = (f0 - m0) / ((f0 - m0) + (m1 - f1)) if (f0 - m0) + (m1 - f1) else 0.0
-            assert found["eer"] == pytest.approx(m0 + part * (m1 - m0), abs=2e-6)
+            assert metrics["eer"] == pytest.approx(m0 + part * (m1 - m0), abs=2e-6)
             return
     raise AssertionError("the curves always cross")
 
 
 @st.composite
-def told(draw, many: bool) -> tuple[np.ndarray, np.ndarray]:
+def classifications(draw, multilabel: bool) -> tuple[np.ndarray, np.ndarray]:
     n, c = draw(st.integers(1, 12)), draw(st.integers(2, 8))
-    parts = st.integers(0, 5) if many else st.integers(1, 5)
+    parts = st.integers(0, 5) if multilabel else st.integers(1, 5)
     p = np.array(draw(st.lists(st.lists(parts, min_size=c, max_size=c), min_size=n, max_size=n)), float)
-    p = p / 5 if many else p / p.sum(1, keepdims=True)
-    if many:
+    p = p / 5 if multilabel else p / p.sum(1, keepdims=True)
+    if multilabel:
         y = np.array(draw(st.lists(st.lists(st.booleans(), min_size=c, max_size=c), min_size=n, max_size=n)))
         y[0, 0] = True
     else:
@@ -130,38 +132,43 @@ def told(draw, many: bool) -> tuple[np.ndarray, np.ndarray]:
     return p, y
 
 
-@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("multilabel", [False, True])
 @some(100)
 @given(st.data())
-def test_classification_is_what_its_words_say(many, data):
-    p, y = data.draw(told(many))
+def test_classification_equals_its_definition(multilabel, data):
+    p, y = data.draw(classifications(multilabel))
     n, c = p.shape
-    found = classification.evaluate(p, y, many, bootstrap=0)
-    said = [[p[i, k] > 0.5 if many else k == list(p[i]).index(max(p[i])) for k in range(c)] for i in range(n)]
+    metrics = classification.evaluate(p, y, multilabel, bootstrap=0)
+    predicted = [
+        [p[i, k] > 0.5 if multilabel else k == list(p[i]).index(max(p[i])) for k in range(c)]
+        for i in range(n)
+    ]
     f1, precision = [], []
     for k in range(c):
         if not y[:, k].any():
             continue
-        hit = sum(said[i][k] and y[i, k] for i in range(n))
-        false = sum(said[i][k] and not y[i, k] for i in range(n))
-        miss = sum(not said[i][k] and y[i, k] for i in range(n))
+        hit = sum(predicted[i][k] and y[i, k] for i in range(n))
+        false = sum(predicted[i][k] and not y[i, k] for i in range(n))
+        miss = sum(not predicted[i][k] and y[i, k] for i in range(n))
         f1.append(2 * hit / (2 * hit + false + miss))
         total, before = 0.0, 0.0
         for t in sorted(set(p[:, k]), reverse=True):
-            taken = [i for i in range(n) if p[i, k] >= t]
-            recall = sum(y[i, k] for i in taken) / y[:, k].sum()
-            total += (recall - before) * sum(y[i, k] for i in taken) / len(taken)
+            clips = [i for i in range(n) if p[i, k] >= t]
+            recall = sum(y[i, k] for i in clips) / y[:, k].sum()
+            total += (recall - before) * sum(y[i, k] for i in clips) / len(clips)
             before = recall
         precision.append(total)
     slow = {"f1_macro": sum(f1) / len(f1), "map": sum(precision) / len(precision)}
-    if not many:
-        slow["accuracy"] = sum(said[i][k] and y[i, k] for i in range(n) for k in range(c)) / n
-        sure = [(max(p[i]), any(said[i][k] and y[i, k] for k in range(c))) for i in range(n)]
+    if not multilabel:
+        slow["accuracy"] = sum(predicted[i][k] and y[i, k] for i in range(n) for k in range(c)) / n
+        decisions = [(max(p[i]), any(predicted[i][k] and y[i, k] for k in range(c))) for i in range(n)]
     else:
-        sure = [(max(p[i, k], 1 - p[i, k]), said[i][k] == y[i, k]) for i in range(n) for k in range(c)]
+        decisions = [
+            (max(p[i, k], 1 - p[i, k]), predicted[i][k] == y[i, k]) for i in range(n) for k in range(c)
+        ]
     bins: dict[int, list] = {}
-    for confidence, right in sure:
-        bins.setdefault(min(max(math.ceil(confidence * 15) - 1, 0), 14), []).append((confidence, right))
+    for confidence, is_correct in decisions:
+        bins.setdefault(min(max(math.ceil(confidence * 15) - 1, 0), 14), []).append((confidence, is_correct))
     gaps = [abs(sum(r for _, r in b) - sum(s for s, _ in b)) for b in bins.values()]
-    slow["ece"] = sum(gaps) / len(sure)
-    equal(found, slow)
+    slow["ece"] = sum(gaps) / len(decisions)
+    assert_equal(metrics, slow)

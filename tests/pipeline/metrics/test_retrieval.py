@@ -17,7 +17,7 @@ def toy(n=60, d=8, kinds=4, seed=0, noise=1.0):
     return {"audio": audio.astype(np.float32), "video": video.astype(np.float32)}, labels
 
 
-def shared(labels):
+def count_shared_labels(labels):
     return np.array([[len(set(a) & set(b)) for b in labels] for a in labels])
 
 
@@ -30,26 +30,28 @@ def distances(embeddings, source, target):
 @pytest.mark.parametrize("n", [60, 20, 2])
 def test_agrees_with_scikit_learn(direction, n):
     embeddings, labels = toy(n)
-    gains, far = shared(labels), distances(embeddings, *DIRECTIONS[direction])
+    gains, distance = count_shared_labels(labels), distances(embeddings, *DIRECTIONS[direction])
     np.fill_diagonal(gains, 0)
     ndcg, precision = [], []
     for i in range(n):
-        others = np.arange(n) != i
+        candidates = np.arange(n) != i
         if gains[i].any() and n > 2:
-            ndcg.append(ndcg_score([gains[i, others]], [-far[i, others]], k=30))
-            precision.append(average_precision_score(gains[i, others] > 0, -far[i, others]))
-    found = retrieval.evaluate(embeddings, labels, bootstrap=0)[direction]
+            ndcg.append(ndcg_score([gains[i, candidates]], [-distance[i, candidates]], k=30))
+            precision.append(average_precision_score(gains[i, candidates] > 0, -distance[i, candidates]))
+    metrics = retrieval.evaluate(embeddings, labels, bootstrap=0)[direction]
     if n > 2:
-        assert found["ndcg_30"] == pytest.approx(np.mean(ndcg), abs=1e-5)
-        assert found["map"] == pytest.approx(np.mean(precision), abs=1e-5)
-    assert found["n"] == n and found["n_relevant"] == int((gains.sum(1) > 0).sum())
+        assert metrics["ndcg_30"] == pytest.approx(np.mean(ndcg), abs=1e-5)
+        assert metrics["map"] == pytest.approx(np.mean(precision), abs=1e-5)
+    assert metrics["n"] == n and metrics["n_relevant"] == int((gains.sum(1) > 0).sum())
     for k in (1, 5, 10):
-        order = np.argsort(far + (np.diag([np.inf] * n) if direction[:5] == direction[-5:] else 0), axis=1)
+        order = np.argsort(
+            distance + (np.diag([np.inf] * n) if direction[:5] == direction[-5:] else 0), axis=1
+        )
         if direction[:5] == direction[-5:]:
             hit = [gains[i, order[i, : min(k, n - 1)]].any() for i in range(n) if gains[i].any()]
         else:
             hit = [i in order[i, :k] for i in range(n)]
-        assert found[f"recall_{k}"] == (pytest.approx(np.mean(hit), abs=1e-6) if hit else None)
+        assert metrics[f"recall_{k}"] == (pytest.approx(np.mean(hit), abs=1e-6) if hit else None)
 
 
 def line(*places):
@@ -61,18 +63,18 @@ def line(*places):
 def test_by_hand():
     embeddings = {"audio": line(0, 10, 30, 60), "video": line(1, 61, 31, 12)}
     labels = [["a", "b"], ["a"], ["a", "b"], ["c"]]
-    found = retrieval.evaluate(embeddings, labels, bootstrap=0)
+    metrics = retrieval.evaluate(embeddings, labels, bootstrap=0)
     discount = [1 / math.log2(i + 2) for i in range(3)]
 
-    # sounds among sounds: 0 finds 1 first, 1 finds 0, 2 finds 1; nothing is of the kind of 3
-    sounds = found["audio_to_audio"]
+    # among sounds the first results of 0, 1 and 2 are 1, 0 and 1; no other clip has the label of 3
+    sounds = metrics["audio_to_audio"]
     assert sounds["n"] == 4 and sounds["n_relevant"] == 3
     assert sounds["recall_1"] == 1.0
 
-    # the sounds at 0, 10, 30 and 60 degrees find the pictures 0 3 2 1, 3 0 2 1, 2 3 0 1 and 1 2 3 0
-    across = found["audio_to_video"]
+    # the sounds at 0, 10, 30 and 60 degrees rank the pictures 0 3 2 1, 3 0 2 1, 2 3 0 1 and 1 2 3 0
+    across = metrics["audio_to_video"]
     assert across["recall_1"] == 0.5 and across["recall_5"] == 1.0
-    # the own clip left out: 3 2 1 with gains 0 2 1, 3 0 2 with gains 0 1 1, 3 0 1 with gains 0 2 1
+    # without the query's clip: 3 2 1 with gains 0 2 1, 3 0 2 with gains 0 1 1, 3 0 1 with gains 0 2 1
     best = 2 * discount[0] + discount[1]
     ndcg = [
         (2 * discount[1] + discount[2]) / best,
@@ -87,7 +89,7 @@ def test_by_hand():
 def test_chance_is_the_mean_over_all_orders(direction):
     """Five clips: every metric averaged over every order that the candidates can have."""
     labels = [["a", "b"], ["a"], ["a", "b"], ["c"], ["b"]]
-    gains = shared(labels)
+    gains = count_shared_labels(labels)
     np.fill_diagonal(gains, 0)
     across = direction[:5] != direction[-5:]
     sums = []
@@ -98,7 +100,7 @@ def test_chance_is_the_mean_over_all_orders(direction):
             near[0, list(order)] = np.arange(5, 0, -1)
             row = gains[i : i + 1].astype(np.float32)
             per_order.append(
-                retrieval._metrics(near, row, retrieval._ideal(row), np.array([i]), own=across)[0]
+                retrieval._metrics(near, row, retrieval._ideal(row), np.array([i]), across=across)[0]
             )
         sums.append(np.mean(per_order, axis=0))
     expected = retrieval._mean(np.array(sums))
@@ -111,39 +113,39 @@ def test_random_embeddings_are_at_chance():
     rng = np.random.default_rng(0)
     embeddings = {m: rng.normal(size=(400, 16)).astype(np.float32) for m in ("audio", "video")}
     labels = [[f"{k}"] for k in rng.choice(5, 400, p=[0.4, 0.3, 0.15, 0.1, 0.05])]
-    for found in retrieval.evaluate(embeddings, labels, bootstrap=200).values():
+    for metrics in retrieval.evaluate(embeddings, labels, bootstrap=200).values():
         for metric in METRICS:
-            assert found[metric] == pytest.approx(found["chance"][metric], abs=0.06)
+            assert metrics[metric] == pytest.approx(metrics["chance"][metric], abs=0.06)
 
 
-def test_a_collapsed_model_is_at_chance_and_not_better():
-    """All embeddings alike: ties must not favour a query's own counterpart or the order of the table."""
+def test_a_collapsed_model_is_at_chance():
+    """All embeddings are equal: ties favour neither the query's counterpart nor the order of the rows."""
     labels = sorted([f"{i % 5}"] for i in range(300))
-    alike = {m: np.ones((300, 4), np.float32) for m in ("audio", "video")}
-    found = retrieval.evaluate(alike, labels, bootstrap=0)["audio_to_video"]
-    assert found["recall_1"] == pytest.approx(1 / 300, abs=1e-6)
-    assert found["recall_10"] == pytest.approx(10 / 300, abs=1e-6)
-    assert found["ndcg_30"] == pytest.approx(found["chance"]["ndcg_30"], abs=0.03)
+    constant = {m: np.ones((300, 4), np.float32) for m in ("audio", "video")}
+    metrics = retrieval.evaluate(constant, labels, bootstrap=0)["audio_to_video"]
+    assert metrics["recall_1"] == pytest.approx(1 / 300, abs=1e-6)
+    assert metrics["recall_10"] == pytest.approx(10 / 300, abs=1e-6)
+    assert metrics["ndcg_30"] == pytest.approx(metrics["chance"]["ndcg_30"], abs=0.03)
 
 
 def test_perfect_model():
     labels = [[f"{i // 10}"] for i in range(50)]
     kinds = np.eye(5, dtype=np.float32)[np.arange(50) // 10]
-    found = retrieval.evaluate({"audio": 3 * kinds, "video": kinds}, labels, bootstrap=50)
+    metrics = retrieval.evaluate({"audio": 3 * kinds, "video": kinds}, labels, bootstrap=50)
     for direction in DIRECTIONS:
-        assert found[direction]["ndcg_30"] == 1.0 and found[direction]["map"] == 1.0
-        assert found[direction]["ci"]["map"] == [1.0, 1.0]
+        assert metrics[direction]["ndcg_30"] == 1.0 and metrics[direction]["map"] == 1.0
+        assert metrics[direction]["ci"]["map"] == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("labels", [None, [[]] * 30])
 def test_without_labels(labels):
     embeddings, _ = toy(30)
-    found = retrieval.evaluate(embeddings, labels, bootstrap=20)
+    metrics = retrieval.evaluate(embeddings, labels, bootstrap=20)
     for direction in ("audio_to_audio", "video_to_video"):
-        assert all(found[direction][m] is None for m in METRICS)
-        assert found[direction]["ci"] == dict.fromkeys(METRICS)
-        assert found[direction]["chance"] == dict.fromkeys(METRICS)
-    across = found["video_to_audio"]
+        assert all(metrics[direction][m] is None for m in METRICS)
+        assert metrics[direction]["ci"] == dict.fromkeys(METRICS)
+        assert metrics[direction]["chance"] == dict.fromkeys(METRICS)
+    across = metrics["video_to_audio"]
     assert across["ndcg_30"] is None and across["map"] is None and across["n_relevant"] == 0
     assert across["recall_10"] is not None and across["ci"]["recall_10"] is not None
     assert across["chance"]["recall_10"] == pytest.approx(1 / 3, abs=1e-6)
@@ -151,16 +153,19 @@ def test_without_labels(labels):
 
 def test_queries_without_relevant_clips_are_left_out():
     embeddings = {"audio": line(0, 10, 90), "video": line(0, 10, 90)}
-    found = retrieval.evaluate(embeddings, [["a"], ["a"], ["b"]], bootstrap=10)["audio_to_audio"]
-    assert found["n"] == 3 and found["n_relevant"] == 2
-    assert found["ndcg_30"] == 1.0 and found["recall_1"] == 1.0
+    metrics = retrieval.evaluate(embeddings, [["a"], ["a"], ["b"]], bootstrap=10)["audio_to_audio"]
+    assert metrics["n"] == 3 and metrics["n_relevant"] == 2
+    assert metrics["ndcg_30"] == 1.0 and metrics["recall_1"] == 1.0
 
 
 def test_one_clip():
     one = {"audio": line(0), "video": line(40)}
-    found = retrieval.evaluate(one, [["a"]], bootstrap=10)
-    assert found["audio_to_video"]["recall_1"] == 1.0 and found["audio_to_video"]["chance"]["recall_1"] == 1.0
-    assert found["audio_to_video"]["ndcg_30"] is None and found["audio_to_audio"]["recall_10"] is None
+    metrics = retrieval.evaluate(one, [["a"]], bootstrap=10)
+    assert (
+        metrics["audio_to_video"]["recall_1"] == 1.0
+        and metrics["audio_to_video"]["chance"]["recall_1"] == 1.0
+    )
+    assert metrics["audio_to_video"]["ndcg_30"] is None and metrics["audio_to_audio"]["recall_10"] is None
 
 
 def test_blocks_do_not_change_the_result(monkeypatch):
@@ -173,9 +178,9 @@ def test_blocks_do_not_change_the_result(monkeypatch):
             assert parts[direction][metric] == pytest.approx(whole[direction][metric], abs=1e-6)
 
 
-def test_sort_keys_order_as_the_numbers_do():
+def test_sort_keys_have_the_order_of_the_numbers():
     values = np.array([[0.5, -0.5, 0.0, -0.0, -3e30, 1e-42, 0.5, -1e-42, np.inf, -np.inf]], np.float32)
-    order = np.argsort(retrieval._keys(values)[0])
+    order = np.argsort(retrieval._sort_keys(values)[0])
     assert order.tolist() == np.argsort(-values[0], kind="stable").tolist()
 
 
@@ -192,30 +197,31 @@ def test_score_function_replaces_the_distance_across_modalities():
     assert len(calls) == 2
     assert with_score["audio_to_audio"] == plain["audio_to_audio"]
     assert with_score["audio_to_video"]["map"] < plain["audio_to_video"]["map"]
-    turned = {"audio": -embeddings["audio"], "video": embeddings["video"]}
+    negated = {"audio": -embeddings["audio"], "video": embeddings["video"]}
 
     def dot(a, v):
         return a @ v.T
 
     for direction in ("audio_to_video", "video_to_audio"):
-        again = retrieval.evaluate(turned, labels, bootstrap=0, score=dot)[direction]
-        assert again["map"] == pytest.approx(with_score[direction]["map"], abs=1e-6)
+        negated_metrics = retrieval.evaluate(negated, labels, bootstrap=0, score=dot)[direction]
+        assert negated_metrics["map"] == pytest.approx(with_score[direction]["map"], abs=1e-6)
 
 
 def test_groups_widen_the_interval():
     embeddings, labels = toy(20, noise=0.6)
-    many = {m: np.repeat(e, 10, axis=0) for m, e in embeddings.items()}
+    repeated = {m: np.repeat(e, 10, axis=0) for m, e in embeddings.items()}
     tags = [t for t in labels for _ in range(10)]
-    alone = retrieval.evaluate(many, tags, bootstrap=300)["audio_to_audio"]["ci"]["map"]
+    alone = retrieval.evaluate(repeated, tags, bootstrap=300)["audio_to_audio"]["ci"]["map"]
     groups = [f"video {i // 10}" for i in range(200)]
-    grouped = retrieval.evaluate(many, tags, groups, bootstrap=300)["audio_to_audio"]["ci"]["map"]
+    grouped = retrieval.evaluate(repeated, tags, groups, bootstrap=300)["audio_to_audio"]["ci"]["map"]
     assert grouped[1] - grouped[0] > 2 * (alone[1] - alone[0])
 
 
 def test_nearest():
     embeddings = {"audio": line(0, 10, 30, 60), "video": line(1, 61, 31, 12)}
     assert [i for i, _ in retrieval.nearest(embeddings, "audio_to_video", [0], 3)[0]] == [0, 3, 2]
-    assert [i for i, _ in retrieval.nearest(embeddings, "audio_to_video", [0], 3, own=False)[0]] == [3, 2, 1]
+    without_query = retrieval.nearest(embeddings, "audio_to_video", [0], 3, include_query=False)
+    assert [i for i, _ in without_query[0]] == [3, 2, 1]
     within = retrieval.nearest(embeddings, "audio_to_audio", [2, 0], 5)
     assert [[i for i, _ in row] for row in within] == [[1, 0, 3], [1, 2, 3]]
     assert within[1][0][1] == pytest.approx(math.cos(math.radians(10)), abs=1e-6)
@@ -223,7 +229,7 @@ def test_nearest():
     assert by_score[0][0][0] == 3
 
 
-def test_bad_input_is_told():
+def test_bad_input_is_an_error():
     embeddings, labels = toy(10)
     with pytest.raises(ValueError, match="9 labels for 10"):
         retrieval.evaluate(embeddings, labels[:9])
@@ -243,12 +249,12 @@ def test_several_seeds_are_averaged_query_by_query():
     labels = [[f"l{i % 3}"] for i in range(12)]
     alone = [retrieval.evaluate(m, labels, bootstrap=100) for m in models]
     mean = retrieval.evaluate(models, labels, bootstrap=100)
-    for direction, found in mean.items():
+    for direction, metrics in mean.items():
         for name in METRICS:
-            assert found[name] == pytest.approx(np.mean([a[direction][name] for a in alone]), abs=1e-6)
+            assert metrics[name] == pytest.approx(np.mean([a[direction][name] for a in alone]), abs=1e-6)
     assert retrieval.evaluate(models[:1], labels, bootstrap=100) == alone[0]
 
 
 def test_directions_of_a_modality():
-    assert retrieval.directions("both") == list(DIRECTIONS)
-    assert retrieval.directions("video") == ["video_to_video"]
+    assert retrieval.directions_of("both") == list(DIRECTIONS)
+    assert retrieval.directions_of("video") == ["video_to_video"]

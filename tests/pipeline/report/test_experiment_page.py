@@ -63,7 +63,7 @@ def example(n=12, label="Flute", seconds=0.3):
         history=[{"epoch": e, "train/loss": 1 / (e + 1), "val/loss": str(2 / (e + 1))} for e in range(4)],
         roc=correspondence.roc(values, matches),
         classes={label: 7, "Drum": 5},
-        accounts=[
+        stages=[
             {"stage": "wav", "total": 14, "ok": 12, "reasons": {"no_audio": 2}},
             {"stage": "frames", "total": 14, "ok": 14, "reasons": {}},
         ],
@@ -74,7 +74,7 @@ def example(n=12, label="Flute", seconds=0.3):
 
 
 class Page(HTMLParser):
-    """Counts tags, collects attributes and text, and checks that what is opened is closed."""
+    """Collect tags, attributes and text, and check that every open tag is closed."""
 
     VOID = {"meta", "link", "img", "br", "col", "path", "use", "circle", "input"}
 
@@ -114,7 +114,7 @@ def sounds_of(text):
     return json.loads(re.search(r'id="sounds">(.*?)</script>', text, re.S)[1])
 
 
-def test_shows_everything(tmp_path):
+def test_content(tmp_path):
     data = example()
     text, page, words = render(data, tmp_path)
     accuracy = data.metrics["correspondence"]
@@ -123,12 +123,12 @@ def test_shows_everything(tmp_path):
         f"{accuracy['ci']['accuracy'][0]:.3f}",
         "chance 0.500",
         "n = 40",
-        "14 clips of the embedded ensemble",
+        "14 clips of the synthetic ensemble",
         "no_audio the file has no sound track",
         "12 of 14 ok",
-        "same kind",
-        "other kind",
-        "its own",
+        "same label",
+        "other label",
+        "counterpart",
         "Sound to picture",
         "Picture to sound",
         "Sound to sound",
@@ -141,7 +141,7 @@ def test_shows_everything(tmp_path):
     assert text.count('class="chart"') == 2  # loss, ROC
 
 
-def test_loads_nothing_from_anywhere(tmp_path):
+def test_the_page_loads_no_other_file(tmp_path):
     text, page, _ = render(example(), tmp_path)
     for tag, name, value in page.attributes:
         if name in ("src", "href", "xlink:href", "action", "srcset", "poster"):
@@ -151,11 +151,11 @@ def test_loads_nothing_from_anywhere(tmp_path):
     assert policy.startswith("default-src 'none'")
 
 
-def test_each_clip_is_embedded_once_and_only_if_shown(tmp_path):
+def test_each_clip_of_a_gallery_is_encoded_once(tmp_path):
     data = example(20)
     text, _, _ = render(data, tmp_path)
-    shown = {r["clip_id"] for row in data.galleries["audio_to_video"] for r in row["results"]}
-    assert len(sounds_of(text)) == len(shown) == 5
+    gallery_ids = {r["clip_id"] for row in data.galleries["audio_to_video"] for r in row["results"]}
+    assert len(sounds_of(text)) == len(gallery_ids) == 5
     assert text.count("background-image: url(data:image/jpeg") == 5
     assert text.count("data:audio/mpeg") == 5
     keys = set(re.findall(r'data-sound="(\w+)"', text))
@@ -172,8 +172,8 @@ def test_hostile_text_stays_text(tmp_path):
             row["query"] = EVIL if row["query"] == "clip_0" else row["query"]
             for r in row["results"]:
                 r["clip_id"] = EVIL if r["clip_id"] == "clip_0" else r["clip_id"]
-    data.accounts[0]["stage"] = EVIL
-    data.accounts[0]["reasons"] = {EVIL: 2}
+    data.stages[0]["stage"] = EVIL
+    data.stages[0]["reasons"] = {EVIL: 2}
     data.history.append({"epoch": 4, f"train/{EVIL}": 1.0})
     data.metrics["retrieval"][EVIL] = data.metrics["retrieval"]["audio_to_audio"]
     data.metrics["correspondence"][EVIL] = 0.5
@@ -184,7 +184,7 @@ def test_hostile_text_stays_text(tmp_path):
     assert "<script>alert('x')</script>" in words
 
 
-def test_only_its_own_script_may_run(tmp_path):
+def test_the_policy_allows_only_the_script_of_the_page(tmp_path):
     import hashlib
 
     text, _, _ = render(example(), tmp_path)
@@ -212,16 +212,16 @@ def test_without_labels_and_with_three_clips(tmp_path):
     embeddings = {m: np.eye(3) for m in ("audio", "video")}
     data.metrics["retrieval"] = retrieval.evaluate(embeddings, bootstrap=20)
     text, _, words = render(data, tmp_path)
-    assert "no labels" in words and "needs labels that test clips share" in words
+    assert "no labels" in words and "need labels that test clips share" in words
     assert "clip_1" in words and "None" not in words and "nan" not in words.lower().split()
     assert 'class="mark wrong"' not in text.split('class="gallery"', 1)[1]
 
 
-def test_a_result_no_better_than_guessing_is_said_to_be(tmp_path):
+def test_a_result_no_better_than_chance_is_marked(tmp_path):
     metrics = {"accuracy": 0.52, "auc": 0.8, "n": 50, "ci": {"accuracy": [0.4, 0.6], "auc": [0.7, 0.9]}}
     metrics["chance"] = {"accuracy": 0.5, "auc": 0.5}
     _, _, words = render(ReportData(metrics={"correspondence": metrics}), tmp_path)
-    assert words.count("Not told apart from guessing") == 1
+    assert words.count("Not significantly better than chance") == 1
 
 
 def test_missing_numbers(tmp_path):
@@ -243,7 +243,7 @@ def test_clips_without_picture_or_sound(tmp_path):
     assert len(sounds_of(text)) == 3
 
 
-def test_what_is_wrong_with_a_clip_is_told(tmp_path):
+def test_a_bad_clip_is_an_error(tmp_path):
     data = example()
     data.clips["clip_1"]["wav"] = b"no sound"
     with pytest.raises(ValueError, match="clip clip_1: a sound must be 16-bit WAV"):
@@ -254,7 +254,7 @@ def test_what_is_wrong_with_a_clip_is_told(tmp_path):
         experiment_page.build(data, tmp_path / "index.html")
 
 
-def test_a_full_page_stays_light_and_is_the_same_twice(tmp_path):
+def test_a_large_page_is_small_and_reproducible(tmp_path):
     data = example(120, seconds=4.0)
     ids = list(data.clips)
     for start, direction in enumerate(DIRECTIONS):
@@ -274,18 +274,18 @@ def test_a_full_page_stays_light_and_is_the_same_twice(tmp_path):
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
-def test_mp3_sounds_as_long_and_as_high_as_its_source(rate):
-    samples, found = data_uri.read_wav(wav(1.5, rate, 440.0))
-    assert found == rate
+def test_mp3_has_the_duration_and_pitch_of_its_source(rate):
+    samples, wav_rate = data_uri.read_wav(wav(1.5, rate, 440.0))
+    assert wav_rate == rate
     uri = data_uri.mp3(samples, rate, 1.0)
     content = base64.b64decode(uri.removeprefix("data:audio/mpeg;base64,"))
     assert len(content) < 6000
     with av.open(io.BytesIO(content)) as file:
-        heard = np.concatenate([f.to_ndarray().ravel() for f in file.decode(audio=0)])
+        decoded = np.concatenate([f.to_ndarray().ravel() for f in file.decode(audio=0)])
         out_rate = file.streams.audio[0].rate
-    assert len(heard) / out_rate == pytest.approx(1.0, abs=0.15)
-    spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
-    assert np.argmax(spectrum) * out_rate / len(heard) == pytest.approx(440, abs=3)
+    assert len(decoded) / out_rate == pytest.approx(1.0, abs=0.15)
+    spectrum = np.abs(np.fft.rfft(decoded * np.hanning(len(decoded))))
+    assert np.argmax(spectrum) * out_rate / len(decoded) == pytest.approx(440, abs=3)
 
 
 def test_picture_of_a_spectrogram_has_low_frequencies_at_the_bottom():
@@ -308,15 +308,15 @@ def test_spectrograms_without_any_contrast(values):
 
 def test_a_map_is_bright_where_its_largest_value_is():
     values = np.zeros((4, 4))
-    values[0, 3] = 0.2  # whatever its scale
-    address = data_uri.heat(np.full((64, 64, 3), 60, np.uint8), values)
-    content = np.frombuffer(base64.b64decode(address.partition(",")[2]), np.uint8)
-    shown = cv2.imdecode(content, cv2.IMREAD_COLOR).mean(2)
-    assert shown[:8, -8:].mean() > 100 + shown[-32:, :32].mean()
-    assert data_uri.heat(np.full((64, 64, 3), 60, np.uint8), np.ones((4, 4)))  # one that says nothing
+    values[0, 3] = 0.2  # maps have any scale
+    uri = data_uri.heatmap(np.full((64, 64, 3), 60, np.uint8), values)
+    content = np.frombuffer(base64.b64decode(uri.partition(",")[2]), np.uint8)
+    brightness = cv2.imdecode(content, cv2.IMREAD_COLOR).mean(2)
+    assert brightness[:8, -8:].mean() > 100 + brightness[-32:, :32].mean()
+    assert data_uri.heatmap(np.full((64, 64, 3), 60, np.uint8), np.ones((4, 4)))  # a constant map
 
 
-def test_bad_pictures_are_told():
+def test_bad_pictures_are_an_error():
     for bad in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(ValueError, match="a picture must be"):
             data_uri.jpeg(bad)
@@ -334,43 +334,43 @@ def test_ticks(low, high, expected):
 
 def test_ticks_of_one_value_and_of_tiny_and_huge_ranges():
     for low, high in ((2.0, 2.0), (0.0, 0.0), (1e-9, 2e-9), (-1e12, 1e12)):
-        found = charts.ticks(low, high)
-        assert 2 <= len(found) <= 12 and found[0] <= low and found[-1] >= high
+        ticks = charts.ticks(low, high)
+        assert 2 <= len(ticks) <= 12 and ticks[0] <= low and ticks[-1] >= high
 
 
-def test_chart_of_one_point_and_of_many():
+def test_chart_of_one_point_and_of_50000():
     assert "<circle" in charts.lines({"train": [(0.0, 1.0)]}, "one", "epoch", "loss")
-    many = charts.lines({"train": [(float(i), float(i % 7)) for i in range(50_000)]}, "many", "step", "loss")
-    assert len(many) < 12_000 and "nan" not in many
+    svg = charts.lines({"train": [(float(i), float(i % 7)) for i in range(50_000)]}, "many", "step", "loss")
+    assert len(svg) < 12_000 and "nan" not in svg
     assert charts.lines({"train": []}, "none", "epoch", "loss") == ""
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 30])
 def test_spectrogram_plot(tmp_path, count):
-    many = {f"$kind_{i}$ <b>": np.random.default_rng(i).normal(size=(16, 20)) for i in range(count)}
-    path = plots.save_spectrograms(tmp_path / "plots" / "s.jpg", many, seconds=4.0)
+    spectrograms = {f"$kind_{i}$ <b>": np.random.default_rng(i).normal(size=(16, 20)) for i in range(count)}
+    path = plots.save_spectrograms(tmp_path / "plots" / "s.jpg", spectrograms, seconds=4.0)
     assert path.read_bytes().startswith(b"\xff\xd8")
-    again = plots.save_spectrograms(tmp_path / "again.jpg", many, seconds=4.0)
+    again = plots.save_spectrograms(tmp_path / "again.jpg", spectrograms, seconds=4.0)
     assert again.read_bytes() == path.read_bytes()
 
 
-def test_the_map_shows_sounds_and_pictures_by_class(tmp_path):
+def test_the_embedding_map_has_sounds_and_pictures_by_class(tmp_path):
     points = [
         {"clip_id": f"c{i}", "kind": kind, "label": label, "x": float(i), "y": float(-i)}
         for i, (kind, label) in enumerate(
             [("sound", "Bell"), ("picture", "Bell"), ("sound", EVIL), ("picture", "")]
         )
     ]
-    text = experiment_page.build(ReportData(neighbours=points), tmp_path / "r.html").read_text()
+    text = experiment_page.build(ReportData(embedding_map=points), tmp_path / "r.html").read_text()
     assert text.count('<circle class="hue') == 2 and text.count('<rect class="hue') == 1
-    assert "<title>sound: Bell (c0)</title>" in text and "1 of rarer classes" in text and EVIL not in text
+    assert "<title>sound: Bell (c0)</title>" in text and "1 of rare classes" in text and EVIL not in text
 
 
-def test_nothing_to_map_is_no_map(tmp_path):
-    assert "What lies near what" not in experiment_page.build(ReportData(), tmp_path / "r.html").read_text()
+def test_without_points_there_is_no_embedding_map(tmp_path):
+    assert "Embedding map" not in experiment_page.build(ReportData(), tmp_path / "r.html").read_text()
 
 
-def test_a_classifiers_page_shows_what_is_taken_for_what(tmp_path):
+def test_the_page_of_a_classifier(tmp_path):
     rows = [("a", "happy", "happy"), ("b", "happy", "sad"), ("c", "sad", "sad"), ("d", "<b>sad", "happy")]
     section = {"accuracy": 0.5, "ece": 0.2, "n": 4, "ci": {"accuracy": [0.3, 0.7], "ece": [0.1, 0.3]}}
     errors = {"eer": 0.2, "n": 9, "ci": {"eer": [0.1, 0.3]}, "chance": {"eer": 0.5}}
@@ -396,15 +396,15 @@ def test_a_classifiers_page_shows_what_is_taken_for_what(tmp_path):
     )
     page = path.read_text()
     assert "What do they feel?" in page and "Without sound" in page and "trained to tell the emotion" in page
-    assert "1 of 2 happy taken for sad" in page and "<b>sad" not in page and "&lt;b&gt;sad" in page
-    assert page.count('class="own"') == 3 and "EER" in page and "Told apart" in page
-    assert "30 clips in which the stage faces found none, 24 of them" in page and "&lt;i&gt;0" in page
-    # An error rate below chance is better than chance; the interval of accuracy holds no chance to compare.
-    assert "Not told apart from guessing" not in page
+    assert "1 of 2 happy predicted as sad" in page and "<b>sad" not in page and "&lt;b&gt;sad" in page
+    assert page.count('class="own"') == 3 and "EER" in page and "<h2>Classes</h2>" in page
+    assert "30 clips in which the stage faces detected no face; 24 are shown" in page and "&lt;i&gt;0" in page
+    # An error rate below chance is better than chance; accuracy has no chance value here.
+    assert "Not significantly better than chance" not in page
 
 
-def test_errors_above_chance_are_not_told_apart_from_guessing():
-    found = measure_of({"eer": 0.45, "n": 9, "ci": {"eer": [0.3, 0.6]}, "chance": {"eer": 0.5}}, "eer")
-    assert found["no_better"]
-    found = measure_of({"eer": 0.2, "n": 9, "ci": {"eer": [0.1, 0.3]}, "chance": {"eer": 0.5}}, "eer")
-    assert not found["no_better"]
+def test_error_rates_are_compared_with_chance():
+    measure = measure_of({"eer": 0.45, "n": 9, "ci": {"eer": [0.3, 0.6]}, "chance": {"eer": 0.5}}, "eer")
+    assert measure["no_better"]
+    measure = measure_of({"eer": 0.2, "n": 9, "ci": {"eer": [0.1, 0.3]}, "chance": {"eer": 0.5}}, "eer")
+    assert not measure["no_better"]

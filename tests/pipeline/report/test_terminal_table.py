@@ -1,4 +1,4 @@
-"""The table that a run ends with shows every number that has an interval, by the name that DVC gives it."""
+"""The table at the end of a run contains every metric with an interval, under its name in DVC."""
 
 import io
 import json
@@ -40,11 +40,11 @@ def test_the_table_fits_a_terminal():
 def test_from_the_command_line(tmp_path):
     command = [sys.executable, "-m", "pipeline.report.terminal_table"]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr == "metrics/evaluate.json: not there: run dvc repro\n"
+    process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert process.returncode == 1 and process.stderr == "metrics/evaluate.json: not there: run dvc repro\n"
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics/evaluate.json").write_text(json.dumps(METRICS))
     (tmp_path / "report").mkdir()
     (tmp_path / "report/index.html").touch()
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.endswith("Report: report/index.html\n")
+    process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert process.returncode == 0 and process.stdout.endswith("Report: report/index.html\n")
