@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from models.audio import encoders
-from models.audio._input import standardised
+from models.audio._input import standardize
 from models.parts.hub import Trunk
 
 
@@ -28,4 +28,4 @@ class Hub(nn.Module):
         self.project = nn.Linear(self.trunk.features, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.project(self.trunk(standardised(x)))
+        return self.project(self.trunk(standardize(x)))

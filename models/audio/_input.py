@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def standardised(x: Tensor) -> Tensor:
+def standardize(x: Tensor) -> Tensor:
     """(batch, channels, freq, time) to float, each channel of each input with mean 0 and deviation 1.
 
     Loudness and microphone gain, which vary from clip to clip and say nothing of the source, fall out, and an
@@ -17,4 +17,4 @@ def standardised(x: Tensor) -> Tensor:
 
 def steps(x: Tensor) -> Tensor:
     """(batch, channels, freq, time), standardised, as a sequence: (batch, time, channels * freq)."""
-    return standardised(x).permute(0, 3, 1, 2).flatten(2)
+    return standardize(x).permute(0, 3, 1, 2).flatten(2)

@@ -4,7 +4,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from models.audio import encoders
-from models.audio._input import standardised
+from models.audio._input import standardize
 from models.parts.avenet import Head, Tower
 
 
@@ -23,7 +23,7 @@ class AveNet(nn.Module):
 
     def feature_map(self, x: Tensor) -> Tensor:
         """To (batch, 8 width, freq / 16, time / 16), rounded up."""
-        return self.tower(standardised(x))
+        return self.tower(standardize(x))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.feature_map(x))

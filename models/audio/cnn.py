@@ -7,7 +7,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from models.audio import encoders
-from models.audio._input import standardised
+from models.audio._input import standardize
 
 
 @encoders.register
@@ -41,7 +41,7 @@ class Cnn(nn.Module):
 
     def feature_map(self, x: Tensor) -> Tensor:
         """(batch, channels, freq, time) to (batch, widths[-1], freq / 27, time / 27), rounded up."""
-        return self.trunk(standardised(x).contiguous(memory_format=torch.channels_last))
+        return self.trunk(standardize(x).contiguous(memory_format=torch.channels_last))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.project(self.feature_map(x).flatten(1))

@@ -5,7 +5,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from models.audio import encoders
-from models.audio._input import standardised
+from models.audio._input import standardize
 
 
 @encoders.register
@@ -30,7 +30,7 @@ class CnnSmall(nn.Module):
 
     def feature_map(self, x: Tensor) -> Tensor:
         """(batch, channels, freq, time) to (batch, 8 width, freq / 16, time / 16), rounded up."""
-        return self.trunk(standardised(x).contiguous(memory_format=torch.channels_last))
+        return self.trunk(standardize(x).contiguous(memory_format=torch.channels_last))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.feature_map(x)  # (B, 8 width, F, T)

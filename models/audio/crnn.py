@@ -4,7 +4,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from models.audio import encoders
-from models.audio._input import standardised
+from models.audio._input import standardize
 from models.parts.pooling import MaxPoolTime
 
 
@@ -43,5 +43,5 @@ class Crnn(nn.Module):
         self.project = nn.Sequential(nn.Linear(hidden, dim), nn.ReLU(), nn.Linear(dim, dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        steps = self.convolutions(standardised(x).flatten(1, 2)).transpose(1, 2)
+        steps = self.convolutions(standardize(x).flatten(1, 2)).transpose(1, 2)
         return self.project(self.lstm(steps)[0].mean(1))

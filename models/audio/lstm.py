@@ -4,7 +4,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from models.audio import encoders
-from models.audio._input import steps
+from models.audio._input import to_sequence
 from models.parts.sequence import Lstm as Sequence
 
 
@@ -30,4 +30,4 @@ class Lstm(nn.Module):
         self.sequence = Sequence(time, channels * freq, dim, inner, hidden, layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.sequence(steps(x))
+        return self.sequence(to_sequence))

@@ -4,7 +4,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from models.audio import encoders
-from models.audio._input import standardised
+from models.audio._input import standardize
 from models.parts.shallow import Shallow as Net
 
 
@@ -28,4 +28,4 @@ class Shallow(nn.Module):
         self.net = Net(shape[0], shape[1:], dim, width, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net(standardised(x))
+        return self.net(standardize(x))

@@ -4,7 +4,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from models.audio import encoders
-from models.audio._input import steps
+from models.audio._input import to_sequence
 from models.parts.sequence import Transformer as Sequence
 
 
@@ -32,4 +32,4 @@ class Transformer(nn.Module):
         self.sequence = Sequence(time, channels * freq, dim, inner, layers, heads, forward, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.sequence(steps(x))
+        return self.sequence(to_sequence))

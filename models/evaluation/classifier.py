@@ -26,10 +26,10 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
     Raises UserError where the model knows other classes than the data, and where there is nothing to test
     (Classification.plan, which training asks first).
     """
-    config, plan = model.config, planned(model, data)
+    config, plan = model.config, plan_for(model, data)
     bootstrap, seed, looks = settings.bootstrap, settings.seed, settings.looks
     names, many = config["classes"], config["classification"]["multilabel"]
-    if plan.about["classes"] != names:
+    if plan.config_entries["classes"] != names:
         raise UserError("the model was trained for other classes than the data have: dvc repro train")
     test = plan.clips["test"]
     found = Evaluation()
@@ -58,29 +58,29 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
             keys = ("clip_id", "actual", "predicted", "probability")
             found.confusion = [dict(zip(keys, row, strict=True)) for row in rows]
             found.calibration = classification.calibration(p, targets)
-    if config["label"] == "subject" and (verified := _verified(model, data, bootstrap, seed)):
+    if config["label"] == "subject" and (verified := _verify(model, data, bootstrap, seed)):
         metrics["verification"] = verified
     return found
 
 
-def planned(model: Model, data: Dataset) -> Plan:
+def plan_for(model: Model, data: Dataset) -> Plan:
     """What the model's own task makes of the data: clips, and which class they are."""
     return model.module.plan(model.module.experiment_type.from_config(model.config), data)
 
 
-def told(model: Model, data: Dataset, split: str = "test", **how: Any) -> tuple[np.ndarray, np.ndarray]:
+def correct_predictions(model: Model, data: Dataset, split: str = "test", **how: Any) -> tuple[np.ndarray, np.ndarray]:
     """Whether each clip of a split was told right, (n,) bool, and which clips these are. how: of
     `probabilities`."""
-    plan = planned(model, data)
+    plan = plan_for(model, data)
     clips = plan.clips[split]
     assert plan.targets is not None
     return probabilities(model, data, clips, **how).argmax(1) == plan.targets[clips].argmax(1), clips
 
 
-def _verified(model: Model, data: Dataset, bootstrap: int, seed: int) -> dict[str, Any]:
+def _verify(model: Model, data: Dataset, bootstrap: int, seed: int) -> dict[str, Any]:
     """By each modality alone and both; nothing where test clips give no trials of both kinds."""
-    trials = Trials.of(data, data.of("test"), seed)
+    trials = Trials.draw(data, data.of("test"), seed)
     if not trials:
         return {}
-    sides = zip(model.module.embeds, model.embed(data, trials.clips), strict=False)
+    sides = zip(model.module.embedding_names, model.embed(data, trials.clips), strict=False)
     return trials.evaluate(dict(sides), bootstrap, seed)

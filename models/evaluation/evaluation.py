@@ -30,7 +30,7 @@ def evaluate(
     """
     task, settings = model.module, Settings(pairing, label, bootstrap, seed, boxes, looks)
     result = Evaluation(
-        metrics=task.own_metrics(model, data, data.of("test"), bootstrap, seed),
+        metrics=task.extra_metrics(model, data, data.of("test"), bootstrap, seed),
         description=asdict(task.describe(model.config)),
     )
     for name in task.evaluations:

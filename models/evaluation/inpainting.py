@@ -7,8 +7,8 @@ import torch
 
 from models.checkpoint import BATCH, Model
 from models.evaluation.result import Evaluation, Settings
-from models.joint.cav_mae import SIDES, chosen
-from models.tasks.pretraining import by_patch
+from models.joint.cav_mae import SIDES, select_patches
+from models.tasks.pretraining import normalize_each
 from pipeline.dataset.dataset import Dataset
 from pipeline.metrics.bootstrap import codes, interval, number, resamples
 
@@ -40,8 +40,8 @@ def errors(model: Model, data: Dataset, clips: np.ndarray, bootstrap: int, seed:
     for start in range(0, len(clips), BATCH):
         windows = [torch.as_tensor(x).to(model.device) for x in data.read(clips[start : start + BATCH])]
         with torch.inference_mode():
-            keep, masked = module.orders(len(windows[0]), generator)
-            filled = module.filled(*windows, keep, masked)
+            keep, masked = module.draw_masks(len(windows[0]), generator)
+            filled = module.reconstruct(*windows, keep, masked)
             for side, x in zip(SIDES, windows, strict=True):
                 target = module.targets(side, x, masked[side])
                 guess = module.targets(side, x, keep[side]).mean((1, 2), keepdim=True)
@@ -71,19 +71,19 @@ def pictures(model: Model, data: Dataset, clips: np.ndarray, seed: int) -> list[
     windows = [torch.as_tensor(x).to(model.device) for x in data.read(some)]
     shown: list[dict[str, Any]] = [{"clip_id": data.clip_id[i]} for i in some]
     with torch.inference_mode():
-        keep, masked = module.orders(len(some), torch.Generator().manual_seed(seed))
-        filled = module.filled(*windows, keep, masked)
+        keep, masked = module.draw_masks(len(some), torch.Generator().manual_seed(seed))
+        filled = module.reconstruct(*windows, keep, masked)
         for side, x in zip(SIDES, windows, strict=True):
-            whole = encoder.normalised(side, encoder.patches(side, x))
+            whole = encoder.normalize(side, encoder.split_patches(side, x))
             guess = filled[side].float()
             if module.settings["normalize_patches"]:
-                _, mean, deviation = by_patch(chosen(whole, masked[side]))
+                _, mean, deviation = normalize_each(select_patches(whole, masked[side]))
                 guess = guess * deviation + mean
             places = masked[side][:, :, None].expand_as(guess)
             hidden = torch.zeros_like(whole).scatter(1, places, 1.0)
             three = [whole, whole, whole.scatter(1, places, guess)]
-            drawn = [encoder.restored(side, patches).cpu().numpy() for patches in three]
-            gone = encoder.restored(side, hidden) > encoder.restored(side, torch.zeros_like(hidden))
+            drawn = [encoder.denormalize(side, patches).cpu().numpy() for patches in three]
+            gone = encoder.denormalize(side, hidden) > encoder.denormalize(side, torch.zeros_like(hidden))
             drawn[1] = np.where(gone.cpu().numpy(), np.nan if side == "audio" else GREY, drawn[1])
             for i, row in enumerate(shown):
                 of_one = [values[i] for values in drawn]

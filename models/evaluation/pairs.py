@@ -19,7 +19,7 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
     test, seed, bootstrap = data.of("test"), settings.seed, settings.bootstrap
     labels = data.kinds(settings.label)
     audio, video = model.embed(data, test)
-    score, match, ends = judged(model, data, audio, video, settings.pairing, settings.label, seed)
+    score, match, ends = score_pairs(model, data, audio, video, settings.pairing, settings.label, seed)
     group = data.group[test]
     embeddings = {"audio": audio, "video": video}
     matcher = None if model.module.by_distance else model.scores
@@ -31,15 +31,15 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
         ),
     }
     maps: list[dict] = []
-    if settings.boxes and model.module.places:
-        metrics["localization"], maps = _localized(
+    if settings.boxes and model.module.has_map:
+        metrics["localization"], maps = _localize(
             model, data, test, audio, video, settings.boxes, bootstrap, seed
         )
     galleries = _galleries(data, test, labels, embeddings, matcher, seed, directions)
     return Evaluation(metrics, correspondence.roc(score, match), galleries, maps)
 
 
-def judged(
+def score_pairs(
     model: Model, data: Dataset, audio: np.ndarray, video: np.ndarray, pairs: str, label: str, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Balanced pairs of the test split, whose embeddings are given: (n,) score, (n,) whether they match, and
@@ -51,7 +51,7 @@ def judged(
     return model.score(audio[sound], video[picture]), match, np.stack([group[sound], group[picture]], axis=1)
 
 
-def _localized(model, data: Dataset, test, audio, video, boxes: dict, bootstrap: int, seed: int) -> tuple:
+def _localize(model, data: Dataset, test, audio, video, boxes: dict, bootstrap: int, seed: int) -> tuple:
     """Localization of the clips whose box is known, and the maps of a few, two in view first."""
     rows = [i for i, clip in enumerate(test) if data.clip_id[clip] in boxes]
     if not rows:

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from models.joint._layers import layer, sine_cosine, through
-from models.joint.cav_mae import SIDES, CavMae, begin, chosen
+from models.joint._layers import transformer_layer, sine_cosine, apply_layers
+from models.joint.cav_mae import SIDES, CavMae, initialize_weights, select_patches
 
 
 class Decoder(nn.Module):
@@ -24,14 +24,14 @@ class Decoder(nn.Module):
         for side in SIDES:
             self.register_buffer(f"{side}_positions", sine_cosine(encoder.grid[side], width))
         self.layers = nn.ModuleList(
-            layer(width, sizes["decoder_heads"]) for _ in range(sizes["decoder_layers"])
+            transformer_layer(width, sizes["decoder_heads"]) for _ in range(sizes["decoder_layers"])
         )
         self.norm = nn.LayerNorm(width)
         self.predict = nn.ModuleDict(
             {side: nn.Linear(width, values * encoder.channels[side]) for side in SIDES}
         )
         self.gradient_checkpointing = False
-        begin(self)
+        initialize_weights(self)
 
     def forward(
         self, tokens: Tensor, keep: dict[str, Tensor], masked: dict[str, Tensor]
@@ -44,10 +44,10 @@ class Decoder(nn.Module):
         for side, seen in zip(SIDES, x.split(counts, dim=1), strict=True):
             hidden = self.mask_token.to(x.dtype).expand(len(x), masked[side].shape[1], -1)
             places = torch.cat([keep[side], masked[side]], dim=1)
-            positions = chosen(getattr(self, f"{side}_positions").expand(len(x), -1, -1), places)
+            positions = select_patches(getattr(self, f"{side}_positions").expand(len(x), -1, -1), places)
             parts.append(torch.cat([seen, hidden], dim=1) + positions + self.modality[side])
             length[side] = places.shape[1]
-        x = through(self.layers, torch.cat(parts, dim=1), gradient_checkpointing=self.gradient_checkpointing)
+        x = apply_layers(self.layers, torch.cat(parts, dim=1), gradient_checkpointing=self.gradient_checkpointing)
         x = self.norm(x)
         ends = dict(zip(SIDES, x.split(list(length.values()), dim=1), strict=True))
         return {side: self.predict[side](ends[side][:, keep[side].shape[1] :]) for side in SIDES}

@@ -23,7 +23,7 @@ class Attention(timm.layers.Attention):
         return self.proj(y.transpose(1, 2).flatten(2))
 
 
-def layer(width: int, heads: int) -> Block:
+def transformer_layer(width: int, heads: int) -> Block:
     """One pre-norm transformer layer: fused attention and an MLP four times as wide."""
     return Block(width, heads, qkv_bias=True, norm_layer=nn.LayerNorm, attn_layer=Attention)
 
@@ -46,7 +46,7 @@ class JointLayer(nn.Module):
         return x + self.mlp(self.norm2[kind](x))
 
 
-def through(layers: nn.ModuleList, x: Tensor, *kind: str, gradient_checkpointing: bool = False) -> Tensor:
+def apply_layers(layers: nn.ModuleList, x: Tensor, *kind: str, gradient_checkpointing: bool = False) -> Tensor:
     """Apply all layers in turn.
 
     gradient_checkpointing: activations inside a layer are computed again in the backward pass.

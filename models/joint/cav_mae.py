@@ -10,7 +10,7 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from models.joint import encoders
-from models.joint._layers import JointLayer, layer, sine_cosine, through
+from models.joint._layers import JointLayer, transformer_layer, sine_cosine, apply_layers
 from models.parts import hub
 from models.video._frames import MEAN, STD
 from pipeline.errors import UserError
@@ -113,7 +113,7 @@ class CavMae(nn.Module):
         self.positions = nn.ParameterDict({s: sine_cosine(self.grid[s], self.dim) for s in SIDES})
         self.towers = nn.ModuleDict(
             {
-                side: nn.ModuleList(layer(self.dim, heads) for _ in range(self.sizes["layers"]))
+                side: nn.ModuleList(transformer_layer(self.dim, heads) for _ in range(self.sizes["layers"]))
                 for side in SIDES
             }
         )
@@ -134,13 +134,13 @@ class CavMae(nn.Module):
         self.register_buffer("video_scale", 1 / (255 * colour[1]), persistent=False)
         self.register_buffer("video_shift", -colour[0] / colour[1], persistent=False)
         self.gradient_checkpointing = False
-        begin(self)
+        initialize_weights(self)
         if pretrained:
-            self.from_image(pretrained)
+            self.load_image_weights(pretrained)
 
     # --- patches ------------------------------------------------------------------------------------
 
-    def patches(self, side: str, x: Tensor) -> Tensor:
+    def split_patches(self, side: str, x: Tensor) -> Tensor:
         """Windows as stored, (batch, channels, freq, time) or (batch, frames, height, width, 3), to
         (batch, patches, patch * patch * channels), of the same type: rows of the grid first."""
         p, (rows, columns) = self.patch, self.grid[side]
@@ -155,13 +155,13 @@ class CavMae(nn.Module):
         x = x.unflatten(2, (columns, p)).unflatten(1, (rows, p))  # (B, rows, p, columns, p, C)
         return x.transpose(2, 3).flatten(3).flatten(1, 2)
 
-    def normalised(self, side: str, patches: Tensor) -> Tensor:
+    def normalize(self, side: str, patches: Tensor) -> Tensor:
         """Patches as stored, (batch, n, values), to float with mean 0 and deviation 1."""
         if side == "audio":
             return (patches.float() - self.audio_mean) / self.audio_std
         return torch.addcmul(self.video_shift, patches, self.video_scale)
 
-    def restored(self, side: str, patches: Tensor) -> Tensor:
+    def denormalize(self, side: str, patches: Tensor) -> Tensor:
         """Normalised patches (batch, patches, values) to the features (batch, freq, time, channels), or to
         pixels of 0 to 255, (batch, height, width, 3), of what was not cut off."""
         if side == "audio":
@@ -174,38 +174,38 @@ class CavMae(nn.Module):
 
     # --- tokens -------------------------------------------------------------------------------------
 
-    def tokens(self, side: str, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def encode_tokens(self, side: str, x: Tensor, keep: Tensor | None = None) -> Tensor:
         """What the tower of one modality makes of it: (batch, tokens, dim).
 
         keep: (batch, kept) numbers of patches; the others are not computed at all.
         """
-        patches, positions = self.patches(side, x), self.positions[side]
+        patches, positions = self.split_patches(side, x), self.positions[side]
         if keep is not None:
-            patches, positions = chosen(patches, keep), chosen(positions.expand(len(keep), -1, -1), keep)
-        tokens = self.embed[side](self.normalised(side, patches)) + positions + self.modality[side]
-        return through(self.towers[side], tokens, gradient_checkpointing=self.gradient_checkpointing)
+            patches, positions = select_patches(patches, keep), select_patches(positions.expand(len(keep), -1, -1), keep)
+        tokens = self.embed[side](self.normalize(side, patches)) + positions + self.modality[side]
+        return apply_layers(self.towers[side], tokens, gradient_checkpointing=self.gradient_checkpointing)
 
-    def fused(self, tokens: Tensor, kind: str) -> Tensor:
+    def fuse(self, tokens: Tensor, kind: str) -> Tensor:
         """The joint layers, and the norm, of `audio`, `video` or `both`: (batch, tokens, dim) to the same."""
-        tokens = through(self.joint, tokens, kind, gradient_checkpointing=self.gradient_checkpointing)
+        tokens = apply_layers(self.joint, tokens, kind, gradient_checkpointing=self.gradient_checkpointing)
         return self.norms[kind](tokens)
 
     # --- one vector ---------------------------------------------------------------------------------
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         """Sound and picture to one vector, the mean of the joint tokens: (batch, dim)."""
-        both = torch.cat([self.tokens("audio", audio), self.tokens("video", video)], dim=1)
-        return self.fused(both, "both").mean(1)
+        both = torch.cat([self.encode_tokens("audio", audio), self.encode_tokens("video", video)], dim=1)
+        return self.fuse(both, "both").mean(1)
 
-    def alone(self, side: str, x: Tensor) -> Tensor:
+    def embed_alone(self, side: str, x: Tensor) -> Tensor:
         """One modality to its vector: (batch, dim), not normalised."""
-        return self.fused(self.tokens(side, x), side).mean(1)
+        return self.fuse(self.encode_tokens(side, x), side).mean(1)
 
-    def without_other(self, side: str, x: Tensor) -> Tensor:
+    def embed_without_other(self, side: str, x: Tensor) -> Tensor:
         """What a network of both is told where one modality is missing: (batch, dim), the mean of the joint
         layers with the norms of both, and with its own (section 4.3)."""
-        tokens = self.tokens(side, x)
-        return (self.fused(tokens, "both").mean(1) + self.fused(tokens, side).mean(1)) / 2
+        tokens = self.encode_tokens(side, x)
+        return (self.fuse(tokens, "both").mean(1) + self.fuse(tokens, side).mean(1)) / 2
 
     # --- weights ------------------------------------------------------------------------------------
 
@@ -217,7 +217,7 @@ class CavMae(nn.Module):
             "joint": [(r"^joint\.(\d+)", None), (r"^norms\.", (99_999,))],
         }
 
-    def take(self, weights: dict[str, Tensor], grids: dict[str, tuple[int, int]]) -> None:
+    def load_resized(self, weights: dict[str, Tensor], grids: dict[str, tuple[int, int]]) -> None:
         """The weights of another CavMae, which may have been made for inputs of other sizes: `grids`.
 
         Raises RuntimeError where they do not fit.
@@ -232,11 +232,11 @@ class CavMae(nn.Module):
         self.load_state_dict(weights)
 
     @torch.no_grad()
-    def from_image(self, source: bool | str) -> None:
+    def load_image_weights(self, source: bool | str) -> None:
         """Both towers and the joint layers begin with a ViT's layers, as many as there are, the first for
         the towers and those after them for the joint ones; the class token and positions are left out."""
         name = "timm/vit_base_patch16_224.mae" if source is True else str(source)
-        state = hub.weights_of(name)
+        state = hub.load_weights(name)
         told = f"encoders.joint.cav_mae.pretrained: {name}"
         image = state.get("patch_embed.proj.weight")
         wanted = (self.dim, self.patch, self.patch)
@@ -273,12 +273,12 @@ class CavMae(nn.Module):
                 raise UserError(f"{told}: its layer {number} does not fit: {reason}") from None
 
 
-def chosen(x: Tensor, keep: Tensor) -> Tensor:
+def select_patches(x: Tensor, keep: Tensor) -> Tensor:
     """(batch, patches, values) and numbers (batch, kept) to (batch, kept, values)."""
     return x.gather(1, keep[:, :, None].expand(-1, -1, x.shape[2]))
 
 
-def begin(module: nn.Module) -> None:
+def initialize_weights(module: nn.Module) -> None:
     """Weights as MAE begins with: linear layers by Xavier, biases 0, learned vectors small."""
     for part in module.modules():
         if isinstance(part, nn.Linear):

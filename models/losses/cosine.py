@@ -24,11 +24,11 @@ class Cosine(nn.Module):
         self.margin, self.bce = margin, bce
 
     def forward(self, audio: Tensor, video: Tensor, target: Tensor, logits: Tensor) -> Tensor:
-        angle = along(audio, video, target, self.margin)
+        angle = cosine_embedding_loss(audio, video, target, self.margin)
         return angle + self.bce * F.binary_cross_entropy_with_logits(logits.float(), target.float())
 
 
-def along(a: Tensor, b: Tensor, target: Tensor, margin: NonNegativeFloat) -> Tensor:
+def cosine_embedding_loss(a: Tensor, b: Tensor, target: Tensor, margin: NonNegativeFloat) -> Tensor:
     """y (1 - cos) + (1 - y) [cos - margin]+, the mean over rows: (P, dim) twice and (P,)."""
     cosine = F.cosine_similarity(a.float(), b.float())
     return (target * (1 - cosine) + (1 - target) * (cosine - margin).relu()).mean()

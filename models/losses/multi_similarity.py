@@ -5,7 +5,7 @@ from pytorch_metric_learning.losses import MultiSimilarityLoss
 from torch import Tensor, nn
 
 from models.losses import losses
-from models.losses._across import both_ways
+from models.losses._symmetric import symmetric_loss
 
 
 @losses.register
@@ -26,4 +26,4 @@ class MultiSimilarity(nn.Module):
         self.loss = MultiSimilarityLoss(alpha=alpha, beta=beta, base=base)
 
     def forward(self, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
-        return both_ways(self.loss, audio, video, same)
+        return symmetric_loss(self.loss, audio, video, same)

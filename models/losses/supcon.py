@@ -5,7 +5,7 @@ from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor, nn
 
 from models.losses import losses
-from models.losses._across import both_ways
+from models.losses._symmetric import symmetric_loss
 
 
 @losses.register
@@ -25,4 +25,4 @@ class Supcon(nn.Module):
         self.loss = SupConLoss(temperature=temperature)
 
     def forward(self, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
-        return both_ways(self.loss, audio, video, same)
+        return symmetric_loss(self.loss, audio, video, same)

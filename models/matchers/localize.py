@@ -15,7 +15,7 @@ class Localize(nn.Module):
     """
 
     by_distance = False
-    places = True  # for encoders with a vector for each place; with one place it is the scalar product
+    has_map = True  # for encoders with a vector for each place; with one place it is the scalar product
 
     def __init__(self, dim: int) -> None:
         super().__init__()

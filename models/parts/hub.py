@@ -38,18 +38,18 @@ class Trunk(nn.Module):
         self.net, self.side = (
             _timm(name, channels) if name.startswith("timm/") else _torchvision(name, channels)
         )
-        load(self.net, name, pretrained, channels)
+        load_pretrained(self.net, name, pretrained, channels)
         if frozen:
             self.requires_grad_(False)
         self.resize = False
         try:
-            self.features = self._count(channels, size)
+            self.features = self._count_features(channels, size)
         except (AssertionError, RuntimeError, ValueError):
             self.resize = True
-            self.features = self._count(channels, size)
+            self.features = self._count_features(channels, size)
 
     @torch.no_grad()
-    def _count(self, channels: int, size: tuple[int, int]) -> int:
+    def _count_features(self, channels: int, size: tuple[int, int]) -> int:
         training = self.training
         out = self.eval()(torch.zeros(1, channels, *size))
         self.train(training)
@@ -66,14 +66,14 @@ class Trunk(nn.Module):
         return self.net(x)
 
 
-def load(net: nn.Module, name: str, pretrained: bool | str, channels: int = 3) -> None:
+def load_pretrained(net: nn.Module, name: str, pretrained: bool | str, channels: int = 3) -> None:
     """Give `net`, the network `name` or its first part, the weights that `pretrained` says, if any."""
     if pretrained:
-        state = _fetched(name, net) if pretrained is True else read(pretrained)
-        _fill(net, state, channels, name if pretrained is True else str(pretrained))
+        state = _fetch_published(name, net) if pretrained is True else read_weights(pretrained)
+        _load_matching(net, state, channels, name if pretrained is True else str(pretrained))
 
 
-def weights_of(source: str) -> dict[str, Tensor]:
+def load_weights(source: str) -> dict[str, Tensor]:
     """The weights of `timm/<name>`, fetched, or of a file. Raises UserError where they cannot be had."""
     if source.startswith("timm/"):
         model = source.partition("/")[2]
@@ -81,8 +81,8 @@ def weights_of(source: str) -> dict[str, Tensor]:
             near = difflib.get_close_matches(model, timm.list_models(), n=1)
             hint = f": did you mean timm/{near[0]}?" if near else ""
             raise UserError(f"{source}: timm has no such model{hint}")
-        return _fetched(source, timm.create_model(model, pretrained=False))
-    return read(source)
+        return _fetch_published(source, timm.create_model(model, pretrained=False))
+    return read_weights(source)
 
 
 def _timm(name: str, channels: int) -> tuple[nn.Module, tuple[int, int]]:
@@ -95,26 +95,26 @@ def _torchvision(name: str, channels: int) -> tuple[nn.Module, tuple[int, int]]:
     options = {"aux_logits": False, "init_weights": False} if own_heads else {}
     net = torchvision.models.get_model(name.partition("/")[2], weights=None, **options)
     if channels != 3:
-        where, first = _first(net)
-        _put(net, where, _widened(first, channels))
+        where, first = _first_convolution(net)
+        _replace_module(net, where, _widen(first, channels))
     # The classifier is the last linear layer, or in networks without one the last convolution.
     for kind in (nn.Linear, nn.Conv2d):
         if found := [n for n, m in net.named_modules() if isinstance(m, kind)]:
-            _put(net, found[-1], nn.Identity())
+            _replace_module(net, found[-1], nn.Identity())
             break
     return net, (299, 299) if name.endswith("inception_v3") else (SIDE, SIDE)
 
 
-def _first(net: nn.Module) -> tuple[str, nn.Conv2d]:
+def _first_convolution(net: nn.Module) -> tuple[str, nn.Conv2d]:
     return next((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d))
 
 
-def _put(net: nn.Module, where: str, part: nn.Module) -> None:
+def _replace_module(net: nn.Module, where: str, part: nn.Module) -> None:
     parent, _, child = where.rpartition(".")
     setattr(net.get_submodule(parent), child, part)
 
 
-def _widened(conv: nn.Conv2d, channels: int) -> nn.Conv2d:
+def _widen(conv: nn.Conv2d, channels: int) -> nn.Conv2d:
     new = nn.Conv2d(
         channels,
         conv.out_channels,
@@ -131,7 +131,7 @@ def _widened(conv: nn.Conv2d, channels: int) -> nn.Conv2d:
     return new
 
 
-def _fetched(name: str, net: nn.Module) -> dict[str, Tensor]:
+def _fetch_published(name: str, net: nn.Module) -> dict[str, Tensor]:
     """Published weights, over the network or from the libraries' own caches."""
     hub, _, model = name.partition("/")
     try:
@@ -142,11 +142,11 @@ def _fetched(name: str, net: nn.Module) -> dict[str, Tensor]:
     except Exception as e:  # every library has its own errors for a network that is not there
         raise UserError(
             f"{name}: its published weights cannot be fetched ({type(e).__name__}): where no network is,"
-            f" bring the file {_file(hub, model, net)} and say where it is: pretrained: PATH"
+            f" bring the file {_published_file(hub, model, net)} and say where it is: pretrained: PATH"
         ) from None
 
 
-def _file(hub: str, model: str, net: nn.Module) -> str:
+def _published_file(hub: str, model: str, net: nn.Module) -> str:
     """Where the published weights of a model are, as one would look for them."""
     if hub == "timm":
         about = net.pretrained_cfg
@@ -156,7 +156,7 @@ def _file(hub: str, model: str, net: nn.Module) -> str:
     return torchvision.models.get_model_weights(model).DEFAULT.url
 
 
-def read(path: str | Path) -> dict[str, Tensor]:
+def read_weights(path: str | Path) -> dict[str, Tensor]:
     """The weights in a file: safetensors, or PyTorch's, opened as weights only.
 
     Raises UserError where it cannot be read, or holds anything but weights.
@@ -174,9 +174,9 @@ def read(path: str | Path) -> dict[str, Tensor]:
     return state
 
 
-def _fill(net: nn.Module, state: dict[str, Tensor], channels: int, source: str) -> None:
+def _load_matching(net: nn.Module, state: dict[str, Tensor], channels: int, source: str) -> None:
     """Load `state`, which may hold a classifier too, and a first convolution for three channels."""
-    where, first = _first(net)
+    where, first = _first_convolution(net)
     key = f"{where}.weight"
     if key in state and state[key].shape[1] != first.weight.shape[1]:
         with contextlib.suppress(NotImplementedError):

@@ -85,7 +85,7 @@ class Task(lightning.LightningModule, ABC):
         self.shapes = {"audio": tuple(audio_shape), "video": tuple(video_shape)}
         self.modality: str = config.get("modality", "both")
         self.steps = 1  # optimizer steps of the whole training, for the schedule
-        self.measured: dict[
+        self.val_metrics: dict[
             str, float
         ] = {}  # metrics of the last validation, `val/<name>`; empty without one
 
@@ -103,16 +103,16 @@ class Task(lightning.LightningModule, ABC):
 
     @abstractmethod
     def validation_step(self, batch: dict[str, Tensor], number: int) -> None:
-        """Collect what `on_validation_epoch_end` makes `measured` of."""
+        """Collect what `on_validation_epoch_end` makes `val_metrics` of."""
 
     @abstractmethod
     def rank(self) -> list[float]:
-        """How good the last validation was, by `measured`: the epoch with the largest list is kept."""
+        """How good the last validation was, by `val_metrics`: the epoch with the largest list is kept."""
 
     def configure_optimizers(self) -> dict[str, Any]:
         return adamw(self, self.train_params, self.steps)
 
-    def watch(self, plan: Plan, val: np.ndarray) -> None:
+    def prepare_validation(self, plan: Plan, val: np.ndarray) -> None:
         """Prepare validation on these clips. Called once, and not if there are none."""
 
     def calibrate(self, model: Any, data: Dataset, val: np.ndarray) -> None:
@@ -123,24 +123,24 @@ class Task(lightning.LightningModule, ABC):
 
     # --- what the model gives --------------------------------------------------------------------------
 
-    embeds: tuple[str, ...] = ("audio", "video")  # of what it makes vectors; `both`: one of sound and picture
-    across = False  # whether sounds and pictures lie in one space, so that one can be searched with the other
+    embedding_names: tuple[str, ...] = ("audio", "video")  # of what it makes vectors; `both`: one of sound and picture
+    cross_modal = False  # whether sounds and pictures lie in one space, so that one can be searched with the other
     by_distance = False  # whether ranking by score is ranking by distance
-    places = False  # whether pictures have a vector for each place
+    has_map = False  # whether pictures have a vector for each place
     classes: tuple[str, ...] = ()  # names of the outputs of `forward`, logits, if it tells classes
     multilabel = False  # whether a clip may be of several classes
 
     @abstractmethod
-    def sides(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+    def embed_pair(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
         """Windows to embeddings of sound and picture, (B, dim) each, of length 1; twice the same if there is
-        but one of `embeds`."""
+        but one of `embedding_names`."""
 
     def embed_audio(self, x: Tensor) -> Tensor:
-        """(B, channels, freq, time) to (B, dim), of length 1. Needed if `embeds` has `audio`."""
+        """(B, channels, freq, time) to (B, dim), of length 1. Needed if `embedding_names` has `audio`."""
         raise NotImplementedError
 
     def embed_video(self, x: Tensor) -> Tensor:
-        """(B, frames, height, width, 3) uint8 to (B, dim), of length 1. Needed if `embeds` has `video`."""
+        """(B, frames, height, width, 3) uint8 to (B, dim), of length 1. Needed if `embedding_names` has `video`."""
         raise NotImplementedError
 
     # --- evaluation and report -------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class Task(lightning.LightningModule, ABC):
     # Which of models/evaluation judge it: keys of models.evaluation.evaluation.EVALUATIONS.
     evaluations: tuple[str, ...] = ()
 
-    def own_metrics(
+    def extra_metrics(
         self, model: Any, data: Dataset, test: np.ndarray, bootstrap: int, seed: int
     ) -> dict[str, dict[str, Any]]:
         """Sections of metrics/evaluate.json that no other task has.
@@ -161,18 +161,18 @@ class Task(lightning.LightningModule, ABC):
     @classmethod
     def describe(cls, config: dict[str, Any]) -> Description:
         """Describe a model with this config.json to people. Needs no module: a card has none."""
-        return Description.of_encoders(config)
+        return Description.from_encoders(config)
 
     # --- export ----------------------------------------------------------------------------------------
 
     def onnx_parts(self) -> dict[str, Part]:
-        """The ONNX files by name: one for each of `embeds`, from windows to an embedding."""
+        """The ONNX files by name: one for each of `embedding_names`, from windows to an embedding."""
         ask: dict[str, Callable[..., Tensor]] = {
             "audio": self.embed_audio,
             "video": self.embed_video,
-            "both": lambda audio, video: self.sides(audio, video)[0],
+            "both": lambda audio, video: self.embed_pair(audio, video)[0],
         }
-        return {side: Part(self, ask[side], self.windows(side), "embedding") for side in self.embeds}
+        return {side: Part(self, ask[side], self.windows(side), "embedding") for side in self.embedding_names}
 
     def windows(self, side: str) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         """Shape and type of the windows of "audio", "video" or "both", as inputs of a Part."""

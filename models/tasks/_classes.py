@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from models.tasks._plan import Plan, counted
+from models.tasks._plan import Plan, describe_counts
 from models.tasks._verification import Trials
 from pipeline.dataset import pairing
 from pipeline.dataset.dataset import Dataset
@@ -38,7 +38,7 @@ def plan(experiment: Any, data: Dataset) -> Plan:
         targets[i, [number[name] for name in names if name in number]] = 1
     if len(classes) < 2 or len(clips["train"]) < 2:
         raise UserError(
-            f"label: {experiment.label}: {counted(clips)}, {len(classes)} classes; at least 2 classes in"
+            f"label: {experiment.label}: {describe_counts(clips)}, {len(classes)} classes; at least 2 classes in"
             " training are needed: name the labels, or choose another label"
         )
     unknown = {split: ~targets[clips[split]].any(1) for split in ("val", "test")}
@@ -76,7 +76,7 @@ def _validation_trials(experiment: Any, data: Dataset, clips: dict[str, np.ndarr
             f"label: {experiment.label}: none of {count} test clips is of a class that training has a clip"
             " of, and nothing could be tested: see split.by and split.seed, or choose another label"
         )
-    if not Trials.of(data, clips["test"], experiment.seed):
+    if not Trials.draw(data, clips["test"], experiment.seed):
         people = {data.subject[i] for i in clips["test"]}
         raise UserError(
             f"label: subject: {count} test clips of {len(people)} people whom training does not know: to"
@@ -84,7 +84,7 @@ def _validation_trials(experiment: Any, data: Dataset, clips: dict[str, np.ndarr
             " draws others, a larger split.test more"
         )
     print("classification: training has no clip of a person of the test split: people are verified")
-    return Trials.of(data, clips["val"], experiment.seed)
+    return Trials.draw(data, clips["val"], experiment.seed)
 
 
 def _drawn(clips: np.ndarray, kinds: list[list[str]], share: float, seed: int) -> np.ndarray:

@@ -31,12 +31,12 @@ class Description:
     title: tuple[str, ...]
 
     @classmethod
-    def of_encoders(cls, config: dict[str, Any], names: dict[str, str] | None = None) -> "Description":
+    def from_encoders(cls, config: dict[str, Any], names: dict[str, str] | None = None) -> "Description":
         """Describe a model by its encoders alone. config: as in config.json. names: as of `encoders`."""
         names, sizes = encoders(config) if names is None else names, config["encoders"]
         return cls(
             question="Which sound belongs to which picture?",
-            summary=f"{in_words(config)}, trained for the task {config['task']}",
+            summary=f"{describe_encoders(config)}, trained for the task {config['task']}",
             facts={ENCODERS[kind].capitalize(): name for kind, name in names.items()},
             purpose=f"Makes vectors of {NOUNS[config['modality']]}.",
             settings={ENCODERS[kind]: {name: sizes.get(kind, {})} for kind, name in names.items()},
@@ -52,7 +52,7 @@ def encoders(config: dict[str, Any]) -> dict[str, str]:
     return {side: name for side, name in names.items() if name and config["modality"] in (side, "both")}
 
 
-def in_words(config: dict[str, Any]) -> str:
+def describe_encoders(config: dict[str, Any]) -> str:
     """As `an encoder cnn for sounds and frame for pictures`."""
     nouns = NOUNS | {"joint": {"both": "both"}.get(config["modality"], NOUNS[config["modality"]])}
     parts = [f"{name} for {nouns[kind]}" for kind, name in encoders(config).items()]

@@ -33,7 +33,7 @@ class Experiment:
         return None
 
     @classmethod
-    def of(cls, params: Any, **changes: Any) -> Self:
+    def from_params(cls, params: Any, **changes: Any) -> Self:
         """Read the fields from `params`, except those in `changes`. No other key of `params` is read."""
         names = {f.name for f in fields(cls)} - {"encoders", *changes}
         values = {name: getattr(params, name) for name in names} | changes

@@ -11,7 +11,7 @@ from torchmetrics.functional.classification import binary_auroc
 from models.tasks._base import Part, Task
 from models.tasks._calibration import platt_scaling
 from models.tasks._description import NOUNS, Description
-from models.tasks._plan import Plan, counted
+from models.tasks._plan import Plan, describe_counts
 from pipeline.dataset import pairing
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
@@ -23,7 +23,7 @@ class Pairs(Task):
     A task gives `matcher`, `sides` (windows to two embeddings), and in `validation_step` notes what it saw.
     """
 
-    across = True
+    cross_modal = True
     evaluations: tuple[str, ...] = ("pairs",)
 
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
@@ -31,13 +31,13 @@ class Pairs(Task):
         # What validation found: score = scale * logit + offset, see `calibrate`.
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
         self.val_pairs: tuple[Tensor, Tensor, Tensor] | None = None  # sound, picture, target
-        self._seen: list[tuple[Any, ...]] = []
+        self._val_outputs: list[tuple[Any, ...]] = []
 
     @property
     def by_distance(self) -> bool:  # type: ignore[override]
         return self.matcher.by_distance
 
-    def watch(self, plan: Plan, val: np.ndarray) -> None:
+    def prepare_validation(self, plan: Plan, val: np.ndarray) -> None:
         """Choose what validation measures: pairs of these clips."""
         self.val_pairs = tuple(map(torch.from_numpy, pairing.cross(val, plan.sampler(val, 2, 0).relation)))
 
@@ -45,10 +45,10 @@ class Pairs(Task):
         """(batch, dim) twice to calibrated logits (batch,): above 0 is more likely a match than not."""
         return self.calibration[0] * self.matcher(audio, video).float() + self.calibration[1]
 
-    def told_apart(self, clip: Tensor, audio: Tensor, video: Tensor) -> dict[str, float]:
+    def pair_metrics(self, clip: Tensor, audio: Tensor, video: Tensor) -> dict[str, float]:
         """AUC and accuracy on validation's pairs, of the embeddings of all its clips, in any order."""
         order = clip.argsort()
-        assert self.val_pairs is not None  # `watch` comes first
+        assert self.val_pairs is not None  # `prepare_validation` comes first
         sound, picture, target = (x.to(self.device) for x in self.val_pairs)
         logits = self.matcher(audio[order][sound], video[order][picture]).float()
         match = target > 0
@@ -66,7 +66,7 @@ class Pairs(Task):
         """
         if not len(val):
             return
-        assert self.val_pairs is not None  # `watch` comes first
+        assert self.val_pairs is not None  # `prepare_validation` comes first
         sound, picture, target = self.val_pairs
         audio, video = map(torch.from_numpy, model.embed(data, val))
         logits = self.matcher(audio[sound], video[picture]).double()
@@ -92,17 +92,17 @@ class Pairs(Task):
     def onnx_parts(self) -> dict[str, Part]:
         """Embeddings, and `matcher`, from two of them to the score."""
         parts = super().onnx_parts()
-        two = len(self.embeds) == 2
-        names = [f"{side}_embedding" for side in self.embeds] if two else ["first", "second"]
+        two = len(self.embedding_names) == 2
+        names = [f"{side}_embedding" for side in self.embedding_names] if two else ["first", "second"]
         inputs = {}
-        for name, side in zip(names, self.embeds if two else self.embeds * 2, strict=True):
+        for name, side in zip(names, self.embedding_names if two else self.embedding_names * 2, strict=True):
             [(shape, dtype)] = self.windows(side).values()
-            size = tuple(parts[side].ask(torch.zeros((2, *shape), dtype=dtype)).shape[1:])
+            size = tuple(parts[side].function(torch.zeros((2, *shape), dtype=dtype)).shape[1:])
             inputs[name] = size, torch.float32
         return parts | {"matcher": Part(self, self.score, inputs, "score")}
 
 
-def enough(data: Dataset, related: pairing.Relation) -> dict[str, np.ndarray]:
+def check_enough_clips(data: Dataset, related: pairing.Relation) -> dict[str, np.ndarray]:
     """The clips of each split; UserError where there are too few to learn and to report from."""
     clips = {split: data.of(split) for split in ("train", "val", "test")}
     for split in ("train", "test"):
@@ -110,7 +110,7 @@ def enough(data: Dataset, related: pairing.Relation) -> dict[str, np.ndarray]:
             what = "labels, each in clips of another video," if related.by_label else "videos"
             what += " and 2 clips of one label" if related.siamese else ""
             raise UserError(
-                f"too few clips: {counted(clips)}; at least 2 {what} are needed to train and 2 to test: "
+                f"too few clips: {describe_counts(clips)}; at least 2 {what} are needed to train and 2 to test: "
                 "add clips, or change split.val and split.test"
             )
     if not _differ(clips["val"], related):

@@ -27,5 +27,5 @@ class Plan:
     trials: Trials | None = None
 
 
-def counted(clips: dict[str, np.ndarray]) -> str:
+def describe_counts(clips: dict[str, np.ndarray]) -> str:
     return ", ".join(f"{len(c)} to {PURPOSE[s]}" for s, c in clips.items())

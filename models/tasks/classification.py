@@ -15,11 +15,11 @@ from torchmetrics.functional.classification import (
 
 from models.tasks import _classes, tasks
 from models.tasks._base import Part, Rule, Task
-from models.tasks._description import Description, encoders, in_words
+from models.tasks._description import Description, encoders, describe_encoders
 from models.tasks._experiment import PRETRAINED, Experiment
 from models.tasks._plan import Plan
 from models.tasks._verification import Trials
-from models.tasks.fusions._base import Fusion, normalized
+from models.tasks.fusions._base import Fusion, normalize
 from models.tasks.fusions.concat import Concat
 from models.tasks.fusions.joint import Joint
 from models.tasks.fusions.stack import Stack
@@ -46,10 +46,10 @@ class ClassificationExperiment(Experiment):
         return PRETRAINED if start == "pretrain" else start
 
     @classmethod
-    def of(cls, params: Any, **changes: Any) -> Self:
+    def from_params(cls, params: Any, **changes: Any) -> Self:
         """As of Experiment; `classification` may change some keys of its section."""
         section = params.classification.model_dump() | changes.get("classification", {})
-        return super().of(params, **changes | {"classification": section})
+        return super().from_params(params, **changes | {"classification": section})
 
 
 @tasks.register
@@ -86,12 +86,12 @@ class Classification(Task):
         else:
             fusion = FUSIONS[self.settings["fusion"]]
             self.fusion = fusion(config, audio_shape, video_shape, train.embedding_dim)
-        if getattr(getattr(self.fusion, "video", None), "places", False):
+        if getattr(getattr(self.fusion, "video", None), "has_map", False):
             raise UserError(
                 f"video_encoder: {config['video_encoder']} has a vector for each place of the picture: it"
                 " goes with task: matching alone"
             )
-        self.embeds = self.fusion.embeds
+        self.embedding_names = self.fusion.embedding_names
         self.head = nn.Sequential(
             *self.fusion.first_layers(),
             nn.Dropout(self.settings["dropout"]),
@@ -99,7 +99,7 @@ class Classification(Task):
         )
         weights = config["weights"]
         self.register_buffer("weights", None if weights is None else torch.tensor(weights), persistent=False)
-        self._seen: list[tuple[Tensor, ...]] = []
+        self._val_outputs: list[tuple[Tensor, ...]] = []
         self.trials: Trials | None = None  # of validation, where it has people whom training does not know
 
     @property
@@ -122,18 +122,18 @@ class Classification(Task):
         return self.head(self.fusion.swapped(audio, video)).float()
 
     def embed_audio(self, x: Tensor) -> Tensor:
-        return normalized(self.fusion.embed_audio(x))
+        return normalize(self.fusion.embed_audio(x))
 
     def embed_video(self, x: Tensor) -> Tensor:
-        return normalized(self.fusion.embed_video(x))
+        return normalize(self.fusion.embed_video(x))
 
-    def sides(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
-        found = [normalized(x) for x in self.fusion.embed(audio, video).values()]
+    def embed_pair(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+        found = [normalize(x) for x in self.fusion.embed(audio, video).values()]
         return found[0], found[-1]
 
     # --- training -----------------------------------------------------------------------------------
 
-    def loss_of(self, logits: Tensor, target: Tensor) -> Tensor:
+    def compute_loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy, or with many labels binary cross-entropy, mean over clips (and classes).
 
         label_smoothing s: of one label as PyTorch has it; of many, those that a clip has count 1 - s, and all
@@ -148,12 +148,12 @@ class Classification(Task):
     def training_step(self, batch: dict[str, Tensor], _: int) -> dict[str, Tensor]:
         audio, video, target = batch["audio"], batch["video"], batch["target"]
         if self.settings["mixup"]:
-            audio, video, target = self.mixed(audio, video, target)
-        loss = self.loss_of(self(audio, video), target)
+            audio, video, target = self.mix_up(audio, video, target)
+        loss = self.compute_loss(self(audio, video), target)
         self.log("loss", loss, prog_bar=True, batch_size=len(target))
-        return {"loss": loss, "own": loss.detach()}
+        return {"loss": loss, "logged_loss": loss.detach()}
 
-    def mixed(self, audio: Tensor, video: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def mix_up(self, audio: Tensor, video: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Each clip with another of the batch, sound, picture and label by one share (arXiv 1710.09412)."""
         alpha = torch.tensor(float(self.settings["mixup"]))
         share = torch.distributions.Beta(alpha, alpha).sample((len(target),)).to(target.device)
@@ -172,42 +172,42 @@ class Classification(Task):
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
         if self.trials:
             sides = self.fusion.embed(batch["audio"], batch["video"]).values()
-            self._seen.append((batch["clip"], *map(normalized, sides)))
+            self._val_outputs.append((batch["clip"], *map(normalize, sides)))
             return
         logits = self(batch["audio"], batch["video"])
-        self._seen.append((logits, batch["target"]))
+        self._val_outputs.append((logits, batch["target"]))
 
     def on_validation_epoch_end(self) -> None:
-        logits, target, *_ = seen = [torch.cat(x) for x in zip(*self._seen, strict=True)]
-        self._seen.clear()
+        logits, target, *_ = seen = [torch.cat(x) for x in zip(*self._val_outputs, strict=True)]
+        self._val_outputs.clear()
         if self.trials:
             clips, *sides = (x.cpu().numpy() for x in seen)
-            embeddings = dict(zip(self.embeds, sides, strict=True))
-            self.measured = {"val/eer": self.trials.eer(clips, embeddings)}
+            embeddings = dict(zip(self.embedding_names, sides, strict=True))
+            self.val_metrics = {"val/eer": self.trials.eer(clips, embeddings)}
             return
-        self.measured = {"val/loss": self.loss_of(logits, target).item()}
+        self.val_metrics = {"val/loss": self.compute_loss(logits, target).item()}
         count = target.shape[1]
         if self.multilabel:
             # Classes without a clip in validation have no precision.
             seen = target.sum(0) > 0
             scores = multilabel_average_precision(logits, target.long(), count, average=None)
-            self.measured["val/map"] = scores[seen].mean().item()
+            self.val_metrics["val/map"] = scores[seen].mean().item()
         else:
             right = target.argmax(1)
             accuracy = multiclass_accuracy(logits, right, count, average="micro")
             f1 = multiclass_f1_score(logits, right, count, average="macro")
-            self.measured |= {"val/accuracy": accuracy.item(), "val/f1_macro": f1.item()}
+            self.val_metrics |= {"val/accuracy": accuracy.item(), "val/f1_macro": f1.item()}
 
-    def watch(self, plan: Plan, val: np.ndarray) -> None:
+    def prepare_validation(self, plan: Plan, val: np.ndarray) -> None:
         """Validation takes all its clips."""
         self.trials = plan.trials
 
     def rank(self) -> list[float]:
         """Ties go to the loss."""
         if self.trials:
-            return [-self.measured["val/eer"]]
-        best = self.measured["val/map" if self.multilabel else "val/accuracy"]
-        return [best, -self.measured["val/loss"]]
+            return [-self.val_metrics["val/eer"]]
+        best = self.val_metrics["val/map" if self.multilabel else "val/accuracy"]
+        return [best, -self.val_metrics["val/loss"]]
 
     # --- words and files ----------------------------------------------------------------------------
 
@@ -215,8 +215,8 @@ class Classification(Task):
     def describe(cls, config: dict[str, Any]) -> Description:
         section, label, modality = config["classification"], config.get("label", ""), config["modality"]
         stacked = section["fusion"] == "stack" and not config.get("encoder")
-        names, network = _stacked(config) if stacked else (encoders(config), in_words(config))
-        common = Description.of_encoders(config, names)
+        names, network = _describe_stack(config) if stacked else (encoders(config), describe_encoders(config))
+        common = Description.from_encoders(config, names)
         side = {"both": "sound and picture", "audio": "sound", "video": "picture"}[modality]
         count, many = len(config.get("classes", [])), "any number of them, " if section["multilabel"] else ""
         facts = {"Label": label, "Modality": modality, "Input": config["input"], "Fusion": section["fusion"]}
@@ -247,7 +247,7 @@ class Classification(Task):
         return super().onnx_parts() | {"classifier": Part(self, logits, inputs, "logits")}
 
 
-def _stacked(config: dict[str, Any]) -> tuple[dict[str, str], str]:
+def _describe_stack(config: dict[str, Any]) -> tuple[dict[str, str], str]:
     """The one encoder of a stack, and what it reads, in words."""
     name = config["video_encoder"]
     what = {"both": "sounds and pictures on top of each other", "audio": "pictures of sounds"}

@@ -13,9 +13,9 @@ from models.losses import losses
 from models.matchers import matchers
 from models.tasks import tasks
 from models.tasks._base import Rule
-from models.tasks._description import Description, in_words
+from models.tasks._description import Description, describe_encoders
 from models.tasks._experiment import Experiment
-from models.tasks._pairs import Pairs, enough
+from models.tasks._pairs import Pairs, check_enough_clips
 from models.tasks._plan import Plan
 from models.video import encoders as video_encoders
 from pipeline.dataset import pairing
@@ -38,9 +38,9 @@ class MatchingExperiment(Experiment):
     constants: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, params: Any, **changes: Any) -> Self:
+    def from_params(cls, params: Any, **changes: Any) -> Self:
         loss = changes.get("loss") or params.loss
-        return super().of(params, **{"constants": params.losses[loss]} | changes)
+        return super().from_params(params, **{"constants": params.losses[loss]} | changes)
 
 
 @tasks.register
@@ -73,14 +73,14 @@ class Matching(Pairs):
             self.video = video_encoders.make(config["video_encoder"], video_shape, dim, **sizes["video"])
         self.matcher = matchers.make(config["matcher"], dim)
         self.loss = losses.make(config["loss"], **config["constants"])
-        self.places = self.modality != "audio" and getattr(self.video, "places", False)
-        fits = getattr(self.matcher, "places", False) and self.loss.name == "bce" and self.modality == "both"
-        if self.places and not fits:
+        self.has_map = self.modality != "audio" and getattr(self.video, "has_map", False)
+        fits = getattr(self.matcher, "has_map", False) and self.loss.name == "bce" and self.modality == "both"
+        if self.has_map and not fits:
             raise UserError(
                 f"video_encoder: {config['video_encoder']} has a vector for each place of the picture: use it"
                 " with matcher: localize, loss: bce and modality: both"
             )
-        self.embeds = ("audio", "video") if self.modality == "both" else (self.modality,)
+        self.embedding_names = ("audio", "video") if self.modality == "both" else (self.modality,)
 
     @staticmethod
     def plan(experiment: Any, data: Dataset) -> Plan:
@@ -92,7 +92,7 @@ class Matching(Pairs):
             return pairing.Sampler(clips, related, batch_size, seed, **how)
 
         names = sorted({name for names in kinds for name in names})
-        return Plan(enough(data, related), sampler, about={"labels": names})
+        return Plan(check_enough_clips(data, related), sampler, config_entries={"labels": names})
 
     def embed_audio(self, x: Tensor) -> Tensor:
         """(batch, channels, freq, time) to (batch, dim), each of length 1."""
@@ -104,16 +104,16 @@ class Matching(Pairs):
         Of an encoder with a vector for each place: (batch, places * dim), as they are.
         """
         video = self.video(x).float()
-        return video if self.places else F.normalize(video, dim=1)
+        return video if self.has_map else F.normalize(video, dim=1)
 
-    def sides(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+    def embed_pair(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
         """Windows of sound and picture to the embeddings of both sides; siamese: one modality's twice."""
         if self.modality == "both":
             return self.embed_audio(audio), self.embed_video(video)
         one = self.embed_audio(audio) if self.modality == "audio" else self.embed_video(video)
         return one, one
 
-    def losses_of(self, audio: Tensor, video: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def compute_losses(self, audio: Tensor, video: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The loss, and what fits the matcher beside it (0 where the loss does that)."""
         some = batch["right"] >= 0
         keep = some & (batch["wrong"] >= 0)
@@ -139,23 +139,23 @@ class Matching(Pairs):
         return loss, F.binary_cross_entropy_with_logits(logits.float(), target)
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> dict[str, Tensor]:
-        loss, fit = self.losses_of(*self.sides(batch["audio"], batch["video"]), batch)
+        loss, fit = self.compute_losses(*self.embed_pair(batch["audio"], batch["video"]), batch)
         self.log("loss", loss, prog_bar=True, batch_size=len(batch["clip"]))
-        return {"loss": loss + fit, "own": loss.detach()}
+        return {"loss": loss + fit, "logged_loss": loss.detach()}
 
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
-        audio, video = self.sides(batch["audio"], batch["video"])
-        loss, _ = self.losses_of(audio, video, batch)
-        self._seen.append((batch["clip"], audio, video, loss.expand(len(audio))))
+        audio, video = self.embed_pair(batch["audio"], batch["video"])
+        loss, _ = self.compute_losses(audio, video, batch)
+        self._val_outputs.append((batch["clip"], audio, video, loss.expand(len(audio))))
 
     def on_validation_epoch_end(self) -> None:
-        clip, audio, video, loss = (torch.cat(x) for x in zip(*self._seen, strict=True))
-        self._seen.clear()
-        self.measured = {"val/loss": loss.mean().item()} | self.told_apart(clip, audio, video)
+        clip, audio, video, loss = (torch.cat(x) for x in zip(*self._val_outputs, strict=True))
+        self._val_outputs.clear()
+        self.val_metrics = {"val/loss": loss.mean().item()} | self.pair_metrics(clip, audio, video)
 
     def rank(self) -> list[float]:
         """Ties in AUC go to the loss."""
-        return [self.measured["val/auc"], -self.measured["val/loss"]]
+        return [self.val_metrics["val/auc"], -self.val_metrics["val/loss"]]
 
     @classmethod
     def describe(cls, config: dict[str, Any]) -> Description:
@@ -166,7 +166,7 @@ class Matching(Pairs):
             outputs = outputs.replace(".", excepted, 1)
         return replace(
             common,
-            summary=f"{in_words(config)}, trained with the loss {loss}, {PAIRING[config['pairing']]}",
+            summary=f"{describe_encoders(config)}, trained with the loss {loss}, {PAIRING[config['pairing']]}",
             facts=common.facts | {name.capitalize(): config[name] for name in ("loss", "matcher", "pairing")},
             settings=common.settings
             | {

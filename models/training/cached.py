@@ -11,7 +11,7 @@ from models.tasks import tasks
 from models.tasks._experiment import Experiment
 from models.training import loop
 from models.training.curves import write_curves
-from models.training.experiment import begun, configure_pretraining
+from models.training.experiment import initial_state, configure_pretraining
 from models.training.experiment import inputs as model_inputs
 from models.training.loop import train
 from pipeline.dataset.dataset import Dataset
@@ -42,8 +42,8 @@ def train_cached(
         raise UserError("devices: a table trains several models in one process, each on one device")
     values: list[dict] = [asdict(experiment), settings.model_dump(), augmentation.model_dump(), inputs]
     code = code_digest(loop.__name__, *component_modules(values[0]))
-    fingerprint = digest(values, code, data.digest, begun(experiment, data))
-    if checkpoint.made_from(out) != fingerprint:
+    fingerprint = digest(values, code, data.digest, initial_state(experiment, data))
+    if checkpoint.saved_fingerprint(out) != fingerprint:
         with tempfile.TemporaryDirectory() as folder:
             train(
                 experiment,

@@ -13,7 +13,7 @@ PRETRAINING = "pretraining"  # the task of the stage pretrain
 def configure(params: Any, **changes: Any) -> Experiment:
     """What the stage train trains by `params`, except for `changes` (task, loss, seed, ...)."""
     task = changes.get("task") or params.task
-    return tasks.get(task).experiment_type.of(params, **changes | {"task": task})
+    return tasks.get(task).experiment_type.from_params(params, **changes | {"task": task})
 
 
 def configure_pretraining(params: Any, **changes: Any) -> Experiment:
@@ -21,7 +21,7 @@ def configure_pretraining(params: Any, **changes: Any) -> Experiment:
     return configure(params, **changes | {"task": PRETRAINING})
 
 
-def begun(experiment: Experiment, data: Dataset) -> list[Any]:
+def initial_state(experiment: Experiment, data: Dataset) -> list[Any]:
     """What an encoder of both modalities is made from beside the data's shards and the parameters."""
     weights = checkpoint.identity(experiment.start) if experiment.start else None
     return [weights, data.statistics] if experiment.encoder else []

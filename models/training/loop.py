@@ -102,7 +102,7 @@ def _prepare(
 ) -> _Training:
     task = tasks.get(experiment.task)
     stage, plan = task.stage, task.plan(experiment, data)
-    config = _config(experiment, settings, inputs, data) | plan.about | {"fingerprint": fingerprint}
+    config = _config(experiment, settings, inputs, data) | plan.config_entries | {"fingerprint": fingerprint}
     initial = load_initial_model(experiment, inputs)
     if initial:
         config["encoders"] = config["encoders"] | {"joint": encoder_sizes(config, initial)}
@@ -147,7 +147,7 @@ def _build(
     torch.manual_seed(experiment.seed)
     module = checkpoint.build(config)
     if initial:
-        module.encoder.take(initial.module.encoder.state_dict(), initial.module.encoder.grid)
+        module.encoder.load_resized(initial.module.encoder.state_dict(), initial.module.encoder.grid)
     for part in (getattr(module, name, None) for name in ("encoder", "decoder")):
         if part is not None:
             part.gradient_checkpointing = settings.gradient_checkpointing
@@ -212,7 +212,7 @@ def _loaders(
     val_clips = plan.clips["val"]
     if len(val_clips):
         val_sampler = ValidationSampler(plan.sampler(val_clips, settings.batch_size, seed))
-        module.watch(plan, val_clips)
+        module.prepare_validation(plan, val_clips)
         val_batches = Batches(data, None, plan.targets)
         loaders.append(make_loader(val_batches, val_sampler, settings.loader_workers))
     else:

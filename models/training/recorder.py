@@ -100,7 +100,7 @@ class Recorder(Callback):
         torch.manual_seed(int(np.random.default_rng(seed).integers(2**62)))
 
     def on_train_batch_end(self, trainer, module, outputs: dict, batch: dict, batch_idx: int) -> None:
-        losses = {"loss": outputs["own"]} | outputs.get("parts", {})
+        losses = {"loss": outputs["logged_loss"]} | outputs.get("logged_metrics", {})
         for name, value in losses.items():
             self.losses.setdefault(name, []).append((float(value), len(batch["clip"])))
 
@@ -108,7 +108,7 @@ class Recorder(Callback):
         epoch, metrics = trainer.current_epoch, self._metrics(trainer, module)
         self.history.append(metrics)
         # Without validation each epoch is better than the one before.
-        rank = module.rank() if module.measured else [float(epoch)]
+        rank = module.rank() if module.val_metrics else [float(epoch)]
         if not self.best or rank >= self.best["rank"]:
             weights = {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}
             self.best = {"epoch": epoch, "rank": rank, "weights": weights}
@@ -127,7 +127,7 @@ class Recorder(Callback):
             raise UserError(f"{self.stage}: the loss is no longer a number: lower {key}")
         losses = {f"train/{name}": value for name, value in means.items()}
         group = trainer.optimizers[0].param_groups[0]
-        return {**losses, **module.measured, "learning_rate": float(group["lr"] / group["lr_scale"])}
+        return {**losses, **module.val_metrics, "learning_rate": float(group["lr"] / group["lr_scale"])}
 
     def _log(self) -> None:
         if self.live:

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from models.parts.hub import Trunk
 from models.video import encoders
-from models.video._frames import Normalise
+from models.video._frames import Normalize
 
 
 @encoders.register
@@ -24,9 +24,9 @@ class Hub(nn.Module):
         frozen: bool = False,
     ) -> None:
         super().__init__()
-        self.normalise = Normalise(shape[3])
+        self.normalize = Normalize(shape[3])
         self.trunk = Trunk(name, shape[3], shape[1:3], pretrained, frozen)
         self.project = nn.Linear(self.trunk.features, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.project(self.trunk(self.normalise(x[:, x.shape[1] // 2])))
+        return self.project(self.trunk(self.normalize(x[:, x.shape[1] // 2])))

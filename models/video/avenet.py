@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from models.parts.avenet import Head, Tower
 from models.video import encoders
-from models.video._frames import Normalise
+from models.video._frames import Normalize
 
 
 @encoders.register
@@ -19,12 +19,12 @@ class AveNet(nn.Module):
     def __init__(self, shape: tuple[int, int, int, int], dim: int, *, width: PositiveInt = 64) -> None:
         super().__init__()
         self.tower = Tower(shape[3], width)
-        self.normalise = Normalise(shape[3])
+        self.normalize = Normalize(shape[3])
         self.head = Head(self.tower.channels, dim)
 
     def feature_map(self, x: Tensor) -> Tensor:
         """To (batch, 8 width, height / 16, width / 16), rounded up."""
-        return self.tower(self.normalise(x[:, x.shape[1] // 2]))
+        return self.tower(self.normalize(x[:, x.shape[1] // 2]))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.feature_map(x))

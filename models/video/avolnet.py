@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from models.parts.avenet import Tower
 from models.video import encoders
-from models.video._frames import Normalise
+from models.video._frames import Normalize
 
 
 @encoders.register
@@ -17,18 +17,18 @@ class AvolNet(nn.Module):
     Sound (arXiv 1712.06651, section 5), which has width 64.
     """
 
-    places = True  # a vector for each place and not one for all
+    has_map = True  # a vector for each place and not one for all
 
     def __init__(self, shape: tuple[int, int, int, int], dim: int, *, width: PositiveInt = 64) -> None:
         super().__init__()
         self.tower = Tower(shape[3], width)
         self.map = -(-shape[1] // 16), -(-shape[2] // 16)  # height and width of its map
-        self.normalise = Normalise(shape[3])
+        self.normalize = Normalize(shape[3])
         self.head = nn.Sequential(nn.Conv2d(self.tower.channels, dim, 1), nn.ReLU(), nn.Conv2d(dim, dim, 1))
 
     def feature_map(self, x: Tensor) -> Tensor:
         """To (batch, dim, height / 16, width / 16), rounded up."""
-        return self.head(self.tower(self.normalise(x[:, x.shape[1] // 2])))
+        return self.head(self.tower(self.normalize(x[:, x.shape[1] // 2])))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.feature_map(x).flatten(2).transpose(1, 2).flatten(1)

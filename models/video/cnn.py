@@ -7,7 +7,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from models.video import encoders
-from models.video._frames import Normalise
+from models.video._frames import Normalize
 
 
 @encoders.register
@@ -47,10 +47,10 @@ class Cnn(nn.Module):
         self.project = nn.Sequential(
             nn.Linear(before * size[0] * size[1] * size[2], dim), nn.LeakyReLU(0.2), nn.Linear(dim, dim)
         )
-        self.normalise = Normalise(shape[3])
+        self.normalize = Normalize(shape[3])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.project(self.trunk(self.normalise(x)).flatten(1))
+        return self.project(self.trunk(self.normalize(x)).flatten(1))
 
 
 def _convolution(before: int, after: int, kernel: int, factored: bool) -> list[nn.Module]:

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from models.video import encoders
-from models.video._frames import FrameCnn, pooled
+from models.video._frames import FrameCnn, pool
 
 
 @encoders.register
@@ -30,4 +30,4 @@ class Frame(nn.Module):
         return self.cnn(x[:, x.shape[1] // 2])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.project(pooled(self.feature_map(x)))
+        return self.project(pool(self.feature_map(x)))

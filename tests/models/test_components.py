@@ -56,7 +56,7 @@ def test_encoder_takes_any_size_and_batch_1(kind, name):
             for n in (1, 3):
                 out = model(batch(kind, n, shape))
                 # One vector, or one for each place of the map.
-                places = math.prod(model.map) if getattr(model, "places", False) else 1
+                places = math.prod(model.map) if getattr(model, "has_map", False) else 1
                 assert out.shape == (n, places * DIM)
                 assert out.isfinite().all()
                 assert torch.equal(out, model(batch(kind, n, shape)))
@@ -152,7 +152,7 @@ def asked(model, audio, video):
     """Every way in which such an encoder is asked for one vector."""
     ways = {"both": model(audio, video)}
     for side, x in (("audio", audio), ("video", video)):
-        ways |= {side: model.alone(side, x), f"{side} of both": model.without_other(side, x)}
+        ways |= {side: model.embed_alone(side, x), f"{side} of both": model.embed_without_other(side, x)}
     return ways
 
 
@@ -215,7 +215,7 @@ def embeddings(right: bool, n=8):
     return audio, video if right else video.roll(1, 0)
 
 
-def loss_of(loss, audio, video):
+def compute_loss(loss, audio, video):
     """Call a loss as the task does, row i of one matching row i of the other, the next row's not."""
     n, wrong = len(audio), audio.roll(1, 0)
     if loss.pairs == "triplets":
@@ -235,7 +235,7 @@ def loss_of(loss, audio, video):
 @pytest.mark.parametrize("name", losses.names())
 def test_a_right_batch_costs_less_than_a_wrong_one(name):
     loss = losses.make(name, **toy.PARAMS.losses[name])
-    assert loss_of(loss, *embeddings(True)) < loss_of(loss, *embeddings(False))
+    assert compute_loss(loss, *embeddings(True)) < compute_loss(loss, *embeddings(False))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -247,7 +247,7 @@ def test_loss_and_gradients_are_finite(name, case, dtype):
         video = audio.clone() if case == "equal" else -audio
     audio, video = audio.to(dtype).requires_grad_(), video.to(dtype).requires_grad_()
     loss = losses.make(name, **toy.PARAMS.losses[name])
-    value = loss_of(loss, audio, video)
+    value = compute_loss(loss, audio, video)
     value.backward()
     assert value.isfinite()
     assert all(x.grad is not None and x.grad.isfinite().all() for x in (audio, video, *loss.parameters()))

@@ -14,12 +14,12 @@ class Fusion(nn.Module, ABC):
     """
 
     dim: int
-    embeds: tuple[str, ...]
+    embedding_names: tuple[str, ...]
 
     def __init__(self, modality: str) -> None:
         super().__init__()
         self.modality = modality
-        self.embeds = ("audio", "video") if modality == "both" else (modality,)
+        self.embedding_names = ("audio", "video") if modality == "both" else (modality,)
 
     @abstractmethod
     def first_layers(self) -> list[nn.Module]:
@@ -34,12 +34,12 @@ class Fusion(nn.Module, ABC):
         """(batch, frames, height, width, 3) uint8 to (batch, dim)."""
 
     def embed(self, audio: Tensor, video: Tensor) -> dict[str, Tensor]:
-        """Windows to a vector (batch, dim) of each of `embeds`."""
+        """Windows to a vector (batch, dim) of each of `embedding_names`."""
         ask = {"audio": lambda: self.embed_audio(audio), "video": lambda: self.embed_video(video)}
-        return {side: ask[side]() for side in self.embeds}
+        return {side: ask[side]() for side in self.embedding_names}
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
-        """Windows to the input of the head: the vectors of all `embeds`, side by side."""
+        """Windows to the input of the head: the vectors of all `embedding_names`, side by side."""
         return torch.cat([*self.embed(audio, video).values()], dim=1)
 
     def without(self, side: str, audio: Tensor, video: Tensor) -> Tensor:
@@ -47,6 +47,6 @@ class Fusion(nn.Module, ABC):
         return self(*(x * (name != side) for name, x in (("audio", audio), ("video", video))))
 
 
-def normalized(x: Tensor) -> Tensor:
+def normalize(x: Tensor) -> Tensor:
     """(batch, dim) to vectors of length 1, in single precision."""
     return F.normalize(x.float(), dim=1)

@@ -25,10 +25,10 @@ class Joint(Fusion):
         return [nn.LayerNorm(self.dim)]
 
     def embed_audio(self, x: Tensor) -> Tensor:
-        return self.encoder.alone("audio", x)
+        return self.encoder.embed_alone("audio", x)
 
     def embed_video(self, x: Tensor) -> Tensor:
-        return self.encoder.alone("video", x)
+        return self.encoder.embed_alone("video", x)
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         return self.encoder(audio, video) if self.modality == "both" else super().forward(audio, video)
@@ -36,4 +36,4 @@ class Joint(Fusion):
     def without(self, side: str, audio: Tensor, video: Tensor) -> Tensor:
         """An encoder of both modalities has an answer of its own to what is missing."""
         other, x = ("video", video) if side == "audio" else ("audio", audio)
-        return self.encoder.without_other(other, x)
+        return self.encoder.embed_without_other(other, x)

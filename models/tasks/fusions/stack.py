@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.audio._input import standardised
+from models.audio._input import standardize
 from models.tasks.fusions._base import Fusion
 from models.video import encoders as video_encoders
 
@@ -25,7 +25,7 @@ class Stack(Fusion):
         shape = (*video_shape[:3], 6 if self.modality == "both" else 3)
         self.video = video_encoders.make(config["video_encoder"], shape, dim, **config["encoders"]["video"])
         if self.modality == "both":
-            self.embeds = ("both",)
+            self.embedding_names = ("both",)
 
     def first_layers(self) -> list[nn.Module]:
         return [nn.ReLU()]
@@ -51,7 +51,7 @@ class Stack(Fusion):
         The channels' mean, standardised, in grey; the same one for each frame.
         """
         frames, height, width, _ = self.frames
-        x = standardised(audio).mean(1, keepdim=True).flip(2)
+        x = standardize(audio).mean(1, keepdim=True).flip(2)
         x = F.interpolate(x, (height, width), mode="bilinear", align_corners=False, antialias=True)
         x = ((x / SPREAD + 1) * 127.5).clamp(0, 255).round()
         return x.permute(0, 2, 3, 1)[:, None].expand(-1, frames, -1, -1, 3)

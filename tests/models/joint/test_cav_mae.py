@@ -57,18 +57,18 @@ def test_pretraining_is_as_published(numbers, tmp_path):
     module = converted("pretraining", tmp_path)
     keep, masked = {}, {}
     for side, name in (("audio", "audio"), ("video", "image")):
-        keep[side], masked[side] = masks.orders(numbers[f"noise_{name}"], 0.75)
+        keep[side], masked[side] = masks.split_patches(numbers[f"noise_{name}"], 0.75)
         mask = torch.ones_like(numbers[f"mask_{name}"]).scatter(1, keep[side], 0)
         assert torch.equal(mask, numbers[f"mask_{name}"])
     audio, video = inputs(numbers)
-    told = module.parts(audio, video, torch.eye(3, dtype=torch.bool), keep, masked)
+    told = module.loss_terms(audio, video, torch.eye(3, dtype=torch.bool), keep, masked)
     names = {"loss": "loss", "audio_mse": "loss_mae_audio", "video_mse": "loss_mae_image"}
     for ours, theirs in names.items():
         assert told[ours].item() == pytest.approx(numbers[theirs].item(), abs=1e-4), ours
     contrastive = 0.01 * told["contrastive"].item()
     assert contrastive == pytest.approx(numbers["loss_contrastive"].item(), rel=1e-4)
     for side, x, name in (("audio", audio, "feat_audio"), ("video", video, "feat_image")):
-        tokens = module.encoder.fused(module.encoder.tokens(side, x), side)
+        tokens = module.encoder.fuse(module.encoder.encode_tokens(side, x), side)
         assert (tokens - numbers[name]).abs().max() < 1e-4
 
 
@@ -85,7 +85,7 @@ def test_fine_tuned_is_as_published(numbers, tmp_path, mode):
         logits = module.without(missing, audio, video)
     else:
         module.fusion.modality = "audio" if "audio" in mode else "video"
-        module.fusion.embeds = (module.fusion.modality,)
+        module.fusion.embedding_names = (module.fusion.modality,)
         logits = module(audio, video)
     assert (logits - numbers[f"logits_{mode}"]).abs().max() < 1e-4
 
@@ -146,9 +146,9 @@ def test_a_converted_file_computes_what_it_did(theirs, tmp_path):
     module.encoder.audio_mean.copy_(again.encoder.audio_mean)
     module.encoder.audio_std.copy_(again.encoder.audio_std)
     sound, picture = windows(3, (1, 128, 48), (1, 32, 32, 3))
-    orders = module.orders(3, torch.Generator().manual_seed(1))
+    orders = module.draw_masks(3, torch.Generator().manual_seed(1))
     same = torch.eye(3, dtype=torch.bool)
-    wanted, found = (m.eval().parts(sound, picture, same, *orders) for m in (module, again))
+    wanted, found = (m.eval().loss_terms(sound, picture, same, *orders) for m in (module, again))
     assert found["loss"].item() == pytest.approx(wanted["loss"].item(), abs=1e-5)
 
 
@@ -218,13 +218,13 @@ def test_a_modality_that_is_missing_by_hand():
         weight.add_(torch.randn(weight.shape) * 0.1)
     sound, picture = windows()
     for side, x in zip(SIDES, (sound, picture), strict=True):
-        tokens, (layer,), wanted = encoder.tokens(side, x), encoder.joint, 0
+        tokens, (layer,), wanted = encoder.encode_tokens(side, x), encoder.joint, 0
         for kind in ("both", side):
             y = tokens + layer.attn(layer.norm1[kind](tokens))
             y = y + layer.mlp(layer.norm2[kind](y))
             wanted = wanted + encoder.norms[kind](y).mean(1) / 2
-        assert torch.allclose(encoder.without_other(side, x), wanted, atol=1e-5)
-    both = torch.cat([encoder.tokens("audio", sound), encoder.tokens("video", picture)], 1)
+        assert torch.allclose(encoder.embed_without_other(side, x), wanted, atol=1e-5)
+    both = torch.cat([encoder.encode_tokens("audio", sound), encoder.encode_tokens("video", picture)], 1)
     (layer,) = encoder.joint
     y = both + layer.attn(layer.norm1["both"](both))
     wanted = encoder.norms["both"](y + layer.mlp(layer.norm2["both"](y))).mean(1)
@@ -273,8 +273,8 @@ def test_a_fine_tuned_file_by_the_command(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("mode", masks.MODES)
 def test_masks_keep_a_quarter(mode):
     torch.manual_seed(0)
-    noise = masks.noise(50, (8, 16), 0.75, mode)
-    keep, masked = masks.orders(noise, 0.75)
+    noise = masks.mask_noise(50, (8, 16), 0.75, mode)
+    keep, masked = masks.split_patches(noise, 0.75)
     assert keep.shape == (50, 32) and masked.shape == (50, 96)
     assert (torch.cat([keep, masked], 1).sort(1).values == torch.arange(128)).all()
     seen = torch.zeros(50, 128).scatter(1, keep, 1.0).unflatten(1, (8, 16))
@@ -291,7 +291,7 @@ def test_masks_keep_a_quarter(mode):
 
 
 def test_one_patch_is_always_kept():
-    assert masks.kept(2, 0.9) == 1 and masks.kept(16, 0.75) == 4
+    assert masks.count_visible(2, 0.9) == 1 and masks.count_visible(16, 0.75) == 4
 
 
 def test_positions_by_hand():
@@ -306,24 +306,24 @@ def test_patches_are_where_they_were_and_come_back():
     module = pretraining(patch=16)
     encoder, (sound, picture) = module.encoder, windows()
     assert encoder.grid == {"audio": (2, 4), "video": (3, 4)}
-    patches = encoder.patches("audio", sound)
+    patches = encoder.split_patches("audio", sound)
     assert patches.shape == (4, 8, 256) and patches.dtype == torch.float16
     assert torch.equal(patches[1, 5].unflatten(0, (16, 16)), sound[1, 0, 16:32, 16:32])  # row 1, column 1
-    seen = encoder.patches("video", picture)
+    seen = encoder.split_patches("video", picture)
     assert seen.shape == (4, 12, 768) and seen.dtype == torch.uint8
     assert torch.equal(
         seen[2, 6].unflatten(0, (16, 16, 3)), picture[2, 0, 17:33, 33:49]
     )  # 1 pixel cut off above and left
-    back = encoder.restored("video", encoder.normalised("video", seen))
+    back = encoder.denormalize("video", encoder.normalize("video", seen))
     assert torch.allclose(back, picture[:, 0, 1:49, 1:65].float(), atol=1e-2)
-    whole = encoder.restored("audio", encoder.normalised("audio", patches))
+    whole = encoder.denormalize("audio", encoder.normalize("audio", patches))
     assert torch.allclose(whole[..., 0], sound[:, 0, :, :64].float(), atol=1e-3)
 
 
 def test_a_short_spectrogram_is_padded_with_zeros():
     encoder = encoders.make("cav_mae", AUDIO, VIDEO, **SIZES, columns=80)
     sound, _ = windows()
-    patches = encoder.patches("audio", sound)
+    patches = encoder.split_patches("audio", sound)
     assert encoder.grid["audio"] == (2, 5)
     last = patches[0, 4].unflatten(0, (16, 16))
     assert torch.equal(last[:, :6], sound[0, 0, :16, 64:70]) and not last[:, 6:].any()
@@ -342,8 +342,8 @@ def test_attention_is_timms():
 def test_what_is_masked_is_not_looked_at():
     module = pretraining().eval()
     sound, picture = windows()
-    keep, masked = module.orders(4, torch.Generator().manual_seed(2))
-    before = module.filled(sound, picture, keep, masked)
+    keep, masked = module.draw_masks(4, torch.Generator().manual_seed(2))
+    before = module.reconstruct(sound, picture, keep, masked)
 
     def where(numbers, grid):
         places = torch.zeros(4, grid[0] * grid[1]).scatter(1, numbers, 1.0).unflatten(1, grid)
@@ -356,7 +356,7 @@ def test_what_is_masked_is_not_looked_at():
                 other["audio"][:, 0, :, :64][where(numbers["audio"], (2, 4))] = 7.0
             else:
                 other["video"][:, 0, 1:49, 1:65][where(numbers["video"], (3, 4))] = 7
-            after = module.filled(other["audio"], other["video"], keep, masked)
+            after = module.reconstruct(other["audio"], other["video"], keep, masked)
             same = all(torch.equal(before[s], after[s]) for s in SIDES)
             assert same != looked_at, (side, looked_at)
 
@@ -366,18 +366,18 @@ def test_the_loss_by_hand():
         settings={"normalize_patches": False, "contrastive": 0.5, "reconstruction": 2.0, "both_ways": False}
     )
     sound, picture = windows()
-    keep, masked = module.orders(4, torch.Generator().manual_seed(2))
+    keep, masked = module.draw_masks(4, torch.Generator().manual_seed(2))
     same = torch.eye(4, dtype=torch.bool)
-    told = module.parts(sound, picture, same, keep, masked)
-    filled = module.filled(sound, picture, keep, masked)
+    told = module.loss_terms(sound, picture, same, keep, masked)
+    filled = module.reconstruct(sound, picture, keep, masked)
     errors = {}
     for side, x in zip(SIDES, (sound, picture), strict=True):
-        every = module.encoder.normalised(side, module.encoder.patches(side, x))
+        every = module.encoder.normalize(side, module.encoder.split_patches(side, x))
         rows = torch.arange(4)[:, None]
         errors[side] = ((filled[side] - every[rows, masked[side]]) ** 2).mean()
         assert told[f"{side}_mse"].item() == pytest.approx(errors[side].item(), rel=1e-5)
     means = [
-        module.encoder.fused(module.encoder.tokens(s, x, keep[s]), s).mean(1)
+        module.encoder.fuse(module.encoder.encode_tokens(s, x, keep[s]), s).mean(1)
         for s, x in zip(SIDES, (sound, picture), strict=True)
     ]
     a, v = (F.normalize(m, dim=1) for m in means)
@@ -392,7 +392,7 @@ def test_the_loss_by_hand():
 def test_patches_are_normalised_each_by_itself():
     module = pretraining(settings={"normalize_patches": True})
     sound, _ = windows()
-    _, masked = module.orders(4)
+    _, masked = module.draw_masks(4)
     target = module.targets("audio", sound, masked["audio"])
     assert target.mean(2).abs().max() < 1e-4
     assert torch.allclose(target.var(2), torch.ones(4, target.shape[1]), atol=1e-3)
@@ -401,7 +401,7 @@ def test_patches_are_normalised_each_by_itself():
 def test_statistics_of_the_data_or_constants():
     module = pretraining(statistics={"mean": -40.0, "std": 20.0})
     sound, _ = windows(64)
-    x = module.encoder.normalised("audio", module.encoder.patches("audio", sound))
+    x = module.encoder.normalize("audio", module.encoder.split_patches("audio", sound))
     assert abs(x.mean()) < 0.05 and abs(x.std() - 1) < 0.05
     fixed = pretraining(statistics={"mean": -40.0, "std": 20.0}, normalization=[-5.081, 4.4849])
     assert fixed.encoder.audio_mean == pytest.approx(-5.081)
@@ -413,8 +413,8 @@ def test_gradient_checkpointing_computes_twice_and_changes_nothing():
         module = pretraining()
         module.encoder.gradient_checkpointing = module.decoder.gradient_checkpointing = is_on
         module.encoder.towers["audio"][0].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
-        orders = module.orders(4, torch.Generator().manual_seed(3))
-        module.parts(*windows(), torch.eye(4, dtype=torch.bool), *orders)["loss"].backward()
+        orders = module.draw_masks(4, torch.Generator().manual_seed(3))
+        module.loss_terms(*windows(), torch.eye(4, dtype=torch.bool), *orders)["loss"].backward()
         found.append({n: p.grad for n, p in module.named_parameters() if p.grad is not None})
         assert len(calls) == (3 if is_on else 1)
     assert found[0].keys() == found[1].keys()
@@ -424,7 +424,7 @@ def test_gradient_checkpointing_computes_twice_and_changes_nothing():
 @pytest.mark.parametrize(("reconstruction", "contrastive"), [(1.0, 0.01), (1.0, 0.0), (0.0, 1.0)])
 def test_each_part_of_the_loss_can_be_left_out(reconstruction, contrastive):
     module = pretraining(settings={"reconstruction": reconstruction, "contrastive": contrastive})
-    told = module.parts(*windows(), torch.eye(4, dtype=torch.bool), *module.orders(4))
+    told = module.loss_terms(*windows(), torch.eye(4, dtype=torch.bool), *module.draw_masks(4))
     told["loss"].backward()
     reached = {n for n, p in module.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     assert any(n.startswith("decoder.") for n in reached) == (reconstruction > 0)
@@ -472,12 +472,12 @@ def test_an_image_network_of_another_size_is_one_line(tmp_path):
 def test_positions_of_another_size_are_interpolated():
     small = encoders.make("cav_mae", AUDIO, VIDEO, **SIZES)
     large = encoders.make("cav_mae", (1, 32, 140), (1, 96, 128, 3), **SIZES)
-    large.take(small.state_dict(), small.grid)
+    large.load_resized(small.state_dict(), small.grid)
     assert large.positions["audio"].shape == (1, 16, 32)
     assert torch.equal(large.towers["audio"][0].attn.qkv.weight, small.towers["audio"][0].attn.qkv.weight)
     assert large.embed["audio"].weight.equal(small.embed["audio"].weight)
     same = encoders.make("cav_mae", AUDIO, VIDEO, **SIZES)
-    same.take(small.state_dict(), small.grid)
+    same.load_resized(small.state_dict(), small.grid)
     sound, picture = windows()
     assert torch.equal(same.eval()(sound, picture), small.eval()(sound, picture))
 

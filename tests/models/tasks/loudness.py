@@ -31,7 +31,7 @@ class Loudness(Task):
     """The mean level of a window's sound, by its picture: the squared error is the loss."""
 
     experiment_type = LoudnessExperiment
-    embeds = ("video",)
+    embedding_names = ("video",)
 
     @staticmethod
     def plan(experiment: Any, data: Dataset) -> Plan:
@@ -58,26 +58,26 @@ class Loudness(Task):
 
     def training_step(self, batch: dict[str, Tensor], number: int) -> dict[str, Any]:
         loss = self.errors(batch["audio"], batch["video"]).mean()
-        return {"loss": loss, "own": loss.detach()}
+        return {"loss": loss, "logged_loss": loss.detach()}
 
     def validation_step(self, batch: dict[str, Tensor], number: int) -> None:
         self._errors.append(self.errors(batch["audio"], batch["video"]))
 
     def on_validation_epoch_end(self) -> None:
-        self.measured = {"val/loss": torch.cat(self._errors).mean().item()}
+        self.val_metrics = {"val/loss": torch.cat(self._errors).mean().item()}
         self._errors.clear()
 
     def rank(self) -> list[float]:
-        return [-self.measured["val/loss"]]
+        return [-self.val_metrics["val/loss"]]
 
     def embed_video(self, x: Tensor) -> Tensor:
         return F.normalize(self.video(x).float(), dim=1)
 
-    def sides(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+    def embed_pair(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
         embedding = self.embed_video(video)
         return embedding, embedding
 
-    def own_metrics(
+    def extra_metrics(
         self, model: Any, data: Dataset, test: np.ndarray, bootstrap: int, seed: int
     ) -> dict[str, dict[str, Any]]:
         audio, video = (torch.from_numpy(x) for x in data.read(test))

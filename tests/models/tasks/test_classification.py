@@ -118,12 +118,12 @@ def test_losses_are_those_of_the_formulas():
     smooth = target * 0.7 + 0.1
     one = Classification(config, (1, 8, 10), (1, 16, 16, 3), toy.settings())
     parts = -(logits.log_softmax(1) * smooth * torch.tensor(config["weights"])).sum(1)
-    assert one.loss_of(logits, target).item() == pytest.approx(parts.mean().item(), rel=1e-5)
+    assert one.compute_loss(logits, target).item() == pytest.approx(parts.mean().item(), rel=1e-5)
     config["classification"] = config["classification"] | {"multilabel": True}
     many = Classification(config, (1, 8, 10), (1, 16, 16, 3), toy.settings())
     p, y, w = logits.sigmoid(), target * 0.7 + (1 - target) * 0.1, torch.tensor(config["weights"])
     wanted = -(w * y * p.log() + (1 - y) * (1 - p).log()).mean()
-    assert many.loss_of(logits, target).item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert many.compute_loss(logits, target).item() == pytest.approx(wanted.item(), rel=1e-5)
 
 
 def test_class_weights_are_scikit_learns(data):
@@ -135,8 +135,8 @@ def test_class_weights_are_scikit_learns(data):
     plan = Classification.plan(experiment(class_weights=True), fewer)
     kinds = [labels[i][0] for i in plan.clips["train"]]
     wanted = sklearn.utils.class_weight.compute_class_weight("balanced", classes=np.unique(kinds), y=kinds)
-    assert plan.about["weights"] == pytest.approx(wanted.tolist())
-    assert Classification.plan(experiment(), fewer).about["weights"] is None
+    assert plan.config_entries["weights"] == pytest.approx(wanted.tolist())
+    assert Classification.plan(experiment(), fewer).config_entries["weights"] is None
 
 
 def test_mixup_mixes_sound_picture_and_label_by_one_share(data, tmp_path):
@@ -146,7 +146,7 @@ def test_mixup_mixes_sound_picture_and_label_by_one_share(data, tmp_path):
     audio = level.view(-1, 1, 1, 1).expand(n, 1, 4, 5)
     video = (level * 40).view(-1, 1, 1, 1, 1).expand(n, 1, 8, 8, 3).to(torch.uint8)
     torch.manual_seed(3)
-    sound, picture, label = model.module.mixed(audio, video, F.one_hot(torch.arange(n)).float())
+    sound, picture, label = model.module.mix_up(audio, video, F.one_hot(torch.arange(n)).float())
     assert picture.dtype == torch.uint8 and torch.allclose(label.sum(1), torch.ones(n))
     assert torch.allclose(sound[:, 0, 0, 0], label @ level, atol=1e-5)
     assert (picture[:, 0, 0, 0, 0] - label @ level * 40).abs().max() <= 0.5 + 1e-4
@@ -174,7 +174,7 @@ def test_clips_without_one_label_are_left_out_and_said(data, capsys):
 def test_classes_that_training_lacks_are_left_out_and_said(data, capsys):
     odd = [["new"] if i == 70 else names for i, names in enumerate(data.labels)]
     plan = Classification.plan(experiment(), replace(data, columns=data.columns | {"labels": odd}))
-    assert "new" not in plan.about["classes"] and len(plan.clips["test"]) == 15
+    assert "new" not in plan.config_entries["classes"] and len(plan.clips["test"]) == 15
     assert "1 of 16 test clips are of classes that training has no clip of" in capsys.readouterr().out
 
 
@@ -195,7 +195,7 @@ def test_people_are_verified_even_where_training_knows_none_of_them(data, tmp_pa
 def test_any_column_of_the_clip_table_is_a_label(data, tmp_path):
     told = replace(data, columns=data.columns | {"emotion": ["sad" if i % 2 else "happy" for i in range(80)]})
     plan = Classification.plan(experiment(label="emotion"), told)
-    assert plan.about["classes"] == ["happy", "sad"]
+    assert plan.config_entries["classes"] == ["happy", "sad"]
     with pytest.raises(UserError, match="label: emotoin: .* did you mean emotion"):
         Classification.plan(experiment(label="emotoin"), told)
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def both_ways(loss, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
+def symmetric_loss(loss, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
     """The mean of sounds against pictures and pictures against sounds.
 
     Every pair of the batch is handed over: (B, B) `same` says which of them match, and no label is needed.
