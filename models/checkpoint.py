@@ -1,4 +1,4 @@
-"""A trained model on disk: weights in `model.safetensors`, and in `config.json` all else to build it again."""
+"""A trained model on disk: weights in `model.safetensors`, and in `config.json` how to build it."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ BATCH = 64  # windows in a batch; fixed, as the last bits of a result may depend
 
 
 def build(config: dict) -> torch.nn.Module:
-    """Build the model that `config` describes, with random weights, or published ones if `pretrained` is set."""
+    """Build the model that `config` describes, with random weights or, if `pretrained`, published ones."""
     train = SimpleNamespace(**config["train"])
     shapes = tuple(config["audio_shape"]), tuple(config["video_shape"])
     module = tasks.get(config["task"])(config, *shapes, train)

@@ -30,4 +30,4 @@ class Lstm(nn.Module):
         self.sequence = Sequence(time, channels * freq, dim, inner, hidden, layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.sequence(to_sequence))
+        return self.sequence(to_sequence(x))

@@ -32,4 +32,4 @@ class Transformer(nn.Module):
         self.sequence = Sequence(time, channels * freq, dim, inner, layers, heads, forward, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.sequence(to_sequence))
+        return self.sequence(to_sequence(x))

@@ -29,6 +29,12 @@ class Multi(nn.Module):
     ) -> Tensor:
         (a1, v1), (a2, v2) = first, second
         everywhere = target.new_ones(len(target))
-        terms = cosine_embedding_loss(a1, a2, target, self.margin) + cosine_embedding_loss(v1, v2, target, self.margin)
-        terms = terms + cosine_embedding_loss(a1, v1, everywhere, self.margin) + cosine_embedding_loss(a2, v2, everywhere, self.margin)
+        terms = cosine_embedding_loss(a1, a2, target, self.margin) + cosine_embedding_loss(
+            v1, v2, target, self.margin
+        )
+        terms = (
+            terms
+            + cosine_embedding_loss(a1, v1, everywhere, self.margin)
+            + cosine_embedding_loss(a2, v2, everywhere, self.margin)
+        )
         return F.binary_cross_entropy_with_logits(logits.float(), target.float()) + self.weight * terms

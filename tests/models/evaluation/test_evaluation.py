@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models import checkpoint
-from models.evaluation import evaluation
+from models.evaluation import evaluation, pairs
 from models.matchers import matchers
 from pipeline.dataset import pairing
 from testing import toy
@@ -22,13 +22,13 @@ def test_numbers_of_the_test_split(model, data):
     again = evaluation.evaluate(model, data, "clip", "category", 100, 0)
     assert found == again
     test = data.of("test")
-    pairs = found.metrics["correspondence"]
-    assert pairs["n"] == 2 * len(test)
+    correspondence = found.metrics["correspondence"]
+    assert correspondence["n"] == 2 * len(test)
     audio, video = model.embed(data, test)
     sound, picture, match = pairing.balanced(test, pairing.relation("clip", data.group, data.labels), 0)
     judged = model.score(audio[sound], video[picture]) > 0
-    assert pairs["accuracy"] == pytest.approx((judged == match).mean(), abs=1e-6)
-    assert pairs["accuracy"] > 0.6  # it has learnt, and what it learnt is asked in the right order
+    assert correspondence["accuracy"] == pytest.approx((judged == match).mean(), abs=1e-6)
+    assert correspondence["accuracy"] > 0.6  # it has learnt, and what it learnt is asked in the right order
     for direction in found.metrics["retrieval"].values():
         assert direction["n"] == len(test) and direction["map"] > direction["chance"]["map"]
 
@@ -50,13 +50,13 @@ def test_galleries_show_test_clips_nearest_first(model, data):
     test = {data.clip_id[i] for i in data.of("test")}
     labels = dict(zip(data.clip_id, data.labels, strict=True))
     for direction, rows in galleries.items():
-        assert len(rows) == evaluation.SHOWN
-        assert len({tuple(labels[row["query"]]) for row in rows}) == evaluation.SHOWN  # all different
+        assert len(rows) == pairs.QUERIES
+        assert len({tuple(labels[row["query"]]) for row in rows}) == pairs.QUERIES  # all different
         for row in rows:
             scores = [r["score"] for r in row["results"]]
             assert scores == sorted(scores, reverse=True)
             shown = [r["clip_id"] for r in row["results"]]
-            assert set(shown) <= test and len(set(shown)) == evaluation.NEAREST
+            assert set(shown) <= test and len(set(shown)) == pairs.NEAREST
             if direction in ("audio_to_audio", "video_to_video"):
                 assert row["query"] not in shown
             for r in row["results"]:

@@ -488,7 +488,7 @@ def test_a_name_that_timm_has_not_is_one_line(tmp_path):
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(UserError, match="a dictionary of names and tensors is expected"):
         encoders.make("cav_mae", AUDIO, VIDEO, **SIZES, pretrained=str(tmp_path / "list.pth"))
-    with pytest.raises(UserError, match="a deviation of 0 cannot be divided by"):
+    with pytest.raises(UserError, match="the deviation 0 is not above 0"):
         encoders.make("cav_mae", AUDIO, VIDEO, **SIZES, normalization=[0.0, 0.0])
 
 

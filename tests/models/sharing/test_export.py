@@ -153,7 +153,11 @@ def test_onnx_answers_as_pytorch(case, tmp_path):
         assert about["difference"] < 1e-4
         assert b"site-packages" not in (tmp_path / file).read_bytes()  # nothing of where it was made
     assert found == free
-    reads = {axis for side, axis in (("audio", "time"), ("video", "frames")) if side in model.module.embedding_names}
+    reads = {
+        axis
+        for side, axis in (("audio", "time"), ("video", "frames"))
+        if side in model.module.embedding_names
+    }
     assert fixed == (BOTH if case == "stack" else reads) - free
 
 

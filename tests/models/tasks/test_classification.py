@@ -214,7 +214,7 @@ def test_other_data_than_the_models_are_refused(data, tmp_path):
 
 
 def test_an_encoder_of_places_is_refused(data, tmp_path):
-    with pytest.raises(UserError, match="task: matching alone"):
+    with pytest.raises(UserError, match="use it with task: matching"):
         fit(tmp_path, data, toy.experiment(task="classification", video_encoder="avolnet"))
 
 
@@ -222,7 +222,7 @@ def test_several_looks_are_averaged(data, tmp_path):
     """The mean of probabilities, not of logits, of as many places in the window."""
     model, _ = fit(tmp_path, data, experiment(modality="video"), epochs=2)
     test = data.of("test")
-    each = [model.logits(data, test, look=(i + 0.5) / 8).astype(float) for i in range(8)]
+    each = [model.logits(data, test, frame_position=(i + 0.5) / 8).astype(float) for i in range(8)]
     told = [np.exp(x) / np.exp(x).sum(1, keepdims=True) for x in each]
     assert np.allclose(classifier.probabilities(model, data, test, looks=8), np.mean(told, 0), atol=1e-6)
     assert not np.allclose(each[0], each[-1])
