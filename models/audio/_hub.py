@@ -1,4 +1,4 @@
-"""Any image network of timm or torchvision, on the spectrogram as a picture."""
+"""An image network of timm or torchvision on the spectrogram."""
 
 from torch import Tensor, nn
 
@@ -9,9 +9,9 @@ from models.parts.hub import Trunk
 
 @encoders.register
 class Hub(nn.Module):
-    """`timm/<name>` or `torchvision/<name>`, its first convolution made for so many channels; linear.
+    """`timm/<name>` or `torchvision/<name>`, with its first convolution adapted to the channels, then linear.
 
-    shape: (channels, freq, time) of one input. pretrained, frozen: as of models.parts.hub.Trunk.
+    shape: (channels, freq, time) of one input. pretrained, frozen: as in models.parts.hub.Trunk.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The sound as a sequence, read by an LSTM (VideoSound-Matching)."""
+"""An LSTM on the spectrogram as a sequence (VideoSound-Matching)."""
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ class Lstm(nn.Module):
     """Linear to `inner`, bidirectional LSTM of `layers` and `hidden`, linear over all steps.
 
     shape: (channels, freq, time) of one input; a step is a column of the spectrogram. Source:
-    VideoSound-Matching, whose sizes these are.
+    VideoSound-Matching, with these sizes.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The sound as a sequence, read by a transformer (VideoSound-Matching)."""
+"""A transformer on the spectrogram as a sequence (VideoSound-Matching)."""
 
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ class Transformer(nn.Module):
     """Linear to `inner`, sinusoidal positions, `layers` with `heads`, linear over all steps.
 
     shape: (channels, freq, time) of one input; a step is a column of the spectrogram. Source:
-    VideoSound-Matching, whose sizes these are.
+    VideoSound-Matching, with these sizes.
     """
 
     def __init__(

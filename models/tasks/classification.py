@@ -47,7 +47,7 @@ class ClassificationExperiment(Experiment):
 
     @classmethod
     def from_params(cls, params: Any, **changes: Any) -> Self:
-        """Read the fields as Experiment does; `changes["classification"]` may have some keys of its section."""
+        """Read the fields as Experiment does; `changes["classification"]` may set keys of its section."""
         section = params.classification.model_dump() | changes.get("classification", {})
         return super().from_params(params, **changes | {"classification": section})
 

@@ -1,4 +1,4 @@
-"""The task pretraining, without labels: reconstruct masked patches, and match sounds with pictures (CAV-MAE)."""
+"""The task pretraining (CAV-MAE): reconstruct masked patches and match sound and picture, without labels."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Self

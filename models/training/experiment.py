@@ -17,7 +17,7 @@ def configure(params: Any, **changes: Any) -> Experiment:
 
 
 def configure_pretraining(params: Any, **changes: Any) -> Experiment:
-    """Return the experiment of the stage pretrain, with `changes` (pretraining: keys of that section, seed)."""
+    """Return the experiment of the stage pretrain, with `changes` (keys of `pretraining`, seed)."""
     return configure(params, **changes | {"task": PRETRAINING})
 
 

@@ -57,8 +57,8 @@ def train(
     settings, augmentation: sections of the parameters, `train` and `augment` or those of `pretraining`.
     inputs: from models.training.experiment.inputs. data: from `pipeline.dataset.dataset.load`. fingerprint: a
     hash of parameters, data and code. An unfinished training in `resume/` with the same fingerprint is
-    continued. Returns epochs, best_epoch (from 1) and that epoch's metrics: train/loss, and val/loss, val/auc,
-    val/accuracy if there are validation clips.
+    continued.
+    Returns epochs, best_epoch (from 1) and the metrics of that epoch: train/loss, val/...
     Raises UserError if there are too few clips. After a KeyboardInterrupt the next call continues.
     """
     training = _prepare(

@@ -56,7 +56,7 @@ class Recorder(Callback):
 
     @property
     def best_epoch(self) -> int:
-        """Return the epoch (from 0) whose metrics describe the model: the best, or the last of those averaged."""
+        """Return the epoch (from 0) whose metrics describe the model: the best, or the last of an average."""
         return self.settings.average[1] - 1 if self.settings.average else self.best["epoch"]
 
     def __enter__(self) -> "Recorder":

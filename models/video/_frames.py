@@ -1,4 +1,4 @@
-"""What the video encoders share: a 2-D network on single frames."""
+"""Modules that video encoders share: 2-D networks on single frames."""
 
 import timm
 import torch
@@ -6,14 +6,14 @@ from torch import Tensor, nn
 
 from models.parts.hub import Trunk, load_pretrained
 
-# ImageNet's, which published weights expect.
+# Mean and standard deviation of ImageNet's colours, which published weights expect.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Normalize(nn.Module):
-    """(batch, ..., channels) of 0 to 255 to (batch, channels, ...) float, as published weights expect it.
+    """Normalizes (batch, ..., channels) of 0 to 255 for published weights: (batch, channels, ...) float.
 
-    channels: 3, or a multiple: several pictures on top of each other.
+    channels: 3, or a multiple of it for stacked pictures.
     """
 
     def __init__(self, channels: int = 3) -> None:
@@ -28,16 +28,16 @@ class Normalize(nn.Module):
 
 
 class FrameCnn(nn.Module):
-    """ResNet-18 up to its third stage on each frame (the fourth, 512 wide, costs more than it gives here).
+    """ResNet-18 up to its third stage on each frame (the fourth, 512 wide, is not worth its cost here).
 
-    pretrained, frozen: as of models.parts.hub.Trunk; the weights are those of timm/resnet18.
+    pretrained, frozen: as in models.parts.hub.Trunk; the weights are those of timm/resnet18.
     """
 
     def __init__(self, channels: int = 3, pretrained: bool | str = False, frozen: bool = False) -> None:
         super().__init__()
         self.frozen = frozen
-        about = {"pretrained": False, "features_only": True, "out_indices": (3,)}
-        self.trunk = timm.create_model("resnet18", in_chans=channels, **about)
+        options = {"pretrained": False, "features_only": True, "out_indices": (3,)}
+        self.trunk = timm.create_model("resnet18", in_chans=channels, **options)
         self.channels = self.trunk.feature_info.channels()[-1]
         load_pretrained(self.trunk, "timm/resnet18", pretrained, channels)
         if frozen:
@@ -48,14 +48,14 @@ class FrameCnn(nn.Module):
         return super().train(mode and not self.frozen)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, height, width, 3) uint8 to (batch, channels, height / 16, width / 16), rounded up."""
+        """Map (batch, height, width, 3) uint8 to (batch, channels, height / 16, width / 16), rounded up."""
         return self.trunk(self.normalize(x))[-1]
 
 
 class FrameTrunk(nn.Module):
-    """One vector for each frame: (batch, frames, height, width, 3) uint8 to (batch, frames, features).
+    """Maps (batch, frames, height, width, 3) uint8 to a vector for each frame, (batch, frames, features).
 
-    trunk: empty for `FrameCnn`, mean and maximum over positions; else `timm/<name>` or `torchvision/<name>`.
+    trunk: `timm/<name>` or `torchvision/<name>`; if empty, `FrameCnn` with mean and maximum over positions.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class FrameTrunk(nn.Module):
         return (pool(y) if y.ndim == 4 else y).unflatten(0, x.shape[:2])
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """(batch, frames, height, width, 3) to (batch, channels, height / 16, width / 16), their mean."""
+        """Return the mean feature map of all frames, (batch, channels, height / 16, width / 16)."""
         return self.net(x.flatten(0, 1)).unflatten(0, x.shape[:2]).mean(1)
 
 
 def pool(x: Tensor) -> Tensor:
-    """(batch, channels, height, width) to (batch, 2 channels): mean and maximum over positions.
+    """Pool (batch, channels, height, width) to (batch, 2 channels): mean and maximum over positions.
 
-    The maximum finds what is small in a large picture (AVE-Net, arXiv 1712.06651, pools by it alone).
+    The maximum detects small objects in a large picture (AVE-Net, arXiv 1712.06651, uses it alone).
     """
     return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)

@@ -1,4 +1,4 @@
-"""Any image network of timm or torchvision, on the middle frame."""
+"""An image network of timm or torchvision on the middle frame."""
 
 from torch import Tensor, nn
 
@@ -9,9 +9,9 @@ from models.video._frames import Normalize
 
 @encoders.register
 class Hub(nn.Module):
-    """`timm/<name>` or `torchvision/<name>` on the middle frame, linear.
+    """`timm/<name>` or `torchvision/<name>` on the middle frame, then linear.
 
-    shape: (frames, height, width, channels) of one input. pretrained, frozen: as of models.parts.hub.Trunk.
+    shape: (frames, height, width, channels) of one input. pretrained, frozen: as in models.parts.hub.Trunk.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""One picture: a 2-D CNN on the middle frame."""
+"""A 2-D CNN on the middle frame."""
 
 from torch import Tensor, nn
 
@@ -10,7 +10,7 @@ from models.video._frames import FrameCnn, pool
 class Frame(nn.Module):
     """ResNet-18 up to its third stage on the middle frame, mean and maximum over positions, linear.
 
-    shape: (frames, height, width, channels) of one input; none is built in, so any size may come.
+    shape: (frames, height, width, channels) of one input; other sizes work too.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class Frame(nn.Module):
         self.project = nn.Linear(2 * self.cnn.channels, dim)
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """(batch, frames, height, width, 3) to (batch, channels, height / 16, width / 16)."""
+        """Map (batch, frames, height, width, 3) to (batch, channels, height / 16, width / 16)."""
         return self.cnn(x[:, x.shape[1] // 2])
 
     def forward(self, x: Tensor) -> Tensor:

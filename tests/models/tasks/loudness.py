@@ -99,8 +99,8 @@ class Loudness(Task):
         return replace(
             super().describe(config),
             question="How loud is it?",
-            summary=f"{config['video_encoder']} for pictures, trained to tell the level of the sound",
-            purpose="Tells how loud a clip is by its picture.",
+            summary=f"{config['video_encoder']} for pictures, trained to predict the level of the sound",
+            purpose="Predicts how loud a clip is from its picture.",
         )
 
     def onnx_parts(self) -> dict[str, Part]:

@@ -49,7 +49,8 @@ def test_its_vectors_are_indexed(loud):
 def test_its_report_has_its_words_and_numbers(loud):
     page = (loud / "report/index.html").read_text()
     assert (
-        "How loud is it?" in page and "cnn_avg for pictures, trained to tell the level of the sound" in page
+        "How loud is it?" in page
+        and "cnn_avg for pictures, trained to predict the level of the sound" in page
     )
     value = json.loads((loud / "metrics/evaluate.json").read_text())["loudness"]["squared_error"]
     assert "Loudness" in page and f"{value:.3f}" in page
@@ -62,7 +63,7 @@ def test_it_is_exported(loud):
     assert about.keys() == {"video.onnx", "loudness.onnx"}
     assert all(part["difference"] < 1e-4 for part in about.values())
     assert about["loudness.onnx"]["outputs"].keys() == {"level"}
-    assert "Tells how loud a clip is by its picture." in (loud / "dist/loud/README.md").read_text()
+    assert "Predicts how loud a clip is from its picture." in (loud / "dist/loud/README.md").read_text()
 
 
 def test_a_trained_model_is_not_trained_again(loud):

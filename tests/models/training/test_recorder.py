@@ -57,7 +57,7 @@ def test_killed_and_run_again_is_the_same_bit_for_bit(folder, whole, tmp_path):
     process = start(folder, tmp_path, "bf16-mixed")
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
-    assert "going on after epoch" in stdout
+    assert "resuming after epoch" in stdout
     assert files(tmp_path) == files(whole)
     assert same_files(whole, tmp_path, files(whole))
 
@@ -77,7 +77,7 @@ def test_an_interrupt_is_quick_and_saves_the_last_epoch(folder, whole, tmp_path,
     assert time.monotonic() - began < 10
     told = sum("train: epoch" in line for line in stdout.splitlines())
     stdout, _ = start(folder, tmp_path, "bf16-mixed").communicate(timeout=120)
-    assert int(re.search(r"going on after epoch (\d) of 6", stdout)[1]) >= told >= 3
+    assert int(re.search(r"resuming after epoch (\d) of 6", stdout)[1]) >= told >= 3
     assert same_files(whole, tmp_path, files(whole))
 
 
@@ -88,7 +88,7 @@ def test_an_unfinished_training_goes_on(data, tmp_path, monkeypatch, capsys, epo
         stop_after(m, epoch)
         train(data, tmp_path / "b", EXPERIMENTS[name])
     summary = train(data, tmp_path / "b", EXPERIMENTS[name])
-    assert f"going on after epoch {epoch} of 3" in capsys.readouterr().out
+    assert f"resuming after epoch {epoch} of 3" in capsys.readouterr().out
     assert summary == train(data, tmp_path / "a", EXPERIMENTS[name])
     assert same_files(tmp_path / "a", tmp_path / "b", files(tmp_path / "a"))
 
@@ -98,10 +98,10 @@ def test_each_training_has_its_own_checkpoint(data, tmp_path, unfinished, monkey
         stop_after(m, 2)
         train(data, tmp_path)
     train(data, tmp_path, fingerprint="y", epochs=1)
-    assert "going on" not in capsys.readouterr().out
+    assert "resuming" not in capsys.readouterr().out
     assert [p.name for p in unfinished.iterdir()] == ["train-x.ckpt"]
     train(data, tmp_path)
-    assert "going on after epoch 2 of 3" in capsys.readouterr().out
+    assert "resuming after epoch 2 of 3" in capsys.readouterr().out
     assert not [*unfinished.iterdir()]
 
 
