@@ -152,8 +152,8 @@ class CavMae(nn.Module):
                 x = nn.functional.pad(x, (0, 0, 0, padding))
         else:
             x = x[:, x.shape[1] // 2]  # (B, H, W, 3)
-            top, left = (x.shape[1] - rows * p) // 2, (x.shape[2] - columns * p) // 2
-            x = x[:, top : top + rows * p, left : left + columns * p]
+            row, column = (x.shape[1] - rows * p) // 2, (x.shape[2] - columns * p) // 2
+            x = x[:, row : row + rows * p, column : column + columns * p]
         x = x.unflatten(2, (columns, p)).unflatten(1, (rows, p))  # (B, rows, p, columns, p, C)
         return x.transpose(2, 3).flatten(3).flatten(1, 2)
 

@@ -128,11 +128,11 @@ class Matching(Pairs):
         has_match = batch["right"] >= 0
         has_both = has_match & (batch["wrong"] >= 0)
         right, wrong = batch["right"][has_both], batch["wrong"][has_both]
-        anchors, matches, others = video[has_both], audio[right], audio[wrong]  # (P, dim) each
+        anchors, matches, non_matches = video[has_both], audio[right], audio[wrong]  # (P, dim) each
         if not len(anchors):  # all clips of the batch match each other, or none does: nothing to learn
             return (audio.sum() + video.sum()) * 0, audio.new_zeros(())
         a, v = (
-            torch.cat([matches, others]),
+            torch.cat([matches, non_matches]),
             torch.cat([anchors, anchors]),
         )  # (2P, dim), the first half matches
         target = torch.cat([a.new_ones(len(anchors)), a.new_zeros(len(anchors))])
@@ -140,7 +140,7 @@ class Matching(Pairs):
         if self.loss.pairs == "pairs":
             loss = self.loss(a, v, target, logits)
         elif self.loss.pairs == "triplets":
-            loss = self.loss(anchors, matches, others)
+            loss = self.loss(anchors, matches, non_matches)
         elif self.loss.pairs == "quadruples":
             first = a, torch.cat([video[right], video[wrong]])
             second = torch.cat([audio[has_both], audio[has_both]]), v

@@ -1,4 +1,4 @@
-"""How loud is it? By its picture. A task of one file, which test_toy_task.py puts into a project."""
+"""The task loudness: predict the level of a sound from its picture. A file for test_toy_task.py."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,7 +28,7 @@ class LoudnessExperiment(Experiment):
 
 @tasks.register
 class Loudness(Task):
-    """The mean level of a window's sound, by its picture: the squared error is the loss."""
+    """Predicts the mean level of a window's sound from its picture. The loss is the squared error."""
 
     experiment_type = LoudnessExperiment
     embedding_names = ("video",)
@@ -37,8 +37,8 @@ class Loudness(Task):
     def plan(experiment: Any, data: Dataset) -> Plan:
         related = pairing.relation("clip", data.group, data.labels)
 
-        def sampler(clips: np.ndarray, batch_size: int, seed: int, **how: Any) -> pairing.Sampler:
-            return pairing.Sampler(clips, related, batch_size, seed, **how)
+        def sampler(clips: np.ndarray, batch_size: int, seed: int, **options: Any) -> pairing.Sampler:
+            return pairing.Sampler(clips, related, batch_size, seed, **options)
 
         return Plan({split: data.of(split) for split in ("train", "val", "test")}, sampler)
 
@@ -50,7 +50,7 @@ class Loudness(Task):
         self._errors: list[Tensor] = []
 
     def forward(self, video: Tensor) -> Tensor:
-        """(B, frames, height, width, 3) uint8 to (B,) levels, divided by SCALE."""
+        """Map (B, frames, height, width, 3) uint8 to (B,) levels, divided by SCALE."""
         return self.head(self.video(video)).float().squeeze(1)
 
     def errors(self, audio: Tensor, video: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class Loudness(Task):
             super().describe(config),
             question="How loud is it?",
             summary=f"{config['video_encoder']} for pictures, trained to predict the level of the sound",
-            purpose="Predicts how loud a clip is from its picture.",
+            purpose="Predicts options loud a clip is from its picture.",
         )
 
     def onnx_parts(self) -> dict[str, Part]:
