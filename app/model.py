@@ -95,7 +95,7 @@ def facts(root: str) -> dict[str, Any]:
     """{"task", "across" (whether a sound can be asked about pictures)} of the model."""
     files = _files(root)
     both = files.config["modality"] == "both"
-    return {"task": files.config["task"], "across": both and files.model.module.across}
+    return {"task": files.config["task"], "across": both and files.model.module.cross_modal}
 
 
 def nearest(root: str, query: Query, find: str, k: int) -> list[tuple[str, list[tuple[int, float]]]]:
@@ -116,7 +116,7 @@ def nearest_to(root: str, row: int, find: str, k: int) -> list[tuple[str, list[t
     found = []
     for source in embeddings:
         for target in embeddings:
-            if find in ("both", target) and (source == target or library.model.module.across):
+            if find in ("both", target) and (source == target or library.model.module.cross_modal):
                 direction = f"{source}_to_{target}"
                 hits = _hits(library, embeddings[source], direction, k + 1)
                 found.append((direction, [hit for hit in hits if hit[0] != row][:k]))

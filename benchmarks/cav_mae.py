@@ -141,10 +141,10 @@ def stepper(
 
     def loss() -> Tensor:
         given = {side: x.to(device, non_blocking=True) for side, x in pinned.items()} if pinned else inputs()
-        orders = module.orders(count)
+        orders = module.draw_masks(count)
         if plain:
             return plain(given, *orders)["loss"]
-        return module.parts(*given.values(), same, *orders)["loss"]
+        return module.loss_terms(*given.values(), same, *orders)["loss"]
 
     def step() -> None:
         for part in (module.encoder, module.decoder):
@@ -184,9 +184,9 @@ def difference(module: torch.nn.Module, plain: Plain, windows: tuple[Tensor, Ten
     """Between ours in single precision and the plain way, for equal weights and masks: of the loss, or of
     its contrastive part where that is larger."""
     count = len(windows[0])
-    orders = module.orders(count, torch.Generator().manual_seed(0))
+    orders = module.draw_masks(count, torch.Generator().manual_seed(0))
     with torch.no_grad():
-        ours = module.parts(*windows, torch.eye(count, dtype=torch.bool), *orders)
+        ours = module.loss_terms(*windows, torch.eye(count, dtype=torch.bool), *orders)
         theirs = plain(plain_inputs(module, *windows), *orders)
     found = max(abs(ours[name] - theirs[name]).item() for name in ("loss", "contrastive"))
     assert found < TOLERANCE, f"the plain way is another network: {ours}, {theirs}"
@@ -201,7 +201,7 @@ def multiply_adds(module: torch.nn.Module, windows: tuple[Tensor, Tensor]) -> tu
         with FlopCounterMode(display=False) as counted, sdpa_kernel(SDPBackend.MATH):
             inputs = (x[:1] for x in windows)
             same = torch.ones(1, 1, dtype=torch.bool)
-            loss = module.parts(*inputs, same, *module.orders(1))["loss"]
+            loss = module.loss_terms(*inputs, same, *module.draw_masks(1))["loss"]
             if backward:
                 loss.backward()
         found.append(counted.get_total_flops() // 2)

@@ -161,7 +161,7 @@ def step() -> dict[str, Any]:
 
     def once() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = sum(module.losses_of(*module.sides(given["audio"], given["video"]), given))
+            loss = sum(module.compute_losses(*module.embed_pair(given["audio"], given["video"]), given))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -279,7 +279,7 @@ def step(batch: int, rounds: int) -> dict:
 
     def ours() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = sum(module.losses_of(*module.sides(audio, video), pairs))
+            loss = sum(module.compute_losses(*module.embed_pair(audio, video), pairs))
         adam.zero_grad(set_to_none=True)
         loss.backward()
         adam.step()

@@ -1,9 +1,11 @@
-"""What learns. Imports run down, never up (`tool.importlinter` in pyproject.toml):
+"""Models: components, tasks, training, evaluation, inference and sharing.
 
-- `sharing`: export, model card, hub; `evaluation`: a model on a test split
-- `inference`: a model on shards, on files, on a cluster; `training`
-- `checkpoint`: a model on disk; `components`: the modules that a configuration names
-- `tasks`: what is learnt, and how
-- `audio`, `video`, `joint`, `losses`, `matchers`: components, known by name, a file each; `parts` of them
-- `registry`
+Imports go down this list, never up (`tool.importlinter` in pyproject.toml):
+
+- `sharing`: export, model card, hub; `evaluation`: metrics of a trained model on the test split
+- `inference`: a trained model on shards, on files, on a cluster; `training`
+- `checkpoint`: a trained model on disk; `components`: the modules that a configuration uses
+- `tasks`: what a model learns, a file for each task
+- `audio`, `video`, `joint`: encoders; `losses`, `matchers`: a file for each; `parts`: what encoders share
+- `registry`: components by name
 """

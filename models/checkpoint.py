@@ -1,4 +1,4 @@
-"""A trained model on disk: `model.safetensors`, and `config.json` all that is needed to build it again."""
+"""A trained model on disk: weights in `model.safetensors`, and in `config.json` how to build it."""
 
 import hashlib
 import json
@@ -19,28 +19,29 @@ from pipeline.errors import UserError
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 FORMAT = 1
-BATCH = 64  # windows at a time, always the same: the last bits of a result may depend on it
+BATCH = 64  # windows in a batch; fixed, as the last bits of a result may depend on it
 
 
 def build(config: dict) -> torch.nn.Module:
-    """A model as `config` says, with fresh weights (or published ones, where an encoder is to have them)."""
+    """Build the model that `config` describes, with random weights or, if `pretrained`, published ones."""
     train = SimpleNamespace(**config["train"])
     shapes = tuple(config["audio_shape"]), tuple(config["video_shape"])
     module = tasks.get(config["task"])(config, *shapes, train)
-    for weights in module.parameters():  # convolutions of pictures; Module.to fails over those of videos
+    # Only 2-D convolutions have 4-D weights. Module.to(memory_format=...) fails on 3-D ones.
+    for weights in module.parameters():
         if weights.ndim == 4:
             weights.data = weights.data.contiguous(memory_format=torch.channels_last)
     return module
 
 
 def save(folder: str | Path, module: torch.nn.Module, config: dict) -> None:
-    """Write both files, each under a temporary name first: what lies there may be a link into a cache."""
+    """Write both files, each under a temporary name first, as the old one may be a link into DVC's cache."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
     _replace(folder / WEIGHTS, safetensors.torch.save(weights))
-    about = {"format": FORMAT, **config, "weights_digest": identity(folder)}
-    _replace(folder / CONFIG, (json.dumps(about, indent=2) + "\n").encode())
+    saved_config = {"format": FORMAT, **config, "weights_digest": identity(folder)}
+    _replace(folder / CONFIG, (json.dumps(saved_config, indent=2) + "\n").encode())
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -56,7 +57,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def load(folder: str | Path) -> "Model":
-    """The model in `folder`. Raises UserError where there is none, or none that can be read."""
+    """Load the model in `folder`. Raises UserError if it is missing or cannot be read."""
     folder = Path(folder)
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -70,7 +71,7 @@ def load(folder: str | Path) -> "Model":
             f"{folder / CONFIG}: not a configuration of this version (format {FORMAT}): train it again"
         )
     try:
-        # Its weights are here: nothing need be fetched.
+        # The weights are here, so that no published ones need to be downloaded.
         sizes = {
             k: v | {"pretrained": False} if "pretrained" in v else v for k, v in config["encoders"].items()
         }
@@ -84,9 +85,11 @@ def load(folder: str | Path) -> "Model":
     return Model(module, config)
 
 
-def made_from(folder: str | Path) -> str | None:
-    """The fingerprint of what the model in `folder` was made from; None where there is none, or where the
-    weights are not those that were saved with it."""
+def saved_fingerprint(folder: str | Path) -> str | None:
+    """Return the fingerprint of the data, parameters and code that the model in `folder` was trained from.
+
+    Returns None if there is no model, or if its weights are not those that were saved with its configuration.
+    """
     try:
         config = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))
         return config["fingerprint"] if config["weights_digest"] == identity(folder) else None
@@ -95,7 +98,7 @@ def made_from(folder: str | Path) -> str | None:
 
 
 def identity(folder: str | Path) -> str:
-    """A hash of the weights in `folder`. Raises UserError where there are none."""
+    """Return a hash of the weights in `folder`. Raises UserError if they cannot be read."""
     path = Path(folder) / WEIGHTS
     try:
         with open(path, "rb") as f:
@@ -105,37 +108,37 @@ def identity(folder: str | Path) -> str:
 
 
 class Model:
-    """A trained model to ask: arrays in, arrays out, in batches, in single precision.
+    """A trained model as functions from arrays to arrays, computed in batches, in single precision.
 
-    config: as in config.json: the names, shapes, parameters, labels, and the epoch that was chosen.
+    config: the content of config.json: names, shapes, parameters, labels and metrics of the best epoch.
     """
 
     def __init__(self, module: torch.nn.Module, config: dict, device: str = "cpu") -> None:
         self.module, self.config, self.device = module.to(device).eval(), config, device
 
     def embed_audio(self, x: np.ndarray | Tensor) -> np.ndarray:
-        """(n, channels, freq, time) to (n, dim) float32, each of length 1."""
+        """Map (n, channels, freq, time) to embeddings (n, dim) float32, each of length 1."""
         return self._run(self.module.embed_audio, x)
 
     def embed_video(self, x: np.ndarray | Tensor) -> np.ndarray:
-        """(n, frames, height, width, 3) uint8 to (n, dim) float32, each of length 1."""
+        """Map (n, frames, height, width, 3) uint8 to embeddings (n, dim) float32, each of length 1."""
         return self._run(self.module.embed_video, x)
 
     def embed(
-        self, data: Dataset, clips: np.ndarray, at: float | np.ndarray = MIDDLE
+        self, data: Dataset, clips: np.ndarray, window_position: float | np.ndarray = MIDDLE
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Sound and picture of windows of a data set: (n, dim) twice; siamese: one modality's twice.
+        """Embed sound and picture of a window of each clip: (n, dim) twice, as of Task.embed_pair.
 
-        `at`: one place for all, or (n,).
+        window_position: where in the clip the window lies, 0 to 1; one for all clips, or (n,).
         """
-        places = np.broadcast_to(at, len(clips))
-        found = []
+        positions = np.broadcast_to(window_position, len(clips))
+        batches = []
         for i in range(0, len(clips), BATCH):
             with torch.inference_mode():
-                windows = data.read(clips[i : i + BATCH], places[i : i + BATCH])
-                sides = self.module.sides(*(torch.as_tensor(x).to(self.device) for x in windows))
-            found.append([x.float().cpu().numpy() for x in sides])
-        audio, video = (np.concatenate(x) for x in zip(*found, strict=True))
+                windows = data.read(clips[i : i + BATCH], positions[i : i + BATCH])
+                sides = self.module.embed_pair(*(torch.as_tensor(x).to(self.device) for x in windows))
+            batches.append([x.float().cpu().numpy() for x in sides])
+        audio, video = (np.concatenate(x) for x in zip(*batches, strict=True))
         return audio, video
 
     def logits(
@@ -144,31 +147,34 @@ class Model:
         clips: np.ndarray,
         blank: str | None = None,
         swapped: bool = False,
-        look: float = MIDDLE,
+        frame_position: float = MIDDLE,
     ) -> np.ndarray:
-        """Of a classifier: the middle windows of clips to (n, classes). blank: audio or video, which is
-        missing. swapped: as of Classification.swapped. look: frame_position of Dataset.read."""
-        ask = self.module.swapped if swapped else self.module
+        """Compute a classifier's logits (n, classes) for the middle windows of clips.
+
+        blank: the modality to leave out, audio or video. swapped: as of Classification.swapped.
+        frame_position: where in the window the frames are, 0 to 1.
+        """
+        compute = self.module.swapped if swapped else self.module
         if blank:
-            ask = partial(self.module.without, blank)
-        found = [np.empty((0, len(self.config["classes"])), np.float32)]
+            compute = partial(self.module.without, blank)
+        batches = [np.empty((0, len(self.config["classes"])), np.float32)]
         for i in range(0, len(clips), BATCH):
             with torch.inference_mode():
-                windows = data.read(clips[i : i + BATCH], frame_position=look)
+                windows = data.read(clips[i : i + BATCH], MIDDLE, frame_position)
                 inputs = [torch.as_tensor(x).to(self.device) for x in windows]
-                found.append(ask(*inputs).float().cpu().numpy())
-        return np.concatenate(found)
+                batches.append(compute(*inputs).float().cpu().numpy())
+        return np.concatenate(batches)
 
     def score(self, audio: np.ndarray | Tensor, video: np.ndarray | Tensor) -> np.ndarray:
-        """Embeddings (n, dim) twice to logits (n,): higher is likelier, above 0 is a match."""
+        """Score pairs of embeddings, (n, dim) twice: logits (n,), above 0 for a match."""
         return self._run(self.module.score, audio, video, batch=65_536)
 
     def maps(self, audio: np.ndarray | Tensor, video: np.ndarray | Tensor) -> np.ndarray:
-        """Embeddings (n, dim) and (n, places * dim) to where the sound is: probabilities (n, places)."""
+        """Localize sounds: map (n, dim) and (n, positions * dim) to probabilities (n, positions)."""
         return self._run(lambda a, v: self.module.matcher.map(a, v).sigmoid(), audio, video)
 
     def scores(self, audio: np.ndarray, video: np.ndarray) -> np.ndarray:
-        """Embeddings (m, dim) and (n, dim) to the logits of all pairs, (m, n)."""
+        """Score each of (m, dim) sounds with each of (n, dim) pictures: logits (m, n)."""
         audio, video = np.asarray(audio), np.asarray(video)
         rows = [self.score(np.tile(a, (len(video), 1)), video) for a in audio]
         return np.stack(rows) if rows else np.empty((0, len(video)), np.float32)
@@ -178,11 +184,11 @@ class Model:
         self, function: Callable[..., Tensor], *inputs: np.ndarray | Tensor, batch: int = BATCH
     ) -> np.ndarray:
         tensors = [torch.as_tensor(x) for x in inputs]
-        done = []
+        outputs = []
         for i in range(0, len(tensors[0]), batch):
-            done.append(function(*(t[i : i + batch].to(self.device) for t in tensors)).float().cpu())
-        if not done:
-            dim = getattr(self.module, "encoder", None)
-            dim = dim.dim if dim else self.config["train"]["embedding_dim"]
+            outputs.append(function(*(t[i : i + batch].to(self.device) for t in tensors)).float().cpu())
+        if not outputs:
+            encoder = getattr(self.module, "encoder", None)
+            dim = encoder.dim if encoder else self.config["train"]["embedding_dim"]
             return np.empty((0, dim) if len(inputs) == 1 else (0,), np.float32)
-        return torch.cat(done).numpy()
+        return torch.cat(outputs).numpy()

@@ -1,4 +1,4 @@
-"""The modules of the task, encoders, loss and matcher that a configuration names. Imports none of them."""
+"""Find the modules of the components that a configuration names, without importing them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,14 +8,14 @@ from models.registry import Registry
 
 SEPARATE = {"audio_encoder": audio.encoders, "video_encoder": video.encoders}
 JOINT = {"encoder": joint.encoders}
-OTHERS = {"task": tasks.tasks, "loss": losses.losses, "matcher": matchers.matchers}
+TASK_PARTS = {"task": tasks.tasks, "loss": losses.losses, "matcher": matchers.matchers}
 
 
 def component_modules(config: Mapping[str, Any]) -> list[str]:
-    """List the modules of the components that `config` names: an Experiment's fields, or config.json.
+    """List the modules of the components that `config` uses: task, encoders, loss and matcher.
 
-    A task has keys of those components alone that it uses (models/tasks/_experiment.py). With an encoder of
-    both modalities, those of one modality are not in use.
+    config: the fields of an Experiment, or config.json. It has keys only for what its task uses
+    (models/tasks/_experiment.py). An encoder of both modalities replaces those of one modality.
     """
-    registries: dict[str, Registry] = OTHERS | (JOINT if config.get("encoder") else SEPARATE)
+    registries: dict[str, Registry] = TASK_PARTS | (JOINT if config.get("encoder") else SEPARATE)
     return [registry.module(config[key]) for key, registry in registries.items() if config.get(key)]

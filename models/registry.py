@@ -1,6 +1,6 @@
-"""Components known by name: the name is the module's, so that a new component is one new file.
+"""Registries of components. A component has the name of its module, so that a new one is one new file.
 
-Listing names reads the folder and imports nothing; only the module that is asked for is imported.
+Listing names reads the folder and imports nothing; only the module of a requested component is imported.
 """
 
 import difflib
@@ -17,9 +17,9 @@ Class = TypeVar("Class", bound=type)
 
 
 class Registry:
-    """The classes of one kind, a module each, in one package.
+    """The component classes of one kind, a module each, in one package.
 
-    kind: what an error calls them. package, path: `__name__` and `__path__` of the package.
+    kind: the kind's name in error messages. package, path: `__name__` and `__path__` of the package.
     """
 
     def __init__(self, kind: str, package: str, path: list[str]) -> None:
@@ -27,23 +27,25 @@ class Registry:
         self._classes: dict[str, type] = {}
 
     def register(self, cls: Class) -> Class:
-        """Class decorator: registers under the module's own name, which the class then carries as `name`."""
+        """Register a class under the name of its module, and set that as its `name`. A class decorator."""
         name = cls.__module__.rpartition(".")[2]
-        cls.name = name  # type: ignore[attr-defined]  # its own, which no base class declares
+        cls.name = name  # type: ignore[attr-defined]  # no base class declares it
         self._classes[name] = cls
         return cls
 
     def names(self) -> tuple[str, ...]:
+        """List the names of all components, sorted."""
         return tuple(sorted(p.stem for p in self.folder.glob("*.py") if not p.stem.startswith("_")))
 
     def module(self, name: str) -> str:
-        """The module of the class called `name`: `_hub` for `timm/...` and `torchvision/...`."""
+        """Return the module of the class called `name`: `_hub` for `timm/...` and `torchvision/...`."""
         return f"{self.package}.{'_hub' if name.startswith(HUBS) else name}"
 
     def get(self, name: str) -> Any:
-        """The class called `name`. Raises UserError that names the nearest where there is none.
+        """Return the class called `name`. Raises UserError with the most similar name if there is none.
 
-        `timm/...` and `torchvision/...` are the class of the module `_hub`, if there is one, with that name.
+        For `timm/...` and `torchvision/...` it is the class in the module `_hub`, if there is one, with its
+        keyword `name` set.
         """
         if name.startswith(HUBS) and (self.folder / "_hub.py").exists():
             importlib.import_module(f"{self.package}._hub")
@@ -57,16 +59,17 @@ class Registry:
         return self._classes[name]
 
     def make(self, name: str, *args: Any, **sizes: Any) -> Any:
-        """An instance of the class called `name`. Raises UserError where it knows no such keyword."""
+        """Create an instance of the class called `name`. Raises UserError for an unknown keyword."""
         cls = self.get(name)
-        known = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        keywords = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
         for size in sizes:
-            if size not in known:
-                near = difflib.get_close_matches(size, known, n=1)
+            if size not in keywords:
+                near = difflib.get_close_matches(size, keywords, n=1)
                 hint = f"did you mean {near[0]}? " if near else ""
-                told = f"{self.kind} {name}: unknown size {size!r}: {hint}there are {', '.join(known)}"
-                raise UserError(told)
+                raise UserError(
+                    f"{self.kind} {name}: unknown size {size!r}: {hint}there are {', '.join(keywords)}"
+                )
         try:
             return cls(*args, **sizes)
-        except AssertionError as e:  # PyTorch's own word on sizes that do not go together
+        except AssertionError as e:  # PyTorch's message on sizes that do not fit together
             raise UserError(f"{self.kind} {name}: {e}") from None

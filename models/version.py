@@ -1,3 +1,3 @@
-"""Which Earsight this is: the one place that says so (pyproject.toml reads it from here)."""
+"""The version of Earsight, which pyproject.toml reads from here."""
 
 VERSION = "0.1.0"

@@ -77,7 +77,9 @@ def classify(
         augmentation=params.augment,
         inputs=inputs(params),
     )
-    answers = {name: classifier.told(model, data, **arguments) for name, arguments in tests.items()}
+    answers = {
+        name: classifier.correct_predictions(model, data, **arguments) for name, arguments in tests.items()
+    }
     clips = next(iter(answers.values()))[1]
     return {name: correct for name, (correct, _) in answers.items()} | {"groups": data.group[clips]}
 

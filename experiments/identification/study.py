@@ -53,7 +53,7 @@ def evaluate(row: str, params: Params, data: Dataset, study_seeds: list[int]) ->
         out = MODELS / f"{row.replace(' ', '_')}-{seed}"
         model, evaluation = trial.run(params, data, out, **table.ROWS[row], seed=seed)
         for split in table.SPLITS:
-            is_correct, clips[split] = classifier.told(model, data, split)
+            is_correct, clips[split] = classifier.correct_predictions(model, data, split)
             correct.setdefault(split, []).append(is_correct)
         for side, metrics in evaluation.metrics["verification"].items():
             verification.setdefault(side, []).append(metrics)

@@ -87,7 +87,7 @@ def evaluate_row(
         other: dict[str, Any] = {"modality": modality, "video_encoder": network, "seed": seed}
         model, _ = trial.run(params, data, MODELS / f"{name.replace('/', '_')}-{seed}", **other)
         for column, arguments in table.TESTS[modality].items():
-            is_correct, clips = classifier.told(model, data, **arguments)
+            is_correct, clips = classifier.correct_predictions(model, data, **arguments)
             correct.setdefault(column, []).append(is_correct)
     groups, bootstrap = data.group[clips].tolist(), (params.evaluate.bootstrap, params.seed)
     return {column: over_seeds.accuracy(np.stack(x), groups, *bootstrap) for column, x in correct.items()}

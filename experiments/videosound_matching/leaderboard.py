@@ -31,7 +31,7 @@ def read_pair(audio: str, video: str, loss: str) -> Pair:
 def resampled_aucs(model: checkpoint.Model, data: dataset.Dataset, params: Any) -> np.ndarray:
     """Return the AUC of a model in each resample of the test pairs, (bootstrap,)."""
     sides = model.embed(data, data.indices("test"))
-    scores = test_pairs.judged(model, data, *sides, params.pairing, params.label, params.seed)
+    scores = test_pairs.score_pairs(model, data, *sides, params.pairing, params.label, params.seed)
     return correspondence.areas(*scores, params.evaluate.bootstrap, params.seed)
 
 

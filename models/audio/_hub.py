@@ -1,17 +1,17 @@
-"""Any image network of timm or torchvision, on the spectrogram as a picture."""
+"""An image network of timm or torchvision on the spectrogram."""
 
 from torch import Tensor, nn
 
 from models.audio import encoders
-from models.audio._input import standardised
+from models.audio._input import standardize
 from models.parts.hub import Trunk
 
 
 @encoders.register
 class Hub(nn.Module):
-    """`timm/<name>` or `torchvision/<name>`, its first convolution made for so many channels; linear.
+    """`timm/<name>` or `torchvision/<name>`, with its first convolution adapted to the channels, then linear.
 
-    shape: (channels, freq, time) of one input. pretrained, frozen: as of models.parts.hub.Trunk.
+    shape: (channels, freq, time) of one input. pretrained, frozen: as in models.parts.hub.Trunk.
     """
 
     def __init__(
@@ -28,4 +28,4 @@ class Hub(nn.Module):
         self.project = nn.Linear(self.trunk.features, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.project(self.trunk(standardised(x)))
+        return self.project(self.trunk(standardize(x)))

@@ -1,10 +1,10 @@
-"""The sound: AVE-Net's tower on the spectrogram."""
+"""AVE-Net's tower on the spectrogram."""
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from models.audio import encoders
-from models.audio._input import standardised
+from models.audio._input import standardize
 from models.parts.avenet import Head, Tower
 
 
@@ -12,8 +12,8 @@ from models.parts.avenet import Head, Tower
 class AveNet(nn.Module):
     """Four blocks of two 3x3 convolutions, max-pool over all positions, linear, ReLU, linear.
 
-    shape: (channels, freq, time) of one input; any size may come. Source: Objects that Sound
-    (arXiv 1712.06651), which has width 64, and whose vectors of length 1 are made of 128 numbers.
+    shape: (channels, freq, time) of one input; other sizes work too. Source: Objects that Sound
+    (arXiv 1712.06651), which has width 64, and embeddings of 128 numbers.
     """
 
     def __init__(self, shape: tuple[int, int, int], dim: int, *, width: PositiveInt = 64) -> None:
@@ -22,8 +22,8 @@ class AveNet(nn.Module):
         self.head = Head(self.tower.channels, dim)
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """To (batch, 8 width, freq / 16, time / 16), rounded up."""
-        return self.tower(standardised(x))
+        """Return (batch, 8 width, freq / 16, time / 16), rounded up."""
+        return self.tower(standardize(x))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.feature_map(x))

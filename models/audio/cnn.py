@@ -1,4 +1,4 @@
-"""The sound as a picture: three blocks of large convolutions (VideoSound-Matching)."""
+"""Three blocks of large convolutions on the spectrogram (VideoSound-Matching)."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from models.audio import encoders
-from models.audio._input import standardised
+from models.audio._input import standardize
 
 
 @encoders.register
 class Cnn(nn.Module):
     """Blocks of 5x5 convolution, max-pool 5 stride 3, batch norm, leaky ReLU 0.1; linear on all positions.
 
-    shape: (channels, freq, time) of one input. Source: VideoSound-Matching, whose widths these are.
+    shape: (channels, freq, time) of one input. Source: VideoSound-Matching, with these widths.
     """
 
     def __init__(
@@ -26,22 +26,22 @@ class Cnn(nn.Module):
         kernel: PositiveInt = 5,
     ) -> None:
         super().__init__()
-        before, freq, time = shape
+        in_channels, freq, time = shape
         blocks: list[nn.Module] = []
-        for after in widths:
+        for out_channels in widths:
             blocks += [
-                nn.Conv2d(before, after, kernel, padding="same", bias=False),
+                nn.Conv2d(in_channels, out_channels, kernel, padding="same", bias=False),
                 nn.MaxPool2d(5, stride=3, padding=2),
-                nn.BatchNorm2d(after),
+                nn.BatchNorm2d(out_channels),
                 nn.LeakyReLU(0.1, inplace=True),
             ]
-            before, freq, time = after, (freq - 1) // 3 + 1, (time - 1) // 3 + 1
+            in_channels, freq, time = out_channels, (freq - 1) // 3 + 1, (time - 1) // 3 + 1
         self.trunk = nn.Sequential(*blocks)
-        self.project = nn.Linear(before * freq * time, dim)
+        self.project = nn.Linear(in_channels * freq * time, dim)
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """(batch, channels, freq, time) to (batch, widths[-1], freq / 27, time / 27), rounded up."""
-        return self.trunk(standardised(x).contiguous(memory_format=torch.channels_last))
+        """Map (batch, channels, freq, time) to (batch, widths[-1], freq / 27, time / 27), rounded up."""
+        return self.trunk(standardize(x).contiguous(memory_format=torch.channels_last))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.project(self.feature_map(x).flatten(1))

@@ -1,10 +1,10 @@
-"""Convolutions over time, then an LSTM: the audio CRNN of identification by voice."""
+"""The audio CRNN of identification by voice: convolutions over time, then an LSTM."""
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from models.audio import encoders
-from models.audio._input import standardised
+from models.audio._input import standardize
 from models.parts.pooling import MaxPoolTime
 
 
@@ -13,9 +13,9 @@ class Crnn(nn.Module):
     """Two 1-D convolutions over time with max-pool after each, an LSTM, mean over its steps; two linear.
 
     shape: (channels, freq, time) of one input; a step is a column of the spectrogram. After a system for
-    identification on VoxCeleb. Two things it does not have: batch norm, without which .07 and not .40 of 40
-    voices were told, and the mean over steps: the last one alone told half as many. Its L2 penalty on the
-    convolutions is `train.weight_decay` here.
+    identification on VoxCeleb, with two changes. Batch norm raises accuracy on 40 voices from .07 to .40, and
+    the mean over steps doubles that of the last step alone. The system's L2 penalty on the convolutions is
+    `train.weight_decay` here.
     """
 
     def __init__(
@@ -43,5 +43,5 @@ class Crnn(nn.Module):
         self.project = nn.Sequential(nn.Linear(hidden, dim), nn.ReLU(), nn.Linear(dim, dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        steps = self.convolutions(standardised(x).flatten(1, 2)).transpose(1, 2)
+        steps = self.convolutions(standardize(x).flatten(1, 2)).transpose(1, 2)
         return self.project(self.lstm(steps)[0].mean(1))

@@ -1,10 +1,10 @@
-"""The sound as a sequence, read by an LSTM (VideoSound-Matching)."""
+"""An LSTM on the spectrogram as a sequence (VideoSound-Matching)."""
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from models.audio import encoders
-from models.audio._input import steps
+from models.audio._input import to_sequence
 from models.parts.sequence import Lstm as Sequence
 
 
@@ -13,7 +13,7 @@ class Lstm(nn.Module):
     """Linear to `inner`, bidirectional LSTM of `layers` and `hidden`, linear over all steps.
 
     shape: (channels, freq, time) of one input; a step is a column of the spectrogram. Source:
-    VideoSound-Matching, whose sizes these are.
+    VideoSound-Matching, with these sizes.
     """
 
     def __init__(
@@ -30,4 +30,4 @@ class Lstm(nn.Module):
         self.sequence = Sequence(time, channels * freq, dim, inner, hidden, layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.sequence(steps(x))
+        return self.sequence(to_sequence(x))

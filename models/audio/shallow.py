@@ -1,10 +1,10 @@
-"""Two convolutions on the spectrogram as a picture: the audio CNN of identification by voice."""
+"""The audio CNN of identification by voice: two convolutions on the spectrogram."""
 
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from models.audio import encoders
-from models.audio._input import standardised
+from models.audio._input import standardize
 from models.parts.shallow import Shallow as Net
 
 
@@ -12,8 +12,8 @@ from models.parts.shallow import Shallow as Net
 class Shallow(nn.Module):
     """Two convolutions with max-pool 2 after each, flattened, linear, ReLU, dropout, linear.
 
-    shape: (channels, freq, time) of one input. After a system for
-    identification on VoxCeleb, which has no dropout for sounds.
+    shape: (channels, freq, time) of one input. After a system for identification on VoxCeleb,
+    which has no dropout for sounds.
     """
 
     def __init__(
@@ -28,4 +28,4 @@ class Shallow(nn.Module):
         self.net = Net(shape[0], shape[1:], dim, width, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net(standardised(x))
+        return self.net(standardize(x))

@@ -1,10 +1,10 @@
-"""The sound as a sequence, read by a transformer (VideoSound-Matching)."""
+"""A transformer on the spectrogram as a sequence (VideoSound-Matching)."""
 
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from models.audio import encoders
-from models.audio._input import steps
+from models.audio._input import to_sequence
 from models.parts.sequence import Transformer as Sequence
 
 
@@ -13,7 +13,7 @@ class Transformer(nn.Module):
     """Linear to `inner`, sinusoidal positions, `layers` with `heads`, linear over all steps.
 
     shape: (channels, freq, time) of one input; a step is a column of the spectrogram. Source:
-    VideoSound-Matching, whose sizes these are.
+    VideoSound-Matching, with these sizes.
     """
 
     def __init__(
@@ -32,4 +32,4 @@ class Transformer(nn.Module):
         self.sequence = Sequence(time, channels * freq, dim, inner, layers, heads, forward, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.sequence(steps(x))
+        return self.sequence(to_sequence(x))

@@ -1,5 +1,5 @@
-"""Evaluate a trained model on a test split.
+"""Evaluate a trained model on the test split.
 
-`evaluation`: `evaluate` of any task, `Evaluation`. `classifier`: of a classifier; `inpainting`: of a masked
-autoencoder. `trial`: train and evaluate one experiment of a table.
+`evaluation`: `evaluate`, for a model of any task. `pairs`, `classifier`, `inpainting`: the evaluations that
+it consists of. `result`: `Settings`, `Evaluation`. `trial`: train and evaluate one experiment of a table.
 """

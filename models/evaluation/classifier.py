@@ -1,4 +1,4 @@
-"""What a classifier is worth, on clips that neither training nor its choices ever saw."""
+"""Evaluation of a classifier on the test split."""
 
 from typing import Any
 
@@ -15,72 +15,76 @@ from pipeline.metrics import classification
 
 
 def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
-    """Classification on the test split's middle windows; beside it, where it applies,
+    """Measure classification on the test split's middle windows and, if they apply,
 
-    - `without`: of both modalities, with one missing (silence, or a black picture, for two encoders);
-    - `swapped`: of a stacked network of one modality, on the other, which it never saw;
-    - `verification`, where the label is the subject: by `audio`, `video`, or the mean of both; it is all that
-      there is for people whom training never saw (split.by: subject).
+    - `without`: a model of both modalities without one (silence, or a black picture, for two encoders);
+    - `swapped`: a stacked network of one modality on the other one, which it was not trained on;
+    - `verification`, if the label is the subject: by `audio`, `video`, or the mean of both; the only metrics
+      for people who are not in the training split (split.by: subject).
 
-    settings.looks: at how many places in a window it looks at the picture; probabilities are averaged.
-    Raises UserError where the model knows other classes than the data, and where there is nothing to test
-    (Classification.plan, which training asks first).
+    Probabilities are means over settings.frame_positions positions of the frames in a window.
+    Raises UserError if the data have other classes than the model, or if there is nothing to test
+    (Classification.plan).
     """
-    config, plan = model.config, planned(model, data)
-    bootstrap, seed, looks = settings.bootstrap, settings.seed, settings.looks
-    names, many = config["classes"], config["classification"]["multilabel"]
-    if plan.about["classes"] != names:
+    config, plan = model.config, plan_for(model, data)
+    bootstrap, seed, frame_positions = settings.bootstrap, settings.seed, settings.frame_positions
+    names, multilabel = config["classes"], config["classification"]["multilabel"]
+    if plan.config_entries["classes"] != names:
         raise UserError("the model was trained for other classes than the data have: dvc repro train")
     test = plan.clips["test"]
-    found = Evaluation()
-    metrics = found.metrics
-    assert plan.targets is not None  # a classifier's
+    result = Evaluation()
+    metrics = result.metrics
+    assert plan.targets is not None  # a classifier has them
     if len(test):
         targets, groups = plan.targets[test] > 0, data.group[test].tolist()
-        how_judged = many, groups, bootstrap, seed
+        options = multilabel, groups, bootstrap, seed
 
-        def judged(**how: Any) -> dict[str, Any]:
-            p = probabilities(model, data, test, looks=looks, **how)
-            return classification.evaluate(p, targets, *how_judged)
+        def evaluate_variant(**variant: Any) -> dict[str, Any]:
+            p = probabilities(model, data, test, looks=frame_positions, **variant)
+            return classification.evaluate(p, targets, *options)
 
-        p = probabilities(model, data, test, looks=looks)
-        metrics["classification"] = classification.evaluate(p, targets, *how_judged)
+        p = probabilities(model, data, test, looks=frame_positions)
+        metrics["classification"] = classification.evaluate(p, targets, *options)
         if config["modality"] == "both":
-            metrics["without"] = {side: judged(blank=side) for side in ("audio", "video")}
+            metrics["without"] = {side: evaluate_variant(blank=side) for side in ("audio", "video")}
         elif config["classification"]["fusion"] == "stack":
-            metrics["swapped"] = judged(swapped=True)
-        found.per_class = classification.per_class(p, targets, names, *how_judged)
-        if not many:
-            told = [names[i] for i in p.argmax(1)]
+            metrics["swapped"] = evaluate_variant(swapped=True)
+        result.per_class = classification.per_class(p, targets, names, *options)
+        if not multilabel:
+            predicted = [names[i] for i in p.argmax(1)]
             actual = [names[i] for i in targets.argmax(1)]
             ids = [data.clip_id[i] for i in test]
-            rows = zip(ids, actual, told, p.max(1).round(4).tolist(), strict=True)
+            rows = zip(ids, actual, predicted, p.max(1).round(4).tolist(), strict=True)
             keys = ("clip_id", "actual", "predicted", "probability")
-            found.confusion = [dict(zip(keys, row, strict=True)) for row in rows]
-            found.calibration = classification.calibration(p, targets)
-    if config["label"] == "subject" and (verified := _verified(model, data, bootstrap, seed)):
-        metrics["verification"] = verified
-    return found
+            result.confusion = [dict(zip(keys, row, strict=True)) for row in rows]
+            result.calibration = classification.calibration(p, targets)
+    if config["label"] == "subject" and (verification := _verify(model, data, bootstrap, seed)):
+        metrics["verification"] = verification
+    return result
 
 
-def planned(model: Model, data: Dataset) -> Plan:
-    """What the model's own task makes of the data: clips, and which class they are."""
+def plan_for(model: Model, data: Dataset) -> Plan:
+    """Plan the data with the model's own task: clips of each split and their targets."""
     return model.module.plan(model.module.experiment_type.from_config(model.config), data)
 
 
-def told(model: Model, data: Dataset, split: str = "test", **how: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each clip of a split was told right, (n,) bool, and which clips these are. how: of
-    `probabilities`."""
-    plan = planned(model, data)
+def correct_predictions(
+    model: Model, data: Dataset, split: str = "test", **options: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether each clip of a split is classified correctly, (n,) bool, and the clips, (n,).
+
+    options: of `probabilities`.
+    """
+    plan = plan_for(model, data)
     clips = plan.clips[split]
     assert plan.targets is not None
-    return probabilities(model, data, clips, **how).argmax(1) == plan.targets[clips].argmax(1), clips
+    return probabilities(model, data, clips, **options).argmax(1) == plan.targets[clips].argmax(1), clips
 
 
-def _verified(model: Model, data: Dataset, bootstrap: int, seed: int) -> dict[str, Any]:
-    """By each modality alone and both; nothing where test clips give no trials of both kinds."""
-    trials = Trials.of(data, data.indices("test"), seed)
+def _verify(model: Model, data: Dataset, bootstrap: int, seed: int) -> dict[str, Any]:
+    """Measure verification by each modality and by both; empty if the test split has no trials."""
+    trials = Trials.draw(data, data.indices("test"), seed)
     if not trials:
         return {}
-    sides = zip(model.module.embeds, model.embed(data, trials.clips), strict=False)
+    sides = zip(model.module.embedding_names, model.embed(data, trials.clips), strict=False)
     return trials.evaluate(dict(sides), bootstrap, seed)

@@ -1,4 +1,4 @@
-"""What a trained model is worth, on clips that neither training nor its choices ever saw."""
+"""Evaluation of a trained model on the test split, which neither training nor validation uses."""
 
 from dataclasses import asdict
 
@@ -7,7 +7,7 @@ from models.evaluation import classifier, inpainting, pairs
 from models.evaluation.result import Evaluation, Settings
 from pipeline.dataset.dataset import Dataset
 
-EVALUATIONS = {  # by the names that a task gives (models.tasks._base.Task.evaluations)
+EVALUATIONS = {  # keys: models.tasks._base.Task.evaluations
     "pairs": pairs.evaluate,
     "classes": classifier.evaluate,
     "reconstruction": inpainting.evaluate,
@@ -22,15 +22,15 @@ def evaluate(
     bootstrap: int,
     seed: int,
     boxes: dict | None = None,
-    looks: int = 1,
+    frame_positions: int = 1,
 ) -> Evaluation:
-    """Judge a model on the test split's clips, as its task says. A score's threshold was set on validation.
+    """Evaluate a model on the test split, with the evaluations of its task.
 
-    pairing, ..., looks: as of models.evaluation.result.Settings.
+    pairing to frame_positions: as in models.evaluation.result.Settings.
     """
-    task, settings = model.module, Settings(pairing, label, bootstrap, seed, boxes, looks)
+    task, settings = model.module, Settings(pairing, label, bootstrap, seed, boxes, frame_positions)
     result = Evaluation(
-        metrics=task.own_metrics(model, data, data.indices("test"), bootstrap, seed),
+        metrics=task.extra_metrics(model, data, data.indices("test"), bootstrap, seed),
         description=asdict(task.describe(model.config)),
     )
     for name in task.evaluations:

@@ -1,4 +1,4 @@
-"""What a masked autoencoder fills in: how well, on the test split, and pictures of it."""
+"""Evaluation of a masked autoencoder: errors of the patches that it predicts, and pictures of them."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ import torch
 
 from models.checkpoint import BATCH, Model
 from models.evaluation.result import Evaluation, Settings
-from models.joint.cav_mae import SIDES, chosen
-from models.tasks.pretraining import by_patch
+from models.joint.cav_mae import SIDES, select_patches
+from models.tasks.pretraining import normalize_each
 from pipeline.dataset.dataset import Dataset
 from pipeline.metrics.bootstrap import codes, interval, number, resamples
 
-SHOWN = 6  # clips
-GREY = 128
+MAX_CLIPS = 6  # of `pictures`
+GREY = 128  # of a masked pixel
 
 
 def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
-    """The errors of what is filled in on the test split, and pictures of it."""
+    """Measure the errors of predicted patches on the test split, and draw some of them."""
     test = data.indices("test")
     return Evaluation(
         {"reconstruction": errors(model, data, test, settings.bootstrap, settings.seed)},
@@ -27,65 +27,67 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
 
 
 def errors(model: Model, data: Dataset, clips: np.ndarray, bootstrap: int, seed: int) -> dict[str, Any]:
-    """{"audio_mse", "video_mse", "ci", "chance", "n"} of masked patches, as the loss compares them.
+    """Compute {"audio_mse", "video_mse", "ci", "chance", "n"} of masked patches, on the scale of the loss.
 
-    Masks are drawn anew, always the same ones. chance: every masked value is the mean of what is seen of its
-    clip (of patches that are normalised by themselves: is 0). Intervals are over clips (groups).
+    Masks depend on the seed alone. chance: the error of predicting the mean of the clip's visible values (0,
+    if patches are normalized one by one). Intervals are over groups of clips.
     """
     module = model.module
     generator = torch.Generator().manual_seed(seed)
-    found: dict[str, list[np.ndarray]] = {
-        f"{kind}_{side}": [] for kind in ("error", "mean") for side in SIDES
+    batches: dict[str, list[np.ndarray]] = {
+        f"{kind}_{side}": [] for kind in ("error", "chance") for side in SIDES
     }
     for start in range(0, len(clips), BATCH):
         windows = [torch.as_tensor(x).to(model.device) for x in data.read(clips[start : start + BATCH])]
         with torch.inference_mode():
-            keep, masked = module.orders(len(windows[0]), generator)
-            filled = module.filled(*windows, keep, masked)
+            visible, masked = module.draw_masks(len(windows[0]), generator)
+            predictions = module.reconstruct(*windows, visible, masked)
             for side, x in zip(SIDES, windows, strict=True):
                 target = module.targets(side, x, masked[side])
-                guess = module.targets(side, x, keep[side]).mean((1, 2), keepdim=True)
-                for kind, value in (("error", filled[side]), ("mean", guess)):
+                mean = module.targets(side, x, visible[side]).mean((1, 2), keepdim=True)
+                for kind, value in (("error", predictions[side]), ("chance", mean)):
                     error = (value.float() - target).square().mean((1, 2))
-                    found[f"{kind}_{side}"].append(error.cpu().numpy())
-    values = {name: np.concatenate(parts) for name, parts in found.items()}
+                    batches[f"{kind}_{side}"].append(error.cpu().numpy())
+    values = {name: np.concatenate(parts) for name, parts in batches.items()}
     code, count = codes(data.group[clips].tolist())
     weights = [w[:, code] for w in resamples(count, bootstrap, seed, width=len(clips))]
-    told: dict[str, Any] = {"n": len(clips), "ci": {}, "chance": {}}
+    metrics: dict[str, Any] = {"n": len(clips), "ci": {}, "chance": {}}
     for side in SIDES:
         error = values[f"error_{side}"].astype(float)
-        told[f"{side}_mse"] = number(error.mean())
-        told["ci"][f"{side}_mse"] = interval([w @ error / w.sum(1) for w in weights])
-        told["chance"][f"{side}_mse"] = number(values[f"mean_{side}"].mean())
-    return told
+        metrics[f"{side}_mse"] = number(error.mean())
+        metrics["ci"][f"{side}_mse"] = interval([w @ error / w.sum(1) for w in weights])
+        metrics["chance"][f"{side}_mse"] = number(values[f"chance_{side}"].mean())
+    return metrics
 
 
 def pictures(model: Model, data: Dataset, clips: np.ndarray, seed: int) -> list[dict[str, Any]]:
-    """A few clips as {"clip_id", "audio": [whole, masked, filled], "video": the same}: sounds (freq, time)
-    float, NaN where masked, pictures (height, width, 3) uint8, grey there.
+    """Draw a few clips: {"clip_id", "audio": [original, masked, reconstruction], "video": the same}.
 
-    Where patches are normalised by themselves, the mean and deviation of the true patch are lent to them.
+    Sounds are (freq, time) float, NaN where masked; pictures (height, width, 3) uint8, grey where masked.
+    If patches are normalized one by one, predictions get the mean and deviation of the true patch.
     """
     module, encoder = model.module, model.module.encoder
-    some = np.random.default_rng(seed).permutation(clips)[:SHOWN]
-    windows = [torch.as_tensor(x).to(model.device) for x in data.read(some)]
-    shown: list[dict[str, Any]] = [{"clip_id": data.clip_id[i]} for i in some]
+    sample = np.random.default_rng(seed).permutation(clips)[:MAX_CLIPS]
+    windows = [torch.as_tensor(x).to(model.device) for x in data.read(sample)]
+    rows: list[dict[str, Any]] = [{"clip_id": data.clip_id[i]} for i in sample]
     with torch.inference_mode():
-        keep, masked = module.orders(len(some), torch.Generator().manual_seed(seed))
-        filled = module.filled(*windows, keep, masked)
+        visible, masked = module.draw_masks(len(sample), torch.Generator().manual_seed(seed))
+        predictions = module.reconstruct(*windows, visible, masked)
         for side, x in zip(SIDES, windows, strict=True):
-            whole = encoder.normalised(side, encoder.patches(side, x))
-            guess = filled[side].float()
+            original = encoder.normalize(side, encoder.split_patches(side, x))
+            prediction = predictions[side].float()
             if module.settings["normalize_patches"]:
-                _, mean, deviation = by_patch(chosen(whole, masked[side]))
-                guess = guess * deviation + mean
-            places = masked[side][:, :, None].expand_as(guess)
-            hidden = torch.zeros_like(whole).scatter(1, places, 1.0)
-            three = [whole, whole, whole.scatter(1, places, guess)]
-            drawn = [encoder.restored(side, patches).cpu().numpy() for patches in three]
-            gone = encoder.restored(side, hidden) > encoder.restored(side, torch.zeros_like(hidden))
-            drawn[1] = np.where(gone.cpu().numpy(), np.nan if side == "audio" else GREY, drawn[1])
-            for i, row in enumerate(shown):
-                of_one = [values[i] for values in drawn]
-                row[side] = [v[:, :, 0] if side == "audio" else v.round().astype(np.uint8) for v in of_one]
-    return shown
+                _, mean, deviation = normalize_each(select_patches(original, masked[side]))
+                prediction = prediction * deviation + mean
+            numbers = masked[side][:, :, None].expand_as(prediction)
+            mask = torch.zeros_like(original).scatter(1, numbers, 1.0)
+            patches = [original, original, original.scatter(1, numbers, prediction)]
+            images = [encoder.denormalize(side, x).cpu().numpy() for x in patches]
+            is_masked = encoder.denormalize(side, mask) > encoder.denormalize(side, torch.zeros_like(mask))
+            images[1] = np.where(is_masked.cpu().numpy(), np.nan if side == "audio" else GREY, images[1])
+            for i, row in enumerate(rows):
+                clip_images = [x[i] for x in images]
+                row[side] = [
+                    x[:, :, 0] if side == "audio" else x.round().astype(np.uint8) for x in clip_images
+                ]
+    return rows

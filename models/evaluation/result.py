@@ -1,4 +1,4 @@
-"""What an evaluation is told, and what comes out."""
+"""The settings and the result of an evaluation."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -6,26 +6,32 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Settings:
-    """pairing, label: of the parameters. bootstrap: resamples behind each interval. boxes: of
-    pipeline.metrics.localization, for models that can say where the sound is. looks: at how many places in a
-    window a classifier looks at the picture."""
+    """Settings of an evaluation.
+
+    pairing, label: of the parameters. bootstrap: number of resamples for each interval. boxes: as in
+    pipeline.metrics.localization, for models that localize sounds. frame_positions: number of frame positions
+    in a window over which a classifier's probabilities are averaged.
+    """
 
     pairing: str
     label: str
     bootstrap: int
     seed: int
     boxes: dict | None = None
-    looks: int = 1
+    frame_positions: int = 1
 
 
 @dataclass
 class Evaluation:
-    """metrics: as in metrics/evaluate.json. roc: rows {"fpr", "tpr"}. galleries: direction -> queries with
-    their nearest, as the report shows them. maps: {"clip_id", "map", "box", "silent_box"} of a few clips,
-    where the model can say where the sound is and the clip table knows it. inpainted: of a masked
-    autoencoder, as of `inpainting.pictures`; normalized: whether means and deviations are lent to what it
-    filled in. per_class, confusion, calibration: of a classifier, rows as of `classifier`. description: of
-    the model by its task, for the report."""
+    """Result of an evaluation.
+
+    metrics: as in metrics/evaluate.json. roc: rows {"fpr", "tpr"}. galleries: direction -> queries with their
+    nearest clips, for the report. maps: {"clip_id", "map", "box", "silent_box"} of a few clips, if the model
+    localizes sounds and the clip table has boxes. inpainted: of a masked autoencoder, as
+    `inpainting.pictures`; normalized: whether its predictions are shown with the true mean and deviation of
+    each patch. per_class, confusion, calibration: rows of a classifier's evaluation. description: of the
+    model, for the report.
+    """
 
     metrics: dict[str, Any] = field(default_factory=dict)
     roc: list[dict] = field(default_factory=list)
@@ -39,6 +45,6 @@ class Evaluation:
     description: dict[str, Any] = field(default_factory=dict)
 
     def __or__(self, other: "Evaluation") -> "Evaluation":
-        """Both together; of what is in both, that of `other`, and all metrics."""
+        """Merge two results: all metrics, and the fields of `other` unless they are empty."""
         values = {f.name: getattr(other, f.name) or getattr(self, f.name) for f in fields(self)}
         return Evaluation(**values | {"metrics": self.metrics | other.metrics})

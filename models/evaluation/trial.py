@@ -1,4 +1,4 @@
-"""One experiment of a table: trained and evaluated, unless its model is there already."""
+"""Train and evaluate one experiment of a table."""
 
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,27 @@ from pipeline.dataset.dataset import Dataset
 
 
 def run(
-    params: Any, data: Dataset, out: str | Path, **other: Any
+    params: Any, data: Dataset, out: str | Path, **changes: Any
 ) -> tuple[checkpoint.Model, evaluation.Evaluation]:
-    """Train what `params` say, but for `other` (audio_encoder, loss, seed, ...), and evaluate it.
+    """Train the experiment of `params`, with `changes` (audio_encoder, loss, seed, ...), and evaluate it.
 
-    out: where the model goes; one that is there and was made from just the same is not trained again.
+    out: the model's folder; a model there of the same data, parameters and code is not trained again.
     """
     model = train_cached(
-        configure(params, **other),
+        configure(params, **changes),
         data,
         out,
         settings=params.train,
         augmentation=params.augment,
         inputs=inputs(params),
     )
-    wanted = params.pairing, params.label, params.evaluate.bootstrap, params.seed
-    return model, evaluation.evaluate(model, data, *wanted, looks=params.evaluate.frames)
+    result = evaluation.evaluate(
+        model,
+        data,
+        params.pairing,
+        params.label,
+        params.evaluate.bootstrap,
+        params.seed,
+        frame_positions=params.evaluate.frames,
+    )
+    return model, result

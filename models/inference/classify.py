@@ -19,7 +19,7 @@ def probabilities(
     if model.config["modality"] == "audio" or blank == "video":
         looks = 1  # nothing is looked at
     found = [
-        _activate(model.logits(data, clips, blank, swapped, look=(i + 0.5) / looks), model)
+        _activate(model.logits(data, clips, blank, swapped, frame_position=(i + 0.5) / looks), model)
         for i in range(looks)
     ]
     return np.mean(found, axis=0)

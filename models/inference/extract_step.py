@@ -200,7 +200,7 @@ class Batch:
         self.ask = {
             "audio": module.embed_audio,
             "video": module.embed_video,
-            "both": lambda audio, video: module.sides(audio, video)[0],
+            "both": lambda audio, video: module.embed_pair(audio, video)[0],
         }[column]
         self.waiting: list[tuple[tuple[np.ndarray, ...], list, int]] = []
         shapes = {"audio": model.config["audio_shape"], "video": model.config["video_shape"]}
@@ -251,9 +251,9 @@ def tools_of(folder: str, identity: str, side: str) -> Tools:
     model = checkpoint.load(folder)
     if checkpoint.identity(folder) != identity:
         raise UserError(f"{folder}: the model has changed meanwhile: run again")
-    columns = [column for column in model.module.embeds if side in (column, "both")]
+    columns = [column for column in model.module.embedding_names if side in (column, "both")]
     if not columns:
-        known = model.module.embeds[0]
+        known = model.module.embedding_names[0]
         why = "reads sound and picture as one" if known == "both" else f"knows no {KINDS[side]}s"
         raise UserError(f"--side {side}: the model in {folder} {why}: use --side {known}")
     asked = tuple(dict.fromkeys(side for column in columns for side in INPUTS[column]))

@@ -92,7 +92,7 @@ class FileModel:
 
     def where(self, sound: str | Path | Query, picture: str | Path | Query) -> np.ndarray | None:
         """Where in the picture the sound is: probabilities (h, w); None of a model that cannot tell."""
-        if not self.model.module.places:
+        if not self.model.module.has_map:
             return None
         audio, video = self._pair(sound, picture)
         return self.model.maps(audio[None], video[None])[0].reshape(self.model.module.video.map)
@@ -149,7 +149,7 @@ class FileModel:
         return file if isinstance(file, Query) and file.embeddings else self.query(file, start)
 
     def _pair(self, sound: str | Path | Query, picture: str | Path | Query) -> tuple[np.ndarray, np.ndarray]:
-        if not self.model.module.across:
+        if not self.model.module.cross_modal:
             raise UserError("the model does not bring sounds near pictures: train one with task: matching")
         if self.config["modality"] != "both":
             raise UserError(f"the model knows {KINDS[self.config['modality']]}s alone")

@@ -59,7 +59,7 @@ def write(
         stored[target].flush()
         searcher = vector_index.Searcher(vector_index.build(stored[target], kind), stored[target])
         vector_index.save(searcher.index, folder / f"{target}.faiss")
-        for source in indexed(model) if model.module.across else [target]:
+        for source in indexed(model) if model.module.cross_modal else [target]:
             share = vector_index.recall(searcher, stored[source][rows])
             told[f"{source}_to_{target}"] = {
                 "kind": kind,
@@ -81,9 +81,9 @@ def _mapped(path: Path, shape: tuple[int, int]) -> np.memmap:
 
 def sides(model: Model) -> list[str]:
     """What the model embeds."""
-    return list(model.module.embeds)
+    return list(model.module.embedding_names)
 
 
 def indexed(model: Model) -> list[str]:
     """Of which there is an index: one vector a clip."""
-    return [side for side in sides(model) if not (side == "video" and model.module.places)]
+    return [side for side in sides(model) if not (side == "video" and model.module.has_map)]

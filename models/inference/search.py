@@ -68,7 +68,7 @@ class Library:
             f"{source}_to_{target}"
             for source in query.embeddings
             for target in self.searchers
-            if source == target or self.model.module.across
+            if source == target or self.model.module.cross_modal
         ]
 
     def nearest(self, embedding: np.ndarray, direction: str, k: int = 10) -> list[Hit]:

@@ -1,4 +1,4 @@
-"""Encoders that read sound and picture with one network, a module each."""
+"""Encoders of both modalities, a module each: one network for sound and picture."""
 
 from models.registry import Registry
 

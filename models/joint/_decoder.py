@@ -1,17 +1,17 @@
-"""The decoder of a masked autoencoder: fills in the patches that the encoder did not see."""
+"""The decoder of a masked autoencoder: predicts the patches that the encoder did not get."""
 
 import torch
 from torch import Tensor, nn
 
-from models.joint._layers import layer, sine_cosine, through
-from models.joint.cav_mae import SIDES, CavMae, begin, chosen
+from models.joint._layers import apply_layers, sine_cosine, transformer_layer
+from models.joint.cav_mae import SIDES, CavMae, initialize_weights, select_patches
 
 
 class Decoder(nn.Module):
-    """Tokens of what was kept, and where, to the patches that were masked.
+    """Predicts masked patches from the tokens and the positions of the visible ones.
 
-    Source: CAV-MAE (arXiv 2210.07839, section 3.4); sizes are those of the encoder's `size`. Attention knows
-    no order, so that tokens need not be put back in place: they carry their positions with them.
+    Source: CAV-MAE (arXiv 2210.07839, section 3.4); sizes are those of the encoder's `size`. Tokens need not
+    be put back in order: attention ignores it, and their positions are added to them.
     """
 
     def __init__(self, encoder: CavMae) -> None:
@@ -24,30 +24,35 @@ class Decoder(nn.Module):
         for side in SIDES:
             self.register_buffer(f"{side}_positions", sine_cosine(encoder.grid[side], width))
         self.layers = nn.ModuleList(
-            layer(width, sizes["decoder_heads"]) for _ in range(sizes["decoder_layers"])
+            transformer_layer(width, sizes["decoder_heads"]) for _ in range(sizes["decoder_layers"])
         )
         self.norm = nn.LayerNorm(width)
         self.predict = nn.ModuleDict(
             {side: nn.Linear(width, values * encoder.channels[side]) for side in SIDES}
         )
         self.gradient_checkpointing = False
-        begin(self)
+        initialize_weights(self)
 
     def forward(
-        self, tokens: Tensor, keep: dict[str, Tensor], masked: dict[str, Tensor]
+        self, tokens: Tensor, visible: dict[str, Tensor], masked: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """tokens: (batch, kept sounds + kept pictures, dim). keep, masked: numbers of patches (batch, n) of
-        each side. Returns the masked patches of each side, in that order: (batch, n, values)."""
+        """Predict the masked patches of each side, in the order of `masked`: (batch, n, values).
+
+        tokens: (batch, visible audio + visible video, dim). visible, masked: numbers of patches (batch, n) of
+        each side.
+        """
         x = self.enter(tokens)
-        counts = [keep[side].shape[1] for side in SIDES]
-        parts, length = [], {}
-        for side, seen in zip(SIDES, x.split(counts, dim=1), strict=True):
-            hidden = self.mask_token.to(x.dtype).expand(len(x), masked[side].shape[1], -1)
-            places = torch.cat([keep[side], masked[side]], dim=1)
-            positions = chosen(getattr(self, f"{side}_positions").expand(len(x), -1, -1), places)
-            parts.append(torch.cat([seen, hidden], dim=1) + positions + self.modality[side])
-            length[side] = places.shape[1]
-        x = through(self.layers, torch.cat(parts, dim=1), gradient_checkpointing=self.gradient_checkpointing)
+        counts = [visible[side].shape[1] for side in SIDES]
+        parts, lengths = [], []
+        for side, visible_tokens in zip(SIDES, x.split(counts, dim=1), strict=True):
+            mask_tokens = self.mask_token.to(x.dtype).expand(len(x), masked[side].shape[1], -1)
+            numbers = torch.cat([visible[side], masked[side]], dim=1)
+            positions = select_patches(getattr(self, f"{side}_positions").expand(len(x), -1, -1), numbers)
+            parts.append(torch.cat([visible_tokens, mask_tokens], dim=1) + positions + self.modality[side])
+            lengths.append(numbers.shape[1])
+        x = apply_layers(
+            self.layers, torch.cat(parts, dim=1), gradient_checkpointing=self.gradient_checkpointing
+        )
         x = self.norm(x)
-        ends = dict(zip(SIDES, x.split(list(length.values()), dim=1), strict=True))
-        return {side: self.predict[side](ends[side][:, keep[side].shape[1] :]) for side in SIDES}
+        outputs = dict(zip(SIDES, x.split(lengths, dim=1), strict=True))
+        return {side: self.predict[side](outputs[side][:, visible[side].shape[1] :]) for side in SIDES}

@@ -1,42 +1,42 @@
-"""Which patches a masked autoencoder sees.
+"""Random masks of a masked autoencoder.
 
-A mask is a random order of an input's patches, drawn as noise: those with the smallest noise are kept. Modes
-other than `random` first raise the noise of whole columns (`time`) or rows (`frequency`) of the spectrogram's
-patches, so that these go first. Source: CAV-MAE (arXiv 2210.07839, section 3.2 and appendix).
+Each patch gets a random number, its noise; the patches with the smallest noise are visible. Modes other than
+`random` raise the noise of whole columns (`time`) or rows (`frequency`) of the spectrogram's patches, so that
+these are masked first. Source: CAV-MAE (arXiv 2210.07839, section 3.2 and appendix).
 """
 
 import torch
 from torch import Tensor
 
 MODES = ("random", "time", "frequency", "both")
-BOTH = 0.7  # of `both`: the part of the ratio that rows, and columns, are raised by; noise does the rest
+BOTH_SHARE = 0.7  # in mode `both`: the factor of the ratio for rows, and for columns; noise masks the rest
 
 
-def kept(patches: int, ratio: float) -> int:
-    """How many of so many patches are kept; at least one."""
+def count_visible(patches: int, ratio: float) -> int:
+    """Return the number of visible patches; at least one. ratio: the share that is masked."""
     return max(int(patches * (1 - ratio)), 1)
 
 
-def noise(
+def mask_noise(
     batch: int, grid: tuple[int, int], ratio: float, mode: str, generator: torch.Generator | None = None
 ) -> Tensor:
-    """(batch, rows * columns), drawn on the CPU: the same on every device."""
+    """Draw noise (batch, rows * columns), on the CPU, so that it is the same for every device."""
     rows, columns = grid
-    found = torch.rand(batch, rows, columns, generator=generator)
+    noise = torch.rand(batch, rows, columns, generator=generator)
     if mode == "random":
-        return found.flatten(1)
-    share = ratio * BOTH if mode == "both" else ratio
+        return noise.flatten(1)
+    share = ratio * BOTH_SHARE if mode == "both" else ratio
     if mode in ("time", "both"):
-        chosen = torch.rand(batch, columns, generator=generator).argsort(1) < int(columns * share)
-        found.masked_fill_(chosen[:, None, :], 1.1)
+        is_masked = torch.rand(batch, columns, generator=generator).argsort(1) < int(columns * share)
+        noise.masked_fill_(is_masked[:, None, :], 1.1)
     if mode in ("frequency", "both"):
-        chosen = torch.rand(batch, rows, generator=generator).argsort(1) < int(rows * share)
-        found.masked_fill_(chosen[:, :, None], 1.1)
-    return found.flatten(1)
+        is_masked = torch.rand(batch, rows, generator=generator).argsort(1) < int(rows * share)
+        noise.masked_fill_(is_masked[:, :, None], 1.1)
+    return noise.flatten(1)
 
 
-def orders(noise: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
-    """Noise (batch, patches) to the numbers of kept patches, (batch, kept), and of masked ones."""
+def split_patches(noise: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
+    """Return the numbers of visible and of masked patches, (batch, n) each. noise: (batch, patches)."""
     order = noise.argsort(1)
-    count = kept(noise.shape[1], ratio)
+    count = count_visible(noise.shape[1], ratio)
     return order[:, :count], order[:, count:]

@@ -1,4 +1,4 @@
-"""CAV-MAE's encoder: a tower for each modality, and a joint layer over both."""
+"""CAV-MAE's encoder: a transformer tower for each modality, and joint layers over both."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from models.joint import encoders
-from models.joint._layers import JointLayer, layer, sine_cosine, through
+from models.joint._layers import JointLayer, apply_layers, sine_cosine, transformer_layer
 from models.parts import hub
 from models.video._frames import MEAN, STD
 from pipeline.errors import UserError
@@ -42,16 +42,16 @@ SIZES = {
 @encoders.register
 class CavMae(nn.Module):
     """Patches of the spectrogram and of one frame as tokens; `layers` for each modality, then `joint_layers`
-    whose weights serve sound, picture and both, each with layer norms of its own.
+    with shared weights for audio, video and both, and separate layer norms for each.
 
     size: `tiny` for CPUs, or `base` as published; each number of it can be set by itself. patch: the side of
-    a patch, in columns and bands, and in pixels; what is left over at the upper and right edge of the
+    a patch, in columns and bands, and in pixels; the remainder at the upper and right edge of the
     spectrogram and around the picture is cut off. columns: of the spectrogram; a shorter one is padded with
-    zeros, as the published code does to 1,024; 0: as many as the data have. normalization: mean and deviation
-    of the features; null: those of the training split. pretrained: an image ViT or MAE of timm for both
-    towers, a file or `timm/<name>`, as of models.parts.hub. Positions begin as fixed sines and cosines.
+    zeros, as the published code does to 1,024; 0: as many as the data have. normalization: mean and standard
+    deviation of the features; null: those of the training split. pretrained: an image ViT or MAE of timm for
+    both towers, a file or `timm/<name>`, as in models.parts.hub. Positions start as fixed sines and cosines.
 
-    audio_shape: (channels, freq, time). video_shape: (frames, height, width, 3); of several the middle one.
+    audio_shape: (channels, freq, time). video_shape: (frames, height, width, 3); it uses the middle frame.
     Source: Contrastive Audio-Visual Masked Autoencoder (arXiv 2210.07839, sections 3.1 to 3.3).
     """
 
@@ -75,7 +75,7 @@ class CavMae(nn.Module):
         pretrained: bool | str = False,
     ) -> None:
         super().__init__()
-        own = {
+        overrides = {
             "width": width,
             "heads": heads,
             "layers": layers,
@@ -84,28 +84,28 @@ class CavMae(nn.Module):
             "decoder_heads": decoder_heads,
             "decoder_layers": decoder_layers,
         }
-        self.sizes = {name: own[name] or value for name, value in SIZES[size].items()}
+        self.sizes = {name: overrides[name] or value for name, value in SIZES[size].items()}
         self.dim, heads = self.sizes["width"], self.sizes["heads"]
         channels, freq, time = audio_shape
-        _, high, wide, colours = video_shape
+        _, height, pixels, colours = video_shape
         self.patch = patch
         self.columns = columns or time // patch * patch
         self.channels = {"audio": channels, "video": colours}
         self.grid = {
             "audio": (freq // patch, self.columns // patch),
-            "video": (high // patch, wide // patch),
+            "video": (height // patch, pixels // patch),
         }
         for side, grid in self.grid.items():
             if not all(grid):
-                shape = (freq, columns or time) if side == "audio" else (high, wide)
+                shape = (freq, columns or time) if side == "audio" else (height, pixels)
                 raise UserError(
                     f"encoder cav_mae: {side} of {shape[0]} x {shape[1]} is smaller than a patch of {patch}:"
                     " set encoders.joint.cav_mae.patch"
                 )
-        for name, its in (("width", heads), ("decoder_width", self.sizes["decoder_heads"])):
-            if self.sizes[name] % 4 or self.sizes[name] % its:
+        for name, count in (("width", heads), ("decoder_width", self.sizes["decoder_heads"])):
+            if self.sizes[name] % 4 or self.sizes[name] % count:
                 raise UserError(
-                    f"encoder cav_mae: {name} {self.sizes[name]} is no multiple of 4 and of its {its} heads"
+                    f"encoder cav_mae: {name} {self.sizes[name]} is no multiple of 4 and of its {count} heads"
                 )
         values = {side: patch * patch * self.channels[side] for side in SIDES}
         self.embed = nn.ModuleDict({side: nn.Linear(values[side], self.dim) for side in SIDES})
@@ -113,7 +113,7 @@ class CavMae(nn.Module):
         self.positions = nn.ParameterDict({s: sine_cosine(self.grid[s], self.dim) for s in SIDES})
         self.towers = nn.ModuleDict(
             {
-                side: nn.ModuleList(layer(self.dim, heads) for _ in range(self.sizes["layers"]))
+                side: nn.ModuleList(transformer_layer(self.dim, heads) for _ in range(self.sizes["layers"]))
                 for side in SIDES
             }
         )
@@ -121,49 +121,54 @@ class CavMae(nn.Module):
             JointLayer(self.dim, heads, KINDS) for _ in range(self.sizes["joint_layers"])
         )
         self.norms = nn.ModuleDict({kind: nn.LayerNorm(self.dim) for kind in KINDS})
-        # Mean and deviation of the features; kept with the weights, which know no others.
+        # Saved with the weights, which are trained for features of this mean and standard deviation.
         mean, std = normalization or (0.0, 1.0)
         if statistics and not normalization:
             mean, std = statistics["mean"], statistics["std"]
         if std <= 0:
-            raise UserError(f"encoder cav_mae: normalization: a deviation of {std:g} cannot be divided by")
+            raise UserError(f"encoder cav_mae: normalization: the deviation {std:g} is not above 0")
         self.register_buffer("audio_mean", torch.tensor(float(mean)))
         self.register_buffer("audio_std", torch.tensor(float(std)))
-        # (x / 255 - mean) / std of each value of a patch, as one multiplication and one addition
+        # (x / 255 - mean) / std of each value of a patch, as one multiplication and one addition.
         colour = [torch.tensor(x).repeat(patch * patch * colours // 3) for x in (MEAN, STD)]
         self.register_buffer("video_scale", 1 / (255 * colour[1]), persistent=False)
         self.register_buffer("video_shift", -colour[0] / colour[1], persistent=False)
         self.gradient_checkpointing = False
-        begin(self)
+        initialize_weights(self)
         if pretrained:
-            self.from_image(pretrained)
+            self.load_image_weights(pretrained)
 
     # --- patches ------------------------------------------------------------------------------------
 
-    def patches(self, side: str, x: Tensor) -> Tensor:
-        """Windows as stored, (batch, channels, freq, time) or (batch, frames, height, width, 3), to
-        (batch, patches, patch * patch * channels), of the same type: rows of the grid first."""
+    def split_patches(self, side: str, x: Tensor) -> Tensor:
+        """Cut windows into patches: (batch, patches, patch * patch * channels), of the same type, row by row.
+
+        x: (batch, channels, freq, time) or (batch, frames, height, width, 3).
+        """
         p, (rows, columns) = self.patch, self.grid[side]
         if side == "audio":
             x = x[:, :, : rows * p, : columns * p].movedim(1, 3)  # (B, F, T, C)
-            if (lacking := columns * p - x.shape[2]) > 0:
-                x = nn.functional.pad(x, (0, 0, 0, lacking))
+            if (padding := columns * p - x.shape[2]) > 0:
+                x = nn.functional.pad(x, (0, 0, 0, padding))
         else:
             x = x[:, x.shape[1] // 2]  # (B, H, W, 3)
-            top, left = (x.shape[1] - rows * p) // 2, (x.shape[2] - columns * p) // 2
-            x = x[:, top : top + rows * p, left : left + columns * p]
+            row, column = (x.shape[1] - rows * p) // 2, (x.shape[2] - columns * p) // 2
+            x = x[:, row : row + rows * p, column : column + columns * p]
         x = x.unflatten(2, (columns, p)).unflatten(1, (rows, p))  # (B, rows, p, columns, p, C)
         return x.transpose(2, 3).flatten(3).flatten(1, 2)
 
-    def normalised(self, side: str, patches: Tensor) -> Tensor:
-        """Patches as stored, (batch, n, values), to float with mean 0 and deviation 1."""
+    def normalize(self, side: str, patches: Tensor) -> Tensor:
+        """Scale patches (batch, n, values) to float of mean 0 and standard deviation 1 over the data."""
         if side == "audio":
             return (patches.float() - self.audio_mean) / self.audio_std
         return torch.addcmul(self.video_shift, patches, self.video_scale)
 
-    def restored(self, side: str, patches: Tensor) -> Tensor:
-        """Normalised patches (batch, patches, values) to the features (batch, freq, time, channels), or to
-        pixels of 0 to 255, (batch, height, width, 3), of what was not cut off."""
+    def denormalize(self, side: str, patches: Tensor) -> Tensor:
+        """Undo `normalize` and `split_patches`, for what was not cut off.
+
+        patches: (batch, patches, values), all of them. Returns features (batch, freq, time, channels), or
+        pixels of 0 to 255, (batch, height, width, 3).
+        """
         if side == "audio":
             x = patches * self.audio_std + self.audio_mean
         else:
@@ -174,53 +179,59 @@ class CavMae(nn.Module):
 
     # --- tokens -------------------------------------------------------------------------------------
 
-    def tokens(self, side: str, x: Tensor, keep: Tensor | None = None) -> Tensor:
-        """What the tower of one modality makes of it: (batch, tokens, dim).
+    def encode_tokens(self, side: str, x: Tensor, visible: Tensor | None = None) -> Tensor:
+        """Encode windows with the tower of one modality: (batch, tokens, dim).
 
-        keep: (batch, kept) numbers of patches; the others are not computed at all.
+        visible: (batch, n) numbers of the patches to encode; None: all.
         """
-        patches, positions = self.patches(side, x), self.positions[side]
-        if keep is not None:
-            patches, positions = chosen(patches, keep), chosen(positions.expand(len(keep), -1, -1), keep)
-        tokens = self.embed[side](self.normalised(side, patches)) + positions + self.modality[side]
-        return through(self.towers[side], tokens, gradient_checkpointing=self.gradient_checkpointing)
+        patches, positions = self.split_patches(side, x), self.positions[side]
+        if visible is not None:
+            patches, positions = (
+                select_patches(patches, visible),
+                select_patches(positions.expand(len(visible), -1, -1), visible),
+            )
+        tokens = self.embed[side](self.normalize(side, patches)) + positions + self.modality[side]
+        return apply_layers(self.towers[side], tokens, gradient_checkpointing=self.gradient_checkpointing)
 
-    def fused(self, tokens: Tensor, kind: str) -> Tensor:
-        """The joint layers, and the norm, of `audio`, `video` or `both`: (batch, tokens, dim) to the same."""
-        tokens = through(self.joint, tokens, kind, gradient_checkpointing=self.gradient_checkpointing)
+    def fuse(self, tokens: Tensor, kind: str) -> Tensor:
+        """Apply the joint layers and the norm of `audio`, `video` or `both` to (batch, tokens, dim)."""
+        tokens = apply_layers(self.joint, tokens, kind, gradient_checkpointing=self.gradient_checkpointing)
         return self.norms[kind](tokens)
 
     # --- one vector ---------------------------------------------------------------------------------
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
-        """Sound and picture to one vector, the mean of the joint tokens: (batch, dim)."""
-        both = torch.cat([self.tokens("audio", audio), self.tokens("video", video)], dim=1)
-        return self.fused(both, "both").mean(1)
+        """Embed sound and picture in one vector, the mean of the joint tokens: (batch, dim)."""
+        both = torch.cat([self.encode_tokens("audio", audio), self.encode_tokens("video", video)], dim=1)
+        return self.fuse(both, "both").mean(1)
 
-    def alone(self, side: str, x: Tensor) -> Tensor:
-        """One modality to its vector: (batch, dim), not normalised."""
-        return self.fused(self.tokens(side, x), side).mean(1)
+    def embed_alone(self, side: str, x: Tensor) -> Tensor:
+        """Embed one modality: (batch, dim), not normalized."""
+        return self.fuse(self.encode_tokens(side, x), side).mean(1)
 
-    def without_other(self, side: str, x: Tensor) -> Tensor:
-        """What a network of both is told where one modality is missing: (batch, dim), the mean of the joint
-        layers with the norms of both, and with its own (section 4.3)."""
-        tokens = self.tokens(side, x)
-        return (self.fused(tokens, "both").mean(1) + self.fused(tokens, side).mean(1)) / 2
+    def embed_without_other(self, side: str, x: Tensor) -> Tensor:
+        """Embed one modality for a network of both, if the other is missing: (batch, dim).
+
+        The mean of the joint layers with the norms of `both`, and with those of `side` (section 4.3).
+        """
+        tokens = self.encode_tokens(side, x)
+        return (self.fuse(tokens, "both").mean(1) + self.fuse(tokens, side).mean(1)) / 2
 
     # --- weights ------------------------------------------------------------------------------------
 
     def group_matcher(self, coarse: bool = False) -> dict:
-        """How deep a weight lies, for timm's layer-wise learning rates."""
+        """Return patterns that assign weights to depths, for timm's layer-wise learning rates."""
         return {
             "stem": r"^(?:embed|modality|positions)\.",
             "towers": [(r"^towers\.\w+\.(\d+)", None)],
             "joint": [(r"^joint\.(\d+)", None), (r"^norms\.", (99_999,))],
         }
 
-    def take(self, weights: dict[str, Tensor], grids: dict[str, tuple[int, int]]) -> None:
-        """The weights of another CavMae, which may have been made for inputs of other sizes: `grids`.
+    def load_resized(self, weights: dict[str, Tensor], grids: dict[str, tuple[int, int]]) -> None:
+        """Load the weights of another CavMae, with its positions interpolated to the sizes of this one.
 
-        Raises RuntimeError where they do not fit.
+        grids: the grid of patches of each side in the other one. Raises RuntimeError if the weights do not
+        fit.
         """
         weights = dict(weights)
         for side in SIDES:
@@ -232,17 +243,20 @@ class CavMae(nn.Module):
         self.load_state_dict(weights)
 
     @torch.no_grad()
-    def from_image(self, source: bool | str) -> None:
-        """Both towers and the joint layers begin with a ViT's layers, as many as there are, the first for
-        the towers and those after them for the joint ones; the class token and positions are left out."""
+    def load_image_weights(self, source: bool | str) -> None:
+        """Copy the layers of an image ViT: the first ones to both towers, the next ones to the joint layers.
+
+        The class token and positions are not used. source: as `pretrained`. Raises UserError if it does not
+        fit.
+        """
         name = "timm/vit_base_patch16_224.mae" if source is True else str(source)
-        state = hub.weights_of(name)
-        told = f"encoders.joint.cav_mae.pretrained: {name}"
+        state = hub.load_weights(name)
+        key = f"encoders.joint.cav_mae.pretrained: {name}"
         image = state.get("patch_embed.proj.weight")
-        wanted = (self.dim, self.patch, self.patch)
-        if image is None or (image.shape[0], *image.shape[2:]) != wanted:
+        expected = (self.dim, self.patch, self.patch)
+        if image is None or (image.shape[0], *image.shape[2:]) != expected:
             raise UserError(
-                f"{told}: not a ViT of width {self.dim} with patches of {self.patch} (it has"
+                f"{key}: not a ViT of width {self.dim} with patches of {self.patch} (it has"
                 f" {None if image is None else tuple(image.shape)})"
             )
         for side in SIDES:
@@ -256,30 +270,29 @@ class CavMae(nn.Module):
             targets = [tower[number] for tower in self.towers.values()] if number < depth else []
             if number >= depth:
                 targets = [self.joint[number - depth]]
-                part = {
-                    spread: value
-                    for key, value in part.items()
-                    for spread in (
-                        [key.replace(".", f".{kind}.", 1) for kind in KINDS]
-                        if key.startswith("norm")
-                        else [key]
-                    )
-                }
+                part = _copy_norms(part)
             try:
                 for target in targets:
                     target.load_state_dict(part)
             except RuntimeError as e:
                 reason = " ".join(str(e).split())[:200]
-                raise UserError(f"{told}: its layer {number} does not fit: {reason}") from None
+                raise UserError(f"{key}: its layer {number} does not fit: {reason}") from None
 
 
-def chosen(x: Tensor, keep: Tensor) -> Tensor:
-    """(batch, patches, values) and numbers (batch, kept) to (batch, kept, values)."""
-    return x.gather(1, keep[:, :, None].expand(-1, -1, x.shape[2]))
+def _copy_norms(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copy the layer norms of a ViT's layer to those of each kind in a JointLayer."""
+    norms = {name: value for name, value in weights.items() if name.startswith("norm")}
+    copies = {name.replace(".", f".{kind}.", 1): value for name, value in norms.items() for kind in KINDS}
+    return {name: value for name, value in weights.items() if name not in norms} | copies
 
 
-def begin(module: nn.Module) -> None:
-    """Weights as MAE begins with: linear layers by Xavier, biases 0, learned vectors small."""
+def select_patches(x: Tensor, numbers: Tensor) -> Tensor:
+    """Select patches by their numbers (batch, n) from (batch, patches, values): (batch, n, values)."""
+    return x.gather(1, numbers[:, :, None].expand(-1, -1, x.shape[2]))
+
+
+def initialize_weights(module: nn.Module) -> None:
+    """Initialize weights as MAE does: linear layers by Xavier, biases 0, learned vectors small."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
             nn.init.xavier_uniform_(part.weight)

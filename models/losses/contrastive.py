@@ -1,4 +1,4 @@
-"""Matches near, all others at least a margin apart."""
+"""The contrastive loss: matches near, other pairs at least a margin apart."""
 
 from pydantic import PositiveFloat
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ class Contrastive(nn.Module):
     """1/2 (y d^2 + (1 - y) [margin - d]+^2), the mean over pairs; d the Euclidean distance (0 to 2).
 
     Source: Hadsell, Chopra, LeCun: Dimensionality Reduction by Learning an Invariant Mapping (2006);
-    VideoSound-Matching, which has a margin of 2.
+    VideoSound-Matching, with a margin of 2.
     Needs: pairs, half of them matching.
     """
 

@@ -1,4 +1,4 @@
-"""Matches in one direction, all others at an angle; beside it the matcher's cross-entropy."""
+"""The cosine embedding loss plus the matcher's cross-entropy."""
 
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
@@ -11,8 +11,8 @@ from models.losses import losses
 class Cosine(nn.Module):
     """y (1 - cos(a, v)) + (1 - y) [cos(a, v) - margin]+ + bce * BCE(p, y), the mean over pairs.
 
-    p is the sigmoid of the matcher's logit. Source: VideoSound-Matching, which has a margin of 0.2 and weighs
-    the cross-entropy by 0.1.
+    p is the sigmoid of the matcher's logit. Source: VideoSound-Matching, with a margin of 0.2 and
+    a weight of 0.1 for the cross-entropy.
     Needs: pairs, half of them matching. It trains encoders and matcher together.
     """
 
@@ -24,11 +24,14 @@ class Cosine(nn.Module):
         self.margin, self.bce = margin, bce
 
     def forward(self, audio: Tensor, video: Tensor, target: Tensor, logits: Tensor) -> Tensor:
-        angle = along(audio, video, target, self.margin)
+        angle = cosine_embedding_loss(audio, video, target, self.margin)
         return angle + self.bce * F.binary_cross_entropy_with_logits(logits.float(), target.float())
 
 
-def along(a: Tensor, b: Tensor, target: Tensor, margin: NonNegativeFloat) -> Tensor:
-    """y (1 - cos) + (1 - y) [cos - margin]+, the mean over rows: (P, dim) twice and (P,)."""
+def cosine_embedding_loss(a: Tensor, b: Tensor, target: Tensor, margin: NonNegativeFloat) -> Tensor:
+    """Compute the mean of y (1 - cos) + (1 - y) [cos - margin]+ over rows.
+
+    a, b: (P, dim). target: (P,), y, 1 for a match and 0 for none.
+    """
     cosine = F.cosine_similarity(a.float(), b.float())
     return (target * (1 - cosine) + (1 - target) * (cosine - margin).relu()).mean()

@@ -1,4 +1,4 @@
-"""Which of the batch's sounds belongs to this picture, and which picture to this sound."""
+"""InfoNCE: classify which sound of the batch belongs to a picture, and which picture to a sound."""
 
 import math
 
@@ -9,19 +9,19 @@ from torch.nn import functional as F
 
 from models.losses import losses
 
-COLDEST = 0.01  # CLIP's bound: colder than this, one hard negative drives the whole batch
+MIN_TEMPERATURE = 0.01  # as in CLIP; below it, one hard negative dominates the batch
 
 
 @losses.register
 class Infonce(nn.Module):
     """1/2 (mean_i -log softmax_j(cos(a_i, v_j) / t)_i + mean_i -log softmax_j(cos(v_i, a_j) / t)_i).
 
-    j runs over i itself and over the rows that are its negatives. t is learned, and starts at
+    j runs over i itself and over the rows that are its negatives. t is learned, starting from
     the constant. Source: CPC (arXiv 1807.03748), in both directions as in CLIP (arXiv 2103.00020).
     Needs: the whole batch, as large as memory allows; every other row is a negative.
 
-    learned: whether t is. both_ways: false leaves the second term alone, sounds for each picture, as CAV-MAE
-    has it (arXiv 2210.07839, section 3.1).
+    learned: whether t is learned. both_ways: false keeps only the second term, sounds for each picture, as in
+    CAV-MAE (arXiv 2210.07839, section 3.1).
     """
 
     pairs = "batch"
@@ -33,11 +33,11 @@ class Infonce(nn.Module):
         self.both_ways = both_ways
 
     def forward(self, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
-        temperature = self.log_temperature.float().exp().clamp(min=COLDEST)
+        temperature = self.log_temperature.float().exp().clamp(min=MIN_TEMPERATURE)
         cosine = F.normalize(audio.float(), dim=1) @ F.normalize(video.float(), dim=1).T  # (B, B)
-        own = torch.arange(len(cosine), device=cosine.device)
-        excluded = same & (own[:, None] != own)
+        rows = torch.arange(len(cosine), device=cosine.device)
+        excluded = same & (rows[:, None] != rows)
         logits = (cosine / temperature).masked_fill(excluded, float("-inf"))
         if not self.both_ways:
-            return F.cross_entropy(logits.T, own)
-        return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+            return F.cross_entropy(logits.T, rows)
+        return (F.cross_entropy(logits, rows) + F.cross_entropy(logits.T, rows)) / 2

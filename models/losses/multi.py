@@ -1,11 +1,11 @@
-"""Two clips at once: their sounds, their pictures, and each clip's own sound and picture."""
+"""A loss on two clips: their two sounds, their two pictures, and the sound and picture of each clip."""
 
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.losses import losses
-from models.losses.cosine import along
+from models.losses.cosine import cosine_embedding_loss
 
 
 @losses.register
@@ -13,8 +13,8 @@ class Multi(nn.Module):
     """BCE(p, y) + weight (s(a1, a2) + s(v1, v2) + (1 - cos(a1, v1)) + (1 - cos(a2, v2))), the mean over all.
 
     s(x, z) = y (1 - cos(x, z)) + (1 - y) [cos(x, z) - margin]+, and p is the sigmoid of the matcher's logit
-    for (a1, v2). Source: VideoSound-Matching, whose own loss it is: weight 0.03, margin 0.2.
-    Needs: quadruples, half of them of one kind. It trains encoders and matcher together.
+    for (a1, v2). Source: VideoSound-Matching, with weight 0.03 and margin 0.2.
+    Needs: quadruples, half of them matching. It trains encoders and matcher together.
     """
 
     pairs = "quadruples"
@@ -28,7 +28,13 @@ class Multi(nn.Module):
         self, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], target: Tensor, logits: Tensor
     ) -> Tensor:
         (a1, v1), (a2, v2) = first, second
-        everywhere = target.new_ones(len(target))
-        terms = along(a1, a2, target, self.margin) + along(v1, v2, target, self.margin)
-        terms = terms + along(a1, v1, everywhere, self.margin) + along(a2, v2, everywhere, self.margin)
+        ones = target.new_ones(len(target))
+        terms = cosine_embedding_loss(a1, a2, target, self.margin) + cosine_embedding_loss(
+            v1, v2, target, self.margin
+        )
+        terms = (
+            terms
+            + cosine_embedding_loss(a1, v1, ones, self.margin)
+            + cosine_embedding_loss(a2, v2, ones, self.margin)
+        )
         return F.binary_cross_entropy_with_logits(logits.float(), target.float()) + self.weight * terms

@@ -1,20 +1,20 @@
-"""Pairs weighed by how similar they are, and how much more so than others."""
+"""The multi-similarity loss: pairs weighted by their similarity, and relative to other pairs."""
 
 from pydantic import PositiveFloat
 from pytorch_metric_learning.losses import MultiSimilarityLoss
 from torch import Tensor, nn
 
 from models.losses import losses
-from models.losses._across import both_ways
+from models.losses._symmetric import symmetric_loss
 
 
 @losses.register
 class MultiSimilarity(nn.Module):
     """mean_i log(1 + sum_P exp(-alpha (s - base))) / alpha + log(1 + sum_N exp(beta (s - base))) / beta.
 
-    s is the cosine of i and another; P are those that match i, N those that do not. Sounds against pictures,
-    pictures against sounds, and the mean of both. Source: Wang et al., Multi-Similarity Loss (CVPR 2019,
-    arXiv 1904.06627, equation 8), by pytorch-metric-learning, whose constants are 2, 50 and 0.5.
+    s is the cosine of i and another item; P are those that match i, N those that do not. The mean of sounds
+    as anchors and pictures as anchors. Source: Wang et al., Multi-Similarity Loss (CVPR 2019,
+    arXiv 1904.06627, equation 8), from pytorch-metric-learning, with constants 2, 50 and 0.5.
     Needs: the whole batch; clips of one label (or video) all match each other.
     """
 
@@ -26,4 +26,4 @@ class MultiSimilarity(nn.Module):
         self.loss = MultiSimilarityLoss(alpha=alpha, beta=beta, base=base)
 
     def forward(self, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
-        return both_ways(self.loss, audio, video, same)
+        return symmetric_loss(self.loss, audio, video, same)

@@ -1,4 +1,4 @@
-"""Each sound with each picture of the batch: does it match, yes or no?"""
+"""The sigmoid loss: classify each pair of a sound and a picture of the batch as match or not."""
 
 import math
 
@@ -14,7 +14,7 @@ from models.losses import losses
 class Siglip(nn.Module):
     """-1/B sum_ij log sigmoid(z_ij (cos(a_i, v_j) / t + b)), z 1 on the diagonal and -1 elsewhere.
 
-    Matches beside the diagonal are left out. t and b are learned, and start at the constants. Source: Sigmoid
+    Matches off the diagonal are left out. t and b are learned, starting from the constants. Source: Sigmoid
     Loss for Language Image Pre-Training (arXiv 2303.15343, section 3.2), where they are 0.1 and -10.
     Needs: the whole batch.
     """
@@ -29,7 +29,7 @@ class Siglip(nn.Module):
 
     def forward(self, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
         cosine = F.normalize(audio.float(), dim=1) @ F.normalize(video.float(), dim=1).T
-        own = torch.eye(len(cosine), dtype=torch.bool, device=cosine.device)
+        diagonal = torch.eye(len(cosine), dtype=torch.bool, device=cosine.device)
         logits = cosine / self.log_temperature.float().exp() + self.bias.float()
-        cost = -F.logsigmoid(torch.where(own, logits, -logits))
-        return cost.masked_fill(same & ~own, 0.0).sum() / len(cosine)
+        cost = -F.logsigmoid(torch.where(diagonal, logits, -logits))
+        return cost.masked_fill(same & ~diagonal, 0.0).sum() / len(cosine)

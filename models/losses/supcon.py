@@ -1,19 +1,20 @@
-"""InfoNCE with as many matches as there are."""
+"""The supervised contrastive loss: InfoNCE with several matches for each anchor."""
 
 from pydantic import PositiveFloat
 from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor, nn
 
 from models.losses import losses
-from models.losses._across import both_ways
+from models.losses._symmetric import symmetric_loss
 
 
 @losses.register
 class Supcon(nn.Module):
-    """mean_i mean_{p in P(i)} -log(exp(cos(a_i, v_p) / t) / sum_j exp(cos(a_i, v_j) / t)), and back.
+    """mean_i mean_{p in P(i)} -log(exp(cos(a_i, v_p) / t) / sum_j exp(cos(a_i, v_j) / t)), and with
+    pictures as anchors; the mean of both.
 
-    P(i) are the others that match i; j runs over all. Source: Supervised Contrastive Learning (arXiv
-    2004.11362, equation 2, L_out), by pytorch-metric-learning, between two modalities.
+    P(i) are the items that match i; j runs over all. Source: Supervised Contrastive Learning (arXiv
+    2004.11362, equation 2, L_out), from pytorch-metric-learning, between two modalities.
     Needs: the whole batch; clips of one label (or video) all match each other.
     """
 
@@ -25,4 +26,4 @@ class Supcon(nn.Module):
         self.loss = SupConLoss(temperature=temperature)
 
     def forward(self, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
-        return both_ways(self.loss, audio, video, same)
+        return symmetric_loss(self.loss, audio, video, same)

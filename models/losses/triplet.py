@@ -1,4 +1,4 @@
-"""A picture nearer to its own sound than to another, by a margin."""
+"""The triplet loss: a picture is nearer to a matching sound than to another one, by a margin."""
 
 from pydantic import PositiveFloat
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from models.matchers.distance import distance
 class Triplet(nn.Module):
     """[d(v, a+) - d(v, a-) + m]+, the mean over triplets.
 
-    d is the Euclidean distance of the L2-normalised embeddings (0 to 2), m the margin.
+    d is the Euclidean distance of the L2-normalized embeddings (0 to 2), m the margin.
     Source: FaceNet (arXiv 1503.03832, section 3.1), without its square.
     Needs: triplets of a picture, a sound that matches it and one that does not.
     """

@@ -1,6 +1,6 @@
-"""Matchers: two embeddings of `(batch, dim)` to one logit each, higher where they belong together.
+"""Matchers: they map two embeddings of `(batch, dim)` to logits `(batch,)`, higher if they belong together.
 
-`by_distance` says whether ranking by score is ranking by Euclidean distance, which is much cheaper.
+`by_distance`: whether ranking by score equals ranking by Euclidean distance, which is much cheaper.
 """
 
 from models.registry import Registry

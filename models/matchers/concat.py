@@ -1,4 +1,4 @@
-"""A small network on both embeddings."""
+"""A small network on two concatenated embeddings."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from models.matchers import matchers
 
 @matchers.register
 class Concat(nn.Module):
-    """2d -> d -> d/2 -> 1 with ReLU between; gives logits.
+    """2d -> d -> d/2 -> 1 with ReLU between; the output is a logit.
 
     Unit vectors of d entries are scaled by sqrt(d), so that the first layer sees entries of about 1.
     """
@@ -24,5 +24,5 @@ class Concat(nn.Module):
         )
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
-        """audio, video: (batch, dim) of length 1. Returns logits (batch,), above 0 where they match."""
+        """Map embeddings (batch, dim), of length 1, to logits (batch,), above 0 for a match."""
         return self.layers(torch.cat([audio, video], dim=1) * self.scale).squeeze(1)

@@ -1,4 +1,4 @@
-"""One network for both embeddings, then a small one on what it makes of them."""
+"""A shared network on each embedding, then a small network on both outputs."""
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,6 @@ class Siamese(nn.Module):
         )
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
-        """audio, video: (batch, dim) of length 1. Returns logits (batch,), above 0 where they match."""
+        """Map embeddings (batch, dim), of length 1, to logits (batch,), above 0 for a match."""
         both = [self.shared(x * self.scale) for x in (audio, video)]
         return self.layers(torch.cat(both, dim=1)).squeeze(1)

@@ -1,1 +1,1 @@
-"""What encoders of both modalities are made of."""
+"""Modules that audio and video encoders share."""

@@ -1,4 +1,4 @@
-"""What both towers of AVE-Net are made of."""
+"""Modules of both towers of AVE-Net."""
 
 import torch
 from torch import Tensor, nn
@@ -7,24 +7,24 @@ from torch import Tensor, nn
 class Tower(nn.Module):
     """Blocks of two 3x3 convolutions with batch norm and ReLU, max-pool 2 between them.
 
-    (batch, channels, height, width) to (batch, 8 width, height / 16, width / 16), rounded up: the very first
+    Maps (batch, channels, height, width) to (batch, 8 width, height / 16, width / 16), rounded up: the first
     convolution has stride 2. Source: Objects that Sound (arXiv 1712.06651, figure 2).
     """
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for block, after in enumerate((width, 2 * width, 4 * width, 8 * width)):
+        for block, out_channels in enumerate((width, 2 * width, 4 * width, 8 * width)):
             if block:
                 layers.append(nn.MaxPool2d(2, ceil_mode=True))
             for i in range(2):
                 stride = 2 if block == i == 0 else 1
                 layers += [
-                    nn.Conv2d(channels, after, 3, stride, padding=1, bias=False),
-                    nn.BatchNorm2d(after),
+                    nn.Conv2d(channels, out_channels, 3, stride, padding=1, bias=False),
+                    nn.BatchNorm2d(out_channels),
                     nn.ReLU(inplace=True),
                 ]
-                channels = after
+                channels = out_channels
         self.layers = nn.Sequential(*layers)
         self.channels = channels
 

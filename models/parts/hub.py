@@ -1,4 +1,4 @@
-"""Networks that timm and torchvision have, by name, as trunks: a picture to a vector."""
+"""Networks of timm and torchvision as trunks, which map a picture to a vector."""
 
 import contextlib
 import difflib
@@ -14,20 +14,20 @@ from torch.nn import functional as F
 
 from pipeline.errors import UserError
 
-SIDE = 224  # what most published weights were trained at
+SIDE = 224  # pixels; the size that most published weights were trained at
 
 
 class Trunk(nn.Module):
     """`timm/<name>` or `torchvision/<name>` without its classifier.
 
-    (batch, channels, height, width) to (batch, features).
+    Maps (batch, channels, height, width) to (batch, features).
 
-    channels, size: of what will come. The first convolution is made for so many channels; published weights
-    for three are summed for one, and spread evenly for others (timm.models.adapt_input_conv). Networks that
-    take one size only, or that a small picture is too small for, get it scaled to theirs.
-    pretrained: True fetches the published weights, a path reads them from disk (safetensors, or PyTorch's,
-    which is not unpickled). frozen: it is not trained, and its batch norms stay as they are.
-    Raises UserError where the weights cannot be had.
+    channels, size: of the inputs. The first convolution is adapted to the channels: published weights for
+    three are summed for one, and distributed evenly for others (timm.models.adapt_input_conv). If the network
+    does not take inputs of this size, they are scaled to its own.
+    pretrained: True downloads the published weights, a path reads them from disk (safetensors, or PyTorch's
+    format, never unpickled). frozen: the trunk is not trained, and its batch norms stay in evaluation mode.
+    Raises UserError if the weights cannot be loaded.
     """
 
     def __init__(
@@ -38,18 +38,18 @@ class Trunk(nn.Module):
         self.net, self.side = (
             _timm(name, channels) if name.startswith("timm/") else _torchvision(name, channels)
         )
-        load(self.net, name, pretrained, channels)
+        load_pretrained(self.net, name, pretrained, channels)
         if frozen:
             self.requires_grad_(False)
         self.resize = False
         try:
-            self.features = self._count(channels, size)
+            self.features = self._count_features(channels, size)
         except (AssertionError, RuntimeError, ValueError):
             self.resize = True
-            self.features = self._count(channels, size)
+            self.features = self._count_features(channels, size)
 
     @torch.no_grad()
-    def _count(self, channels: int, size: tuple[int, int]) -> int:
+    def _count_features(self, channels: int, size: tuple[int, int]) -> int:
         training = self.training
         out = self.eval()(torch.zeros(1, channels, *size))
         self.train(training)
@@ -66,23 +66,23 @@ class Trunk(nn.Module):
         return self.net(x)
 
 
-def load(net: nn.Module, name: str, pretrained: bool | str, channels: int = 3) -> None:
-    """Give `net`, the network `name` or its first part, the weights that `pretrained` says, if any."""
+def load_pretrained(net: nn.Module, name: str, pretrained: bool | str, channels: int = 3) -> None:
+    """Load the weights that `pretrained` selects, if any, into `net`, the network `name` or its start."""
     if pretrained:
-        state = _fetched(name, net) if pretrained is True else read(pretrained)
-        _fill(net, state, channels, name if pretrained is True else str(pretrained))
+        state = _fetch_published(name, net) if pretrained is True else read_weights(pretrained)
+        _load_matching(net, state, channels, name if pretrained is True else str(pretrained))
 
 
-def weights_of(source: str) -> dict[str, Tensor]:
-    """The weights of `timm/<name>`, fetched, or of a file. Raises UserError where they cannot be had."""
+def load_weights(source: str) -> dict[str, Tensor]:
+    """Download the weights of `timm/<name>`, or read those of a file. Raises UserError if that fails."""
     if source.startswith("timm/"):
         model = source.partition("/")[2]
         if not timm.is_model(model):
             near = difflib.get_close_matches(model, timm.list_models(), n=1)
             hint = f": did you mean timm/{near[0]}?" if near else ""
             raise UserError(f"{source}: timm has no such model{hint}")
-        return _fetched(source, timm.create_model(model, pretrained=False))
-    return read(source)
+        return _fetch_published(source, timm.create_model(model, pretrained=False))
+    return read_weights(source)
 
 
 def _timm(name: str, channels: int) -> tuple[nn.Module, tuple[int, int]]:
@@ -91,31 +91,31 @@ def _timm(name: str, channels: int) -> tuple[nn.Module, tuple[int, int]]:
 
 
 def _torchvision(name: str, channels: int) -> tuple[nn.Module, tuple[int, int]]:
-    own_heads = name.endswith(("googlenet", "inception_v3"))
-    options = {"aux_logits": False, "init_weights": False} if own_heads else {}
+    has_auxiliary_heads = name.endswith(("googlenet", "inception_v3"))
+    options = {"aux_logits": False, "init_weights": False} if has_auxiliary_heads else {}
     net = torchvision.models.get_model(name.partition("/")[2], weights=None, **options)
     if channels != 3:
-        where, first = _first(net)
-        _put(net, where, _widened(first, channels))
-    # The classifier is the last linear layer, or in networks without one the last convolution.
+        path, convolution = _first_convolution(net)
+        _replace_module(net, path, _widen(convolution, channels))
+    # The classifier is the last linear layer or, in networks without any, the last convolution.
     for kind in (nn.Linear, nn.Conv2d):
-        if found := [n for n, m in net.named_modules() if isinstance(m, kind)]:
-            _put(net, found[-1], nn.Identity())
+        if paths := [n for n, m in net.named_modules() if isinstance(m, kind)]:
+            _replace_module(net, paths[-1], nn.Identity())
             break
     return net, (299, 299) if name.endswith("inception_v3") else (SIDE, SIDE)
 
 
-def _first(net: nn.Module) -> tuple[str, nn.Conv2d]:
+def _first_convolution(net: nn.Module) -> tuple[str, nn.Conv2d]:
     return next((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d))
 
 
-def _put(net: nn.Module, where: str, part: nn.Module) -> None:
-    parent, _, child = where.rpartition(".")
+def _replace_module(net: nn.Module, path: str, part: nn.Module) -> None:
+    parent, _, child = path.rpartition(".")
     setattr(net.get_submodule(parent), child, part)
 
 
-def _widened(conv: nn.Conv2d, channels: int) -> nn.Conv2d:
-    new = nn.Conv2d(
+def _widen(conv: nn.Conv2d, channels: int) -> nn.Conv2d:
+    convolution = nn.Conv2d(
         channels,
         conv.out_channels,
         conv.kernel_size,
@@ -125,41 +125,40 @@ def _widened(conv: nn.Conv2d, channels: int) -> nn.Conv2d:
         bias=conv.bias is not None,
     )
     with torch.no_grad():
-        new.weight.copy_(adapt_input_conv(channels, conv.weight.detach()))
+        convolution.weight.copy_(adapt_input_conv(channels, conv.weight.detach()))
         if conv.bias is not None:
-            new.bias.copy_(conv.bias)
-    return new
+            convolution.bias.copy_(conv.bias)
+    return convolution
 
 
-def _fetched(name: str, net: nn.Module) -> dict[str, Tensor]:
-    """Published weights, over the network or from the libraries' own caches."""
+def _fetch_published(name: str, net: nn.Module) -> dict[str, Tensor]:
+    """Load published weights, over the network or from the caches of the libraries."""
     hub, _, model = name.partition("/")
     try:
         if hub == "timm":
             return timm.create_model(model, pretrained=True).state_dict()
         weights = torchvision.models.get_model_weights(model).DEFAULT
         return weights.get_state_dict(check_hash=True)
-    except Exception as e:  # every library has its own errors for a network that is not there
+    except Exception as e:  # each library raises its own errors if there is no network
         raise UserError(
-            f"{name}: its published weights cannot be fetched ({type(e).__name__}): where no network is,"
-            f" bring the file {_file(hub, model, net)} and say where it is: pretrained: PATH"
+            f"{name}: its published weights cannot be downloaded ({type(e).__name__}): without a network,"
+            f" copy {_published_file(hub, model, net)} here and set pretrained: PATH"
         ) from None
 
 
-def _file(hub: str, model: str, net: nn.Module) -> str:
-    """Where the published weights of a model are, as one would look for them."""
+def _published_file(hub: str, model: str, net: nn.Module) -> str:
+    """Describe where the published weights of a model are, for an error message."""
     if hub == "timm":
-        about = net.pretrained_cfg
-        return (
-            f"model.safetensors of {about['hf_hub_id']}" if about.get("hf_hub_id") else str(about.get("url"))
-        )
+        source = net.pretrained_cfg
+        hub_id = source.get("hf_hub_id")
+        return f"model.safetensors of {hub_id}" if hub_id else str(source.get("url"))
     return torchvision.models.get_model_weights(model).DEFAULT.url
 
 
-def read(path: str | Path) -> dict[str, Tensor]:
-    """The weights in a file: safetensors, or PyTorch's, opened as weights only.
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Read weights from a file: safetensors, or PyTorch's format with `weights_only`.
 
-    Raises UserError where it cannot be read, or holds anything but weights.
+    Raises UserError if it cannot be read, or contains anything but weights.
     """
     try:
         if Path(path).suffix == ".safetensors":
@@ -167,26 +166,26 @@ def read(path: str | Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except Exception as e:  # pickle, zip, safetensors: each has its own
+    except Exception as e:  # pickle, zip and safetensors raise their own errors
         raise UserError(f"{path}: not a file of weights ({' '.join(str(e).split())[:160]})") from None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"{path}: not a file of weights alone: a dictionary of names and tensors is expected")
     return state
 
 
-def _fill(net: nn.Module, state: dict[str, Tensor], channels: int, source: str) -> None:
-    """Load `state`, which may hold a classifier too, and a first convolution for three channels."""
-    where, first = _first(net)
-    key = f"{where}.weight"
-    if key in state and state[key].shape[1] != first.weight.shape[1]:
+def _load_matching(net: nn.Module, state: dict[str, Tensor], channels: int, source: str) -> None:
+    """Load `state`, which may also have a classifier, and a first convolution for three channels."""
+    path, convolution = _first_convolution(net)
+    key = f"{path}.weight"
+    if key in state and state[key].shape[1] != convolution.weight.shape[1]:
         with contextlib.suppress(NotImplementedError):
             state = state | {key: adapt_input_conv(channels, state[key])}
-    own = net.state_dict()
-    fits = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
-    missing = [k for k in own if k not in fits and not k.endswith("num_batches_tracked")]
+    needed = net.state_dict()
+    usable = {k: v for k, v in state.items() if k in needed and v.shape == needed[k].shape}
+    missing = [k for k in needed if k not in usable and not k.endswith("num_batches_tracked")]
     if missing:
         raise UserError(
-            f"{source}: not weights of this network: {len(missing)} of {len(own)} are missing or of another"
-            f" shape, such as {missing[0]}"
+            f"{source}: not weights of this network: {len(missing)} of {len(needed)} are missing or of"
+            f" another shape, such as {missing[0]}"
         )
-    net.load_state_dict(fits, strict=False)
+    net.load_state_dict(usable, strict=False)

@@ -5,10 +5,10 @@ from torch.nn import functional as F
 
 
 class MaxPoolTime(nn.Module):
-    """Max-pool of (batch, channels, time) over `kernel` steps; the last ones may be fewer.
+    """Max-pool of (batch, channels, time) over `kernel` steps; the last window may be shorter.
 
-    The numbers are those of `nn.MaxPool1d(kernel, ceil_mode=True)`, but torch.export takes the length of its
-    input for a constant. It does not do so with a 2-D max-pool.
+    It computes the same as `nn.MaxPool1d(kernel, ceil_mode=True)`, for which torch.export would fix the
+    length of the input. A 2-D max-pool keeps it dynamic.
     """
 
     def __init__(self, kernel: int) -> None:

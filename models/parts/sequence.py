@@ -1,4 +1,4 @@
-"""Sequences: what the LSTM and transformer encoders of both modalities share."""
+"""Networks on sequences, which the LSTM and transformer encoders of both modalities share."""
 
 import math
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Lstm(nn.Module):
-    """Linear, a bidirectional LSTM, linear over all steps: (batch, steps, features) to (batch, dim)."""
+    """Linear, bidirectional LSTM, linear over all steps. Maps (batch, steps, features) to (batch, dim)."""
 
     def __init__(self, steps: int, features: int, dim: int, inner: int, hidden: int, layers: int) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Lstm(nn.Module):
 class Transformer(nn.Module):
     """Linear, sinusoidal positions, transformer layers, linear over all steps.
 
-    (batch, steps, features) to (batch, dim). Source: Attention Is All You Need (arXiv 1706.03762).
+    Maps (batch, steps, features) to (batch, dim). Source: Attention Is All You Need (arXiv 1706.03762).
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Transformer(nn.Module):
 
 
 def positions(steps: int, dim: int) -> Tensor:
-    """(steps, dim): sin and cos of the step, at wavelengths from 2 pi to 20,000 pi (section 3.5)."""
+    """Return (steps, dim): sine and cosine of the step, at wavelengths of 2 pi to 20,000 pi (section 3.5)."""
     rate = torch.exp(torch.arange(0, dim, 2) * (-math.log(10_000) / dim))
     angle = torch.arange(steps)[:, None] * rate
     return torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1)[:, :dim]

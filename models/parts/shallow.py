@@ -1,10 +1,10 @@
-"""The small network of identification by face and by voice (a system on VoxCeleb)."""
+"""The small network of identification by face and by voice, after a system on VoxCeleb."""
 
 from torch import Tensor, nn
 
 
 class Shallow(nn.Module):
-    """(batch, channels, height, width) of 0 to 1 to (batch, dim).
+    """Maps (batch, channels, height, width) of 0 to 1 to (batch, dim).
 
     Two 3x3 convolutions, `width` and twice `width`, each with ReLU and max-pool 2; flattened; linear to
     `dim`, ReLU, dropout, linear. The source's L2 penalty on the convolutions is `train.weight_decay` here.
@@ -20,9 +20,9 @@ class Shallow(nn.Module):
             nn.ReLU(inplace=True),
             nn.MaxPool2d(2, ceil_mode=True),
         )
-        places = -(-size[0] // 4) * -(-size[1] // 4)
+        positions = -(-size[0] // 4) * -(-size[1] // 4)
         self.project = nn.Sequential(
-            nn.Linear(2 * width * places, dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dim, dim)
+            nn.Linear(2 * width * positions, dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dim, dim)
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models import checkpoint
 from models.joint.cav_mae import SIDES
-from models.parts.hub import read
+from models.parts.hub import read_weights
 from pipeline.errors import UserError
 
 SHORT = {"a": "audio", "v": "video"}
@@ -192,7 +192,7 @@ def convert(
     classes: names of a fine-tuned one's outputs. one_label: a clip has one of them, and not several.
     Raises UserError that names keys which are missing, strange or of another shape; nothing is written then.
     """
-    state = read(path)
+    state = read_weights(path)
     weights = renamed(state, path)
     # What sizes are read from must be there first; the rest is compared with what these sizes make.
     pretraining = any(name.startswith("decoder.") for name in weights)

@@ -140,7 +140,7 @@ def _takes_any(part: Part, name: str) -> bool:
     """Whether the network itself takes an input that is longer, or shorter."""
     for length in _others(part, name):
         try:
-            part.ask(*_examples(part, 2, {name: length}))
+            part.function(*_examples(part, 2, {name: length}))
         except (RuntimeError, AssertionError, ValueError):
             return False
     return True
@@ -157,7 +157,7 @@ def _traced(part: Part, path: Path, free: dict[str, tuple[int, str]]) -> dict[st
     # What is 1 in the example is taken for a constant.
     longer = {name: _others(part, name)[0] for name in free}
     program = torch.onnx.export(
-        _Module(part.module, part.ask),
+        _Module(part.module, part.function),
         _examples(part, 2, longer),
         dynamo=True,
         verbose=False,
@@ -190,7 +190,7 @@ def _difference(part: Part, path: Path, free: dict[str, tuple[int, str]]) -> flo
     for batch, which in ((1, None), (3, 0), (2, 1)):
         lengths = {} if which is None else {name: _others(part, name)[which] for name in free}
         given = _examples(part, batch, lengths)
-        wanted = part.ask(*given).numpy()
+        wanted = part.function(*given).numpy()
         [found] = session.run(None, {name: x.numpy() for name, x in zip(part.inputs, given, strict=True)})
         difference = float(np.abs(found - wanted).max())
         if not difference <= TOLERANCE * max(1.0, float(np.abs(wanted).max())):

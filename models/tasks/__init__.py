@@ -1,6 +1,6 @@
-"""Tasks, by name, a file each: what is learnt from which clips, and how it is evaluated, shown and exported.
+"""Tasks, a file each: what a model learns from which clips, and how it is evaluated, described and exported.
 
-What a task may and must have is written in models/tasks/_base.py. Asking for names imports no task.
+models/tasks/_base.py documents what a task must and may define. Listing names imports no task.
 """
 
 from models.registry import Registry

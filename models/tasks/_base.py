@@ -1,8 +1,8 @@
-"""What a task is: the one class that training, evaluation, search, export, card and report ask.
+"""The base class of all tasks, which training, evaluation, search, export, model card and report use.
 
-A task is a file in this folder with one registered subclass of `Task`. Nobody outside this folder decides
-anything by a task's name. Each member below is either needed (abstract), or has a default that suits a model
-of embeddings.
+A task is a file in this folder with one registered subclass of `Task`. Code outside this folder never checks
+a task's name. Each member below is either abstract, and must be defined, or has a default for a model that
+gives embeddings.
 """
 
 from abc import ABC, abstractmethod
@@ -23,60 +23,62 @@ from pipeline.dataset.dataset import Dataset
 
 
 class Rule(NamedTuple):
-    """Where keys of params.yaml have the values `given`, the keys `needed` must have theirs.
+    """If the keys of `condition` have these values in params.yaml, those of `requirement` must have theirs.
 
-    advice: what to do otherwise. Keys as `train.balanced`.
+    advice: the end of the error message, what to change. Keys are written as `train.balanced`.
     """
 
-    given: dict[str, Any]
-    needed: dict[str, Any]
+    condition: dict[str, Any]
+    requirement: dict[str, Any]
     advice: str
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one ONNX file computes.
+    """The computation of one ONNX file.
 
-    ask: a method of `module`, tensors to a tensor. inputs: name -> shape without batch, and type.
+    function: a method of `module` that maps tensors to a tensor. inputs: name -> shape without batch, and
+    type. output: name of the result.
     """
 
     module: nn.Module
-    ask: Callable[..., Tensor]
+    function: Callable[..., Tensor]
     inputs: dict[str, tuple[tuple[int, ...], torch.dtype]]
     output: str
 
 
 class Task(lightning.LightningModule, ABC):
-    """A network, and all that is special about what it learns.
+    """A network, and everything that depends on what it learns.
 
-    config: as in config.json: the fields of the task's Experiment, and `about` of its Plan. audio_shape:
-    (channels, freq, time) of a window. video_shape: (frames, height, width, 3). train: the section of the
-    parameters with which it is trained.
+    config: the content of config.json: the fields of the task's Experiment, and `config_entries` of its Plan.
+    audio_shape: (channels, freq, time) of a window. video_shape: (frames, height, width, 3). train: the
+    section of the parameters that training uses.
     """
 
     # --- before training -------------------------------------------------------------------------------
 
-    # What the task reads of params.yaml.
+    # The keys of params.yaml that the task reads.
     experiment_type: type[Experiment] = Experiment
-    # What other keys must be beside this task, and what it takes where they are null. Checked by every stage,
-    # before any work and without importing the task: `python -m pipeline.config.schema` writes them down.
+    # Requirements on other keys of params.yaml, and values for keys that are null. Every stage checks them
+    # before any work and without importing the task: `python -m pipeline.config.schema` writes them to a
+    # file.
     rules: tuple[Rule, ...] = ()
     defaults: dict[str, Any] = {}
-    # The stage that trains it: `train` by the sections `train` and `augment`, or `pretrain` by `pretraining`.
-    # What the stage pretrain has trained, the stage train takes over.
+    # The stage that trains it: `train` with the sections `train` and `augment`, or `pretrain` with
+    # `pretraining`. The stage train then only copies the model of the stage pretrain.
     stage = "train"
 
     @classmethod
     def pretrains(cls, params: Any) -> bool:
-        """Whether the stage pretrain has a model to train. Asked only if params.yaml names an `encoder`."""
+        """Return whether the stage pretrain trains a model. Called only if params.yaml names an `encoder`."""
         return cls.stage == "pretrain"
 
     @staticmethod
     @abstractmethod
     def plan(experiment: Any, data: Dataset) -> Plan:
-        """Choose the clips of each split, how they make batches, and what is learnt of each.
+        """Choose the clips of each split, how to make batches of them, and their targets.
 
-        Raises UserError if the data are too few, or do not fit.
+        Raises UserError if there are too few clips, or if they do not suit the task.
         """
 
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
@@ -85,16 +87,15 @@ class Task(lightning.LightningModule, ABC):
         self.shapes = {"audio": tuple(audio_shape), "video": tuple(video_shape)}
         self.modality: str = config.get("modality", "both")
         self.steps = 1  # optimizer steps of the whole training, for the schedule
-        self.measured: dict[
-            str, float
-        ] = {}  # metrics of the last validation, `val/<name>`; empty without one
+        # Metrics of the last validation, `val/<name>`; empty without validation.
+        self.val_metrics: dict[str, float] = {}
 
-    # --- training (beside these, whatever Lightning calls) ---------------------------------------------
+    # --- training (Lightning's other hooks may be defined too) -----------------------------------------
 
     @abstractmethod
     def training_step(self, batch: dict[str, Tensor], number: int) -> dict[str, Tensor | dict[str, Tensor]]:
-        """Return `loss`, to be minimised, and `own`, the part of it that curves show; `parts`, if any, are
-        further curves: name -> value.
+        """Return the `loss` to minimize, `logged_loss`, the part of it that curves show, and optionally
+        `logged_metrics`, further curves: name -> value.
 
         batch: `audio` (B, channels, freq, time), `video` (B, frames, height, width, 3) uint8, `clip` (B,);
         and `target` (B, classes) if the plan has targets, otherwise `right`, `wrong` and `same`:
@@ -103,78 +104,85 @@ class Task(lightning.LightningModule, ABC):
 
     @abstractmethod
     def validation_step(self, batch: dict[str, Tensor], number: int) -> None:
-        """Collect what `on_validation_epoch_end` makes `measured` of."""
+        """Collect what `on_validation_epoch_end` needs to set `val_metrics`."""
 
     @abstractmethod
     def rank(self) -> list[float]:
-        """How good the last validation was, by `measured`: the epoch with the largest list is kept."""
+        """Return a sort key from `val_metrics`: training keeps the epoch with the largest one."""
 
     def configure_optimizers(self) -> dict[str, Any]:
+        """Return the optimizer and the schedule of the learning rate."""
         return adamw(self, self.train_params, self.steps)
 
-    def watch(self, plan: Plan, val: np.ndarray) -> None:
-        """Prepare validation on these clips. Called once, and not if there are none."""
+    def prepare_validation(self, plan: Plan, val: np.ndarray) -> None:
+        """Prepare validation on the clips `val`. Called once before training, if there are any."""
 
     def calibrate(self, model: Any, data: Dataset, val: np.ndarray) -> None:
-        """After training, choose by validation clips what they still decide, such as a threshold.
+        """Set what validation clips decide after training, such as the threshold of a score.
 
         model: this module as a models.checkpoint.Model.
         """
 
-    # --- what the model gives --------------------------------------------------------------------------
+    # --- what the model computes -----------------------------------------------------------------------
 
-    embeds: tuple[str, ...] = ("audio", "video")  # of what it makes vectors; `both`: one of sound and picture
-    across = False  # whether sounds and pictures lie in one space, so that one can be searched with the other
+    # Which embeddings there are: `audio`, `video`, or `both`, one vector for sound and picture together.
+    embedding_names: tuple[str, ...] = ("audio", "video")
+    cross_modal = (
+        False  # whether sounds and pictures share one space, so that each can be searched by the other
+    )
     by_distance = False  # whether ranking by score is ranking by distance
-    places = False  # whether pictures have a vector for each place
-    classes: tuple[str, ...] = ()  # names of the outputs of `forward`, logits, if it tells classes
-    multilabel = False  # whether a clip may be of several classes
+    has_map = False  # whether pictures have an embedding for each position of a map, and not one
+    classes: tuple[str, ...] = ()  # of a classifier: names of the logits that `forward` returns
+    multilabel = False  # whether a clip may have several classes
 
     @abstractmethod
-    def sides(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
-        """Windows to embeddings of sound and picture, (B, dim) each, of length 1; twice the same if there is
-        but one of `embeds`."""
+    def embed_pair(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed windows of sound and picture: (B, dim) twice, of length 1; one twice if `embedding_names`
+        has only one name."""
 
     def embed_audio(self, x: Tensor) -> Tensor:
-        """(B, channels, freq, time) to (B, dim), of length 1. Needed if `embeds` has `audio`."""
+        """Map (B, channels, freq, time) to (B, dim) of length 1. Needed if `embedding_names` has `audio`."""
         raise NotImplementedError
 
     def embed_video(self, x: Tensor) -> Tensor:
-        """(B, frames, height, width, 3) uint8 to (B, dim), of length 1. Needed if `embeds` has `video`."""
+        """Map (B, frames, height, width, 3) uint8 to (B, dim) of length 1. Needed if `embedding_names` has
+        `video`."""
         raise NotImplementedError
 
     # --- evaluation and report -------------------------------------------------------------------------
 
-    # Which of models/evaluation judge it: keys of models.evaluation.evaluation.EVALUATIONS.
+    # Evaluations that apply: keys of models.evaluation.evaluation.EVALUATIONS.
     evaluations: tuple[str, ...] = ()
 
-    def own_metrics(
+    def extra_metrics(
         self, model: Any, data: Dataset, test: np.ndarray, bootstrap: int, seed: int
     ) -> dict[str, dict[str, Any]]:
-        """Sections of metrics/evaluate.json that no other task has.
+        """Compute sections of metrics/evaluate.json that only this task has.
 
-        A section: metrics by name, `n` clips, and by the same names the intervals `ci` and the values of
+        A section: metrics by name, `n` clips, and under the same names the intervals `ci` and the values of
         guessing `chance`. model: this module as a models.checkpoint.Model. bootstrap: resamples.
         """
         return {}
 
     @classmethod
     def describe(cls, config: dict[str, Any]) -> Description:
-        """Describe a model with this config.json to people. Needs no module: a card has none."""
-        return Description.of_encoders(config)
+        """Describe a model with this config.json for people. Needs no weights: a model card has none."""
+        return Description.from_encoders(config)
 
     # --- export ----------------------------------------------------------------------------------------
 
     def onnx_parts(self) -> dict[str, Part]:
-        """The ONNX files by name: one for each of `embeds`, from windows to an embedding."""
-        ask: dict[str, Callable[..., Tensor]] = {
+        """Return what to export, by file name: for each of `embedding_names` how to embed windows."""
+        embed: dict[str, Callable[..., Tensor]] = {
             "audio": self.embed_audio,
             "video": self.embed_video,
-            "both": lambda audio, video: self.sides(audio, video)[0],
+            "both": lambda audio, video: self.embed_pair(audio, video)[0],
         }
-        return {side: Part(self, ask[side], self.windows(side), "embedding") for side in self.embeds}
+        return {
+            side: Part(self, embed[side], self.windows(side), "embedding") for side in self.embedding_names
+        }
 
     def windows(self, side: str) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-        """Shape and type of the windows of "audio", "video" or "both", as inputs of a Part."""
+        """Return shape and type of the windows of "audio", "video" or "both", as inputs of a Part."""
         types = {"audio": torch.float32, "video": torch.uint8}
         return {k: (self.shapes[k], types[k]) for k in types if side in (k, "both")}

@@ -1,22 +1,19 @@
-"""What is trained: the names and sizes that params.yaml gives to a task and its components."""
+"""An experiment: what a task reads of params.yaml, that is names and sizes of its components."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-PRETRAINED = "pretrained"  # the folder in which the stage pretrain leaves its model
-KEYS = {
-    "audio": "audio_encoder",
-    "video": "video_encoder",
-    "joint": "encoder",
-}  # sizes -> name of the encoder
+PRETRAINED = "pretrained"  # the folder of the model of the stage pretrain
+# section of `encoders` -> key that names the encoder
+KEYS = {"audio": "audio_encoder", "video": "video_encoder", "joint": "encoder"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What every task reads of the parameters. A subclass adds fields for a task, named as in params.yaml.
+    """What every task reads of the parameters. A subclass adds a task's fields, named as in params.yaml.
 
-    All fields become keys of the model's config.json. encoder: one for both modalities, if any. encoders:
-    {"audio": {}, "video": {}, "joint": {}}, sizes other than the encoders' own.
+    All fields become keys of the model's config.json. encoder: the one for both modalities, if any. encoders:
+    {"audio": {}, "video": {}, "joint": {}}, sizes that differ from the encoders' defaults.
     """
 
     task: str
@@ -29,11 +26,11 @@ class Experiment:
 
     @property
     def start(self) -> str | None:
-        """The folder of the model from which an encoder of both modalities starts, if any."""
+        """Return the folder of the model whose encoder of both modalities training starts from, if any."""
         return None
 
     @classmethod
-    def of(cls, params: Any, **changes: Any) -> Self:
+    def from_params(cls, params: Any, **changes: Any) -> Self:
         """Read the fields from `params`, except those in `changes`. No other key of `params` is read."""
         names = {f.name for f in fields(cls)} - {"encoders", *changes}
         values = {name: getattr(params, name) for name in names} | changes
@@ -42,5 +39,5 @@ class Experiment:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """Read the fields from a model's config.json; those that are missing there have their defaults."""
+        """Read the fields from a model's config.json; missing ones get their defaults."""
         return cls(**{f.name: config[f.name] for f in fields(cls) if f.name in config})

@@ -1,4 +1,4 @@
-"""What a task makes of a data set before it is trained on."""
+"""The plan of a training: its clips, batches and targets, which the task chooses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,18 +14,22 @@ PURPOSE = {"train": "train", "val": "choose (val)", "test": "test"}
 
 @dataclass(frozen=True)
 class Plan:
-    """clips: of each split, those that are used. sampler: what pairing.Sampler takes but the relation, to
-    a sampler.
-    targets: of every clip of the data set, (n, classes); None where pairs are what is learnt. about: what
-    config.json says beside the experiment. trials: of validation clips, whose people training does not know.
+    """The clips, batches and targets of a training.
+
+    clips: split -> the clips to use, as numbers in the data set. sampler: makes a sampler from the arguments
+    of pairing.Sampler other than the relation. targets: (n, classes) for every clip of the data set; None if
+    the task learns from pairs. config_entries: entries of config.json that the experiment does not have.
+    trials: pairs of validation clips for verification, if the training split lacks the people of the test
+    split.
     """
 
     clips: dict[str, np.ndarray]
     sampler: Callable[..., Sampler]
     targets: np.ndarray | None = None
-    about: dict[str, Any] = field(default_factory=dict)
+    config_entries: dict[str, Any] = field(default_factory=dict)
     trials: Trials | None = None
 
 
-def counted(clips: dict[str, np.ndarray]) -> str:
+def describe_counts(clips: dict[str, np.ndarray]) -> str:
+    """Return a phrase such as `48 to train, 16 to choose (val), 16 to test`."""
     return ", ".join(f"{len(c)} to {PURPOSE[s]}" for s, c in clips.items())

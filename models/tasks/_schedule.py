@@ -52,10 +52,10 @@ def _parameter_groups(module: nn.Module, settings: Any) -> list[dict[str, Any]]:
     head_ids: set[int] = set()
     if head_factor != 1:
         head_ids = {id(p) for p in module.head.parameters()}
-    others = [p for p in module.parameters() if p.requires_grad and id(p) not in encoder_ids]
+    rest = [p for p in module.parameters() if p.requires_grad and id(p) not in encoder_ids]
     for scale, in_head in ((1.0, False), (head_factor, True)):
         for decay, is_matrix in ((settings.weight_decay, True), (0.0, False)):
-            group = [p for p in others if (id(p) in head_ids) == in_head and (p.ndim > 1) == is_matrix]
+            group = [p for p in rest if (id(p) in head_ids) == in_head and (p.ndim > 1) == is_matrix]
             if group:
                 groups.append({"params": group, "weight_decay": decay, "lr_scale": scale})
     return groups

@@ -1,4 +1,4 @@
-"""Verification: are two recordings of one person, also of one that training never saw?"""
+"""Verification: do two recordings show the same person? Also for people who are not in the training split."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,46 +11,49 @@ from pipeline.metrics import verification
 
 @dataclass(frozen=True)
 class Trials:
-    """Pairs of clips of different recordings.
+    """Trials of verification: pairs of clips from different recordings.
 
-    clips: (n,) their numbers in the data set, ascending. people: (n,) who is in each. a, b: (t,) places in
-    `clips`. same: (t,) bool, whether one person is in both.
+    clips: (n,) numbers in the data set, ascending. subjects: (n,) the person in each. first, second: (t,)
+    positions in `clips`. is_same: (t,) bool, whether both clips of a trial show the same person.
     """
 
     clips: np.ndarray
-    people: np.ndarray
-    a: np.ndarray
-    b: np.ndarray
-    same: np.ndarray
+    subjects: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    is_same: np.ndarray
 
     @classmethod
-    def of(cls, data: Dataset, clips: np.ndarray, seed: int) -> "Trials | None":
-        """The trials among `clips`; None without pairs of one person, or without pairs of two."""
+    def draw(cls, data: Dataset, clips: np.ndarray, seed: int) -> "Trials | None":
+        """Draw trials among `clips`. Returns None if all or none of them are of the same person."""
         clips = np.array(sorted(i for i in clips if data.subject[i]), int)
-        people = np.array([data.subject[i] for i in clips], object)
+        subjects = np.array([data.subject[i] for i in clips], object)
         if len(clips) < 2:
             return None
-        a, b, same = verification.trials(people.tolist(), data.recording[clips], seed)
-        return None if same.all() or not same.any() else cls(clips, people, a, b, same)
+        first, second, is_same = verification.trials(subjects.tolist(), data.recording[clips], seed)
+        has_both_kinds = is_same.any() and not is_same.all()
+        return cls(clips, subjects, first, second, is_same) if has_both_kinds else None
 
     def scores(self, sides: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Embeddings of `clips` by modality, (n, dim) each of length 1, to scores (t,): the cosine by each
-        modality, and of two the mean of both cosines as `both`."""
-        scores = {side: (x[self.a].astype(float) * x[self.b]).sum(1) for side, x in sides.items()}
+        """Score the trials by cosine similarity: (t,) for each modality, and as `both` the mean of two.
+
+        sides: modality -> embeddings of `clips`, (n, dim), of length 1.
+        """
+        scores = {side: (x[self.first].astype(float) * x[self.second]).sum(1) for side, x in sides.items()}
         if len(scores) == 2:
             scores["both"] = (scores["audio"] + scores["video"]) / 2
         return scores
 
     def evaluate(self, sides: dict[str, np.ndarray], bootstrap: int, seed: int) -> dict[str, Any]:
-        """Embeddings, as of `scores`, to EER and minDCF by each modality; intervals are over people."""
-        ends = np.stack([self.people[self.a], self.people[self.b]], axis=1)
+        """Compute EER and minDCF for each modality, with intervals over people. sides: as of `scores`."""
+        ends = np.stack([self.subjects[self.first], self.subjects[self.second]], axis=1)
         return {
-            side: verification.evaluate(scores, self.same, ends, bootstrap, seed)
+            side: verification.evaluate(scores, self.is_same, ends, bootstrap, seed)
             for side, scores in self.scores(sides).items()
         }
 
     def eer(self, clips: np.ndarray, sides: dict[str, np.ndarray]) -> float:
-        """The equal error rate by all modalities. clips: (n,) the order in which the embeddings come."""
+        """Compute the equal error rate of all modalities. clips: (n,) in the order of the embeddings."""
         order = np.argsort(clips)
         *_, scores = self.scores({side: x[order] for side, x in sides.items()}).values()
-        return verification.eer(scores, self.same)
+        return verification.eer(scores, self.is_same)

@@ -1,4 +1,4 @@
-"""Do this sound and this picture belong together?"""
+"""The task matching: predict whether a sound and a picture belong together."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -13,22 +13,22 @@ from models.losses import losses
 from models.matchers import matchers
 from models.tasks import tasks
 from models.tasks._base import Rule
-from models.tasks._description import Description, in_words
+from models.tasks._description import Description, describe_encoders
 from models.tasks._experiment import Experiment
-from models.tasks._pairs import Pairs, enough
+from models.tasks._pairs import Pairs, check_enough_clips
 from models.tasks._plan import Plan
 from models.video import encoders as video_encoders
 from pipeline.dataset import pairing
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
 
-CLIPS = {"pairing": "clip"}
+CLIP_PAIRING = {"pairing": "clip"}
 PAIRING = {"clip": "from clips alone, without labels", "category": "from labels"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class MatchingExperiment(Experiment):
-    """constants: the loss's."""
+    """constants: keywords of the loss."""
 
     audio_encoder: str = ""
     video_encoder: str = ""
@@ -38,30 +38,35 @@ class MatchingExperiment(Experiment):
     constants: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, params: Any, **changes: Any) -> Self:
+    def from_params(cls, params: Any, **changes: Any) -> Self:
         loss = changes.get("loss") or params.loss
-        return super().of(params, **{"constants": params.losses[loss]} | changes)
+        return super().from_params(params, **{"constants": params.losses[loss]} | changes)
 
 
 @tasks.register
 class Matching(Pairs):
     """Two encoders, a matcher and a loss.
 
-    Embeddings have length 1. The loss says whether it trains the matcher. Where it does not (it trains the
-    embeddings alone), the matcher is fitted beside it, by cross-entropy on embeddings that are cut off from
-    the encoders: every loss goes with every matcher, and a score is always the matcher's.
+    Embeddings have length 1. A loss without `trains_matcher` trains the embeddings alone; the matcher is then
+    trained beside it, by cross-entropy on detached embeddings. So every loss works with every matcher, and
+    the score is always the matcher's.
 
-    `modality` audio or video leaves one encoder, and both sides of a pair are of that modality (siamese).
+    With `modality` audio or video there is one encoder, and both sides of a pair have that modality
+    (siamese).
 
     config: modality, audio_encoder, video_encoder, matcher, loss; `encoders` ({"audio": {}, "video": {}},
-    sizes other than their own) and `constants` (the loss's).
+    sizes that differ from their defaults) and `constants` (keywords of the loss).
     """
 
     experiment_type = MatchingExperiment
     rules = (
         Rule({}, {"encoder": None}, "use task: pretraining or classification"),
-        Rule(CLIPS, {"modality": "both"}, "what matches a clip is the clip itself: use pairing: category"),
-        Rule(CLIPS, {"train.balanced": False}, "clips have no labels there: use pairing: category"),
+        Rule(
+            CLIP_PAIRING,
+            {"modality": "both"},
+            "in one modality a clip matches only itself: use pairing: category",
+        ),
+        Rule(CLIP_PAIRING, {"train.balanced": False}, "pairing: clip uses no labels: use pairing: category"),
     )
 
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
@@ -73,100 +78,110 @@ class Matching(Pairs):
             self.video = video_encoders.make(config["video_encoder"], video_shape, dim, **sizes["video"])
         self.matcher = matchers.make(config["matcher"], dim)
         self.loss = losses.make(config["loss"], **config["constants"])
-        self.places = self.modality != "audio" and getattr(self.video, "places", False)
-        fits = getattr(self.matcher, "places", False) and self.loss.name == "bce" and self.modality == "both"
-        if self.places and not fits:
+        self.has_map = self.modality != "audio" and getattr(self.video, "has_map", False)
+        is_localizing = (
+            getattr(self.matcher, "has_map", False) and self.loss.name == "bce" and self.modality == "both"
+        )
+        if self.has_map and not is_localizing:
             raise UserError(
-                f"video_encoder: {config['video_encoder']} has a vector for each place of the picture: use it"
-                " with matcher: localize, loss: bce and modality: both"
+                f"video_encoder: {config['video_encoder']} gives a map of vectors: use it with"
+                " matcher: localize, loss: bce and modality: both"
             )
-        self.embeds = ("audio", "video") if self.modality == "both" else (self.modality,)
+        self.embedding_names = ("audio", "video") if self.modality == "both" else (self.modality,)
 
     @staticmethod
     def plan(experiment: Any, data: Dataset) -> Plan:
-        """Which clips are used, and how they are paired. Raises UserError where there are too few clips."""
-        kinds, siamese = data.class_names(experiment.label), experiment.modality != "both"
-        related = pairing.build_relation(experiment.pairing, data.group, kinds, siamese)
+        """Choose the clips, and which of them match. Raises UserError if there are too few clips."""
+        labels, siamese = data.class_names(experiment.label), experiment.modality != "both"
+        relation = pairing.build_relation(experiment.pairing, data.group, labels, siamese)
 
-        def sampler(clips: np.ndarray, batch_size: int, seed: int, **how: Any) -> pairing.Sampler:
-            return pairing.Sampler(clips, related, batch_size, seed, **how)
+        def sampler(clips: np.ndarray, batch_size: int, seed: int, **options: Any) -> pairing.Sampler:
+            return pairing.Sampler(clips, relation, batch_size, seed, **options)
 
-        names = sorted({name for names in kinds for name in names})
-        return Plan(enough(data, related), sampler, about={"labels": names})
+        names = sorted({name for clip_labels in labels for name in clip_labels})
+        return Plan(check_enough_clips(data, relation), sampler, config_entries={"labels": names})
 
     def embed_audio(self, x: Tensor) -> Tensor:
-        """(batch, channels, freq, time) to (batch, dim), each of length 1."""
+        """Map (batch, channels, freq, time) to (batch, dim) of length 1."""
         return F.normalize(self.audio(x).float(), dim=1)
 
     def embed_video(self, x: Tensor) -> Tensor:
-        """(batch, frames, height, width, 3) uint8 to (batch, dim), each of length 1.
+        """Map (batch, frames, height, width, 3) uint8 to (batch, dim) of length 1.
 
-        Of an encoder with a vector for each place: (batch, places * dim), as they are.
+        An encoder that gives a map returns (batch, positions * dim), not normalized.
         """
         video = self.video(x).float()
-        return video if self.places else F.normalize(video, dim=1)
+        return video if self.has_map else F.normalize(video, dim=1)
 
-    def sides(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
-        """Windows of sound and picture to the embeddings of both sides; siamese: one modality's twice."""
+    def embed_pair(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed both sides of pairs: sound and picture or, if siamese, one modality twice."""
         if self.modality == "both":
             return self.embed_audio(audio), self.embed_video(video)
         one = self.embed_audio(audio) if self.modality == "audio" else self.embed_video(video)
         return one, one
 
-    def losses_of(self, audio: Tensor, video: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The loss, and what fits the matcher beside it (0 where the loss does that)."""
-        some = batch["right"] >= 0
-        keep = some & (batch["wrong"] >= 0)
-        a_right, a_wrong, v = audio[batch["right"][keep]], audio[batch["wrong"][keep]], video[keep]
-        if not len(v):  # all clips of this batch belong together, or none: there is nothing to tell apart
+    def compute_losses(self, audio: Tensor, video: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Compute the loss, and the cross-entropy of the matcher (0 if the loss trains it).
+
+        audio, video: (B, dim). batch: as of Task.training_step.
+        """
+        has_match = batch["right"] >= 0
+        has_both = has_match & (batch["wrong"] >= 0)
+        right, wrong = batch["right"][has_both], batch["wrong"][has_both]
+        anchors, matches, non_matches = video[has_both], audio[right], audio[wrong]  # (P, dim) each
+        if not len(anchors):  # all clips of the batch match each other, or none does: nothing to learn
             return (audio.sum() + video.sum()) * 0, audio.new_zeros(())
-        a, vv = torch.cat([a_right, a_wrong]), torch.cat([v, v])  # (2P, dim), the first half matching
-        target = torch.cat([a.new_ones(len(v)), a.new_zeros(len(v))])
-        logits = self.matcher(*((a, vv) if self.loss.trains_matcher else (a.detach(), vv.detach())))
+        a, v = (
+            torch.cat([matches, non_matches]),
+            torch.cat([anchors, anchors]),
+        )  # (2P, dim), the first half matches
+        target = torch.cat([a.new_ones(len(anchors)), a.new_zeros(len(anchors))])
+        logits = self.matcher(*((a, v) if self.loss.trains_matcher else (a.detach(), v.detach())))
         if self.loss.pairs == "pairs":
-            loss = self.loss(a, vv, target, logits)
+            loss = self.loss(a, v, target, logits)
         elif self.loss.pairs == "triplets":
-            loss = self.loss(v, a_right, a_wrong)
+            loss = self.loss(anchors, matches, non_matches)
         elif self.loss.pairs == "quadruples":
-            v_first = torch.cat([video[batch["right"][keep]], video[batch["wrong"][keep]]])
-            second = torch.cat([audio[keep], audio[keep]]), vv
-            loss = self.loss((a, v_first), second, target, logits)
+            first = a, torch.cat([video[right], video[wrong]])
+            second = torch.cat([audio[has_both], audio[has_both]]), v
+            loss = self.loss(first, second, target, logits)
         else:
-            right = batch["right"][some]
-            loss = self.loss(audio[right], video[some], batch["same"][right][:, some])
+            rows = batch["right"][has_match]
+            loss = self.loss(audio[rows], video[has_match], batch["same"][rows][:, has_match])
         if self.loss.trains_matcher:
             return loss, loss.new_zeros(())
         return loss, F.binary_cross_entropy_with_logits(logits.float(), target)
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> dict[str, Tensor]:
-        loss, fit = self.losses_of(*self.sides(batch["audio"], batch["video"]), batch)
+        loss, matcher_loss = self.compute_losses(*self.embed_pair(batch["audio"], batch["video"]), batch)
         self.log("loss", loss, prog_bar=True, batch_size=len(batch["clip"]))
-        return {"loss": loss + fit, "own": loss.detach()}
+        return {"loss": loss + matcher_loss, "logged_loss": loss.detach()}
 
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
-        audio, video = self.sides(batch["audio"], batch["video"])
-        loss, _ = self.losses_of(audio, video, batch)
-        self._seen.append((batch["clip"], audio, video, loss.expand(len(audio))))
+        audio, video = self.embed_pair(batch["audio"], batch["video"])
+        loss, _ = self.compute_losses(audio, video, batch)
+        self._val_outputs.append((batch["clip"], audio, video, loss.expand(len(audio))))
 
     def on_validation_epoch_end(self) -> None:
-        clip, audio, video, loss = (torch.cat(x) for x in zip(*self._seen, strict=True))
-        self._seen.clear()
-        self.measured = {"val/loss": loss.mean().item()} | self.told_apart(clip, audio, video)
+        clip, audio, video, loss = (torch.cat(x) for x in zip(*self._val_outputs, strict=True))
+        self._val_outputs.clear()
+        self.val_metrics = {"val/loss": loss.mean().item()} | self.pair_metrics(clip, audio, video)
 
     def rank(self) -> list[float]:
-        """Ties in AUC go to the loss."""
-        return [self.measured["val/auc"], -self.measured["val/loss"]]
+        """Return the AUC, then the loss for ties."""
+        return [self.val_metrics["val/auc"], -self.val_metrics["val/loss"]]
 
     @classmethod
     def describe(cls, config: dict[str, Any]) -> Description:
         common, loss = super().describe(config), config["loss"]
         outputs = common.outputs
         if config["matcher"] == "localize":
-            excepted = ", those of pictures excepted: they are one vector for each place."
-            outputs = outputs.replace(".", excepted, 1)
+            exception = ", except those of pictures: they have one vector for each position of a map."
+            outputs = outputs.replace(".", exception, 1)
         return replace(
             common,
-            summary=f"{in_words(config)}, trained with the loss {loss}, {PAIRING[config['pairing']]}",
+            summary=f"{describe_encoders(config)}, trained with the loss {loss},"
+            f" {PAIRING[config['pairing']]}",
             facts=common.facts | {name.capitalize(): config[name] for name in ("loss", "matcher", "pairing")},
             settings=common.settings
             | {

@@ -1,5 +1,6 @@
-"""Train a model. A training that was killed continues to the same weights, bit for bit.
+"""Train a model. After a kill, training continues to the same weights, bit for bit.
 
-`cached`: `train_cached` and `pretrain_cached` train a model unless it is there, `adopt_pretrained` takes that
-of the stage pretrain. `experiment`: `Experiment`, what is trained. `loop`: `train`.
+`cached`: `train_cached` and `pretrain_cached` train a model unless it is up to date, `adopt_pretrained`
+copies that of the stage pretrain. `experiment`: `configure` reads an experiment from the parameters. `loop`:
+`train`.
 """

@@ -1,4 +1,4 @@
-"""Batches of windows, as Lightning's trainer takes them."""
+"""Batches of windows for Lightning's trainer."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from pipeline.dataset.dataset import MIDDLE, Dataset
 
 @dataclass(frozen=True)
 class Batches(torch.utils.data.Dataset):
-    """A data set whose items are whole batches: reading one at once spares the copy of a collation.
+    """A data set whose items are whole batches, which saves the copy that collation makes.
 
-    targets: of every clip, (n, classes); None where pairs are learnt. random_frames: take frames from a
-    random position in the window instead of its middle.
+    targets: of every clip, (n, classes); None if the task learns from pairs. random_frames: take frames from
+    a random position in the window instead of its middle.
     """
 
     data: Dataset
@@ -58,12 +58,12 @@ class ValidationSampler:
 
 
 def make_loader(batches: Batches, sampler: Any, workers: int) -> DataLoader:
-    """Make a loader of what the sampler yields. workers: processes that read, besides this one."""
+    """Make a loader of the sampler's batches. workers: number of additional processes that read."""
     return DataLoader(
         batches,
         batch_size=None,
         sampler=sampler,
         num_workers=workers,
         persistent_workers=workers > 0,
-        generator=torch.Generator(),  # of its own: torch's is drawn from by the model alone
+        generator=torch.Generator(),  # so that the loader does not draw from the model's
     )

@@ -1,4 +1,4 @@
-"""Models that are trained once: a model is not trained again from the same data, parameters and code."""
+"""Train a model unless there is one from the same data, parameters and code."""
 
 import tempfile
 from dataclasses import asdict
@@ -11,7 +11,7 @@ from models.tasks import tasks
 from models.tasks._experiment import Experiment
 from models.training import loop
 from models.training.curves import write_curves
-from models.training.experiment import begun, configure_pretraining
+from models.training.experiment import configure_pretraining, initial_state
 from models.training.experiment import inputs as model_inputs
 from models.training.loop import train
 from pipeline.dataset.dataset import Dataset
@@ -35,15 +35,15 @@ def train_cached(
 ) -> checkpoint.Model:
     """Load the model in `out`, after training it unless it was made from the same data, parameters and code.
 
-    settings, augmentation, inputs: as of `train`. curves: their folder, if any; those of a model that is not
-    trained again are written there too.
+    settings, augmentation, inputs: as in `train`. curves: their folder, if any; also those of a loaded model
+    are written there.
     """
     if curves is None and settings.devices > 1:
         raise UserError("devices: a table trains several models in one process, each on one device")
     values: list[dict] = [asdict(experiment), settings.model_dump(), augmentation.model_dump(), inputs]
     code = code_digest(loop.__name__, *component_modules(values[0]))
-    fingerprint = digest(values, code, data.digest, begun(experiment, data))
-    if checkpoint.made_from(out) != fingerprint:
+    fingerprint = digest(values, code, data.digest, initial_state(experiment, data))
+    if checkpoint.saved_fingerprint(out) != fingerprint:
         with tempfile.TemporaryDirectory() as folder:
             train(
                 experiment,
@@ -67,7 +67,7 @@ def train_cached(
 def pretrain_cached(
     params: Any, data: Dataset, out: str | Path, curves: str | Path | None = None, **changes: Any
 ) -> checkpoint.Model:
-    """Load or train the model of the stage pretrain. changes: of `configure_pretraining`."""
+    """Load or train the model of the stage pretrain. changes: as in `configure_pretraining`."""
     sections = params.pretraining
     return train_cached(
         configure_pretraining(params, **changes),
@@ -83,7 +83,7 @@ def pretrain_cached(
 def adopt_pretrained(
     source: str | Path, out: str | Path, curves: str | Path, **config_changes: Any
 ) -> dict[str, Any]:
-    """Save the model of the stage pretrain as that of the stage train, with its curves.
+    """Copy the model of the stage pretrain, with `config_changes` and its curves, to the stage train.
 
     Returns its summary, as `train` does.
     """

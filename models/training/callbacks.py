@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 class EpochAverage(WeightAveraging):
     """The mean of the weights after each of the epochs `first` to `last` (from 1).
 
-    Validation measures the weights of the epoch itself, not the mean.
+    Validation measures the weights of the epoch, not the mean.
     """
 
     def __init__(self, first: int, last: int) -> None:
@@ -20,14 +20,14 @@ class EpochAverage(WeightAveraging):
         return epoch_idx is not None and self.first <= epoch_idx + 1 <= self.last
 
     def on_validation_epoch_start(self, *_: Any) -> None:
-        """Leave the epoch's own weights in the module."""
+        """Keep the epoch's weights in the module, instead of swapping in the mean."""
 
     def on_validation_epoch_end(self, *_: Any) -> None:
-        """Do nothing, as nothing was swapped."""
+        """Do nothing, as no weights were swapped."""
 
 
 class ProgressBar(TQDMProgressBar):
-    """Lightning's bar without a second one for validation, which takes less than a second."""
+    """Lightning's bar without a second one for validation, which is too short for it."""
 
     def __init__(self) -> None:
         super().__init__(leave=False)

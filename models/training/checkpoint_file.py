@@ -15,24 +15,24 @@ from pipeline.store.atomic import atomic_write
 class CheckpointFile(TorchCheckpointIO):
     """Lightning's plugin that holds the checkpoint of the last epoch in memory until it is written to `path`.
 
-    Lightning would write in every epoch, which takes longer than a short epoch, and by way of /tmp, where a
-    kill leaves the file.
+    Lightning would write it in every epoch, which can take longer than the epoch, and through a file in /tmp,
+    which a kill leaves there.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        self.pending: dict[str, Any] | None = None  # the checkpoint that is not written yet
+        self.pending: dict[str, Any] | None = None  # the checkpoint to write
 
     def save_checkpoint(self, checkpoint: dict, path: str | Path, storage_options: Any = None) -> None:
-        """Copy the checkpoint into memory: training goes on to change its tensors."""
+        """Copy the checkpoint into memory, as training continues to change its tensors."""
         self.pending = apply_to_collection(checkpoint, Tensor, lambda x: x.detach().to("cpu", copy=True))
 
     def write(self) -> None:
         """Write the checkpoint in memory, if any. Other processes see the old file or the new one."""
         if self.pending is None:
             return
-        content = io.BytesIO()  # whole, so that a full disk is an error of the write and of nothing else
+        content = io.BytesIO()  # in memory first, so that a full disk raises an error of the write alone
         torch.save(self.pending, content)
         with atomic_write(self.path) as part:
             part.write_bytes(content.getbuffer())

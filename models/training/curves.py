@@ -1,7 +1,7 @@
 """The metrics of a training: `epochs.csv` with all epochs, and `metrics.json` with the last and the best one.
 
-Both are written anew from the history after each epoch. DVCLive's own callback for Lightning appends to them:
-what a killed training had appended after its last checkpoint would be there twice.
+Both are rewritten from the history after each epoch. DVCLive's callback for Lightning appends instead: after
+a kill, epochs since the last checkpoint would be there twice.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ def start_live(folder: Path) -> Live:
 
 
 def log_history(live: Live, history: list[dict[str, float]], stage: str, best: int | None = None) -> None:
-    """Write the metrics of all epochs. best: the best one, from 1; None while training goes on."""
+    """Write the metrics of all epochs. best: the best one, from 1; None during training."""
     epochs.write(live.dir, history, stage)
     if not history:
         return

@@ -1,4 +1,4 @@
-"""What is trained: the experiment that the parameters describe, and what else its model depends on."""
+"""The experiment that the parameters describe, and what else its model depends on."""
 
 from typing import Any
 
@@ -11,23 +11,23 @@ PRETRAINING = "pretraining"  # the task of the stage pretrain
 
 
 def configure(params: Any, **changes: Any) -> Experiment:
-    """What the stage train trains by `params`, except for `changes` (task, loss, seed, ...)."""
+    """Return the experiment of the stage train, with `changes` (task, loss, seed, ...)."""
     task = changes.get("task") or params.task
-    return tasks.get(task).experiment_type.of(params, **changes | {"task": task})
+    return tasks.get(task).experiment_type.from_params(params, **changes | {"task": task})
 
 
 def configure_pretraining(params: Any, **changes: Any) -> Experiment:
-    """What the stage pretrain trains, except for `changes` (pretraining: keys of that section, seed)."""
+    """Return the experiment of the stage pretrain, with `changes` (keys of `pretraining`, seed)."""
     return configure(params, **changes | {"task": PRETRAINING})
 
 
-def begun(experiment: Experiment, data: Dataset) -> list[Any]:
-    """What an encoder of both modalities is made from beside the data's shards and the parameters."""
+def initial_state(experiment: Experiment, data: Dataset) -> list[Any]:
+    """Return what else an encoder of both modalities depends on: initial weights and statistics."""
     weights = checkpoint.identity(experiment.start) if experiment.start else None
     return [weights, data.statistics] if experiment.encoder else []
 
 
 def inputs(params: Any) -> dict[str, Any]:
-    """How files become what a model is given: the parameters of the stages that make features of them."""
+    """Return the parameters of the stages that turn files into a model's inputs."""
     sections = {name: getattr(params, name).model_dump() for name in ("audio", "video", "faces")}
     return sections | {"clip_seconds": params.data.clip_seconds}

@@ -1,8 +1,8 @@
 """Training with Lightning's trainer, so that a killed training continues to the same weights, bit for bit.
 
 All random numbers of an epoch come from the seed and the epoch's number: pairs, windows and augmentation, and
-torch's own generator, which is seeded as each epoch begins. So the checkpoint to resume from holds no
-generator's state.
+torch's generator, which is seeded at the start of each epoch. So the checkpoint to resume from needs no state
+of a generator.
 """
 
 import logging
@@ -55,11 +55,11 @@ def train(
     """Train, choose the best epoch by validation, and write the model to `out` and its curves to `curves`.
 
     settings, augmentation: sections of the parameters, `train` and `augment` or those of `pretraining`.
-    inputs: of the function `inputs`. data: from `pipeline.dataset.dataset.load`. fingerprint: a hash of
-    parameters, data and code. An unfinished training in `resume/` with the same fingerprint is continued.
-    Returns epochs, best_epoch (from 1) and that epoch's metrics: train/loss, and val/loss, val/auc,
-    val/accuracy where there is validation.
-    Raises UserError where there are too few clips. After a KeyboardInterrupt the next call continues.
+    inputs: from models.training.experiment.inputs. data: from `pipeline.dataset.dataset.load`. fingerprint: a
+    hash of parameters, data and code. An unfinished training in `resume/` with the same fingerprint is
+    continued.
+    Returns epochs, best_epoch (from 1) and the metrics of that epoch: train/loss, val/...
+    Raises UserError if there are too few clips. After a KeyboardInterrupt the next call continues.
     """
     training = _prepare(
         experiment, data, settings=settings, inputs=inputs, curves=Path(curves), fingerprint=fingerprint
@@ -102,7 +102,7 @@ def _prepare(
 ) -> _Training:
     task = tasks.get(experiment.task)
     stage, plan = task.stage, task.plan(experiment, data)
-    config = _config(experiment, settings, inputs, data) | plan.about | {"fingerprint": fingerprint}
+    config = _config(experiment, settings, inputs, data) | plan.config_entries | {"fingerprint": fingerprint}
     initial = load_initial_model(experiment, inputs)
     if initial:
         config["encoders"] = config["encoders"] | {"joint": encoder_sizes(config, initial)}
@@ -147,7 +147,7 @@ def _build(
     torch.manual_seed(experiment.seed)
     module = checkpoint.build(config)
     if initial:
-        module.encoder.take(initial.module.encoder.state_dict(), initial.module.encoder.grid)
+        module.encoder.load_resized(initial.module.encoder.state_dict(), initial.module.encoder.grid)
     for part in (getattr(module, name, None) for name in ("encoder", "decoder")):
         if part is not None:
             part.gradient_checkpointing = settings.gradient_checkpointing
@@ -158,7 +158,7 @@ def _build(
 
 
 def _fit(training: _Training, data: Dataset, augmentation: "AugmentParams") -> lightning.Trainer:
-    """Run all epochs that are left."""
+    """Run the remaining epochs."""
     with _quiet(), interruptible(), training.recorder as recorder:
         trainer = _trainer(training)
         loaders = _loaders(training, trainer, data, augmentation)
@@ -198,12 +198,14 @@ def _trainer(training: _Training) -> lightning.Trainer:
 def _loaders(
     training: _Training, trainer: lightning.Trainer, data: Dataset, augmentation: "AugmentParams"
 ) -> list[DataLoader]:
-    """The loader of training and, if there are clips for it, that of validation."""
+    """Make the loader of training and, if there are validation clips, theirs."""
     plan, settings, module = training.plan, training.settings, training.module
     seed, inputs = training.experiment.seed, training.config["inputs"]
     share = trainer.global_rank, trainer.world_size
-    even = getattr(settings, "balanced", False)
-    sampler = plan.sampler(plan.clips["train"], settings.batch_size, seed, class_balanced=even, share=share)
+    class_balanced = getattr(settings, "balanced", False)
+    sampler = plan.sampler(
+        plan.clips["train"], settings.batch_size, seed, class_balanced=class_balanced, share=share
+    )
     augment = Augment(inputs["audio"]["feature"], **augmentation.model_dump())
     random_frames = inputs["video"]["training_frame"] == "random"
     batches = Batches(data, augment, plan.targets, random_frames)
@@ -212,20 +214,20 @@ def _loaders(
     val_clips = plan.clips["val"]
     if len(val_clips):
         val_sampler = ValidationSampler(plan.sampler(val_clips, settings.batch_size, seed))
-        module.watch(plan, val_clips)
+        module.prepare_validation(plan, val_clips)
         val_batches = Batches(data, None, plan.targets)
         loaders.append(make_loader(val_batches, val_sampler, settings.loader_workers))
     else:
         print(
-            f"{training.recorder.stage}: no clips for validation: the last epoch is taken, and the score's"
-            " threshold is training's"
+            f"{training.recorder.stage}: no validation clips: the model is that of the last epoch, and scores"
+            " are not calibrated"
         )
     return loaders
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide Lightning's messages about devices, tips and loaders: none is about what the user does."""
+    """Hide Lightning's messages about devices, tips and loaders, which do not help users."""
     names = ("lightning.pytorch", "lightning.fabric", "dvclive", "dvc")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
@@ -247,15 +249,15 @@ def _quiet() -> Iterator[None]:
 
 
 def _finish(training: _Training, trainer: lightning.Trainer, data: Dataset, out: Path) -> dict[str, Any]:
-    """Take the chosen weights, calibrate and save the model, and delete the checkpoint to resume from."""
+    """Load the best weights, calibrate and save the model, and delete the checkpoint to resume from."""
     module, recorder = training.module, training.recorder
-    if training.average:  # again: Lightning leaves it out where a checkpoint of the last epoch was resumed
+    if training.average:  # again: Lightning does not call it after resuming from the last epoch
         training.average.on_train_end(trainer, module)
     else:
         module.load_state_dict(recorder.best["weights"])
     module.calibrate(checkpoint.Model(module, training.config), data, training.plan.clips["val"])
-    chosen = recorder.chosen_epoch
-    summary = {"epochs": len(recorder.history), "best_epoch": chosen + 1, **recorder.history[chosen]}
+    best = recorder.best_epoch
+    summary = {"epochs": len(recorder.history), "best_epoch": best + 1, **recorder.history[best]}
     checkpoint.save(out, module, training.config | {"chosen": summary, "history": recorder.history})
     resume.delete(recorder.checkpoint_file.path)
     return summary

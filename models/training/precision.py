@@ -1,4 +1,4 @@
-"""Precision of training: single, or mixed with bfloat16 where the machine computes in it."""
+"""The precision of training: single, or mixed with bfloat16 on machines that compute in it."""
 
 import torch
 
@@ -7,7 +7,7 @@ BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16")
 
 
 def lightning_precision(precision: str) -> str:
-    """Return Lightning's name of the precision. `auto` is bfloat16 where that is faster than single."""
+    """Return Lightning's name of the precision. `auto` is bfloat16 if that is faster than single."""
     if precision != "auto":
         return precision
     if torch.cuda.is_available():

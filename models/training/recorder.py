@@ -1,4 +1,4 @@
-"""What a training leaves behind: curves, the weights of its best epoch, and a checkpoint to resume from."""
+"""Records a training: curves, the weights of its best epoch, and the checkpoint to resume from."""
 
 import math
 import sys
@@ -25,12 +25,12 @@ MAX_SAVING = 0.02  # share of the time for writing checkpoints: large models ski
 class Recorder(Callback):
     """Measure each epoch, keep the weights of the best, write the curves and the checkpoint to resume from.
 
-    Lightning's ModelCheckpoint would write a file of its own at every better epoch, compares one number, and
-    takes the earlier of equal epochs. Here the best weights are a part of the one file to resume from, so
-    that a kill never leaves one without the other.
+    Lightning's ModelCheckpoint would write a separate file at every better epoch, compares one number, and
+    prefers the earlier of equal epochs. Here the best weights are in the same file as the checkpoint to
+    resume from, so that a kill never leaves one without the other.
 
     history: metrics of each epoch. best: epoch (from 0), rank and weights. stage: its name in dvc.yaml, for
-    messages. settings: of that stage. curves: the folder for them.
+    messages. settings: of that stage. curves: the folder to write them to.
     """
 
     def __init__(
@@ -49,23 +49,23 @@ class Recorder(Callback):
         self.precision, self.fingerprint = precision, fingerprint
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] = {}
-        self.live: Live | None = None  # of the first process alone
+        self.live: Live | None = None  # None in all processes but the first
         self.last_save = 0.0  # time.monotonic()
         self.save_seconds = 0.0
         self.losses: dict[str, list[tuple[float, int]]] = {}  # name -> (mean, clips) of each batch
 
     @property
-    def chosen_epoch(self) -> int:
-        """The epoch (from 0) whose metrics describe the model: the best, or the last of those averaged."""
+    def best_epoch(self) -> int:
+        """Return the epoch (from 0) whose metrics describe the model: the best, or the last of an average."""
         return self.settings.average[1] - 1 if self.settings.average else self.best["epoch"]
 
     def __enter__(self) -> "Recorder":
         return self
 
-    def __exit__(self, failure: type | None, *_: object) -> None:
+    def __exit__(self, error_type: type | None, *_: object) -> None:
         if self.live:
             self.live.end()
-        if failure:  # such as an interrupt: write also what was not worth a write before
+        if error_type:  # such as an interrupt: write also an epoch that was too short to be written
             self.checkpoint_file.write()
 
     # Lightning keeps these two in its checkpoint.
@@ -86,21 +86,23 @@ class Recorder(Callback):
         self._log()
         if self.history:
             epochs = f"epoch {len(self.history)} of {self.settings.epochs}"
-            print(f"{self.stage}: going on after {epochs}", flush=True)
+            print(f"{self.stage}: resuming after {epochs}", flush=True)
         self.start_time, self.start_epoch = time.monotonic(), len(self.history)
 
     def on_fit_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if self.live:
-            log_history(self.live, self.history, self.stage, best=self.chosen_epoch + 1)
+            log_history(self.live, self.history, self.stage, best=self.best_epoch + 1)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         self.losses.clear()
-        rank = [trainer.global_rank] if trainer.global_rank else []  # processes draw different numbers
+        rank = (
+            [trainer.global_rank] if trainer.global_rank else []
+        )  # different random numbers in each process
         seed = (self.seed, trainer.current_epoch, *rank)
         torch.manual_seed(int(np.random.default_rng(seed).integers(2**62)))
 
     def on_train_batch_end(self, trainer, module, outputs: dict, batch: dict, batch_idx: int) -> None:
-        losses = {"loss": outputs["own"]} | outputs.get("parts", {})
+        losses = {"loss": outputs["logged_loss"]} | outputs.get("logged_metrics", {})
         for name, value in losses.items():
             self.losses.setdefault(name, []).append((float(value), len(batch["clip"])))
 
@@ -108,7 +110,7 @@ class Recorder(Callback):
         epoch, metrics = trainer.current_epoch, self._metrics(trainer, module)
         self.history.append(metrics)
         # Without validation each epoch is better than the one before.
-        rank = module.rank() if module.measured else [float(epoch)]
+        rank = module.rank() if module.val_metrics else [float(epoch)]
         if not self.best or rank >= self.best["rank"]:
             weights = {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}
             self.best = {"epoch": epoch, "rank": rank, "weights": weights}
@@ -117,24 +119,24 @@ class Recorder(Callback):
         self._print(epoch, metrics)  # last: an epoch that was printed is not lost at an interrupt
 
     def _metrics(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> dict[str, float]:
-        """The metrics of the epoch. Raises UserError where the loss is not finite."""
+        """Compute the metrics of the epoch. Raises UserError if the loss is not finite."""
         means = {k: sum(x * n for x, n in v) / sum(n for _, n in v) for k, v in self.losses.items()}
-        if trainer.world_size > 1:  # means over all processes, which then agree on what follows
+        if trainer.world_size > 1:  # means over all processes, so that all choose the same best epoch
             reduced = trainer.strategy.reduce(torch.tensor(list(means.values()), device=module.device))
             means = dict(zip(means, reduced.tolist(), strict=True))
         if not math.isfinite(means["loss"]):
             key = {"train": "train", "pretrain": "pretraining.train"}[self.stage] + ".learning_rate"
-            raise UserError(f"{self.stage}: the loss is no longer a number: lower {key}")
+            raise UserError(f"{self.stage}: the loss is not finite: lower {key}")
         losses = {f"train/{name}": value for name, value in means.items()}
         group = trainer.optimizers[0].param_groups[0]
-        return {**losses, **module.measured, "learning_rate": float(group["lr"] / group["lr_scale"])}
+        return {**losses, **module.val_metrics, "learning_rate": float(group["lr"] / group["lr_scale"])}
 
     def _log(self) -> None:
         if self.live:
             log_history(self.live, self.history, self.stage)
 
     def _save(self, trainer: lightning.Trainer, epoch: int) -> None:
-        """Save the checkpoint: in memory, and in its file if that takes little of the time since the last."""
+        """Save the checkpoint in memory, and to its file unless the last write was too recent."""
         start = time.monotonic()
         trainer.save_checkpoint(self.checkpoint_file.path)
         is_last = epoch + 1 == self.settings.epochs
@@ -158,7 +160,7 @@ class Recorder(Callback):
 def resumable_precision(path: Path, fingerprint: str, stage: str) -> str | None:
     """Return the precision of the unfinished training at `path`, with which it must continue.
 
-    Returns None where no training with this fingerprint can continue from there, and deletes the file.
+    Returns None and deletes the file if no training with this fingerprint can continue from it.
     """
     if not path.exists():
         return None
@@ -166,8 +168,8 @@ def resumable_precision(path: Path, fingerprint: str, stage: str) -> str | None:
         state = torch.load(path, weights_only=True, mmap=True)["callbacks"][Recorder.__qualname__]
         if state["fingerprint"] == fingerprint:
             return state["precision"]
-        reason = "of another training"
-    except Exception as e:  # a torn or foreign file may raise anything
+        reason = "from another training"
+    except Exception as e:  # a truncated or foreign file may raise anything
         reason = type(e).__name__
     print(f"{stage}: {path} cannot be used ({reason}): training starts from the beginning", flush=True)
     path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Signals while a model trains."""
+"""Handling of signals during training."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ from typing import Any
 def interruptible() -> Iterator[None]:
     """Raise KeyboardInterrupt at the first SIGINT or SIGTERM, and ignore later ones while work is saved.
 
-    Lightning alone would wait for the end of a batch, and end the process at once at the second signal.
+    Lightning would wait for the end of the batch, and kill the process at the second signal.
     """
     if threading.current_thread() is not threading.main_thread():  # only the main thread gets signals
         yield

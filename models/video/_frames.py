@@ -1,19 +1,19 @@
-"""What the video encoders share: a 2-D network on single frames."""
+"""Modules that video encoders share: 2-D networks on single frames."""
 
 import timm
 import torch
 from torch import Tensor, nn
 
-from models.parts.hub import Trunk, load
+from models.parts.hub import Trunk, load_pretrained
 
-# ImageNet's, which published weights expect.
+# Mean and standard deviation of ImageNet's colours, which published weights expect.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Normalise(nn.Module):
-    """(batch, ..., channels) of 0 to 255 to (batch, channels, ...) float, as published weights expect it.
+class Normalize(nn.Module):
+    """Normalizes (batch, ..., channels) of 0 to 255 for published weights: (batch, channels, ...) float.
 
-    channels: 3, or a multiple: several pictures on top of each other.
+    channels: 3, or a multiple of it for stacked pictures.
     """
 
     def __init__(self, channels: int = 3) -> None:
@@ -28,34 +28,34 @@ class Normalise(nn.Module):
 
 
 class FrameCnn(nn.Module):
-    """ResNet-18 up to its third stage on each frame (the fourth, 512 wide, costs more than it gives here).
+    """ResNet-18 up to its third stage on each frame (the fourth, 512 wide, is not worth its cost here).
 
-    pretrained, frozen: as of models.parts.hub.Trunk; the weights are those of timm/resnet18.
+    pretrained, frozen: as in models.parts.hub.Trunk; the weights are those of timm/resnet18.
     """
 
     def __init__(self, channels: int = 3, pretrained: bool | str = False, frozen: bool = False) -> None:
         super().__init__()
         self.frozen = frozen
-        about = {"pretrained": False, "features_only": True, "out_indices": (3,)}
-        self.trunk = timm.create_model("resnet18", in_chans=channels, **about)
+        options = {"pretrained": False, "features_only": True, "out_indices": (3,)}
+        self.trunk = timm.create_model("resnet18", in_chans=channels, **options)
         self.channels = self.trunk.feature_info.channels()[-1]
-        load(self.trunk, "timm/resnet18", pretrained, channels)
+        load_pretrained(self.trunk, "timm/resnet18", pretrained, channels)
         if frozen:
             self.requires_grad_(False)
-        self.normalise = Normalise(channels)
+        self.normalize = Normalize(channels)
 
     def train(self, mode: bool = True) -> "FrameCnn":
         return super().train(mode and not self.frozen)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, height, width, 3) uint8 to (batch, channels, height / 16, width / 16), rounded up."""
-        return self.trunk(self.normalise(x))[-1]
+        """Map (batch, height, width, 3) uint8 to (batch, channels, height / 16, width / 16), rounded up."""
+        return self.trunk(self.normalize(x))[-1]
 
 
 class FrameTrunk(nn.Module):
-    """One vector for each frame: (batch, frames, height, width, 3) uint8 to (batch, frames, features).
+    """Maps (batch, frames, height, width, 3) uint8 to a vector for each frame, (batch, frames, features).
 
-    trunk: empty for `FrameCnn`, mean and maximum over positions; else `timm/<name>` or `torchvision/<name>`.
+    trunk: `timm/<name>` or `torchvision/<name>`; if empty, `FrameCnn` with mean and maximum over positions.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class FrameTrunk(nn.Module):
         super().__init__()
         if trunk:
             net = Trunk(trunk, shape[3], shape[1:3], pretrained, frozen)
-            self.net: nn.Module = nn.Sequential(Normalise(shape[3]), net)
+            self.net: nn.Module = nn.Sequential(Normalize(shape[3]), net)
             self.features = self.net[1].features
         else:
             self.net = FrameCnn(shape[3], pretrained, frozen)
@@ -72,16 +72,16 @@ class FrameTrunk(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.net(x.flatten(0, 1))
-        return (pooled(y) if y.ndim == 4 else y).unflatten(0, x.shape[:2])
+        return (pool(y) if y.ndim == 4 else y).unflatten(0, x.shape[:2])
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """(batch, frames, height, width, 3) to (batch, channels, height / 16, width / 16), their mean."""
+        """Return the mean feature map of all frames, (batch, channels, height / 16, width / 16)."""
         return self.net(x.flatten(0, 1)).unflatten(0, x.shape[:2]).mean(1)
 
 
-def pooled(x: Tensor) -> Tensor:
-    """(batch, channels, height, width) to (batch, 2 channels): mean and maximum over positions.
+def pool(x: Tensor) -> Tensor:
+    """Pool (batch, channels, height, width) to (batch, 2 channels): mean and maximum over positions.
 
-    The maximum finds what is small in a large picture (AVE-Net, arXiv 1712.06651, pools by it alone).
+    The maximum detects small objects in a large picture (AVE-Net, arXiv 1712.06651, uses it alone).
     """
     return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)

@@ -1,4 +1,4 @@
-"""Several frames as one block: 3-D convolutions (VideoSound-Matching)."""
+"""3-D convolutions on all frames (VideoSound-Matching)."""
 
 from collections.abc import Sequence
 
@@ -7,16 +7,16 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from models.video import encoders
-from models.video._frames import Normalise
+from models.video._frames import Normalize
 
 
 @encoders.register
 class Cnn(nn.Module):
     """Blocks of 3-D convolution, max-pool, batch norm, leaky ReLU 0.2, dropout 0.2; two linear layers.
 
-    shape: (frames, height, width, channels) of one input. The first half of the blocks pools space alone, by
-    `pool`; the second half time as well, by 2. `factored` makes each convolution one in space and one in time
-    (R(2+1)D, arXiv 1711.11248), which costs a fraction. Source: VideoSound-Matching, whose widths these are.
+    shape: (frames, height, width, channels) of one input. All blocks pool space, by `pool`; the second half
+    of them also time, by 2. `factored` splits each convolution into one in space and one in time (R(2+1)D,
+    arXiv 1711.11248), which costs a fraction. Source: VideoSound-Matching, with these widths.
     """
 
     def __init__(
@@ -31,39 +31,39 @@ class Cnn(nn.Module):
         dropout: NonNegativeFloat = 0.2,
     ) -> None:
         super().__init__()
-        before, size = shape[3], list(shape[:3])
+        in_channels, size = shape[3], list(shape[:3])
         blocks: list[nn.Module] = []
-        for i, after in enumerate(widths):
+        for i, out_channels in enumerate(widths):
             strides = (1, pool, pool) if i < len(widths) // 2 else (2, pool, pool)
             blocks += [
-                *_convolution(before, after, kernel, factored),
+                *_convolution(in_channels, out_channels, kernel, factored),
                 nn.MaxPool3d(strides, ceil_mode=True),
-                nn.BatchNorm3d(after),
+                nn.BatchNorm3d(out_channels),
                 nn.LeakyReLU(0.2, inplace=True),
                 nn.Dropout3d(dropout),
             ]
-            before, size = after, [-(-n // s) for n, s in zip(size, strides, strict=True)]
+            in_channels, size = out_channels, [-(-n // s) for n, s in zip(size, strides, strict=True)]
         self.trunk = nn.Sequential(*blocks)
         self.project = nn.Sequential(
-            nn.Linear(before * size[0] * size[1] * size[2], dim), nn.LeakyReLU(0.2), nn.Linear(dim, dim)
+            nn.Linear(in_channels * size[0] * size[1] * size[2], dim), nn.LeakyReLU(0.2), nn.Linear(dim, dim)
         )
-        self.normalise = Normalise(shape[3])
+        self.normalize = Normalize(shape[3])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.project(self.trunk(self.normalise(x)).flatten(1))
+        return self.project(self.trunk(self.normalize(x)).flatten(1))
 
 
-def _convolution(before: int, after: int, kernel: int, factored: bool) -> list[nn.Module]:
+def _convolution(in_channels: int, out_channels: int, kernel: int, factored: bool) -> list[nn.Module]:
     if not factored:
-        return [Conv3d(before, after, kernel, padding="same", bias=False)]
+        return [Conv3d(in_channels, out_channels, kernel, padding="same", bias=False)]
     return [
-        Conv3d(before, after, (1, kernel, kernel), padding="same", bias=False),
-        Conv3d(after, after, (kernel, 1, 1), padding="same", bias=False),
+        Conv3d(in_channels, out_channels, (1, kernel, kernel), padding="same", bias=False),
+        Conv3d(out_channels, out_channels, (kernel, 1, 1), padding="same", bias=False),
     ]
 
 
 class Conv3d(nn.Conv3d):
-    """In single precision on CPUs: gradients of 5x5x5 kernels in bfloat16 come out wrong there, or as NaN."""
+    """Computes in single precision on CPUs, where bfloat16 gradients of 5x5x5 kernels are wrong or NaN."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not x.is_cpu:

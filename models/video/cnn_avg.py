@@ -1,4 +1,4 @@
-"""Several frames: a 2-D CNN on each, averaged over time (VideoSound-Matching)."""
+"""A 2-D CNN on each frame, averaged over time (VideoSound-Matching)."""
 
 from torch import Tensor, nn
 
@@ -10,8 +10,8 @@ from models.video._frames import FrameTrunk
 class CnnAvg(nn.Module):
     """A 2-D CNN on every frame, linear, mean over time, linear.
 
-    shape: (frames, height, width, channels) of one input; none is built in, so any size may come. trunk,
-    pretrained, frozen: as of models.video._frames.FrameTrunk. Source: VideoSound-Matching.
+    shape: (frames, height, width, channels) of one input; other sizes work too. trunk, pretrained,
+    frozen: as in models.video._frames.FrameTrunk. Source: VideoSound-Matching.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class CnnAvg(nn.Module):
         self.project = nn.Linear(dim, dim)
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """(batch, frames, height, width, 3) to (batch, channels, height / 16, width / 16), their mean."""
+        """Return the mean feature map of all frames, (batch, channels, height / 16, width / 16)."""
         return self.frames.feature_map(x)
 
     def forward(self, x: Tensor) -> Tensor:

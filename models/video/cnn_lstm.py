@@ -1,4 +1,4 @@
-"""Several frames: a 2-D CNN on each, read in order by an LSTM (VideoSound-Matching)."""
+"""A 2-D CNN on each frame, then an LSTM over time (VideoSound-Matching)."""
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
@@ -12,8 +12,8 @@ from models.video._frames import FrameTrunk
 class CnnLstm(nn.Module):
     """A 2-D CNN on every frame, linear to `inner`, bidirectional LSTM of `layers` and `hidden`, linear.
 
-    shape: (frames, height, width, channels) of one input. trunk, pretrained, frozen: as of
-    models.video._frames.FrameTrunk. Source: VideoSound-Matching, whose sizes these are.
+    shape: (frames, height, width, channels) of one input. trunk, pretrained, frozen: as in
+    models.video._frames.FrameTrunk. Source: VideoSound-Matching, with these sizes.
     """
 
     def __init__(

@@ -1,16 +1,16 @@
-"""One picture: a 2-D CNN on the middle frame."""
+"""A 2-D CNN on the middle frame."""
 
 from torch import Tensor, nn
 
 from models.video import encoders
-from models.video._frames import FrameCnn, pooled
+from models.video._frames import FrameCnn, pool
 
 
 @encoders.register
 class Frame(nn.Module):
     """ResNet-18 up to its third stage on the middle frame, mean and maximum over positions, linear.
 
-    shape: (frames, height, width, channels) of one input; none is built in, so any size may come.
+    shape: (frames, height, width, channels) of one input; other sizes work too.
     """
 
     def __init__(
@@ -26,8 +26,8 @@ class Frame(nn.Module):
         self.project = nn.Linear(2 * self.cnn.channels, dim)
 
     def feature_map(self, x: Tensor) -> Tensor:
-        """(batch, frames, height, width, 3) to (batch, channels, height / 16, width / 16)."""
+        """Map (batch, frames, height, width, 3) to (batch, channels, height / 16, width / 16)."""
         return self.cnn(x[:, x.shape[1] // 2])
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.project(pooled(self.feature_map(x)))
+        return self.project(pool(self.feature_map(x)))

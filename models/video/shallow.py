@@ -1,4 +1,4 @@
-"""One picture: two convolutions, the image CNN of identification by face."""
+"""The image CNN of identification by face: two convolutions on the middle frame."""
 
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
@@ -11,8 +11,8 @@ from models.video import encoders
 class Shallow(nn.Module):
     """Two convolutions with max-pool 2 after each, flattened, linear, ReLU, dropout, linear; middle frame.
 
-    shape: (frames, height, width, channels) of one input, 0 to 255, scaled to 0 to 1 here. After
-    a system for identification on VoxCeleb.
+    shape: (frames, height, width, channels) of one input, 0 to 255. After a system for
+    identification on VoxCeleb.
     """
 
     def __init__(

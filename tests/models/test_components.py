@@ -1,4 +1,4 @@
-"""What every registered encoder, loss and matcher promises: a new one is tested by being there."""
+"""Tests of every registered encoder, loss and matcher, which include new ones."""
 
 import math
 
@@ -55,15 +55,15 @@ def test_encoder_takes_any_size_and_batch_1(kind, name):
         with torch.no_grad():
             for n in (1, 3):
                 out = model(batch(kind, n, shape))
-                # One vector, or one for each place of the map.
-                places = math.prod(model.map) if getattr(model, "places", False) else 1
-                assert out.shape == (n, places * DIM)
+                # One embedding, or one for each position of the map.
+                positions = math.prod(model.map) if getattr(model, "has_map", False) else 1
+                assert out.shape == (n, positions * DIM)
                 assert out.isfinite().all()
                 assert torch.equal(out, model(batch(kind, n, shape)))
 
 
 @pytest.mark.parametrize(("kind", "name"), ENCODERS)
-def test_encoder_gives_a_map_of_places(kind, name):
+def test_encoder_gives_a_feature_map(kind, name):
     shape = shapes(kind)[0]
     model = make(kind, name, shape).eval()
     if hasattr(model, "feature_map"):
@@ -107,12 +107,12 @@ def test_onnx_gives_the_same(kind, name, tmp_path):
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
     (out,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
     with torch.no_grad():
-        wanted = model(x).numpy()
-    assert np.abs(out - wanted).max() <= 1e-4 * max(1, np.abs(wanted).max())
+        expected = model(x).numpy()
+    assert np.abs(out - expected).max() <= 1e-4 * max(1, np.abs(expected).max())
 
 
 @pytest.mark.parametrize("name", audio_encoders.names())
-def test_silence_is_heard_without_trouble(name):
+def test_silence_gives_finite_embeddings(name):
     model = make("audio", name, (1, 64, 100)).eval()
     assert model(torch.full((2, 1, 64, 100), -100.0)).isfinite().all()
 
@@ -121,7 +121,7 @@ def test_silence_is_heard_without_trouble(name):
 def test_gradients_in_bfloat16_are_those_in_single_precision(kind, name):
     # One library's 3-D convolutions gave NaN, or gradients several times too large.
     shape = (1, 64, 100) if kind == "audio" else (4, 32, 32, 3)
-    found = []
+    gradients = []
     for half in (False, True):
         model = make(kind, name, shape)
         for part in model.modules():
@@ -130,11 +130,11 @@ def test_gradients_in_bfloat16_are_those_in_single_precision(kind, name):
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             out = model(batch(kind, 4, shape)).float()
         (out * torch.linspace(-1, 1, out.numel()).reshape(out.shape)).mean().backward()
-        found.append({n: p.grad.flatten() for n, p in model.named_parameters() if p.grad is not None})
-    for weight, single in found[0].items():
+        gradients.append({n: p.grad.flatten() for n, p in model.named_parameters() if p.grad is not None})
+    for weight, single in gradients[0].items():
         if single.norm() > 1e-5:  # a bias before batch norm has none but rounding's
-            assert F.cosine_similarity(single, found[1][weight], dim=0) > 0.7, weight
-            assert 0.5 < found[1][weight].norm() / single.norm() < 2, weight
+            assert F.cosine_similarity(single, gradients[1][weight], dim=0) > 0.7, weight
+            assert 0.5 < gradients[1][weight].norm() / single.norm() < 2, weight
 
 
 # --- encoders of both modalities ------------------------------------------------------------------------
@@ -148,11 +148,11 @@ def joint(name, shapes):
     return joint_encoders.make(name, *shapes, {"mean": -40.0, "std": 20.0}, **SMALL)
 
 
-def asked(model, audio, video):
-    """Every way in which such an encoder is asked for one vector."""
+def embed_all(model, audio, video):
+    """Return all kinds of embeddings of an encoder of both modalities."""
     ways = {"both": model(audio, video)}
     for side, x in (("audio", audio), ("video", video)):
-        ways |= {side: model.alone(side, x), f"{side} of both": model.without_other(side, x)}
+        ways |= {side: model.embed_alone(side, x), f"{side} of both": model.embed_without_other(side, x)}
     return ways
 
 
@@ -163,17 +163,17 @@ def test_joint_encoder_takes_any_size_and_batch_1(name):
         with torch.no_grad():
             for n in (1, 3):
                 inputs = batch("audio", n, shapes_[0]), batch("video", n, shapes_[1])
-                found, again = asked(model, *inputs), asked(model, *inputs)
-                assert all(x.shape == (n, model.dim) and x.isfinite().all() for x in found.values())
-                assert all(torch.equal(x, again[way]) for way, x in found.items())
-                assert not torch.allclose(found["both"], found["audio"])
+                first, second = embed_all(model, *inputs), embed_all(model, *inputs)
+                assert all(x.shape == (n, model.dim) and x.isfinite().all() for x in first.values())
+                assert all(torch.equal(x, second[way]) for way, x in first.items())
+                assert not torch.allclose(first["both"], first["audio"])
 
 
 @pytest.mark.parametrize("name", joint_encoders.names())
 def test_gradient_reaches_every_parameter_of_a_joint_encoder(name):
     model = joint(name, BOTH[0])
-    found = asked(model, batch("audio", 4, BOTH[0][0]), batch("video", 4, BOTH[0][1]))
-    sum((x * torch.randn(x.shape)).sum() for x in found.values()).backward()
+    embeddings = embed_all(model, batch("audio", 4, BOTH[0][0]), batch("video", 4, BOTH[0][1]))
+    sum((x * torch.randn(x.shape)).sum() for x in embeddings.values()).backward()
     for parameter in model.parameters():
         assert parameter.grad.isfinite().all() and parameter.grad.abs().sum() > 0
 
@@ -191,32 +191,32 @@ def test_weights_of_a_joint_encoder_survive_safetensors(name, tmp_path):
 
 @pytest.mark.parametrize("name", joint_encoders.names())
 def test_gradients_of_a_joint_encoder_in_bfloat16_are_those_in_single_precision(name):
-    found = []
+    gradients = []
     inputs = batch("audio", 8, BOTH[0][0]), batch("video", 8, BOTH[0][1])
     for half in (False, True):
         model = joint(name, BOTH[0])
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             out = model(*inputs).float()
         (out * torch.linspace(-1, 1, out.numel()).reshape(out.shape)).mean().backward()
-        found.append({n: p.grad.flatten() for n, p in model.named_parameters() if p.grad is not None})
-    for weight, single in found[0].items():
+        gradients.append({n: p.grad.flatten() for n, p in model.named_parameters() if p.grad is not None})
+    for weight, single in gradients[0].items():
         if single.norm() > 1e-5:
-            assert F.cosine_similarity(single, found[1][weight], dim=0) > 0.7, weight
+            assert F.cosine_similarity(single, gradients[1][weight], dim=0) > 0.7, weight
 
 
 # --- losses -------------------------------------------------------------------------------------------
 
 
 def embeddings(right: bool, n=8):
-    """Sound and picture that lie together where they match; `right` False: each beside the next one's."""
+    """Return embeddings that are near their match or, if not `right`, near that of the next clip."""
     torch.manual_seed(1)
     audio = F.normalize(torch.randn(n, 16), dim=1)
     video = F.normalize(audio + 0.1 * torch.randn(n, 16), dim=1)
     return audio, video if right else video.roll(1, 0)
 
 
-def loss_of(loss, audio, video):
-    """Call a loss as the task does, row i of one matching row i of the other, the next row's not."""
+def compute_loss(loss, audio, video):
+    """Call a loss as the task does: rows i match, and row i does not match the next row."""
     n, wrong = len(audio), audio.roll(1, 0)
     if loss.pairs == "triplets":
         return loss(video, audio, wrong)
@@ -235,7 +235,7 @@ def loss_of(loss, audio, video):
 @pytest.mark.parametrize("name", losses.names())
 def test_a_right_batch_costs_less_than_a_wrong_one(name):
     loss = losses.make(name, **toy.PARAMS.losses[name])
-    assert loss_of(loss, *embeddings(True)) < loss_of(loss, *embeddings(False))
+    assert compute_loss(loss, *embeddings(True)) < compute_loss(loss, *embeddings(False))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -247,7 +247,7 @@ def test_loss_and_gradients_are_finite(name, case, dtype):
         video = audio.clone() if case == "equal" else -audio
     audio, video = audio.to(dtype).requires_grad_(), video.to(dtype).requires_grad_()
     loss = losses.make(name, **toy.PARAMS.losses[name])
-    value = loss_of(loss, audio, video)
+    value = compute_loss(loss, audio, video)
     value.backward()
     assert value.isfinite()
     assert all(x.grad is not None and x.grad.isfinite().all() for x in (audio, video, *loss.parameters()))
@@ -322,9 +322,11 @@ def test_siglip_by_hand():
     audio, video = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
     loss = losses.make("siglip", temperature=0.5, bias=-1.0)
     # cosines [[1, .6], [0, .8]]: logits 2 cos - 1
-    own, others = log_sigmoid(1) + log_sigmoid(0.6), log_sigmoid(-0.2) + log_sigmoid(1)
-    assert loss(audio, video, torch.eye(2, dtype=torch.bool)).item() == pytest.approx(-(own + others) / 2)
-    assert loss(audio, video, torch.ones(2, 2, dtype=torch.bool)).item() == pytest.approx(-own / 2)
+    matches, non_matches = log_sigmoid(1) + log_sigmoid(0.6), log_sigmoid(-0.2) + log_sigmoid(1)
+    assert loss(audio, video, torch.eye(2, dtype=torch.bool)).item() == pytest.approx(
+        -(matches + non_matches) / 2
+    )
+    assert loss(audio, video, torch.ones(2, 2, dtype=torch.bool)).item() == pytest.approx(-matches / 2)
 
 
 def three():
@@ -347,9 +349,9 @@ def test_supcon_by_hand():
         return sum(costs) / len(costs)
 
     columns = list(zip(*cosine, strict=True))
-    wanted = (one_way(cosine, same.tolist()) + one_way(columns, same.T.tolist())) / 2
+    expected = (one_way(cosine, same.tolist()) + one_way(columns, same.T.tolist())) / 2
     assert losses.make("supcon", temperature=0.5)(audio, video, same).item() == pytest.approx(
-        wanted, abs=1e-4
+        expected, abs=1e-4
     )
 
 
@@ -365,9 +367,9 @@ def test_multi_similarity_by_hand():
         return sum(costs) / len(costs)
 
     columns = list(zip(*cosine, strict=True))
-    wanted = (one_way(cosine, same.tolist()) + one_way(columns, same.T.tolist())) / 2
+    expected = (one_way(cosine, same.tolist()) + one_way(columns, same.T.tolist())) / 2
     loss = losses.make("multi_similarity", alpha=2.0, beta=3.0, base=0.5)
-    assert loss(audio, video, same).item() == pytest.approx(wanted, abs=1e-4)
+    assert loss(audio, video, same).item() == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("pairing", ["clip", "category"])
@@ -376,8 +378,8 @@ def test_every_loss_learns_the_toy(data, tmp_path, name, pairing):
     experiment = toy.experiment(loss=name, pairing=pairing)
     toy.train(data, tmp_path, experiment, epochs=8, learning_rate=5e-3)
     model = checkpoint.load(tmp_path / "out")
-    found = evaluation.evaluate(model, data, pairing, "category", 100, 0)
-    assert found.metrics["correspondence"]["auc"] > 0.8
+    result = evaluation.evaluate(model, data, pairing, "category", 100, 0)
+    assert result.metrics["correspondence"]["auc"] > 0.8
 
 
 # --- matchers -----------------------------------------------------------------------------------------

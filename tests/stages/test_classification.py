@@ -126,7 +126,9 @@ def test_people_never_seen_are_verified(copy):
     for stage in DEFAULT[DEFAULT.index("statistics") : DEFAULT.index("train")]:
         copy.run(stage)
     out, err = copy.stage("train").communicate(timeout=120)
-    assert not err and "training has no clip of a person of the test split: people are verified" in out
+    assert (
+        not err and "training has no clip of the people of the test split: they are verified instead" in out
+    )
     assert "test clips or pairs: verification eer" in copy.run("evaluate")
     metrics = json.loads((copy / "metrics/evaluate.json").read_text())
     assert metrics.keys() == {"verification"}
@@ -141,5 +143,8 @@ def test_people_never_seen_are_verified(copy):
 def test_what_cannot_be_tested_is_not_trained(copy):
     by_person(copy, seed_with({"train": 3, "val": 0, "test": 1}))  # one person: nobody to tell from another
     line = copy.fails("train")
-    assert "test clips of 1 people whom training does not know: to verify them, at least 2 people" in line
+    assert (
+        "test clips of 1 people who are not in the training split: verification needs at least 2 people"
+        in line
+    )
     assert "split.seed" in line and not (copy / "resume").exists()

@@ -68,7 +68,7 @@ FLAGS = ("-S", f"train.epochs={EPOCHS}", "train")
 
 def continued(printed: str) -> int:
     """After which epoch a training went on."""
-    assert (found := re.search(r"train: going on after epoch (\d+) of \d+", printed)), printed
+    assert (found := re.search(r"train: resuming after epoch (\d+) of \d+", printed)), printed
     return int(found[1])
 
 
@@ -109,7 +109,7 @@ def test_a_stage_ends_with_its_dvc(project):
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive and len([*(project / "resume").glob("train-*.ckpt")]) == 1
     process = project.start("dvc", "exp", "run", *flags)
-    line = next(line for line in process.stdout if "going on" in line)
+    line = next(line for line in process.stdout if "resuming" in line)
     assert continued(line) >= 12
     os.killpg(process.pid, signal.SIGTERM)
     process.communicate(timeout=60)

@@ -101,7 +101,7 @@ def test_training_goes_on_after_ctrl_c_and_after_kill_9(made, project):
     assert err.splitlines() == ["train: interrupted: what is finished is kept, run again to go on"]
 
     process = project.stage("train")
-    read_until(process, "going on after epoch")
+    read_until(process, "resuming after epoch")
     read_until(process, "epoch")
     process.kill()
     process.communicate()

@@ -1,1 +1,1 @@
-"""Fusions: how a classifier makes one vector of sound and picture, a module each."""
+"""Fusions, a module each: they combine sound and picture into the input of a classifier's head."""

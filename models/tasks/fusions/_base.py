@@ -1,4 +1,4 @@
-"""What every fusion promises."""
+"""The base class of fusions."""
 
 from abc import ABC, abstractmethod
 
@@ -8,45 +8,46 @@ from torch.nn import functional as F
 
 
 class Fusion(nn.Module, ABC):
-    """Encoders, and how what they give becomes the input of a classifier's head.
+    """Encoders, and how their embeddings become the input of a classifier's head.
 
-    dim: of a vector. embeds: what there are vectors of: audio, video, or both (one vector).
+    dim: size of an embedding. embedding_names: the embeddings that there are: audio, video, or both (one
+    vector).
     """
 
     dim: int
-    embeds: tuple[str, ...]
+    embedding_names: tuple[str, ...]
 
     def __init__(self, modality: str) -> None:
         super().__init__()
         self.modality = modality
-        self.embeds = ("audio", "video") if modality == "both" else (modality,)
+        self.embedding_names = ("audio", "video") if modality == "both" else (modality,)
 
     @abstractmethod
     def first_layers(self) -> list[nn.Module]:
-        """New layers of the head, from what `forward` gives to (batch, dim)."""
+        """Create the first layers of the head, from the output of `forward` to (batch, dim)."""
 
     @abstractmethod
     def embed_audio(self, x: Tensor) -> Tensor:
-        """(batch, channels, freq, time) to (batch, dim)."""
+        """Map (batch, channels, freq, time) to (batch, dim)."""
 
     @abstractmethod
     def embed_video(self, x: Tensor) -> Tensor:
-        """(batch, frames, height, width, 3) uint8 to (batch, dim)."""
+        """Map (batch, frames, height, width, 3) uint8 to (batch, dim)."""
 
     def embed(self, audio: Tensor, video: Tensor) -> dict[str, Tensor]:
-        """Windows to a vector (batch, dim) of each of `embeds`."""
-        ask = {"audio": lambda: self.embed_audio(audio), "video": lambda: self.embed_video(video)}
-        return {side: ask[side]() for side in self.embeds}
+        """Embed windows: a vector (batch, dim) for each of `embedding_names`."""
+        functions = {"audio": lambda: self.embed_audio(audio), "video": lambda: self.embed_video(video)}
+        return {side: functions[side]() for side in self.embedding_names}
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
-        """Windows to the input of the head: the vectors of all `embeds`, side by side."""
+        """Map windows to the input of the head: all embeddings, concatenated."""
         return torch.cat([*self.embed(audio, video).values()], dim=1)
 
     def without(self, side: str, audio: Tensor, video: Tensor) -> Tensor:
-        """As `forward`, of a model of both modalities, without one of them: it is blank (zeros)."""
+        """Do as `forward`, for a model of both modalities, with zeros for the modality `side`."""
         return self(*(x * (name != side) for name, x in (("audio", audio), ("video", video))))
 
 
-def normalized(x: Tensor) -> Tensor:
-    """(batch, dim) to vectors of length 1, in single precision."""
+def normalize(x: Tensor) -> Tensor:
+    """Scale (batch, dim) to vectors of length 1, in single precision."""
     return F.normalize(x.float(), dim=1)

@@ -1,4 +1,4 @@
-"""The fusion `concat`: an encoder for each modality, and two embeddings side by side."""
+"""The fusion `concat`: an encoder for each modality, whose embeddings are concatenated."""
 
 from typing import Any
 
@@ -10,8 +10,11 @@ from models.video import encoders as video_encoders
 
 
 class Concat(Fusion):
-    """Two linear layers with ReLU and dropout join two embeddings, as in identification by face and voice on
-    VoxCeleb. One modality has one encoder, and one linear layer."""
+    """Concatenated embeddings; the head is two linear layers with ReLU and dropout.
+
+    As in identification by face and voice on VoxCeleb. For one modality there is one encoder, and one linear
+    layer.
+    """
 
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, dim: int) -> None:
         super().__init__(config["modality"])
@@ -22,8 +25,8 @@ class Concat(Fusion):
             self.video = video_encoders.make(config["video_encoder"], video_shape, dim, **sizes["video"])
 
     def first_layers(self) -> list[nn.Module]:
-        join = [nn.Linear(2 * self.dim, self.dim)] if self.modality == "both" else []
-        return [*join, nn.ReLU()]
+        reduction = [nn.Linear(2 * self.dim, self.dim)] if self.modality == "both" else []
+        return [*reduction, nn.ReLU()]
 
     def embed_audio(self, x: Tensor) -> Tensor:
         return self.audio(x)

@@ -1,4 +1,4 @@
-"""The fusion of an encoder of both modalities (models/joint), which needs no other."""
+"""The fusion for an encoder of both modalities (models/joint)."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from models.tasks.fusions._base import Fusion
 class Joint(Fusion):
     """One network reads both modalities, or one; a layer norm and a linear layer follow.
 
-    config: `statistics` (of the features) beside what other fusions read; `classification.frozen`.
+    config: in addition to what other fusions read, `statistics` of the features and `classification.frozen`.
     """
 
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple) -> None:
@@ -25,15 +25,15 @@ class Joint(Fusion):
         return [nn.LayerNorm(self.dim)]
 
     def embed_audio(self, x: Tensor) -> Tensor:
-        return self.encoder.alone("audio", x)
+        return self.encoder.embed_alone("audio", x)
 
     def embed_video(self, x: Tensor) -> Tensor:
-        return self.encoder.alone("video", x)
+        return self.encoder.embed_alone("video", x)
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         return self.encoder(audio, video) if self.modality == "both" else super().forward(audio, video)
 
     def without(self, side: str, audio: Tensor, video: Tensor) -> Tensor:
-        """An encoder of both modalities has an answer of its own to what is missing."""
+        """Do as `forward` without the modality `side`, which the encoder itself handles."""
         other, x = ("video", video) if side == "audio" else ("audio", audio)
-        return self.encoder.without_other(other, x)
+        return self.encoder.embed_without_other(other, x)

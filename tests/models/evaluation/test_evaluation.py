@@ -1,10 +1,10 @@
-"""Evaluation: on the test split alone, with the model's own score, the same numbers for the same seed."""
+"""Evaluation: on the test split alone, with the model's matcher, the same numbers for the same seed."""
 
 import numpy as np
 import pytest
 
 from models import checkpoint
-from models.evaluation import evaluation
+from models.evaluation import evaluation, pairs
 from models.matchers import matchers
 from pipeline.dataset import pairing
 from testing import toy
@@ -18,31 +18,31 @@ def model(request, data, tmp_path_factory):
 
 
 def test_numbers_of_the_test_split(model, data):
-    found = evaluation.evaluate(model, data, "clip", "category", 100, 0)
+    result = evaluation.evaluate(model, data, "clip", "category", 100, 0)
     again = evaluation.evaluate(model, data, "clip", "category", 100, 0)
-    assert found == again
+    assert result == again
     test = data.indices("test")
-    pairs = found.metrics["correspondence"]
-    assert pairs["n"] == 2 * len(test)
+    correspondence = result.metrics["correspondence"]
+    assert correspondence["n"] == 2 * len(test)
     audio, video = model.embed(data, test)
     sound, picture, match = pairing.balanced_pairs(
         test, pairing.build_relation("clip", data.group, data.labels), 0
     )
-    judged = model.score(audio[sound], video[picture]) > 0
-    assert pairs["accuracy"] == pytest.approx((judged == match).mean(), abs=1e-6)
-    assert pairs["accuracy"] > 0.6  # it has learnt, and what it learnt is asked in the right order
-    for direction in found.metrics["retrieval"].values():
+    predictions = model.score(audio[sound], video[picture]) > 0
+    assert correspondence["accuracy"] == pytest.approx((predictions == match).mean(), abs=1e-6)
+    assert correspondence["accuracy"] > 0.6  # it has learned, and scores are not reversed
+    for direction in result.metrics["retrieval"].values():
         assert direction["n"] == len(test) and direction["map"] > direction["chance"]["map"]
 
 
 def test_clips_outside_the_test_split_change_nothing(model, data):
-    found = evaluation.evaluate(model, data, "clip", "category", 100, 0)
+    result = evaluation.evaluate(model, data, "clip", "category", 100, 0)
     columns, group = data.columns, data.group
     try:
-        known = zip(data.labels, data.split, strict=True)
-        data.columns = columns | {"labels": [names if s == "test" else ["?"] for names, s in known]}
+        labels = zip(data.labels, data.split, strict=True)
+        data.columns = columns | {"labels": [names if s == "test" else ["?"] for names, s in labels]}
         data.group = np.where(data.split == "test", group, "?")
-        assert evaluation.evaluate(model, data, "clip", "category", 100, 0).metrics == found.metrics
+        assert evaluation.evaluate(model, data, "clip", "category", 100, 0).metrics == result.metrics
     finally:
         data.columns, data.group = columns, group
 
@@ -52,21 +52,21 @@ def test_galleries_show_test_clips_nearest_first(model, data):
     test = {data.clip_id[i] for i in data.indices("test")}
     labels = dict(zip(data.clip_id, data.labels, strict=True))
     for direction, rows in galleries.items():
-        assert len(rows) == evaluation.SHOWN
-        assert len({tuple(labels[row["query"]]) for row in rows}) == evaluation.SHOWN  # all different
+        assert len(rows) == pairs.QUERIES
+        assert len({tuple(labels[row["query"]]) for row in rows}) == pairs.QUERIES  # all different
         for row in rows:
             scores = [r["score"] for r in row["results"]]
             assert scores == sorted(scores, reverse=True)
-            shown = [r["clip_id"] for r in row["results"]]
-            assert set(shown) <= test and len(set(shown)) == evaluation.NEAREST
+            ids = [r["clip_id"] for r in row["results"]]
+            assert set(ids) <= test and len(set(ids)) == pairs.NEAREST
             if direction in ("audio_to_audio", "video_to_video"):
-                assert row["query"] not in shown
+                assert row["query"] not in ids
             for r in row["results"]:
                 assert r["relevant"] == bool({*labels[row["query"]]} & {*labels[r["clip_id"]]})
 
 
 def test_by_subject(model, data):
-    found = evaluation.evaluate(model, data, "clip", "subject", 100, 0)
-    directions = found.metrics["retrieval"].values()
+    result = evaluation.evaluate(model, data, "clip", "subject", 100, 0)
+    directions = result.metrics["retrieval"].values()
     assert {d["n_relevant"] for d in directions} == {len(data.indices("test"))}  # all of one person
     assert {d["map"] for d in directions} == {1.0}

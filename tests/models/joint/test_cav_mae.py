@@ -1,4 +1,4 @@
-"""CAV-MAE: what the published code computes, and the same promises in numbers of our own."""
+"""CAV-MAE against results of the published code, and against numbers computed here."""
 
 import math
 from pathlib import Path
@@ -37,9 +37,9 @@ def numbers():
     return {k: torch.from_numpy(v) for k, v in np.load(REFERENCE / "reference.npz").items()}
 
 
-def converted(name, folder, path=None, **how):
-    """The module of a published file, whose inputs the reference has normalised already."""
-    cav_mae_checkpoint.convert(path or REFERENCE / f"{name}.safetensors", folder, **HEADS | how)
+def converted(name, folder, path=None, **options):
+    """Convert a published file and return its module. The reference's inputs are normalized already."""
+    cav_mae_checkpoint.convert(path or REFERENCE / f"{name}.safetensors", folder, **HEADS | options)
     module = checkpoint.load(folder).module
     module.encoder.audio_mean.zero_(), module.encoder.audio_std.fill_(1)
     module.encoder.video_shift.zero_(), module.encoder.video_scale.fill_(1)
@@ -55,20 +55,20 @@ def inputs(numbers):
 @torch.no_grad()
 def test_pretraining_is_as_published(numbers, tmp_path):
     module = converted("pretraining", tmp_path)
-    keep, masked = {}, {}
+    visible, masked = {}, {}
     for side, name in (("audio", "audio"), ("video", "image")):
-        keep[side], masked[side] = masks.orders(numbers[f"noise_{name}"], 0.75)
-        mask = torch.ones_like(numbers[f"mask_{name}"]).scatter(1, keep[side], 0)
+        visible[side], masked[side] = masks.split_patches(numbers[f"noise_{name}"], 0.75)
+        mask = torch.ones_like(numbers[f"mask_{name}"]).scatter(1, visible[side], 0)
         assert torch.equal(mask, numbers[f"mask_{name}"])
     audio, video = inputs(numbers)
-    told = module.parts(audio, video, torch.eye(3, dtype=torch.bool), keep, masked)
+    terms = module.loss_terms(audio, video, torch.eye(3, dtype=torch.bool), visible, masked)
     names = {"loss": "loss", "audio_mse": "loss_mae_audio", "video_mse": "loss_mae_image"}
     for ours, theirs in names.items():
-        assert told[ours].item() == pytest.approx(numbers[theirs].item(), abs=1e-4), ours
-    contrastive = 0.01 * told["contrastive"].item()
+        assert terms[ours].item() == pytest.approx(numbers[theirs].item(), abs=1e-4), ours
+    contrastive = 0.01 * terms["contrastive"].item()
     assert contrastive == pytest.approx(numbers["loss_contrastive"].item(), rel=1e-4)
     for side, x, name in (("audio", audio, "feat_audio"), ("video", video, "feat_image")):
-        tokens = module.encoder.fused(module.encoder.tokens(side, x), side)
+        tokens = module.encoder.fuse(module.encoder.encode_tokens(side, x), side)
         assert (tokens - numbers[name]).abs().max() < 1e-4
 
 
@@ -80,21 +80,21 @@ def test_fine_tuned_is_as_published(numbers, tmp_path, mode):
     audio, video = inputs(numbers)
     if mode == "multimodal":
         logits = module(audio, video)
-    elif mode.startswith("missing"):  # what is named is what is there
+    elif mode.startswith("missing"):  # the name says which modality remains
         missing = "video" if "audio" in mode else "audio"
         logits = module.without(missing, audio, video)
     else:
         module.fusion.modality = "audio" if "audio" in mode else "video"
-        module.fusion.embeds = (module.fusion.modality,)
+        module.fusion.embedding_names = (module.fusion.modality,)
         logits = module(audio, video)
     assert (logits - numbers[f"logits_{mode}"]).abs().max() < 1e-4
 
 
-# --- the same promises, in numbers of our own ---------------------------------------------------------
+# --- without files of the published code --------------------------------------------------------------
 
 
 def their_names(module):
-    """The weights of one of our models as the published code would save them."""
+    """Return the weights of a model under the names of the published code."""
     state = {}
     for name, value in module.state_dict().items():
         if theirs := cav_mae_checkpoint._translated(name.removeprefix("fusion."), back=True):
@@ -130,14 +130,14 @@ def windows(n=4, audio=AUDIO, video=VIDEO, seed=0):
 
 @pytest.fixture
 def theirs(tmp_path):
-    """A checkpoint as published, with 128 bands and square pictures, of our own random weights."""
+    """A checkpoint as published, with 128 bands and square pictures, with random weights."""
     module = pretraining((1, 128, 48), (1, 32, 32, 3), settings=cav_mae_checkpoint.PRETRAINING)
     torch.save(their_names(module), tmp_path / "model.pth")
     return module, tmp_path / "model.pth"
 
 
 @torch.no_grad()
-def test_a_converted_file_computes_what_it_did(theirs, tmp_path):
+def test_a_converted_file_computes_the_same(theirs, tmp_path):
     module, path = theirs
     config = cav_mae_checkpoint.convert(path, tmp_path / "out", heads=2, decoder_heads=2)
     assert config["audio_shape"] == [1, 128, 48] and config["video_shape"] == [1, 32, 32, 3]
@@ -146,14 +146,14 @@ def test_a_converted_file_computes_what_it_did(theirs, tmp_path):
     module.encoder.audio_mean.copy_(again.encoder.audio_mean)
     module.encoder.audio_std.copy_(again.encoder.audio_std)
     sound, picture = windows(3, (1, 128, 48), (1, 32, 32, 3))
-    orders = module.orders(3, torch.Generator().manual_seed(1))
+    orders = module.draw_masks(3, torch.Generator().manual_seed(1))
     same = torch.eye(3, dtype=torch.bool)
-    wanted, found = (m.eval().parts(sound, picture, same, *orders) for m in (module, again))
-    assert found["loss"].item() == pytest.approx(wanted["loss"].item(), abs=1e-5)
+    expected, actual = (m.eval().loss_terms(sound, picture, same, *orders) for m in (module, again))
+    assert actual["loss"].item() == pytest.approx(expected["loss"].item(), abs=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("edit", "message"),
     [
         (lambda s: s.pop("module.blocks_a.1.attn.qkv.weight"), "missing 1 keys, blocks_a.1.attn.qkv.weight"),
         (lambda s: s.pop("module.pos_embed_v"), "missing 1 keys, pos_embed_v"),
@@ -166,18 +166,18 @@ def test_a_converted_file_computes_what_it_did(theirs, tmp_path):
         (lambda s: s.pop("module.decoder_embed.weight"), "missing 1 keys, decoder_embed.weight"),
     ],
 )
-def test_a_file_that_is_none_is_refused_by_its_keys(theirs, tmp_path, change, said):
+def test_a_file_with_wrong_keys_is_refused(theirs, tmp_path, edit, message):
     _, path = theirs
     state = torch.load(path, weights_only=True)
-    change(state)
+    edit(state)
     torch.save(state, path)
     with pytest.raises(UserError) as e:
         cav_mae_checkpoint.convert(path, tmp_path / "out", heads=2, decoder_heads=2)
-    assert said in str(e.value) and "\n" not in str(e.value)
+    assert message in str(e.value) and "\n" not in str(e.value)
     assert not (tmp_path / "out").exists()
 
 
-# As the published files have them, by the names of their tensors.
+# Names of tensors in the published files -> names here.
 LITERAL = {
     "module.patch_embed_a.proj.bias": "encoder.embed.audio.bias",
     "module.pos_embed_v": "encoder.positions.video",
@@ -202,38 +202,38 @@ LITERAL = {
 }
 
 
-def test_published_names_are_these():
+def test_published_names_are_translated():
     state = {name: torch.tensor(float(i)) for i, name in enumerate(LITERAL)}
-    found = cav_mae_checkpoint.renamed(
+    renamed = cav_mae_checkpoint.renamed(
         state | {"blocks_a.0.norm1_v.weight": torch.zeros(1)}
-    )  # one that nothing uses
-    assert found == {ours: state[theirs] for theirs, ours in LITERAL.items()}
+    )  # a norm that no layer uses
+    assert renamed == {ours: state[theirs] for theirs, ours in LITERAL.items()}
 
 
 @torch.no_grad()
 def test_a_modality_that_is_missing_by_hand():
-    """The joint layer with the norms of both, and with its own; the mean of the two, after its norm."""
+    """The mean of the joint layer and final norm of both, and of those of the modality."""
     encoder = encoders.make("cav_mae", AUDIO, VIDEO, **SIZES).eval()
     for weight in encoder.parameters():
         weight.add_(torch.randn(weight.shape) * 0.1)
     sound, picture = windows()
     for side, x in zip(SIDES, (sound, picture), strict=True):
-        tokens, (layer,), wanted = encoder.tokens(side, x), encoder.joint, 0
+        tokens, (layer,), expected = encoder.encode_tokens(side, x), encoder.joint, 0
         for kind in ("both", side):
             y = tokens + layer.attn(layer.norm1[kind](tokens))
             y = y + layer.mlp(layer.norm2[kind](y))
-            wanted = wanted + encoder.norms[kind](y).mean(1) / 2
-        assert torch.allclose(encoder.without_other(side, x), wanted, atol=1e-5)
-    both = torch.cat([encoder.tokens("audio", sound), encoder.tokens("video", picture)], 1)
+            expected = expected + encoder.norms[kind](y).mean(1) / 2
+        assert torch.allclose(encoder.embed_without_other(side, x), expected, atol=1e-5)
+    both = torch.cat([encoder.encode_tokens("audio", sound), encoder.encode_tokens("video", picture)], 1)
     (layer,) = encoder.joint
     y = both + layer.attn(layer.norm1["both"](both))
-    wanted = encoder.norms["both"](y + layer.mlp(layer.norm2["both"](y))).mean(1)
-    assert torch.allclose(encoder(sound, picture), wanted, atol=1e-5)
+    expected = encoder.norms["both"](y + layer.mlp(layer.norm2["both"](y))).mean(1)
+    assert torch.allclose(encoder(sound, picture), expected, atol=1e-5)
 
 
 @torch.no_grad()
 def test_a_fine_tuned_file_by_the_command(tmp_path, monkeypatch, capsys):
-    """As a user gives it: names of classes beside it, and a model that loads and answers."""
+    """Convert a file with a file of class names, load the model, and compare its outputs."""
     audio, video = (1, 128, 32), (1, 32, 32, 3)
     config = {
         "task": "classification",
@@ -258,12 +258,12 @@ def test_a_fine_tuned_file_by_the_command(tmp_path, monkeypatch, capsys):
     convert()
     assert "classification, width 32, 2 + 1 layers, 3 classes" in capsys.readouterr().out
     again = checkpoint.load(out)
-    assert again.config["classes"] == ["Bell", "Drum", "Flute, wooden"]  # in their order, as everywhere here
+    assert again.config["classes"] == ["Bell", "Drum", "Flute, wooden"]  # sorted, as in all models here
     assert not again.config["classification"]["multilabel"]
     again.module.encoder.audio_mean.zero_(), again.module.encoder.audio_std.fill_(1)
     sound, picture = windows(2, audio, video)
-    wanted = module.eval()(sound, picture)[:, [1, 2, 0]]
-    assert torch.allclose(again.module(sound, picture), wanted, atol=1e-4)
+    expected = module.eval()(sound, picture)[:, [1, 2, 0]]
+    assert torch.allclose(again.module(sound, picture), expected, atol=1e-4)
     (tmp_path / "names.csv").write_text("Bell, small\nDrum\n")
     assert classes(tmp_path / "names.csv") == ["Bell, small", "Drum"]
     with pytest.raises(UserError, match="has 3 outputs, and 2 classes are named"):
@@ -271,15 +271,15 @@ def test_a_fine_tuned_file_by_the_command(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("mode", masks.MODES)
-def test_masks_keep_a_quarter(mode):
+def test_a_quarter_is_visible(mode):
     torch.manual_seed(0)
-    noise = masks.noise(50, (8, 16), 0.75, mode)
-    keep, masked = masks.orders(noise, 0.75)
-    assert keep.shape == (50, 32) and masked.shape == (50, 96)
-    assert (torch.cat([keep, masked], 1).sort(1).values == torch.arange(128)).all()
-    seen = torch.zeros(50, 128).scatter(1, keep, 1.0).unflatten(1, (8, 16))
-    assert len(seen.flatten(1).unique(dim=0)) > 20  # of 28 there are with two of eight rows
-    columns, rows = seen.any(1).sum(1), seen.any(2).sum(1)
+    noise = masks.mask_noise(50, (8, 16), 0.75, mode)
+    visible, masked = masks.split_patches(noise, 0.75)
+    assert visible.shape == (50, 32) and masked.shape == (50, 96)
+    assert (torch.cat([visible, masked], 1).sort(1).values == torch.arange(128)).all()
+    is_visible = torch.zeros(50, 128).scatter(1, visible, 1.0).unflatten(1, (8, 16))
+    assert len(is_visible.flatten(1).unique(dim=0)) > 20  # of the 28 ways to choose two of eight rows
+    columns, rows = is_visible.any(1).sum(1), is_visible.any(2).sum(1)
     if mode == "time":
         assert (columns == 4).all() and (rows == 8).all()
     elif mode == "frequency":
@@ -290,40 +290,40 @@ def test_masks_keep_a_quarter(mode):
         assert columns.float().mean() > 14
 
 
-def test_one_patch_is_always_kept():
-    assert masks.kept(2, 0.9) == 1 and masks.kept(16, 0.75) == 4
+def test_one_patch_is_always_visible():
+    assert masks.count_visible(2, 0.9) == 1 and masks.count_visible(16, 0.75) == 4
 
 
 def test_positions_by_hand():
-    found = sine_cosine((2, 3), 8)[0]  # rows, columns; two wavelengths: 2 pi and 200 pi
+    positions = sine_cosine((2, 3), 8)[0]  # rows, columns; two wavelengths: 2 pi and 200 pi
     row, column = 1, 2
-    wanted = [f(x * rate) for x in (column, row) for f in (math.sin, math.cos) for rate in (1, 0.01)]
-    assert found.shape == (6, 8)
-    assert found[row * 3 + column].tolist() == pytest.approx(wanted, abs=1e-6)
+    expected = [f(x * rate) for x in (column, row) for f in (math.sin, math.cos) for rate in (1, 0.01)]
+    assert positions.shape == (6, 8)
+    assert positions[row * 3 + column].tolist() == pytest.approx(expected, abs=1e-6)
 
 
-def test_patches_are_where_they_were_and_come_back():
+def test_patches_have_their_positions_and_can_be_undone():
     module = pretraining(patch=16)
     encoder, (sound, picture) = module.encoder, windows()
     assert encoder.grid == {"audio": (2, 4), "video": (3, 4)}
-    patches = encoder.patches("audio", sound)
+    patches = encoder.split_patches("audio", sound)
     assert patches.shape == (4, 8, 256) and patches.dtype == torch.float16
     assert torch.equal(patches[1, 5].unflatten(0, (16, 16)), sound[1, 0, 16:32, 16:32])  # row 1, column 1
-    seen = encoder.patches("video", picture)
-    assert seen.shape == (4, 12, 768) and seen.dtype == torch.uint8
+    pixels = encoder.split_patches("video", picture)
+    assert pixels.shape == (4, 12, 768) and pixels.dtype == torch.uint8
     assert torch.equal(
-        seen[2, 6].unflatten(0, (16, 16, 3)), picture[2, 0, 17:33, 33:49]
+        pixels[2, 6].unflatten(0, (16, 16, 3)), picture[2, 0, 17:33, 33:49]
     )  # 1 pixel cut off above and left
-    back = encoder.restored("video", encoder.normalised("video", seen))
+    back = encoder.denormalize("video", encoder.normalize("video", pixels))
     assert torch.allclose(back, picture[:, 0, 1:49, 1:65].float(), atol=1e-2)
-    whole = encoder.restored("audio", encoder.normalised("audio", patches))
+    whole = encoder.denormalize("audio", encoder.normalize("audio", patches))
     assert torch.allclose(whole[..., 0], sound[:, 0, :, :64].float(), atol=1e-3)
 
 
 def test_a_short_spectrogram_is_padded_with_zeros():
     encoder = encoders.make("cav_mae", AUDIO, VIDEO, **SIZES, columns=80)
     sound, _ = windows()
-    patches = encoder.patches("audio", sound)
+    patches = encoder.split_patches("audio", sound)
     assert encoder.grid["audio"] == (2, 5)
     last = patches[0, 4].unflatten(0, (16, 16))
     assert torch.equal(last[:, :6], sound[0, 0, :16, 64:70]) and not last[:, 6:].any()
@@ -339,26 +339,26 @@ def test_attention_is_timms():
 
 
 @torch.no_grad()
-def test_what_is_masked_is_not_looked_at():
+def test_masked_patches_are_not_read():
     module = pretraining().eval()
     sound, picture = windows()
-    keep, masked = module.orders(4, torch.Generator().manual_seed(2))
-    before = module.filled(sound, picture, keep, masked)
+    visible, masked = module.draw_masks(4, torch.Generator().manual_seed(2))
+    before = module.reconstruct(sound, picture, visible, masked)
 
-    def where(numbers, grid):
-        places = torch.zeros(4, grid[0] * grid[1]).scatter(1, numbers, 1.0).unflatten(1, grid)
-        return places.repeat_interleave(16, 1).repeat_interleave(16, 2).bool()
+    def pixel_mask(numbers, grid):
+        mask = torch.zeros(4, grid[0] * grid[1]).scatter(1, numbers, 1.0).unflatten(1, grid)
+        return mask.repeat_interleave(16, 1).repeat_interleave(16, 2).bool()
 
-    for looked_at, numbers in ((False, masked), (True, keep)):
+    for is_read, numbers in ((False, masked), (True, visible)):
         for side in SIDES:
             other = {"audio": sound.clone(), "video": picture.clone()}
             if side == "audio":
-                other["audio"][:, 0, :, :64][where(numbers["audio"], (2, 4))] = 7.0
+                other["audio"][:, 0, :, :64][pixel_mask(numbers["audio"], (2, 4))] = 7.0
             else:
-                other["video"][:, 0, 1:49, 1:65][where(numbers["video"], (3, 4))] = 7
-            after = module.filled(other["audio"], other["video"], keep, masked)
+                other["video"][:, 0, 1:49, 1:65][pixel_mask(numbers["video"], (3, 4))] = 7
+            after = module.reconstruct(other["audio"], other["video"], visible, masked)
             same = all(torch.equal(before[s], after[s]) for s in SIDES)
-            assert same != looked_at, (side, looked_at)
+            assert same != is_read, (side, is_read)
 
 
 def test_the_loss_by_hand():
@@ -366,33 +366,33 @@ def test_the_loss_by_hand():
         settings={"normalize_patches": False, "contrastive": 0.5, "reconstruction": 2.0, "both_ways": False}
     )
     sound, picture = windows()
-    keep, masked = module.orders(4, torch.Generator().manual_seed(2))
+    visible, masked = module.draw_masks(4, torch.Generator().manual_seed(2))
     same = torch.eye(4, dtype=torch.bool)
-    told = module.parts(sound, picture, same, keep, masked)
-    filled = module.filled(sound, picture, keep, masked)
+    terms = module.loss_terms(sound, picture, same, visible, masked)
+    filled = module.reconstruct(sound, picture, visible, masked)
     errors = {}
     for side, x in zip(SIDES, (sound, picture), strict=True):
-        every = module.encoder.normalised(side, module.encoder.patches(side, x))
+        every = module.encoder.normalize(side, module.encoder.split_patches(side, x))
         rows = torch.arange(4)[:, None]
         errors[side] = ((filled[side] - every[rows, masked[side]]) ** 2).mean()
-        assert told[f"{side}_mse"].item() == pytest.approx(errors[side].item(), rel=1e-5)
+        assert terms[f"{side}_mse"].item() == pytest.approx(errors[side].item(), rel=1e-5)
     means = [
-        module.encoder.fused(module.encoder.tokens(s, x, keep[s]), s).mean(1)
+        module.encoder.fuse(module.encoder.encode_tokens(s, x, visible[s]), s).mean(1)
         for s, x in zip(SIDES, (sound, picture), strict=True)
     ]
     a, v = (F.normalize(m, dim=1) for m in means)
     logits = v @ a.T / 0.05  # pictures ask for sounds
-    wanted = -logits.log_softmax(1).diagonal().mean()
-    assert told["contrastive"].item() == pytest.approx(wanted.item(), rel=1e-4)
-    assert told["loss"].item() == pytest.approx(
-        (2 * (errors["audio"] + errors["video"]) + 0.5 * wanted).item(), rel=1e-4
+    expected = -logits.log_softmax(1).diagonal().mean()
+    assert terms["contrastive"].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert terms["loss"].item() == pytest.approx(
+        (2 * (errors["audio"] + errors["video"]) + 0.5 * expected).item(), rel=1e-4
     )
 
 
-def test_patches_are_normalised_each_by_itself():
+def test_patches_are_normalized_one_by_one():
     module = pretraining(settings={"normalize_patches": True})
     sound, _ = windows()
-    _, masked = module.orders(4)
+    _, masked = module.draw_masks(4)
     target = module.targets("audio", sound, masked["audio"])
     assert target.mean(2).abs().max() < 1e-4
     assert torch.allclose(target.var(2), torch.ones(4, target.shape[1]), atol=1e-3)
@@ -401,38 +401,38 @@ def test_patches_are_normalised_each_by_itself():
 def test_statistics_of_the_data_or_constants():
     module = pretraining(statistics={"mean": -40.0, "std": 20.0})
     sound, _ = windows(64)
-    x = module.encoder.normalised("audio", module.encoder.patches("audio", sound))
+    x = module.encoder.normalize("audio", module.encoder.split_patches("audio", sound))
     assert abs(x.mean()) < 0.05 and abs(x.std() - 1) < 0.05
     fixed = pretraining(statistics={"mean": -40.0, "std": 20.0}, normalization=[-5.081, 4.4849])
     assert fixed.encoder.audio_mean == pytest.approx(-5.081)
 
 
 def test_gradient_checkpointing_computes_twice_and_changes_nothing():
-    found, calls = [], []
+    gradients, calls = [], []
     for is_on in (False, True):
         module = pretraining()
         module.encoder.gradient_checkpointing = module.decoder.gradient_checkpointing = is_on
         module.encoder.towers["audio"][0].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
-        orders = module.orders(4, torch.Generator().manual_seed(3))
-        module.parts(*windows(), torch.eye(4, dtype=torch.bool), *orders)["loss"].backward()
-        found.append({n: p.grad for n, p in module.named_parameters() if p.grad is not None})
+        orders = module.draw_masks(4, torch.Generator().manual_seed(3))
+        module.loss_terms(*windows(), torch.eye(4, dtype=torch.bool), *orders)["loss"].backward()
+        gradients.append({n: p.grad for n, p in module.named_parameters() if p.grad is not None})
         assert len(calls) == (3 if is_on else 1)
-    assert found[0].keys() == found[1].keys()
-    assert all(torch.allclose(found[0][n], g, atol=1e-6) for n, g in found[1].items())
+    assert gradients[0].keys() == gradients[1].keys()
+    assert all(torch.allclose(gradients[0][n], g, atol=1e-6) for n, g in gradients[1].items())
 
 
 @pytest.mark.parametrize(("reconstruction", "contrastive"), [(1.0, 0.01), (1.0, 0.0), (0.0, 1.0)])
 def test_each_part_of_the_loss_can_be_left_out(reconstruction, contrastive):
     module = pretraining(settings={"reconstruction": reconstruction, "contrastive": contrastive})
-    told = module.parts(*windows(), torch.eye(4, dtype=torch.bool), *module.orders(4))
-    told["loss"].backward()
+    terms = module.loss_terms(*windows(), torch.eye(4, dtype=torch.bool), *module.draw_masks(4))
+    terms["loss"].backward()
     reached = {n for n, p in module.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     assert any(n.startswith("decoder.") for n in reached) == (reconstruction > 0)
     assert any("norms.audio" in n for n in reached) == (contrastive > 0)
-    assert ("audio_mse" in told) == (reconstruction > 0) and "contrastive" in told
+    assert ("audio_mse" in terms) == (reconstruction > 0) and "contrastive" in terms
 
 
-# --- where it begins ----------------------------------------------------------------------------------
+# --- initial weights -----------------------------------------------------------------------------------
 
 
 def image_vit(path, width=32, depth=3):
@@ -443,15 +443,15 @@ def image_vit(path, width=32, depth=3):
 
 
 @torch.no_grad()
-def test_an_image_network_begins_both_towers(tmp_path):
+def test_an_image_network_initializes_both_towers(tmp_path):
     net = image_vit(tmp_path / "vit.safetensors")
     encoder = encoders.make("cav_mae", AUDIO, VIDEO, **SIZES, pretrained=str(tmp_path / "vit.safetensors"))
     picture = torch.rand(2, 3, 48, 64)
     patches = (
         picture.unflatten(2, (3, 16)).unflatten(4, (4, 16)).permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
     )
-    wanted = net.patch_embed.proj(picture).flatten(2).mT
-    assert torch.allclose(encoder.embed["video"](patches), wanted, atol=1e-4)
+    expected = net.patch_embed.proj(picture).flatten(2).mT
+    assert torch.allclose(encoder.embed["video"](patches), expected, atol=1e-4)
     x = torch.randn(2, 5, 32)
     for side in SIDES:
         assert torch.allclose(encoder.towers[side][1](x), net.blocks[1](x), atol=2e-4)
@@ -472,23 +472,23 @@ def test_an_image_network_of_another_size_is_one_line(tmp_path):
 def test_positions_of_another_size_are_interpolated():
     small = encoders.make("cav_mae", AUDIO, VIDEO, **SIZES)
     large = encoders.make("cav_mae", (1, 32, 140), (1, 96, 128, 3), **SIZES)
-    large.take(small.state_dict(), small.grid)
+    large.load_resized(small.state_dict(), small.grid)
     assert large.positions["audio"].shape == (1, 16, 32)
     assert torch.equal(large.towers["audio"][0].attn.qkv.weight, small.towers["audio"][0].attn.qkv.weight)
     assert large.embed["audio"].weight.equal(small.embed["audio"].weight)
     same = encoders.make("cav_mae", AUDIO, VIDEO, **SIZES)
-    same.take(small.state_dict(), small.grid)
+    same.load_resized(small.state_dict(), small.grid)
     sound, picture = windows()
     assert torch.equal(same.eval()(sound, picture), small.eval()(sound, picture))
 
 
-def test_a_name_that_timm_has_not_is_one_line(tmp_path):
+def test_a_name_that_timm_does_not_have_is_one_line(tmp_path):
     with pytest.raises(UserError, match="timm has no such model: did you mean timm/vit_base_patch16_224"):
         encoders.make("cav_mae", AUDIO, VIDEO, **SIZES, pretrained="timm/vit_base_patch16_242")
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(UserError, match="a dictionary of names and tensors is expected"):
         encoders.make("cav_mae", AUDIO, VIDEO, **SIZES, pretrained=str(tmp_path / "list.pth"))
-    with pytest.raises(UserError, match="a deviation of 0 cannot be divided by"):
+    with pytest.raises(UserError, match="the deviation 0 is not above 0"):
         encoders.make("cav_mae", AUDIO, VIDEO, **SIZES, normalization=[0.0, 0.0])
 
 
@@ -522,7 +522,7 @@ def test_each_layer_has_its_learning_rate():
     groups = adamw(module, settings, 100)["optimizer"].param_groups
     rates = {id(p): g["initial_lr"] for g in groups for p in g["params"]}
     encoder = module.encoder
-    wanted = {
+    expected = {
         encoder.norms["both"].weight: 0.1,
         encoder.joint[0].attn.proj.weight: 0.1,
         encoder.towers["video"][1].attn.proj.weight: 0.05,
@@ -530,8 +530,10 @@ def test_each_layer_has_its_learning_rate():
         encoder.embed["audio"].weight: 0.0125,
         module.decoder.enter.weight: 0.1,
     }
-    assert [rates[id(p)] for p in wanted] == pytest.approx(list(wanted.values()))
+    assert [rates[id(p)] for p in expected] == pytest.approx(list(expected.values()))
     assert all(
         g["weight_decay"] == 0 for g in groups if any(p is encoder.modality["audio"] for p in g["params"])
     )
-    assert not any(p is encoder.positions["audio"] for g in groups for p in g["params"])  # they do not learn
+    assert not any(
+        p is encoder.positions["audio"] for g in groups for p in g["params"]
+    )  # they are not trained

@@ -1,4 +1,4 @@
-"""AVOL-Net: the map's largest value is the score, and its place is where the sound is."""
+"""AVOL-Net: the largest value of the map is the score, and its position localizes the sound."""
 
 import numpy as np
 import pytest
@@ -17,10 +17,10 @@ def sizes(width=8):
     return {"audio": {}, "video": {"width": width}}
 
 
-def test_the_score_is_the_best_place_s():
+def test_the_score_is_the_maximum_of_the_map():
     matcher = matchers.make("localize", 2)
     audio = torch.tensor([[1.0, 0.0]])
-    video = torch.tensor([[0.5, 9.0, -1.0, 0.0, 2.0, 1.0]])  # three places of two numbers
+    video = torch.tensor([[0.5, 9.0, -1.0, 0.0, 2.0, 1.0]])  # three positions of two numbers
     with torch.no_grad():
         matcher.scale.fill_(3.0)
         matcher.offset.fill_(-1.0)
@@ -28,31 +28,31 @@ def test_the_score_is_the_best_place_s():
         assert matcher(audio, video).tolist() == [5.0]
 
 
-@pytest.mark.parametrize("other", [{"matcher": "distance"}, {"matcher": "concat"}, {"loss": "infonce"}])
-def test_what_does_not_go_with_places_is_one_line(data, tmp_path, other):
-    experiment = toy.experiment(**AVOL | other, encoders=sizes())
+@pytest.mark.parametrize("changes", [{"matcher": "distance"}, {"matcher": "concat"}, {"loss": "infonce"}])
+def test_components_that_do_not_fit_a_map_are_one_line(data, tmp_path, changes):
+    experiment = toy.experiment(**AVOL | changes, encoders=sizes())
     with pytest.raises(UserError, match="avolnet.*matcher: localize, loss: bce and modality: both"):
         toy.train(data, tmp_path, experiment)
 
 
-def test_it_is_trained_and_evaluated_like_any_other(data, tmp_path):
+def test_it_is_trained_and_evaluated(data, tmp_path):
     toy.train(data, tmp_path, toy.experiment(**AVOL, encoders=sizes()), epochs=40)
     model = checkpoint.load(tmp_path / "out")
     test = data.indices("test")
     boxes = {data.clip_id[i]: ([0.0, 0.0, 0.5, 0.5], None) for i in test[:12]}
     boxes |= {data.clip_id[i]: ([0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]) for i in test[12:14]}
-    found = evaluation.evaluate(model, data, "clip", "category", 200, 0, boxes)
-    assert found.metrics["correspondence"]["auc"] > 0.6
+    result = evaluation.evaluate(model, data, "clip", "category", 200, 0, boxes)
+    assert result.metrics["correspondence"]["auc"] > 0.6
     audio, video = model.embed(data, test[:14])
     maps = model.maps(audio, video).reshape(14, *model.module.video.map)
     assert model.module.video.map == (2, 2) and maps.min() >= 0 and maps.max() <= 1
-    where = [m.argmax() for m in maps]  # of four places
-    part = found.metrics["localization"]["all"]
-    assert part["n"] == 14 and part["pointing"] == pytest.approx(np.mean([w == 0 for w in where]), abs=1e-6)
-    assert found.metrics["localization"]["two_in_view"]["n"] == 2
-    assert [m["silent_box"] is None for m in found.maps] == [False] * 2 + [True] * 6  # two in view first
-    assert found.maps[0]["clip_id"] == data.clip_id[test[12]]
-    # The score is the map's largest value, calibrated on validation.
+    maxima = [m.argmax() for m in maps]  # of four positions
+    part = result.metrics["localization"]["all"]
+    assert part["n"] == 14 and part["pointing"] == pytest.approx(np.mean([m == 0 for m in maxima]), abs=1e-6)
+    assert result.metrics["localization"]["two_in_view"]["n"] == 2
+    assert [m["silent_box"] is None for m in result.maps] == [False] * 2 + [True] * 6  # two in view first
+    assert result.maps[0]["clip_id"] == data.clip_id[test[12]]
+    # The score is the largest value of the map, calibrated on validation.
     scale, offset = model.module.calibration.tolist()
     best = maps.reshape(14, -1).max(1)
     assert np.allclose(model.score(audio, video), scale * np.log(best / (1 - best)) + offset, atol=1e-3)

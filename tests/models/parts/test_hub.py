@@ -16,7 +16,7 @@ NAME = "timm/test_resnet"
 
 @pytest.fixture
 def weights(tmp_path):
-    """Weights as they are published: for three channels, with a classifier."""
+    """Write weights as published ones: for three channels, with a classifier."""
     torch.manual_seed(1)
     net = timm.create_model("test_resnet", num_classes=10)
     safetensors.torch.save_file(net.state_dict(), tmp_path / "w.safetensors")
@@ -30,21 +30,21 @@ def test_weights_come_from_a_file(weights, suffix):
     trunk = Trunk(NAME, 3, (64, 64), str(folder / f"w.{suffix}"), frozen=False).eval()
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        wanted = net.forward_head(net.forward_features(x), pre_logits=True)
-        assert torch.allclose(trunk(x), wanted, atol=1e-5)
+        expected = net.forward_head(net.forward_features(x), pre_logits=True)
+        assert torch.allclose(trunk(x), expected, atol=1e-5)
 
 
-def test_one_channel_gets_the_sum_of_three(weights):
-    """A grey picture gives what it gave as red, green and blue."""
+def test_weights_of_three_channels_are_summed_for_one(weights):
+    """A grey picture has the same output as in three equal channels."""
     net, folder = weights
     trunk = Trunk(NAME, 1, (64, 64), str(folder / "w.safetensors"), frozen=False).eval()
     x = torch.randn(2, 1, 64, 64)
     with torch.no_grad():
-        wanted = net.forward_head(net.forward_features(x.expand(2, 3, 64, 64)), pre_logits=True)
-        assert torch.allclose(trunk(x), wanted, atol=1e-4)
+        expected = net.forward_head(net.forward_features(x.expand(2, 3, 64, 64)), pre_logits=True)
+        assert torch.allclose(trunk(x), expected, atol=1e-4)
 
 
-def test_torchvision_is_as_torchvision_has_it(tmp_path):
+def test_a_trunk_computes_what_torchvision_does(tmp_path):
     torch.manual_seed(1)
     net = torchvision.models.resnet18(weights=None).eval()
     torch.save(net.state_dict(), tmp_path / "w.pth")
@@ -55,7 +55,7 @@ def test_torchvision_is_as_torchvision_has_it(tmp_path):
         assert torch.allclose(trunk(x), net(x), atol=1e-5)
 
 
-def test_frozen_stays_as_it_is(weights):
+def test_a_frozen_trunk_does_not_change(weights):
     _, folder = weights
     sizes = {"trunk": NAME, "pretrained": str(folder / "w.safetensors"), "frozen": True}
     model = video_encoders.make("cnn_avg", (3, 64, 64, 3), 8, **sizes).train()
@@ -74,8 +74,8 @@ def test_a_trunk_for_each_frame(name):
 
 
 @pytest.mark.parametrize("name", [NAME, "torchvision/resnet18"])
-def test_without_a_network_the_file_is_named(name, monkeypatch, tmp_path):
-    """Nothing listens at the address that all downloads are sent to."""
+def test_without_a_network_the_message_names_the_file(name, monkeypatch, tmp_path):
+    """The proxy of all downloads is an address without a server."""
     for variable in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
     for variable in ("HF_HOME", "TORCH_HOME"):
@@ -89,7 +89,7 @@ def test_without_a_network_the_file_is_named(name, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "no such file"),
         (b"torn", "not a file of weights"),
@@ -97,17 +97,17 @@ def test_without_a_network_the_file_is_named(name, monkeypatch, tmp_path):
         ("code", "not a"),
     ],
 )
-def test_files_that_are_no_weights_are_one_line(tmp_path, content, said):
+def test_files_without_weights_are_one_line(tmp_path, content, message):
     path = tmp_path / "w.pth"
     if content == "code":
-        torch.save({"weights": print}, path)  # what only pickle could read
+        torch.save({"weights": print}, path)  # only pickle could read it
     elif isinstance(content, dict):
         torch.save(content, path)
     elif content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError) as e:
         audio_encoders.make(NAME, (1, 64, 64), 8, pretrained=str(path))
-    assert said in str(e.value) and str(path) in str(e.value) and "\n" not in str(e.value)
+    assert message in str(e.value) and str(path) in str(e.value) and "\n" not in str(e.value)
 
 
 def test_sizes_that_do_not_fit_are_one_line():

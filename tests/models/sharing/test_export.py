@@ -115,7 +115,7 @@ def asked(model: Model, file: str, given: list[torch.Tensor]) -> np.ndarray:
         if file == "classifier.onnx":
             return (module(*given) if modality == "both" else module(given[0], given[0])).numpy()
         if file == "both.onnx":
-            return module.sides(*given)[0].numpy()
+            return module.embed_pair(*given)[0].numpy()
     ask = {"audio.onnx": model.embed_audio, "video.onnx": model.embed_video, "matcher.onnx": model.score}
     return ask[file](*given)
 
@@ -125,7 +125,7 @@ def test_onnx_answers_as_pytorch(case, tmp_path):
     changes, free = CASES[case]
     model = built(**changes)
     told = export.write_onnx(model, tmp_path)
-    sides = ["both"] if case == "stack" else model.module.embeds
+    sides = ["both"] if case == "stack" else model.module.embedding_names
     last = "classifier" if model.config["task"] == "classification" else "matcher"
     assert list(told) == [f"{name}.onnx" for name in (*sides, last)]
     assert sorted(told) == sorted(path.name for path in tmp_path.iterdir())
@@ -153,7 +153,11 @@ def test_onnx_answers_as_pytorch(case, tmp_path):
         assert about["difference"] < 1e-4
         assert b"site-packages" not in (tmp_path / file).read_bytes()  # nothing of where it was made
     assert found == free
-    reads = {axis for side, axis in (("audio", "time"), ("video", "frames")) if side in model.module.embeds}
+    reads = {
+        axis
+        for side, axis in (("audio", "time"), ("video", "frames"))
+        if side in model.module.embedding_names
+    }
     assert fixed == (BOTH if case == "stack" else reads) - free
 
 

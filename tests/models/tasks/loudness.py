@@ -1,4 +1,4 @@
-"""How loud is it? By its picture. A task of one file, which test_toy_task.py puts into a project."""
+"""The task loudness: predict the level of a sound from its picture. A file for test_toy_task.py."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,17 +28,17 @@ class LoudnessExperiment(Experiment):
 
 @tasks.register
 class Loudness(Task):
-    """The mean level of a window's sound, by its picture: the squared error is the loss."""
+    """Predicts the mean level of a window's sound from its picture. The loss is the squared error."""
 
     experiment_type = LoudnessExperiment
-    embeds = ("video",)
+    embedding_names = ("video",)
 
     @staticmethod
     def plan(experiment: Any, data: Dataset) -> Plan:
         related = pairing.build_relation("clip", data.group, data.labels)
 
-        def sampler(clips: np.ndarray, batch_size: int, seed: int, **how: Any) -> pairing.Sampler:
-            return pairing.Sampler(clips, related, batch_size, seed, **how)
+        def sampler(clips: np.ndarray, batch_size: int, seed: int, **options: Any) -> pairing.Sampler:
+            return pairing.Sampler(clips, related, batch_size, seed, **options)
 
         return Plan({split: data.indices(split) for split in ("train", "val", "test")}, sampler)
 
@@ -50,7 +50,7 @@ class Loudness(Task):
         self._errors: list[Tensor] = []
 
     def forward(self, video: Tensor) -> Tensor:
-        """(B, frames, height, width, 3) uint8 to (B,) levels, divided by SCALE."""
+        """Map (B, frames, height, width, 3) uint8 to (B,) levels, divided by SCALE."""
         return self.head(self.video(video)).float().squeeze(1)
 
     def errors(self, audio: Tensor, video: Tensor) -> Tensor:
@@ -58,26 +58,26 @@ class Loudness(Task):
 
     def training_step(self, batch: dict[str, Tensor], number: int) -> dict[str, Any]:
         loss = self.errors(batch["audio"], batch["video"]).mean()
-        return {"loss": loss, "own": loss.detach()}
+        return {"loss": loss, "logged_loss": loss.detach()}
 
     def validation_step(self, batch: dict[str, Tensor], number: int) -> None:
         self._errors.append(self.errors(batch["audio"], batch["video"]))
 
     def on_validation_epoch_end(self) -> None:
-        self.measured = {"val/loss": torch.cat(self._errors).mean().item()}
+        self.val_metrics = {"val/loss": torch.cat(self._errors).mean().item()}
         self._errors.clear()
 
     def rank(self) -> list[float]:
-        return [-self.measured["val/loss"]]
+        return [-self.val_metrics["val/loss"]]
 
     def embed_video(self, x: Tensor) -> Tensor:
         return F.normalize(self.video(x).float(), dim=1)
 
-    def sides(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+    def embed_pair(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
         embedding = self.embed_video(video)
         return embedding, embedding
 
-    def own_metrics(
+    def extra_metrics(
         self, model: Any, data: Dataset, test: np.ndarray, bootstrap: int, seed: int
     ) -> dict[str, dict[str, Any]]:
         audio, video = (torch.from_numpy(x) for x in data.read(test))
@@ -99,8 +99,8 @@ class Loudness(Task):
         return replace(
             super().describe(config),
             question="How loud is it?",
-            summary=f"{config['video_encoder']} for pictures, trained to tell the level of the sound",
-            purpose="Tells how loud a clip is by its picture.",
+            summary=f"{config['video_encoder']} for pictures, trained to predict the level of the sound",
+            purpose="Predicts options loud a clip is from its picture.",
         )
 
     def onnx_parts(self) -> dict[str, Part]:

@@ -14,7 +14,7 @@ def pairs(seed=0, shift=2.0):
     return rng.normal(5, 1, 330) + shift * matches, matches
 
 
-def test_it_minimizes_the_cross_entropy_in_which_both_kinds_weigh_the_same():
+def test_it_minimizes_the_cross_entropy_with_balanced_weights():
     logits, matches = pairs()
     deviation = logits.std()
 
@@ -27,29 +27,29 @@ def test_it_minimizes_the_cross_entropy_in_which_both_kinds_weigh_the_same():
     assert platt_scaling(logits, matches) == pytest.approx((scale / deviation, offset), rel=1e-3)
 
 
-def test_the_threshold_lies_between_the_two_kinds():
+def test_the_threshold_is_between_matches_and_others():
     scale, offset = platt_scaling(*pairs())
     assert -offset / scale == pytest.approx(6, abs=0.3)
 
 
-def test_the_scale_is_finite_where_all_pairs_are_told_apart():
+def test_the_scale_is_finite_if_a_threshold_separates_all_pairs():
     logits, matches = pairs(shift=1000.0)
     scale, offset = platt_scaling(logits, matches)
     assert np.isfinite([scale, offset]).all() and 100 < -offset / scale < 900
 
 
-def test_there_is_no_scaling_that_turns_the_order_around():
+def test_no_scaling_reverses_the_order():
     assert platt_scaling(*pairs(shift=-2.0)) is None
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_there_is_no_scaling_of_logits_that_are_not_finite(value):
+def test_logits_that_are_not_finite_are_not_scaled(value):
     logits, matches = pairs()
     logits[3] = value
     assert platt_scaling(logits, matches) is None
 
 
-def test_there_is_no_scaling_of_equal_logits():
+def test_equal_logits_are_not_scaled():
     assert platt_scaling(np.full(330, 0.1), pairs()[1]) is None
 
 
@@ -58,6 +58,6 @@ def test_there_is_no_scaling_of_equal_logits():
 def test_logits_of_any_size_are_scaled(mean, deviation):
     logits, matches = pairs()
     scale, offset = platt_scaling(mean + deviation * logits, matches)
-    wanted, wanted_offset = platt_scaling(logits, matches)
-    assert scale * deviation == pytest.approx(wanted, rel=1e-4)
-    assert offset + scale * mean == pytest.approx(wanted_offset, rel=1e-4)
+    expected, expected_offset = platt_scaling(logits, matches)
+    assert scale * deviation == pytest.approx(expected, rel=1e-4)
+    assert offset + scale * mean == pytest.approx(expected_offset, rel=1e-4)

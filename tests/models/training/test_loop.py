@@ -1,4 +1,4 @@
-"""Training: it learns, and it chooses by validation."""
+"""Training: it learns, and keeps the best epoch of validation."""
 
 import json
 import socket
@@ -33,7 +33,7 @@ def test_it_learns(trained, data):
     audio, video = model.embed(data, data.indices("test"))
     scores = model.scores(audio, video)
     kind = np.arange(len(scores)) % toy.KINDS
-    match = kind[:, None] == kind  # of one kind: toys of one kind look and sound alike
+    match = kind[:, None] == kind  # toys of one kind have similar sounds and pictures
     accuracy = ((scores[match] > 0).mean() + (scores[~match] <= 0).mean()) / 2
     assert accuracy > 0.8
     assert summary["epochs"] == 12 and summary["val/auc"] > 0.8
@@ -56,7 +56,7 @@ def test_the_config_says_everything(trained, data):
     assert config["loss"] == "infonce" and config["train"]["epochs"] == 12
 
 
-def test_a_loaded_model_is_the_same_in_any_portion(trained, data):
+def test_a_loaded_model_computes_the_same_in_any_batch(trained, data):
     model = checkpoint.load(trained[0] / "out")
     audio, video = data.read(data.indices("test"))
     a, v = model.embed_audio(audio), model.embed_video(video)
@@ -101,9 +101,9 @@ def test_one_modality_alone(data, tmp_path, modality, loss):
     model = checkpoint.load(tmp_path / "out")
     other = "video" if modality == "audio" else "audio"
     assert not any(name.startswith(f"{other}.") for name in model.module.state_dict())
-    found = evaluation.evaluate(model, data, "category", "category", 100, 0)
-    assert set(found.metrics["retrieval"]) == set(found.galleries) == {f"{modality}_to_{modality}"}
-    assert found.metrics["correspondence"]["auc"] > 0.65
+    result = evaluation.evaluate(model, data, "category", "category", 100, 0)
+    assert set(result.metrics["retrieval"]) == set(result.galleries) == {f"{modality}_to_{modality}"}
+    assert result.metrics["correspondence"]["auc"] > 0.65
 
 
 def test_one_modality_needs_two_clips_of_a_label(tmp_path):
@@ -114,7 +114,7 @@ def test_one_modality_needs_two_clips_of_a_label(tmp_path):
 
 def test_small_sets_train(tmp_path):
     data = toy.load(toy.write(tmp_path / "d", counts=(3, 0, 2)))
-    assert train(data, tmp_path, epochs=2, batch_size=2)["best_epoch"] == 2  # nothing to choose by: the last
+    assert train(data, tmp_path, epochs=2, batch_size=2)["best_epoch"] == 2  # no validation: the last epoch
     assert checkpoint.load(tmp_path / "out").module.calibration.tolist() == [1, 0]
 
 
@@ -136,21 +136,21 @@ def test_too_few_clips_are_counted(tmp_path, counts):
 
 
 def test_two_clips_of_one_video_are_too_few(data, tmp_path):
-    alike = replace(data, group=np.full(len(data), "one"))
+    one_group = replace(data, group=np.full(len(data), "one"))
     with pytest.raises(UserError, match="too few clips: 48 to train"):
-        train(alike, tmp_path)
+        train(one_group, tmp_path)
 
 
-def test_a_loss_that_is_no_number_is_told(data, tmp_path):
+def test_a_loss_that_is_not_finite_is_reported(data, tmp_path):
     with pytest.raises(UserError, match="lower train.learning_rate"):
         train(data, tmp_path, toy.experiment(loss="bce", matcher="concat"), learning_rate=1e30, epochs=3)
 
 
 @pytest.mark.parametrize("name", ["matching", "pretraining"])
 def test_worker_processes_change_nothing(data, tmp_path, name):
-    how = {"setup": EXPERIMENTS[name], "epochs": 2, "augmentation": toy.AUGMENT}
-    alone = train(data, tmp_path / "a", **how)
-    helped = train(data, tmp_path / "b", **how, loader_workers=2)
+    options = {"setup": EXPERIMENTS[name], "epochs": 2, "augmentation": toy.AUGMENT}
+    alone = train(data, tmp_path / "a", **options)
+    helped = train(data, tmp_path / "b", **options, loader_workers=2)
     assert alone == helped
     assert same_files(tmp_path / "a", tmp_path / "b", ["out/model.safetensors"])
 
@@ -177,7 +177,7 @@ def test_no_or_broken_weights_are_one_line(trained, tmp_path):
 # --- several devices --------------------------------------------------------------------------------------
 
 
-PLAIN = {  # without chance in the network, and without statistics of a batch
+PLAIN = {  # no random numbers in the network, and no statistics of a batch
     "task": "classification",
     "modality": "audio",
     "audio_encoder": "transformer",
@@ -186,55 +186,61 @@ PLAIN = {  # without chance in the network, and without statistics of a batch
 }
 
 
-def together(start_of_each, count: int) -> list[str]:
-    """What each of several processes said that train together."""
-    processes = [start_of_each(i) for i in range(count)]
-    said = []
+def outputs_of(start_process, count: int) -> list[str]:
+    """Start processes that train together, and return what each of them prints."""
+    processes = [start_process(i) for i in range(count)]
+    outputs = []
     for process in processes:
         stdout, stderr = process.communicate(timeout=180)
         assert process.returncode == 0, stderr
-        said.append(stdout)
-    return said
+        outputs.append(stdout)
+    return outputs
 
 
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_two_processes_train_the_model_of_one(folder, data, tmp_path, nodes):
     """By gloo: two batches of 8 are one of 16. Each clip is seen once, gradients are shared, one writes.
 
-    On one machine Lightning starts the second; on two torchrun starts one on each, and says so as here.
+    On one machine Lightning starts the second process; on two, torchrun starts one on each with these
+    variables.
     """
-    how = {"devices": 2 // nodes, "batch_size": 8, "augment": False, "experiment": PLAIN}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    options = {"devices": 2 // nodes, "batch_size": 8, "augment": False, "experiment": PLAIN}
+    with socket.socket() as free_socket:
+        free_socket.bind(("127.0.0.1", 0))
+        port = free_socket.getsockname()[1]
 
     def node(number: int) -> Warm:
         if nodes == 1:
-            return start(folder, tmp_path, **how)
-        told = {"TORCHELASTIC_RUN_ID": "x", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": number}
-        told |= {"WORLD_SIZE": 2, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1}
-        told |= {"GROUP_RANK": number, "GROUP_WORLD_SIZE": 2}
-        return start(folder, tmp_path, env={name: str(value) for name, value in told.items()}, **how)
+            return start(folder, tmp_path, **options)
+        variables = {
+            "TORCHELASTIC_RUN_ID": "x",
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+            "RANK": number,
+        }
+        variables |= {"WORLD_SIZE": 2, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1}
+        variables |= {"GROUP_RANK": number, "GROUP_WORLD_SIZE": 2}
+        return start(folder, tmp_path, env={name: str(value) for name, value in variables.items()}, **options)
 
-    stdout = together(node, nodes)[0]
+    stdout = outputs_of(node, nodes)[0]
     assert [line.split(":")[1] for line in stdout.splitlines()] == [f" epoch {i} of 6" for i in range(1, 7)]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["config.json", "model.safetensors"]
     train(data, tmp_path / "one", toy.experiment(**PLAIN), epochs=6, batch_size=16)
-    found, wanted = (checkpoint.load(tmp_path / where) for where in ("out", "one/out"))
-    for name, value in wanted.module.state_dict().items():
-        assert torch.allclose(found.module.state_dict()[name], value, atol=1e-3), name
-    told = [model.config["history"] for model in (found, wanted)]
+    shared, single = (checkpoint.load(tmp_path / folder) for folder in ("out", "one/out"))
+    for name, value in single.module.state_dict().items():
+        assert torch.allclose(shared.module.state_dict()[name], value, atol=1e-3), name
+    histories = [model.config["history"] for model in (shared, single)]
     for name in ("train/loss", "val/loss", "val/accuracy"):
-        one, other = ([row[name] for row in rows] for rows in told)
+        one, other = ([row[name] for row in rows] for rows in histories)
         assert one == pytest.approx(other, rel=1e-3), name
-    losses = [row["train/loss"] for row in told[0]]
+    losses = [row["train/loss"] for row in histories[0]]
     assert losses[-1] < losses[0]
 
 
 def test_gradients_accumulate_to_those_of_a_larger_batch(data, tmp_path):
     """A loss that is a mean over clips: three batches of 16 are one of 48, up to rounding."""
-    made = toy.experiment(**PLAIN)
-    train(data, tmp_path / "a", made, epochs=2, batch_size=16, accumulate=3)
-    train(data, tmp_path / "b", made, epochs=2, batch_size=48)
+    experiment = toy.experiment(**PLAIN)
+    train(data, tmp_path / "a", experiment, epochs=2, batch_size=16, accumulate=3)
+    train(data, tmp_path / "b", experiment, epochs=2, batch_size=48)
     a, b = (checkpoint.load(tmp_path / x / "out").module.state_dict() for x in "ab")
     assert all(torch.allclose(a[k], b[k], atol=1e-4) for k in a)

@@ -1,4 +1,4 @@
-"""What training leaves behind: a killed training continues to the same files, byte for byte."""
+"""A killed training continues to the same files, byte for byte."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from testing.training import EXPERIMENTS, files, same_files, start
 
 
 def wait_for(process, text):
-    """Read the output until `text` comes."""
+    """Read the output until a line contains `text`."""
     for line in process.stdout:
         if text in line:
             return
@@ -22,26 +22,26 @@ def wait_for(process, text):
 
 
 def stop_after(monkeypatch, epoch):
-    """Break off the training after an epoch's checkpoint is written."""
+    """Raise an error after the checkpoint of an epoch is written."""
     save = Recorder._save
 
-    def interrupted(self, trainer, now):
+    def save_and_raise(self, trainer, epoch_number):
         self.last_save = self.save_seconds = 0.0
-        save(self, trainer, now)
-        if now + 1 == epoch:
+        save(self, trainer, epoch_number)
+        if epoch_number + 1 == epoch:
             raise RuntimeError("broken off")
 
-    monkeypatch.setattr(Recorder, "_save", interrupted)
+    monkeypatch.setattr(Recorder, "_save", save_and_raise)
 
 
 @pytest.fixture(scope="module")
 def whole(folder, tmp_path_factory):
-    """A training that nobody killed."""
+    """Train without interruption."""
     out = tmp_path_factory.mktemp("whole")
     process = start(folder, out, "bf16-mixed")
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
-    assert stderr == ""  # no chatter
+    assert stderr == ""  # no messages of libraries
     assert stdout.splitlines()[0].startswith("train: epoch 1 of 6: train loss ")
     assert len(stdout.splitlines()) == 6
     return out
@@ -57,38 +57,38 @@ def test_killed_and_run_again_is_the_same_bit_for_bit(folder, whole, tmp_path):
     process = start(folder, tmp_path, "bf16-mixed")
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
-    assert "going on after epoch" in stdout
+    assert "resuming after epoch" in stdout
     assert files(tmp_path) == files(whole)
     assert same_files(whole, tmp_path, files(whole))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_is_quick_and_saves_the_last_epoch(folder, whole, tmp_path, signum):
-    """Also where no epoch would be saved otherwise: the first save takes so long that none is due again."""
+    """Also if no later epoch would be saved otherwise, as the first save took long."""
     process = start(folder, tmp_path, "bf16-mixed", slow_saving=True)
     wait_for(process, "epoch 3 of")
-    began = time.monotonic()
-    for _ in range(2):  # a second one must not stop what the first one has begun
+    start_time = time.monotonic()
+    for _ in range(2):  # the second one must not interrupt saving
         with suppress(ProcessLookupError):
             os.kill(process.pid, signum)
         time.sleep(0.02)
     stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 1 and stderr == "interrupted\n"
-    assert time.monotonic() - began < 10
-    told = sum("train: epoch" in line for line in stdout.splitlines())
+    assert time.monotonic() - start_time < 10
+    printed_epochs = sum("train: epoch" in line for line in stdout.splitlines())
     stdout, _ = start(folder, tmp_path, "bf16-mixed").communicate(timeout=120)
-    assert int(re.search(r"going on after epoch (\d) of 6", stdout)[1]) >= told >= 3
+    assert int(re.search(r"resuming after epoch (\d) of 6", stdout)[1]) >= printed_epochs >= 3
     assert same_files(whole, tmp_path, files(whole))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 @pytest.mark.parametrize("epoch", [1, 3])
-def test_an_unfinished_training_goes_on(data, tmp_path, monkeypatch, capsys, epoch, name):
+def test_an_unfinished_training_resumes(data, tmp_path, monkeypatch, capsys, epoch, name):
     with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
         stop_after(m, epoch)
         train(data, tmp_path / "b", EXPERIMENTS[name])
     summary = train(data, tmp_path / "b", EXPERIMENTS[name])
-    assert f"going on after epoch {epoch} of 3" in capsys.readouterr().out
+    assert f"resuming after epoch {epoch} of 3" in capsys.readouterr().out
     assert summary == train(data, tmp_path / "a", EXPERIMENTS[name])
     assert same_files(tmp_path / "a", tmp_path / "b", files(tmp_path / "a"))
 
@@ -98,10 +98,10 @@ def test_each_training_has_its_own_checkpoint(data, tmp_path, unfinished, monkey
         stop_after(m, 2)
         train(data, tmp_path)
     train(data, tmp_path, fingerprint="y", epochs=1)
-    assert "going on" not in capsys.readouterr().out
+    assert "resuming" not in capsys.readouterr().out
     assert [p.name for p in unfinished.iterdir()] == ["train-x.ckpt"]
     train(data, tmp_path)
-    assert "going on after epoch 2 of 3" in capsys.readouterr().out
+    assert "resuming after epoch 2 of 3" in capsys.readouterr().out
     assert not [*unfinished.iterdir()]
 
 
@@ -115,7 +115,7 @@ def test_a_torn_checkpoint_is_not_used(data, tmp_path, unfinished, capsys, conte
 
 
 @pytest.mark.parametrize("epoch", [1, 3, 4])
-def test_an_average_goes_on_after_a_kill(data, tmp_path, monkeypatch, epoch):
+def test_an_average_resumes(data, tmp_path, monkeypatch, epoch):
     with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
         stop_after(m, epoch)
         train(data, tmp_path / "b", epochs=4, average=[2, 4])
