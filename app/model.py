@@ -135,7 +135,7 @@ def belong(root: str, sound: Query, picture: Query) -> dict[str, Any]:
         right, wrong = _pairs(root, _library(root))
     except UserError:  # there is no index: the score stands alone
         right = wrong = np.empty(0, np.float32)
-    score, where = files.score(sound, picture), files.where(sound, picture)
+    score, where = files.score(sound, picture), files.localize(sound, picture)
     return {"score": score, "where": where, "right": right, "wrong": wrong}
 
 

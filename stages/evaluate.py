@@ -23,7 +23,7 @@ def evaluate() -> None:
     data = dataset.load("data", params.audio, params.video, params.input)
     boxes = localization.boxes(clip_table.read("data/clips.parquet").to_pylist(), *data.video_shape[1:3])
     resamples, looks = params.evaluate.bootstrap, params.evaluate.frames
-    with distributed.loaded("checkpoints", params.engine) as model:
+    with distributed.open_model("checkpoints", params.engine) as model:
         found = evaluation.evaluate(
             model, data, params.pairing, params.label, resamples, params.seed, boxes, looks
         )

@@ -40,10 +40,10 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
         how_judged = many, groups, bootstrap, seed
 
         def judged(**how: Any) -> dict[str, Any]:
-            p = probabilities(model, data, test, looks=looks, **how)
+            p = probabilities(model, data, test, frames=looks, **how)
             return classification.evaluate(p, targets, *how_judged)
 
-        p = probabilities(model, data, test, looks=looks)
+        p = probabilities(model, data, test, frames=looks)
         metrics["classification"] = classification.evaluate(p, targets, *how_judged)
         if config["modality"] == "both":
             metrics["without"] = {side: judged(blank=side) for side in ("audio", "video")}

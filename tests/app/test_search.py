@@ -100,7 +100,7 @@ def test_sounds_alone_pictures_alone_and_neither(made, tmp_path):
     code, out, err = ask(made, tmp_path / "gone.mp4", still, "--json")
     assert code == 1 and "gone.mp4" in err and json.loads(out)[0]["file"] == str(still)
     code, _, err = ask(made, still, "--by", "audio")
-    assert code == 1 and "cannot be asked so: it has no sound" in err
+    assert code == 1 and "cannot be searched so: it has no sound" in err
 
 
 def test_an_index_of_other_clips_is_told(made, tmp_path, clips):

@@ -224,7 +224,7 @@ def test_several_looks_are_averaged(data, tmp_path):
     test = data.of("test")
     each = [model.logits(data, test, look=(i + 0.5) / 8).astype(float) for i in range(8)]
     told = [np.exp(x) / np.exp(x).sum(1, keepdims=True) for x in each]
-    assert np.allclose(classifier.probabilities(model, data, test, looks=8), np.mean(told, 0), atol=1e-6)
+    assert np.allclose(classifier.probabilities(model, data, test, frames=8), np.mean(told, 0), atol=1e-6)
     assert not np.allclose(each[0], each[-1])
 
 
