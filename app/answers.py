@@ -288,8 +288,8 @@ def curve(points: list[tuple[float, float]]) -> Markup:
         for x, y in points
     )
     ticks = "".join(
-        f'<text x="{to_pixels(t, 0).split(",")[0]}" y="{height + 20}" text-anchor="{_anchor(t / end)}">{t:g} s'
-        "</text>"
+        f'<text x="{to_pixels(t, 0).split(",")[0]}" y="{height + 20}"'
+        f' text-anchor="{_anchor(t / end)}">{t:g} s</text>'
         for t in _ticks(end)
     )
     return Markup(

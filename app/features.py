@@ -53,7 +53,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--format", choices=("parquet", "npy"), default="parquet", help="format of the vectors (parquet)")
     add("--workers", type=_count, metavar="N", help="number of processes (one for each core)")
     limits = f"{TIMEOUT:g}; with --every {TIMEOUT_ALONG:g}"
-    add("--timeout", type=_positive, metavar="SECONDS", help=f"for one file ({limits})")
+    add("--timeout", type=_positive, metavar="SECONDS", help=f"timeout for one file ({limits})")
     return parser.parse_args(arguments)
 
 

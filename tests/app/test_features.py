@@ -79,7 +79,7 @@ def test_vectors_equal_those_of_the_stage_index(made, media, extract_features, t
     for side, vectors in columns.items():
         expected = np.load(made / f"data/embeddings/{side}.npy")
         assert np.allclose(vectors[[row[clip_id] for clip_id in stored]], expected, atol=1e-5)
-    # Clips that the stages left out have vectors of the sides that they have; the detail says what is missing.
+    # Other clips have vectors of the sides that they have; the detail says what is missing.
     for clip_id, entry in index.items():
         i = row.get(Path(entry["path"]).stem)
         complete = i is not None and not any(np.isnan(vectors[i]).any() for vectors in columns.values())
