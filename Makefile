@@ -46,12 +46,13 @@ coverage: setup ## run the tests, and fail where less than 90% of the lines of p
 	@COVERAGE_FILE=$(CURDIR)/.coverage/data coverage combine --quiet .coverage 2>/dev/null # of what tests killed, some is torn
 	@COVERAGE_FILE=$(CURDIR)/.coverage/data coverage report --sort=cover
 
-lint: setup ## ruff: rules and format; mypy: the types of pipeline/ and models/; import-linter: who may import whom; deptry: dependencies; generated files
+lint: setup ## ruff: rules and format; mypy: types; import-linter: imports; deptry: dependencies; names; generated files
 	@ruff check .
 	@ruff format --check .
 	@mypy
 	@lint-imports --no-logo --no-cache
 	@python -m pipeline.config.schema --check
+	@python -m testing.names
 	@deptry .
 	@deptry . --exclude '^(\.venv|build|tmp)/|^setup\.py$$' --ignore DEP002,DEP004 # tests and benchmarks too
 

@@ -1,4 +1,4 @@
-"""Earsight's models in Python: `load` finds one anywhere, and it is asked with files.
+"""Earsight's models in Python: `load` a model, then pass it files.
 
 from earsight import load
 load("user/bells").embed("bell.wav")["audio"]  # (dim,)

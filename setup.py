@@ -16,48 +16,48 @@ from setuptools.command.build_py import build_py
 
 NAME = "earsight"
 PACKAGES = ("app", "models", "pipeline")
-OWN = re.compile(rf"({'|'.join(PACKAGES)})(\.\w*)*")  # the name of a module, or the beginning of one
+OWN_MODULE = re.compile(rf"({'|'.join(PACKAGES)})(\.\w*)*")  # the name of a module, or the beginning of one
 COMMAND = re.compile(rf"(?<=python -m )(?=({'|'.join(PACKAGES)})\b)")  # in help and messages
 
 
 def add_prefix(source: str, file: str | Path) -> str:
-    """Put `earsight.` before the names of the project's packages: in imports, and in commands in texts.
+    """Put `earsight.` before the names of the project's packages: in imports, and in commands inside strings.
 
-    Raises SystemExit with file and line where a name would stay wrong: for `import pipeline.x` without `as`,
-    and for a string that is the name of a module. Such a string must begin with `pipeline.PREFIX`.
+    Raises SystemExit with file and line for what it cannot change: `import pipeline.x` without `as`, and a
+    string that is the name of a module. Such a string must begin with `pipeline.PREFIX`.
     """
     lines = source.encode().splitlines(keepends=True)
-    for line, column in sorted(_places(ast.parse(source), file), reverse=True):
+    for line, column in sorted(_find_imports(ast.parse(source), file), reverse=True):
         text = lines[line - 1]
         lines[line - 1] = text[:column] + f"{NAME}.".encode() + text[column:]
     return COMMAND.sub(f"{NAME}.", b"".join(lines).decode())
 
 
-def _places(tree: ast.Module, file: str | Path) -> Iterator[tuple[int, int]]:
-    """Line and column (in bytes) of each name of the project's packages that is imported."""
+def _find_imports(tree: ast.Module, file: str | Path) -> Iterator[tuple[int, int]]:
+    """Yield line and column (in bytes) of each import of a module of the project."""
     f_strings = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
-    after_a_value = {id(part) for f_string in f_strings for part in f_string.values[1:]}
+    follows_value = {id(part) for f_string in f_strings for part in f_string.values[1:]}
     for node in ast.walk(tree):
         match node:
-            case ast.ImportFrom(module=str(module), level=0) if OWN.fullmatch(module):
+            case ast.ImportFrom(module=str(module), level=0) if OWN_MODULE.fullmatch(module):
                 yield node.lineno, node.col_offset + len("from ")
             case ast.Import(names=names):
                 for name in names:
-                    if OWN.fullmatch(name.name) and not name.asname:
+                    if OWN_MODULE.fullmatch(name.name) and not name.asname:
                         raise SystemExit(f"{file}:{node.lineno}: import {name.name}: write `from ... import`")
-                    if OWN.fullmatch(name.name):
+                    if OWN_MODULE.fullmatch(name.name):
                         yield name.lineno, name.col_offset
-            case ast.Constant(value=str(text)) if "." in text and OWN.fullmatch(text):
-                if id(node) not in after_a_value:
+            case ast.Constant(value=str(text)) if "." in text and OWN_MODULE.fullmatch(text):
+                if id(node) not in follows_value:
                     raise SystemExit(f"{file}:{node.lineno}: {text!r}: begin it with pipeline.PREFIX")
 
 
 class BuildPackage(build_py):
-    """Copy the packages as setuptools does, with the prefix in each file of Python."""
+    """Copy the packages as setuptools does, and add the prefix in each Python file."""
 
     def run(self) -> None:
         if self.editable_mode:
-            raise SystemExit("Earsight cannot be installed as editable: work in a clone of it (make setup)")
+            raise SystemExit("Earsight cannot be installed as editable: use a clone instead (make setup)")
         shutil.rmtree(self.build_lib, ignore_errors=True)  # files of an earlier build would be packed too
         super().run()
 

@@ -1,4 +1,4 @@
-"""What the page answers: a question in, HTML out. Whatever comes from clips, files or labels is escaped."""
+"""The answers of the page as HTML. Text from clips, files and labels is escaped."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,13 +17,13 @@ from models.inference.query import Query, parts
 from pipeline.errors import UserError
 from pipeline.report import data_uri
 
-EVERY, LONGEST = 0.25, 60.0  # s: how often, and for how long, the score is told along a video
-EXAMPLES = 8
-BEST = 5  # classes told
-BINS = 40
+EVERY, LONGEST = 0.25, 60.0  # s: hop of the scores along a video, and the maximum duration
+EXAMPLES = 8  # test clips to search with
+BEST = 5  # classes in an answer
+BINS = 40  # of the histogram
 NAMES = {"audio": "sound", "video": "picture", "both": "clip"}
-SIDE = 560  # of the map
-HUES = 12  # colours of the map; other labels are grey
+SIDE = 560  # width and height of the map
+HUES = 12  # labels with a colour in the map; others are grey
 
 _pages = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "pages"),
@@ -34,129 +34,134 @@ _pages = Environment(
 )
 
 
-def page(template: str, /, **values: Any) -> str:
+def render(template: str, /, **values: Any) -> str:
+    """Render a template of app/pages."""
     return _pages.get_template(f"{template}.html").render(**values)
 
 
-def failed(error: UserError) -> str:
-    return page("failed", text=str(error))
+def render_error(error: UserError) -> str:
+    return render("failed", text=str(error))
 
 
 class Answers:
-    """Asks the decoder for files and the model for what it makes of them. Runs are given by name.
+    """Decode uploads, call the model, and render the answers. `name` is the name of a run.
 
-    Every method raises UserError for what a user did or brought.
+    Every method raises UserError for a mistake of the user or an unusable file.
     """
 
-    def __init__(self, runs: Runs, decoder: Decoder, ask: ModelProcess) -> None:
-        self.runs, self.decoder, self.ask = runs, decoder, ask
+    def __init__(self, runs: Runs, decoder: Decoder, model_process: ModelProcess) -> None:
+        self.runs, self.decoder, self.call_model = runs, decoder, model_process
 
     def read(self, run: Run, path: str) -> Query:
         return self.decoder.read(run.config, path)
 
     def search(self, name: str, path: str, find: str, k: int) -> str:
-        """The nearest clips to a file. find: audio, video, or both."""
+        """Find the clips nearest to a file. find: audio, video, or both."""
         run = self.runs[name]
         query = self.read(run, path)
-        found = self.ask(model.nearest, run.ready(index=True), query, find, k)
-        return self._found(run, _given(query), found)
+        results = self.call_model(model.nearest, run.ready(index=True), query, find, k)
+        return self._render_results(run, _preview(query), results)
 
     def search_by_clip(self, name: str, row: int, find: str, k: int) -> str:
-        """The nearest to a clip of the library itself."""
+        """Find the clips nearest to a clip of the library."""
         run = self.runs[name]
         clip = run.clip(row)
-        address = f"{_address(run)}/{row}"
-        asked = {"name": clip["clip_id"], "image": f"{address}.jpg", "sound": f"{address}.wav"}
-        return self._found(run, asked, self.ask(model.nearest_to, run.ready(index=True), row, find, k))
+        url = f"{_clips_url(run)}/{row}"
+        preview = {"name": clip["clip_id"], "image": f"{url}.jpg", "sound": f"{url}.wav"}
+        results = self.call_model(model.nearest_to, run.ready(index=True), row, find, k)
+        return self._render_results(run, preview, results)
 
-    def _found(self, run: Run, asked: dict, found: list[tuple[str, list[tuple[int, float]]]]) -> str:
+    def _render_results(
+        self, run: Run, preview: dict, results: list[tuple[str, list[tuple[int, float]]]]
+    ) -> str:
         galleries = []
-        for direction, hits in found:
+        for direction, hits in results:
             source, target = direction.split("_to_")
             cards = [_card(run, row) | {"score": f"{score:.2f}"} for row, score in hits]
             title = f"{NAMES[target].capitalize()}s nearest to this {NAMES[source]}"
             galleries.append({"title": title, "role": target, "cards": cards})
-        return page("search", asked=asked, galleries=galleries, total=len(run.clips))
+        return render("search", query=preview, galleries=galleries, total=len(run.clips))
 
     def examples(self, name: str) -> str:
-        """Clips of the test split to ask with, of as many kinds as there are."""
+        """Show test clips to search with, with as many different labels as possible."""
         run = self.runs[name]
         split, labels = run.clips["split"].to_numpy(), run.clips["labels"]
-        seen: set = set()
-        fresh, rest = [], []
+        label_sets: set = set()
+        first, rest = [], []  # the first clip of each set of labels, and the others
         for row in np.random.default_rng(0).permutation(np.flatnonzero(split == "test"))[:1000]:
-            kind = tuple(labels[int(row)].as_py() or [])
-            (rest if kind in seen else fresh).append(int(row))
-            seen.add(kind)
-        return page("examples", cards=[_card(run, row) for row in (fresh + rest)[:EXAMPLES]])
+            clip_labels = tuple(labels[int(row)].as_py() or [])
+            (rest if clip_labels in label_sets else first).append(int(row))
+            label_sets.add(clip_labels)
+        return render("examples", cards=[_card(run, row) for row in (first + rest)[:EXAMPLES]])
 
-    def belong(self, name: str, sound_path: str, picture_path: str) -> str:
-        """The score of a sound and a picture, where it lies among test pairs, and where the sound is."""
+    def compare(self, name: str, sound_path: str, picture_path: str) -> str:
+        """Show the score of a sound and a picture, its rank among test pairs, and where the sound is."""
         run = self.runs[name]
         sound, picture = self.read(run, sound_path), self.read(run, picture_path)
-        told = self.ask(model.belong, run.ready(index=True), sound, picture)
-        score, where, right, wrong = told["score"], told["where"], told["right"], told["wrong"]
+        comparison = self.call_model(model.compare, run.ready(index=True), sound, picture)
+        score, heat = comparison["score"], comparison["map"]
+        positives, negatives = comparison["positives"], comparison["negatives"]
         image = (
-            data_uri.jpeg(picture.image, 480)
-            if where is None
-            else data_uri.heatmap(picture.image, where, 480)
+            data_uri.jpeg(picture.image, 480) if heat is None else data_uri.heatmap(picture.image, heat, 480)
         )
-        known = bool(len(right) and len(wrong))
-        return page(
-            "belong",
+        has_pairs = bool(len(positives) and len(negatives))
+        return render(
+            "compare",
             score=f"{score:+.2f}",
             match=score > 0,
             image=image,
-            map=where is not None,
+            map=heat is not None,
             sound=data_uri.data_uri("audio/wav", sound.wav),
-            above=f"{np.mean(wrong < score):.0%}" if known else "",
-            below=f"{np.mean(right <= score):.0%}" if known else "",
-            right=len(right),
-            wrong=len(wrong),
-            chart=histogram(right, wrong, score) if known else None,
+            above=f"{np.mean(negatives < score):.0%}" if has_pairs else "",
+            below=f"{np.mean(positives <= score):.0%}" if has_pairs else "",
+            positives=len(positives),
+            negatives=len(negatives),
+            chart=histogram(positives, negatives, score) if has_pairs else None,
         )
 
     def along(self, name: str, path: str) -> str:
-        """A video's score along time."""
+        """Show the score of a video along time."""
         run = self.runs[name]
         root = run.ready()
-        if not self.ask(model.facts, root)["across"]:
-            raise UserError("this model does not bring sounds near pictures: choose one of task: matching")
-        read = list(parts(self.decoder.read, run.config, path, EVERY, LONGEST))
-        points = self.ask(model.along, root, read, EVERY)
+        if not self.call_model(model.facts, root)["cross_modal"]:
+            raise UserError(
+                "this model does not compare sounds with pictures: choose one with task: matching"
+            )
+        video_parts = list(parts(self.decoder.read, run.config, path, EVERY, LONGEST))
+        points = self.call_model(model.along, root, video_parts, EVERY)
         scores = np.array([score for _, score in points])
-        return page(
+        return render(
             "along",
             name=Path(path).name,
             chart=curve(points),
             mean=f"{scores.mean():+.2f}",
             share=f"{np.mean(scores > 0):.0%}",
             count=len(points),
-            whole=read[-1][0] + read[-1][1].seconds < LONGEST,
+            complete=video_parts[-1][0] + video_parts[-1][1].seconds < LONGEST,
             longest=f"{LONGEST:g}",
         )
 
     def classify(self, name: str, path: str) -> str:
-        """The likeliest classes by sound, by picture, and by both."""
+        """Show the most probable classes by sound, by picture, and by both."""
         run = self.runs[name]
         query = self.read(run, path)
-        ways = [
+        predictions = [
             {
-                "title": f"By its {NAMES[way]}" if way != "both" else "By both",
-                "rows": [{"name": n, "share": f"{p:.1%}", "width": f"{100 * p:.1f}"} for n, p in found],
+                "title": f"By its {NAMES[modality]}" if modality != "both" else "By both",
+                "rows": [{"name": n, "share": f"{p:.1%}", "width": f"{100 * p:.1f}"} for n, p in classes],
             }
-            for way, found in self.ask(model.classify, run.ready(), query, BEST)
+            for modality, classes in self.call_model(model.classify, run.ready(), query, BEST)
         ]
         missing = [f"No {NAMES[side]}: {why}." for side, why in query.missing.items()]
-        return page("classify", given=_given(query), ways=ways, missing=missing)
+        return render("classify", query=_preview(query), predictions=predictions, missing=missing)
 
     def no_classifier(self, name: str) -> str:
-        """What stands in place of classes where the model tells none; empty for a classifier."""
+        """Return the message for a model without classes; empty for a classifier."""
         config = self.runs[name].config
-        return "" if config.get("classes") else page("no_classifier", task=config["task"], run=name)
+        return "" if config.get("classes") else render("no_classifier", task=config["task"], run=name)
 
     def embedding_map(self, name: str) -> str:
-        """The test split's clips on a map on which those lie near each other whose embeddings do."""
+        """Show a t-SNE map of the embeddings of the test split."""
         from pipeline.report.tsne import project  # scikit-learn takes a second to import
 
         run = self.runs[name]
@@ -165,15 +170,15 @@ class Answers:
         clips = [
             clip | {"row": int(row)} for clip, row in zip(run.clips.take(test).to_pylist(), test, strict=True)
         ]
-        stored = {side: folder / f"{side}.npy" for side in NAMES}
-        found = {s: np.load(p, mmap_mode="r")[test] for s, p in stored.items() if p.exists()}
-        points = project(found, clips)
+        paths = {side: folder / f"{side}.npy" for side in NAMES}
+        embeddings = {s: np.load(p, mmap_mode="r")[test] for s, p in paths.items() if p.exists()}
+        points = project(embeddings, clips)
         rows = {clip["clip_id"]: clip["row"] for clip in clips}
         counts: dict[str, int] = {}
         for p in points:
             counts[p["label"]] = counts.get(p["label"], 0) + 1
         legend = sorted(filter(None, counts), key=lambda label: -counts[label])[:HUES]
-        xs, ys = _spread([p["x"] for p in points]), _spread([-p["y"] for p in points])
+        xs, ys = _scale([p["x"] for p in points]), _scale([-p["y"] for p in points])
         marks = [
             {
                 "x": f"{x:.1f}",
@@ -181,30 +186,30 @@ class Answers:
                 "hue": legend.index(p["label"]) if p["label"] in legend else "rest",
                 "kind": p["kind"],
                 "name": p["label"] or p["clip_id"],
-                "address": f"{_address(run)}/{rows[p['clip_id']]}",
+                "url": f"{_clips_url(run)}/{rows[p['clip_id']]}",
             }
             for p, x, y in zip(points, xs, ys, strict=True)
         ]
-        return page("map", marks=marks, legend=legend, count=len(marks), side=SIDE)
+        return render("map", marks=marks, legend=legend, count=len(marks), side=SIDE)
 
     def leaderboard(self) -> str:
-        """Every experiment with what it was worth, and the parameters in which they differ."""
+        """Show the metrics of every experiment, and the parameters that differ."""
         rows = self.runs.leaderboard()
-        known = [h for h in HEADLINES if any(h in row["metrics"] for row in rows)]
+        metrics = [h for h in HEADLINES if any(h in row["metrics"] for row in rows)]
         params = list(rows[0]["params"]) if rows else []
-        told = [
+        table_rows = [
             {
                 "name": row["name"],
-                "metrics": [_measure(row["metrics"], h) for h in known],
+                "metrics": [_format_metric(row["metrics"], h) for h in metrics],
                 "params": [str(row["params"][p]) for p in params],
             }
             for row in rows
         ]
-        return page("leaderboard", metrics=known, params=params, rows=told)
+        return render("leaderboard", metrics=metrics, params=params, rows=table_rows)
 
 
-def _given(query: Query) -> dict[str, Any]:
-    """What was asked with, as the page shows it."""
+def _preview(query: Query) -> dict[str, Any]:
+    """Return the query's name, picture and sound for the page."""
     return {
         "name": query.name,
         "image": None if query.image is None else data_uri.jpeg(query.image, 240),
@@ -215,20 +220,20 @@ def _given(query: Query) -> dict[str, Any]:
 def _card(run: Run, row: int) -> dict[str, Any]:
     clip = run.clip(row)
     labels = ", ".join(clip["labels"] or []) or clip["clip_id"]
-    return {"row": row, "clip_id": clip["clip_id"], "labels": labels, "address": f"{_address(run)}/{row}"}
+    return {"row": row, "clip_id": clip["clip_id"], "labels": labels, "url": f"{_clips_url(run)}/{row}"}
 
 
-def _address(run: Run) -> str:
+def _clips_url(run: Run) -> str:
     return f"clips/{quote(run.name, safe='')}"
 
 
-def _spread(values: Sequence[float]) -> list[float]:
-    """Over the map's side."""
+def _scale(values: Sequence[float]) -> list[float]:
+    """Scale coordinates to the side of the map."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     return [12 + (v - low) / ((high - low) or 1) * (SIDE - 24) for v in values]
 
 
-def _measure(metrics: dict[str, Any], name: str) -> dict[str, str]:
+def _format_metric(metrics: dict[str, Any], name: str) -> dict[str, str]:
     value = metrics.get(name)
     if value is None:
         return {"value": "", "interval": ""}
@@ -238,67 +243,67 @@ def _measure(metrics: dict[str, Any], name: str) -> dict[str, str]:
     return {"value": f"{value:.3f}", "interval": interval}
 
 
-def histogram(right: np.ndarray, wrong: np.ndarray, score: float) -> Markup:
-    """How often each score is among pairs that match and others, and where `score` stands."""
-    every = np.concatenate([right, wrong, [score]])
-    low, high = float(every.min()), float(every.max())
+def histogram(positives: np.ndarray, negatives: np.ndarray, score: float) -> Markup:
+    """Draw the histograms of the scores of positive and negative pairs, with a line at `score`."""
+    scores = np.concatenate([positives, negatives, [score]])
+    low, high = float(scores.min()), float(scores.max())
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
     width, height = 560, 150
-    parts = [
+    elements = [
         f'<svg class="chart" viewBox="0 0 {width} {height + 24}" role="img" aria-label="Scores of pairs">'
     ]
-    most = max(np.histogram(x, edges)[0].max() / len(x) for x in (right, wrong))
-    for name, values in (("wrong", wrong), ("right", right)):
-        counts = np.histogram(values, edges)[0] / len(values) / most * (height - 10)
-        for i, tall in enumerate(counts):
-            if tall:
+    largest_share = max(np.histogram(x, edges)[0].max() / len(x) for x in (positives, negatives))
+    for name, values in (("wrong", negatives), ("right", positives)):
+        bars = np.histogram(values, edges)[0] / len(values) / largest_share * (height - 10)
+        for i, bar in enumerate(bars):
+            if bar:
                 x = i * width / BINS
-                parts.append(
-                    f'<rect class="{name}" x="{x:.1f}" y="{height - tall:.1f}" width="{width / BINS - 1:.1f}"'
-                    f' height="{tall:.1f}"/>'
+                elements.append(
+                    f'<rect class="{name}" x="{x:.1f}" y="{height - bar:.1f}" width="{width / BINS - 1:.1f}"'
+                    f' height="{bar:.1f}"/>'
                 )
-    at = (score - edges[0]) / (edges[-1] - edges[0]) * width
-    anchor = _anchor(at / width)
-    parts.append(
-        f'<line class="here" x1="{at:.1f}" x2="{at:.1f}" y1="0" y2="{height}"/><text class="here"'
-        f' text-anchor="{anchor}" x="{at:.1f}" y="{height + 18}">{score:+.2f}</text>'
+    x = (score - edges[0]) / (edges[-1] - edges[0]) * width
+    anchor = _anchor(x / width)
+    elements.append(
+        f'<line class="here" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height}"/><text class="here"'
+        f' text-anchor="{anchor}" x="{x:.1f}" y="{height + 18}">{score:+.2f}</text>'
     )
-    return Markup("".join(parts) + "</svg>")
+    return Markup("".join(elements) + "</svg>")
 
 
 def curve(points: list[tuple[float, float]]) -> Markup:
-    """Scores over time (s), with a line at 0."""
-    width, height, left = 640, 200, 40
+    """Draw scores over time (s), with a line at 0."""
+    width, height, margin = 640, 200, 40
     values = [y for _, y in points] + [0.0]
     low, high = min(values), max(values)
     low, high = low - 0.1 * (high - low or 1), high + 0.1 * (high - low or 1)
     end = max(points[-1][0], 1e-9)
 
-    def at(x: float, y: float) -> str:
-        return f"{left + x / end * (width - left - 8):.1f},{(high - y) / (high - low) * height:.1f}"
+    def to_pixels(x: float, y: float) -> str:
+        return f"{margin + x / end * (width - margin - 8):.1f},{(high - y) / (high - low) * height:.1f}"
 
     zero = (high - 0) / (high - low) * height
-    line = " ".join(at(x, y) for x, y in points)
+    line = " ".join(to_pixels(x, y) for x, y in points)
     dots = "".join(
-        f'<circle class="{"right" if y > 0 else "wrong"}" cx="{at(x, y).split(",")[0]}"'
-        f' cy="{at(x, y).split(",")[1]}" r="4"><title>{x:.2f} s: {y:+.2f}</title></circle>'
+        f'<circle class="{"right" if y > 0 else "wrong"}" cx="{to_pixels(x, y).split(",")[0]}"'
+        f' cy="{to_pixels(x, y).split(",")[1]}" r="4"><title>{x:.2f} s: {y:+.2f}</title></circle>'
         for x, y in points
     )
     ticks = "".join(
-        f'<text x="{at(t, 0).split(",")[0]}" y="{height + 20}" text-anchor="{_anchor(t / end)}">{t:g} s'
-        "</text>"
+        f'<text x="{to_pixels(t, 0).split(",")[0]}" y="{height + 20}"'
+        f' text-anchor="{_anchor(t / end)}">{t:g} s</text>'
         for t in _ticks(end)
     )
     return Markup(
         f'<svg class="chart" viewBox="0 0 {width} {height + 28}" role="img" aria-label="Score along time">'
-        f'<line class="zero" x1="{left}" x2="{width}" y1="{zero:.1f}" y2="{zero:.1f}"/>'
-        f'<text x="{left - 6}" y="{zero + 4:.1f}" text-anchor="end">0</text>'
+        f'<line class="zero" x1="{margin}" x2="{width}" y1="{zero:.1f}" y2="{zero:.1f}"/>'
+        f'<text x="{margin - 6}" y="{zero + 4:.1f}" text-anchor="end">0</text>'
         f'<polyline class="line" points="{line}"/>{dots}{ticks}</svg>'
     )
 
 
 def _anchor(share: float) -> str:
-    """Of text at a share of the width, so that it stays within."""
+    """Return the text anchor at a share of the width, so that the text stays in the chart."""
     return "start" if share < 0.1 else "end" if share > 0.95 else "middle"
 
 

@@ -1,8 +1,8 @@
-"""A published CAV-MAE checkpoint as a model of this project: `python -m app.convert model.pth FOLDER`.
+"""Convert a published CAV-MAE checkpoint to a model: `python -m app.convert model.pth FOLDER`.
 
-Reads what the authors' code writes (YuanGongND/cav-mae; `.pth`, opened as weights only, or `.safetensors`),
-pretraining or fine-tuned, and writes `model.safetensors` and `config.json` into a folder, which
-`classification.start` and `models.checkpoint.load` take.
+Reads a checkpoint of the authors' code (YuanGongND/cav-mae), pretrained or fine-tuned: `.pth`, loaded as
+weights only, or `.safetensors`. Writes `model.safetensors` and `config.json` into a folder for
+`classification.start` or `models.checkpoint.load`.
 """
 
 import argparse
@@ -12,19 +12,19 @@ from models.sharing import cav_mae_checkpoint
 from pipeline.cli import run
 from pipeline.errors import UserError
 
-NAMES = ("display_name", "name", "label")  # columns that a list of classes may have
+NAME_COLUMNS = ("display_name", "name", "label")  # possible columns of a list of classes
 
 
-def classes(path: str) -> list[str]:
-    """Names in the order of the outputs: AudioSet's class_labels_indices.csv, or a name a line."""
+def read_classes(path: str) -> list[str]:
+    """Read class names in the order of the outputs: AudioSet's class_labels_indices.csv, or one per line."""
     try:
         with open(path, newline="", encoding="utf-8") as f:
             lines = f.read().splitlines()
     except (OSError, UnicodeDecodeError) as e:
         raise UserError(f"{path}: cannot be read ({e})") from None
     header = next(csv.reader(lines[:1]), [])
-    column = next((header.index(name) for name in NAMES if name in header), None)
-    if column is None:  # names may have commas in them
+    column = next((header.index(name) for name in NAME_COLUMNS if name in header), None)
+    if column is None:  # no CSV: a name may contain commas
         return [line.strip() for line in lines if line.strip()]
     rows = [row for row in csv.reader(lines[1:]) if row]
     if short := [i for i, row in enumerate(rows, 2) if len(row) <= column]:
@@ -33,10 +33,13 @@ def classes(path: str) -> list[str]:
 
 
 def convert() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m app.convert", description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", help="the published file")
-    parser.add_argument("out", help="a folder for the model")
-    parser.add_argument("--classes", help="names of a fine-tuned model's outputs: a CSV file, or one a line")
+    parser.add_argument("out", help="folder to write the model to")
+    parser.add_argument(
+        "--classes", help="class names of a fine-tuned model: a CSV file, or one name per line"
+    )
     parser.add_argument(
         "--one-label", action="store_true", help="a clip has one label (VGGSound), not several"
     )
@@ -44,14 +47,16 @@ def convert() -> None:
         parser.add_argument(
             name, type=int, default=default, help=f"attention heads ({default}, as published)"
         )
-    given = parser.parse_args()
-    names = classes(given.classes) if given.classes else None
-    heads = {"heads": given.heads, "decoder_heads": given.decoder_heads}
-    config = cav_mae_checkpoint.convert(given.checkpoint, given.out, names, given.one_label, **heads)
+    arguments = parser.parse_args()
+    names = read_classes(arguments.classes) if arguments.classes else None
+    heads = {"heads": arguments.heads, "decoder_heads": arguments.decoder_heads}
+    config = cav_mae_checkpoint.convert(
+        arguments.checkpoint, arguments.out, names, arguments.one_label, **heads
+    )
     sizes = config["encoders"]["joint"]
-    what = f"{len(config['classes'])} classes" if "classes" in config else "with its decoder"
+    output = f"{len(config['classes'])} classes" if "classes" in config else "with its decoder"
     layers = f"{sizes['layers']} + {sizes['joint_layers']} layers"
-    print(f"convert: {given.out}: {config['task']}, width {sizes['width']}, {layers}, {what}")
+    print(f"convert: {arguments.out}: {config['task']}, width {sizes['width']}, {layers}, {output}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Vectors of every sound, picture and video in a folder, by a trained model, for other projects.
+"""Extract embeddings of all sounds, pictures and videos in a folder with a trained model.
 
-OUT gets features.parquet: clip_id, path, start (s), and audio and video, the vectors, null where missing; or
-with --format npy audio.npy, video.npy and clips.parquet, row i of each the same. Beside them index.parquet,
-what became of each clip, and features.json, what made them. Killed and run again, it goes on; only new and
-changed files are made.
+OUT gets features.parquet: clip_id, path, start (s), and the vectors audio and video, null where missing. With
+--format npy it gets audio.npy, video.npy and clips.parquet instead, with the same rows. index.parquet has the
+status of each clip, features.json the model and the settings. If the command is killed, run it again: it
+processes only what is missing, and new and changed files.
 """
 
 import argparse
@@ -24,34 +24,37 @@ from pipeline.cli import run
 from pipeline.errors import UserError
 
 SHARD = 32  # clips in a shard
-TIMEOUT, TIMEOUT_ALONG = 300.0, 3600.0  # s that a file may take: its middle window, all of it
+TIMEOUT, TIMEOUT_ALONG = 300.0, 3600.0  # s for one file: its middle window, windows along the file
 
 
-def arguments(given: list[str] | None = None) -> argparse.Namespace:
-    about, more = __doc__.split("\n\n", 1)
-    parser = argparse.ArgumentParser(prog="python -m app.features", description=about, epilog=more)
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    summary, details = __doc__.split("\n\n", 1)
+    parser = argparse.ArgumentParser(prog="python -m app.features", description=summary, epilog=details)
     add = parser.add_argument
     add(
         "folder",
         metavar="FOLDER",
-        help="media, in folders of any depth; a clips.csv in it says what the clips are",
+        help="folder of media, searched recursively; an optional clips.csv lists the clips",
     )
-    add("out", metavar="OUT", help="a new folder, or one that this command has written")
-    add("--model", default="checkpoints", metavar="MODEL", help="the folder of a model (checkpoints)")
+    add("out", metavar="OUT", help="output folder: a new one, or one of an earlier run")
+    add("--model", default="checkpoints", metavar="MODEL", help="folder of the model (checkpoints)")
     add(
         "--side",
         choices=("audio", "video", "both"),
         default="both",
-        help="what to embed (both, as far as there)",
+        help="what to embed (both, as far as a file has them)",
     )
     add(
-        "--every", type=_positive, metavar="SECONDS", help="windows all along a file; without, its middle one"
+        "--every",
+        type=_positive,
+        metavar="SECONDS",
+        help="hop of windows along each file; by default only the middle window",
     )
-    add("--format", choices=("parquet", "npy"), default="parquet", help="(parquet)")
-    add("--workers", type=_count, metavar="N", help="processes (one for each core)")
+    add("--format", choices=("parquet", "npy"), default="parquet", help="format of the vectors (parquet)")
+    add("--workers", type=_count, metavar="N", help="number of processes (one for each core)")
     limits = f"{TIMEOUT:g}; with --every {TIMEOUT_ALONG:g}"
-    add("--timeout", type=_positive, metavar="SECONDS", help=f"what one file may take ({limits})")
-    return parser.parse_args(given)
+    add("--timeout", type=_positive, metavar="SECONDS", help=f"timeout for one file ({limits})")
+    return parser.parse_args(arguments)
 
 
 def _positive(text: str) -> float:
@@ -69,93 +72,96 @@ def _count(text: str) -> int:
 
 
 def features() -> None:
-    given = arguments()
+    """Run the command."""
+    arguments = parse_arguments()
     try:
-        _features(given)
+        _extract(arguments)
     except KeyboardInterrupt:
         _stop_server()
         raise
 
 
-def _features(given: argparse.Namespace) -> None:
-    with _undisturbed():
-        from models.inference import extract as of
+def _extract(arguments: argparse.Namespace) -> None:
+    with _defer_interrupt():
+        from models.inference import extract
         from pipeline.engine import runner
         from pipeline.sources import folder as source
 
-    data, out, model = SimpleNamespace(folder=given.folder), Path(given.out), Path(given.model)
+    data, out, model = SimpleNamespace(folder=arguments.folder), Path(arguments.out), Path(arguments.model)
     try:
-        root, table = source.resolve(given.folder), source.clips(data)
+        root, table = source.resolve(arguments.folder), source.clips(data)
     except UserError as e:
         raise UserError(str(e).replace("data.folder", "FOLDER")) from None
-    config, identity = _config(model / "config.json", given.every), of.identity(model)
-    _check(out, Path(root))
+    config, identity = _read_config(model / "config.json", arguments.every), extract.identity(model)
+    _prepare_out(out, Path(root))
     clips = table.to_pylist()
-    rows = [of.row(clip) for clip in clips]
+    rows = [extract.input_row(clip) for clip in clips]
     for note in source.notes(data, table):
         print(f"features: {note}")
-    step = of.FeaturesStep(root, given.model, identity, given.side, given.every)
-    timeout = given.timeout or (TIMEOUT_ALONG if given.every else TIMEOUT)
-    # Films may be few, and long: a shard each, so that every worker has one.
-    size = SHARD if given.every is None else max(min(SHARD, len(rows) // 16), 1)
-    with _held(out):
-        job = of.job(step, config, out, [source.stamp(clip) for clip in clips])
+    step = extract.FeaturesStep(root, arguments.model, identity, arguments.side, arguments.every)
+    timeout = arguments.timeout or (TIMEOUT_ALONG if arguments.every else TIMEOUT)
+    # Few long files: use small shards, so that every worker gets one.
+    size = SHARD if arguments.every is None else max(min(SHARD, len(rows) // 16), 1)
+    with _lock(out):
+        job = extract.job(step, config, out, [source.stamp(clip) for clip in clips])
         if runner.clips_to_compute(job, rows):
-            _serve(config)
-        index = runner.run(job, rows, size, SimpleNamespace(workers=given.workers, timeout=timeout))
-        told = of.write(job, config, rows, index, out, given.format)
-    if not told["windows"]:
-        raise UserError(f"{root}: nothing in it can be embedded: {out / 'index.parquet'} says why")
-    dims = ", ".join(f"{name} {dim}" for name, dim in told["dim"].items())
-    names = "features.parquet" if given.format == "parquet" else "clips.parquet, *.npy"
-    print(f"features: {told['windows']} windows ({dims}) in {out}: {names}, index.parquet, features.json")
+            _start_server(config)
+        index = runner.run(job, rows, size, SimpleNamespace(workers=arguments.workers, timeout=timeout))
+        summary = extract.write(job, config, rows, index, out, arguments.format)
+    if not summary["windows"]:
+        raise UserError(f"{root}: no file in it can be embedded: see {out / 'index.parquet'}")
+    dims = ", ".join(f"{name} {dim}" for name, dim in summary["dim"].items())
+    names = "features.parquet" if arguments.format == "parquet" else "clips.parquet, *.npy"
+    print(f"features: {summary['windows']} windows ({dims}) in {out}: {names}, index.parquet, features.json")
 
 
-def _config(path: Path, every: float | None) -> dict[str, Any]:
-    """config.json of a model, whatever else may be wrong with the model."""
+def _read_config(path: Path, every: float | None) -> dict[str, Any]:
+    """Read config.json of a model. Raises UserError if it is none, or `every` is too short for it."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         audio = config["inputs"]["audio"]
         column = audio["hop_length"] / audio["sample_rate"]
     except FileNotFoundError:
         raise UserError(
-            f"{path}: not there: train a model first (dvc repro), or name one by --model"
+            f"{path}: no such file: train a model first (dvc repro), or give one with --model"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as e:
-        raise UserError(f"{path}: not of a model ({type(e).__name__}: {e}): name one by --model") from None
+        raise UserError(
+            f"{path}: not the config of a model ({type(e).__name__}: {e}): give one with --model"
+        ) from None
     if every is not None and every < column:
         raise UserError(
-            f"--every {every:g}: the model's features have {column:g} s to a column: ask for more"
+            f"--every {every:g}: a column of the model's features is {column:g} s: use a larger value"
         )
     return config
 
 
-def _check(out: Path, root: Path) -> None:
-    """Make OUT. Raises UserError where it is no place for what this command writes."""
+def _prepare_out(out: Path, root: Path) -> None:
+    """Create OUT. Raises UserError if it cannot be used as the output folder."""
     if out.resolve().is_relative_to(root.resolve()):
-        raise UserError(f"{out}: lies in {root}, where the media are: choose a place outside")
+        raise UserError(f"{out}: is in the folder of the media, {root}: choose a folder outside")
     shards = out / ".shards"
     try:
         if out.exists() and not out.is_dir():
-            raise UserError(f"{out}: is a file: choose a new folder, or one that this command has written")
+            raise UserError(f"{out}: is a file: choose a new folder, or one of an earlier run")
         if out.is_dir() and not shards.is_dir() and any(out.iterdir()):
-            raise UserError(f"{out}: holds other things: choose a new folder")
+            raise UserError(f"{out}: contains other files: choose a new folder")
         shards.mkdir(parents=True, exist_ok=True)
         if not os.access(out, os.W_OK):
             raise PermissionError(0, "Permission denied")
     except OSError as e:
-        raise UserError(f"{out}: cannot be written ({e.strerror}): choose another place") from None
+        raise UserError(f"{out}: cannot be written ({e.strerror}): choose another folder") from None
 
 
 @contextmanager
-def _held(out: Path) -> Iterator[None]:
-    """Raises UserError where another such command works in `out`."""
+def _lock(out: Path) -> Iterator[None]:
+    """Lock `out`. Raises UserError if another app.features uses it."""
     folder = os.open(out, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise UserError(f"{out}: another app.features works there: wait until it is done") from None
+        raise UserError(f"{out}: another app.features writes there: wait until it has finished") from None
     finally:
         os.close(folder)
 
@@ -163,28 +169,30 @@ def _held(out: Path) -> Iterator[None]:
 # --- the server that forks the workers ------------------------------------------------------------------
 
 
-def _serve(config: dict[str, Any]) -> None:
-    """Start it, unless it runs, and wait until it has imported all that the model is made of: each worker
-    would take seconds for that."""
+def _start_server(config: dict[str, Any]) -> None:
+    """Start the fork server and wait until it has imported the model's modules.
+
+    Each worker would need seconds for these imports.
+    """
     from models.components import component_modules
     from models.inference.extract import CHECKPOINT, FeaturesStep
     from pipeline.engine import workers
 
     workers.worker_context([FeaturesStep.__module__, CHECKPOINT, *component_modules(config)])
-    resource_tracker.ensure_running()  # lets signals through, and would do so below
-    with _undisturbed():
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the server inherits it
+    resource_tracker.ensure_running()  # unblocks signals, so it must not run inside the block below
+    with _defer_interrupt():
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the server
         try:
             forkserver.ensure_running()
         finally:
-            signal.signal(signal.SIGINT, before)
-    first = multiprocessing.get_context("forkserver").Process(target=int)  # does nothing
-    first.start()
-    first.join()
+            signal.signal(signal.SIGINT, handler)
+    process = multiprocessing.get_context("forkserver").Process(target=int)  # returns when imports are done
+    process.start()
+    process.join()
 
 
 def _stop_server() -> None:
-    """After Ctrl-C: it would go on with its imports first."""
+    """Kill the fork server after Ctrl-C: it would finish its imports first."""
     import psutil
 
     for child in psutil.Process().children():
@@ -193,8 +201,8 @@ def _stop_server() -> None:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ctrl-C waits for the end of this block. Amid imports, Python may lose it."""
+def _defer_interrupt() -> Iterator[None]:
+    """Defer Ctrl-C to the end of the block: Python can lose it during imports."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,4 +1,4 @@
-"""The page itself: four tabs, and what each of their parts asks. The answers are HTML (app.answers)."""
+"""The page: four tabs, and the events of their components. app.answers makes the HTML of the answers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,15 +6,15 @@ from typing import Any
 
 import gradio as gr
 
-from app.answers import Answers, failed
-from app.runs import HERE
+from app.answers import Answers, render_error
+from app.runs import THIS_PROJECT
 from pipeline.errors import UserError
 
 FIND = [("Both", "both"), ("Sounds", "audio"), ("Pictures", "video")]
-SECONDS_KEPT = 600  # of an upload, after which it is deleted
-PEOPLE = 8  # at once; more wait
-# What a click on a card's button tells the page: the row of the clip to ask with.
-ASK = """element.addEventListener("click", (event) => {
+UPLOAD_SECONDS = 600  # after which an upload is deleted
+CONCURRENT_REQUESTS = 8  # others wait in a queue
+# A click on a card's button triggers a search with the clip of its row.
+SEARCH_BY_CARD = """element.addEventListener("click", (event) => {
   const button = event.target.closest("[data-ask]");
   if (button) trigger("click", {row: Number(button.dataset.ask)});
 });"""
@@ -22,74 +22,79 @@ TITLE = """<div class="es-title"><h1>Earsight</h1>
 <p>What do things that make a sound look like, and what do they sound like?</p></div>"""
 
 
-def told(function: Callable[..., str]) -> Callable[..., str]:
-    """What a user brought is answered with a line in place of the answer."""
+def show_errors(function: Callable[..., str]) -> Callable[..., str]:
+    """Wrap a function so that it returns the message of a UserError as HTML."""
 
-    def ask(*given: Any) -> str:
+    def call(*arguments: Any) -> str:
         try:
-            return function(*given)
+            return function(*arguments)
         except UserError as e:
-            return failed(e)
+            return render_error(e)
 
-    return ask
+    return call
 
 
 def build(answers: Answers) -> gr.Blocks:
-    """The page, and `answers` behind it."""
+    """Build the page. answers: computes what it shows."""
 
-    @told
-    def search(name: str, asked: str | int | None, find: str, k: int) -> str:
-        if isinstance(asked, int):
-            return answers.search_by_clip(name, asked, find, int(k))
-        return answers.search(name, asked, find, int(k)) if asked else ""
+    @show_errors
+    def search(name: str, source: str | int | None, find: str, k: int) -> str:
+        if isinstance(source, int):
+            return answers.search_by_clip(name, source, find, int(k))
+        return answers.search(name, source, find, int(k)) if source else ""
 
-    def ask_file(name: str, path: str | None, find: str, k: int) -> tuple[str, str | None]:
+    def search_file(name: str, path: str | None, find: str, k: int) -> tuple[str, str | None]:
         return search(name, path, find, k), path
 
-    # Gradio finds the event by its type.
-    def ask_clip(name: str, find: str, k: int, event: gr.EventData) -> tuple[str, int]:
+    # Gradio passes the event because of its type annotation.
+    def search_clip(name: str, find: str, k: int, event: gr.EventData) -> tuple[str, int]:
         row = int(getattr(event, "row", -1))
         return search(name, row, find, k), row
 
-    def belong(name: str, sound: str | None, picture: str | None) -> str:
+    def compare(name: str, sound: str | None, picture: str | None) -> str:
         if not sound or not picture:
             raise UserError("give a sound and a picture")
-        return answers.belong(name, sound, picture)
+        return answers.compare(name, sound, picture)
 
     def along(name: str, video: str | None) -> str:
         return answers.along(name, video) if video else ""
 
     def classify(name: str, path: str | None) -> str:
-        none = answers.no_classifier(name)
-        return none or (answers.classify(name, path) if path else "")
+        message = answers.no_classifier(name)
+        return message or (answers.classify(name, path) if path else "")
 
     with gr.Blocks(
-        title="Earsight", analytics_enabled=False, delete_cache=(60, SECONDS_KEPT), fill_width=False
+        title="Earsight", analytics_enabled=False, delete_cache=(60, UPLOAD_SECONDS), fill_width=False
     ) as page:
         with gr.Row(equal_height=True, elem_id="head"):
             gr.HTML(TITLE)
             run = gr.Dropdown(
-                [HERE], value=HERE, label="Model", filterable=False, elem_id="run", min_width=180
+                [THIS_PROJECT],
+                value=THIS_PROJECT,
+                label="Model",
+                filterable=False,
+                elem_id="run",
+                min_width=180,
             )
-        asked = gr.State()  # the path of a file, or the row of a clip: asked again where a knob is turned
+        query = gr.State()  # a file's path or a clip's row: searched again when a setting changes
         with gr.Tabs():
             with gr.Tab("Search", id="search"), gr.Row():
                 with gr.Column(scale=2, min_width=300):
                     inputs = _inputs("search")
                     find = gr.Radio(FIND, value="both", label="Find clips by their", elem_id="find")
                     count = gr.Slider(1, 50, value=10, step=1, label="How many")
-                    examples = gr.HTML(elem_id="examples", js_on_load=ASK)
+                    examples = gr.HTML(elem_id="examples", js_on_load=SEARCH_BY_CARD)
                 with gr.Column(scale=3, min_width=320):
-                    found = gr.HTML(elem_id="found", js_on_load=ASK)
-            for given in inputs:
-                _on(given, ask_file, [run, given, find, count], [found, asked])
-            for part in (examples, found):
-                part.click(ask_clip, [run, find, count], [found, asked], api_visibility="private")
-            for knob in (find, count):
-                knob.change(
+                    results = gr.HTML(elem_id="found", js_on_load=SEARCH_BY_CARD)
+            for component in inputs:
+                _on_change(component, search_file, [run, component, find, count], [results, query])
+            for cards in (examples, results):
+                cards.click(search_clip, [run, find, count], [results, query], api_visibility="private")
+            for setting in (find, count):
+                setting.change(
                     search,
-                    [run, asked, find, count],
-                    found,
+                    [run, query, find, count],
+                    results,
                     api_visibility="private",
                     trigger_mode="always_last",
                 )
@@ -99,43 +104,47 @@ def build(answers: Answers) -> gr.Blocks:
                     with gr.Tab("Sound and picture"):
                         sound = _sound("belong-sound")
                         picture = _picture("belong-picture")
-                        compare = gr.Button("Compare", variant="primary", elem_id="compare")
+                        compare_button = gr.Button("Compare", variant="primary", elem_id="compare")
                     with gr.Tab("Video along time"):
                         video = _video("belong-video")
                 with gr.Column(scale=3, min_width=320):
                     verdict = gr.HTML(elem_id="verdict")
-            compare.click(told(belong), [run, sound, picture], verdict, api_visibility="private")
-            _on(video, told(along), [run, video], verdict)
+            compare_button.click(
+                show_errors(compare), [run, sound, picture], verdict, api_visibility="private"
+            )
+            _on_change(video, show_errors(along), [run, video], verdict)
 
-            with gr.Tab("What is it?", id="classify") as what, gr.Row():
+            with gr.Tab("What is it?", id="classify") as classify_tab, gr.Row():
                 with gr.Column(scale=2, min_width=300):
-                    things = _inputs("classify")
+                    classify_inputs = _inputs("classify")
                 with gr.Column(scale=3, min_width=320):
                     classes = gr.HTML(elem_id="classes")
-            for given in things:
-                _on(given, told(classify), [run, given], classes)
-            what.select(told(answers.no_classifier), run, classes, api_visibility="private")
+            for component in classify_inputs:
+                _on_change(component, show_errors(classify), [run, component], classes)
+            classify_tab.select(show_errors(answers.no_classifier), run, classes, api_visibility="private")
 
-            with gr.Tab("Look around", id="look") as look, gr.Tabs():
+            with gr.Tab("Look around", id="look") as explore_tab, gr.Tabs():
                 with gr.Tab("Test clips"):
-                    around = gr.HTML(elem_id="map")
+                    embedding_map = gr.HTML(elem_id="map")
                 with gr.Tab("Experiments"):
-                    board = gr.HTML(elem_id="leaderboard")
-            look.select(told(answers.embedding_map), run, around, api_visibility="private")
-            look.select(told(answers.leaderboard), None, board, api_visibility="private")
+                    leaderboard = gr.HTML(elem_id="leaderboard")
+            explore_tab.select(
+                show_errors(answers.embedding_map), run, embedding_map, api_visibility="private"
+            )
+            explore_tab.select(show_errors(answers.leaderboard), None, leaderboard, api_visibility="private")
 
-        show = told(answers.examples)
-        page.load(show, run, examples, api_visibility="private")
+        show_examples = show_errors(answers.examples)
+        page.load(show_examples, run, examples, api_visibility="private")
         page.load(lambda: gr.Dropdown(answers.runs.names()), None, run, api_visibility="private")
-        cleared = [found, verdict, classes, around]
-        run.change(show, run, examples, api_visibility="private")
-        run.change(lambda: [""] * len(cleared) + [None], None, [*cleared, asked], api_visibility="private")
-    page.queue(default_concurrency_limit=PEOPLE, max_size=8 * PEOPLE)
+        outputs = [results, verdict, classes, embedding_map]
+        run.change(show_examples, run, examples, api_visibility="private")
+        run.change(lambda: [""] * len(outputs) + [None], None, [*outputs, query], api_visibility="private")
+    page.queue(default_concurrency_limit=CONCURRENT_REQUESTS, max_size=8 * CONCURRENT_REQUESTS)
     return page
 
 
 def _inputs(name: str) -> list[gr.components.Component]:
-    """A sound, a picture or a video."""
+    """Create the inputs for a sound, a picture or a video."""
     with gr.Tabs():
         with gr.Tab("Sound"):
             sound = _sound(f"{name}-sound")
@@ -147,12 +156,12 @@ def _inputs(name: str) -> list[gr.components.Component]:
 
 
 def _sound(name: str) -> gr.Audio:
-    given = gr.Audio(sources=["upload", "microphone"], type="filepath", label="Sound", elem_id=name)
-    return _as_brought(given)
+    component = gr.Audio(sources=["upload", "microphone"], type="filepath", label="Sound", elem_id=name)
+    return _keep_path(component)
 
 
 def _picture(name: str) -> gr.Image:
-    given = gr.Image(
+    component = gr.Image(
         sources=["upload", "webcam"],
         type="filepath",
         image_mode=None,
@@ -160,27 +169,27 @@ def _picture(name: str) -> gr.Image:
         elem_id=name,
         height=280,
     )
-    return _as_brought(given)
+    return _keep_path(component)
 
 
 def _video(name: str) -> gr.Video:
-    given = gr.Video(sources=["upload", "webcam"], label="Video", elem_id=name)
-    return _as_brought(given)
+    component = gr.Video(sources=["upload", "webcam"], label="Video", elem_id=name)
+    return _keep_path(component)
 
 
-def _as_brought(given: Any) -> Any:
-    """Its path and nothing else: Gradio would open the file in this process, where no limits hold."""
-    given.preprocess = lambda payload: payload and payload.path
-    return given
+def _keep_path(component: Any) -> Any:
+    """Make a component return its file's path: Gradio would decode it in this process, without limits."""
+    component.preprocess = lambda payload: payload and payload.path
+    return component
 
 
-def _on(given: Any, function: Callable[..., Any], inputs: list, outputs: Any) -> None:
-    """Answer at once when a file is there."""
-    given.change(function, inputs, outputs, api_visibility="private")
+def _on_change(component: Any, function: Callable[..., Any], inputs: list, outputs: Any) -> None:
+    """Call a function when a file is uploaded."""
+    component.change(function, inputs, outputs, api_visibility="private")
 
 
 def style() -> dict[str, Any]:
-    """Of gr.mount_gradio_app: nothing that is fetched from elsewhere."""
+    """Return the theme, CSS and scripts for gr.mount_gradio_app. Nothing is loaded from other hosts."""
     pages = Path(__file__).parent / "pages"
     script = (pages / "page.js").read_text(encoding="utf-8")
     return {

@@ -1,18 +1,18 @@
-"""No way out: for processes that handle what strangers brought."""
+"""Forbid network connections in processes that handle uploaded files."""
 
 import sys
 
 
-def stay_home() -> None:
-    """From here on this process opens no connection and looks up no name.
+def forbid_connections() -> None:
+    """Forbid this process, from now on, to open connections and to look up host names.
 
-    PermissionError where something tries. Sockets in the file system, between processes, still work.
+    An attempt raises PermissionError. Unix sockets between processes still work.
     """
 
-    def hook(event: str, given: tuple) -> None:
-        if event == "socket.connect" and isinstance(given[1], tuple):
-            raise PermissionError(f"this process opens no connections ({given[1][0]})")
+    def hook(event: str, arguments: tuple) -> None:
+        if event == "socket.connect" and isinstance(arguments[1], tuple):
+            raise PermissionError(f"this process must not open connections ({arguments[1][0]})")
         if event in ("socket.getaddrinfo", "socket.gethostbyname"):
-            raise PermissionError(f"this process looks up no names ({given[0]})")
+            raise PermissionError(f"this process must not look up host names ({arguments[0]})")
 
     sys.addaudithook(hook)

@@ -1,4 +1,4 @@
-"""What can be asked: this project as it stands, and what `dvc exp run` left in DVC's cache."""
+"""The runs that the page can show: this project, and the experiments of `dvc exp run` in DVC's cache."""
 
 import json
 import shutil
@@ -19,9 +19,9 @@ from pipeline.store import storage
 from pipeline.store.formats import read_table
 from pipeline.store.values import read_arrays, read_files
 
-HERE = "this project"
-MOST = 50  # experiments in the leaderboard
-HEADLINES = (  # what is told of each; the first that there is decides the order
+THIS_PROJECT = "this project"
+MOST = 50  # maximum number of experiments in the leaderboard
+HEADLINES = (  # metrics in the leaderboard; it is sorted by the first that exists
     "correspondence.auc",
     "correspondence.accuracy",
     "classification.accuracy",
@@ -35,7 +35,7 @@ CLIPS = "data/embeddings/clips.parquet"
 class Run:
     """The files of one trained model and its clips.
 
-    root: a folder laid out like the project. fetch: brings a path of it there, where it is not. local: as
+    root: a folder with the layout of a project. fetch: copies a path into it if it is missing. local: as
     pipeline.store.storage.local_path.
     """
 
@@ -47,44 +47,44 @@ class Run:
         self._lock = threading.Lock()
 
     def ready(self, index: bool = False) -> Path:
-        """The root, once the checkpoint is in it; with `index`, the embeddings and their index too."""
+        """Fetch the checkpoint, with `index` the embeddings and their index too. Returns the root."""
         for path in ("checkpoints", "data/embeddings", "data/index")[: 3 if index else 1]:
             self._fetch(path)
         return self.root
 
     @property
     def config(self) -> dict[str, Any]:
-        """The model's config.json. Raises UserError where there is none."""
+        """The model's config.json. Raises UserError if there is none."""
         path = self.ready() / "checkpoints/config.json"
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            raise UserError(f"{self.name}: no model there: train one first (dvc repro)") from None
+            raise UserError(f"{self.name}: no model: train one first (dvc repro)") from None
 
     @property
     def clips(self) -> pa.Table:
-        """The clips that are indexed: clip_id, labels, subject, split."""
+        """The clips of the index: clip_id, labels, subject, split."""
         self.ready(index=True)
         return self._table(CLIPS)
 
     def clip(self, row: int) -> dict[str, Any]:
-        """One of them. Raises UserError where there is none such."""
+        """Return a clip of the index. Raises UserError if there is no such row."""
         clips = self.clips
         if not 0 <= row < len(clips):
             raise UserError(f"there is no clip {row}: reload the page")
         return clips.slice(row, 1).to_pylist()[0]
 
     def image(self, row: int) -> np.ndarray:
-        """The middle frame (height, width, 3) of a clip. Raises UserError where there is none to show."""
+        """Return the middle frame (height, width, 3) of a clip. Raises UserError if it has no picture."""
         frames = self._value("frames", row, read_arrays)
         return np.array(frames[len(frames) // 2])
 
     def wav(self, row: int) -> bytes:
-        """Its sound. Raises UserError where there is none to play."""
+        """Return the sound of a clip. Raises UserError if it has none."""
         return self._value("wav", row, partial(read_files, column="audio"))
 
-    def told(self, path: str, parse: Callable[[str], Any]) -> dict[str, Any]:
-        """A small file of the run, JSON or YAML, flat; nothing where it is not there."""
+    def read_flat(self, path: str, parse: Callable[[str], Any]) -> dict[str, Any]:
+        """Read a small file of the run, JSON or YAML, with flat keys; empty if it is missing."""
         self._fetch(path)
         try:
             return _flat(parse((self.root / path).read_text(encoding="utf-8")) or {})
@@ -107,7 +107,7 @@ class Run:
             return self._local(place)
         name = Path(place).relative_to(self.root).as_posix()
         self._fetch(name)
-        if self.name != HERE and not Path(place).exists():
+        if self.name != THIS_PROJECT and not Path(place).exists():
             raise UserError(f"{self.name}: {name} is not in DVC's cache: run dvc exp apply and dvc repro")
         return Path(place)
 
@@ -115,51 +115,51 @@ class Run:
         """A table, read once for as long as it is not written anew."""
         with self._lock:
             try:
-                changed = (self.root / path).stat().st_mtime_ns
-                if self._tables.get(path, (0, None))[0] != changed:
-                    self._tables[path] = (changed, read_table(self.root / path))
+                modified = (self.root / path).stat().st_mtime_ns
+                if self._tables.get(path, (0, None))[0] != modified:
+                    self._tables[path] = (modified, read_table(self.root / path))
             except (OSError, ValueError):
-                raise UserError(f"{self.name}: {path}: not there, or not readable: run dvc repro") from None
+                raise UserError(f"{self.name}: {path}: missing or unreadable: run dvc repro") from None
             return self._tables[path][1]
 
 
 class Runs:
     """The project in `root` and its experiments, by name.
 
-    What an experiment needs is taken from DVC's cache into a temporary folder, once. local: as
-    pipeline.store.storage.local_path.
+    The files of an experiment are copied from DVC's cache into a temporary folder when they are needed.
+    local: as pipeline.store.storage.local_path.
     """
 
     def __init__(self, root: Path, local: Callable[[str], Path] = storage.local_path) -> None:
         self.root, self._local = root, local
         self._folder = Path(tempfile.mkdtemp(prefix="earsight-runs-"))
-        self._runs = {HERE: Run(HERE, root, lambda path: None, local)}
+        self._runs = {THIS_PROJECT: Run(THIS_PROJECT, root, lambda path: None, local)}
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
-        """This project first, then the experiments."""
-        return [HERE, *self._experiments()]
+        """Return the names of the runs: this project first, then the experiments."""
+        return [THIS_PROJECT, *self._experiments()]
 
     def __getitem__(self, name: str) -> Run:
-        """Raises UserError where there is no such experiment."""
+        """Return a run. Raises UserError if there is no such experiment."""
         with self._lock:
             if name not in self._runs:
                 revision = self._experiments().get(name)
                 if revision is None:
-                    raise UserError(f"{name}: no such experiment here: see dvc exp list --all-commits")
+                    raise UserError(f"{name}: no such experiment: see dvc exp list --all-commits")
                 folder = self._folder / revision
-                self._runs[name] = Run(name, folder, _fetcher(self.root, revision, folder), self._local)
+                self._runs[name] = Run(name, folder, _make_fetch(self.root, revision, folder), self._local)
             return self._runs[name]
 
     def leaderboard(self) -> list[dict[str, Any]]:
-        """This project and its experiments, the best first.
+        """Return a row for this project and each experiment, the best first.
 
-        {"name", "metrics" (flat, as `dvc metrics` names them), "params" (flat, those in which they differ)}.
+        {"name", "metrics" (flat, with the names of `dvc metrics`), "params" (flat, those that differ)}.
         """
         rows = []
         for name in self.names()[:MOST]:
-            metrics = self[name].told("metrics/evaluate.json", json.loads)
-            params = self[name].told("params.yaml", yaml.safe_load)
+            metrics = self[name].read_flat("metrics/evaluate.json", json.loads)
+            params = self[name].read_flat("params.yaml", yaml.safe_load)
             rows.append({"name": name, "metrics": metrics, "params": params})
         names = dict.fromkeys(key for row in rows for key in row["params"])
         differ = [n for n in names if len({str(row["params"].get(n)) for row in rows}) > 1]
@@ -172,42 +172,43 @@ class Runs:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _experiments(self) -> dict[str, str]:
-        """Name -> revision."""
-        from dvc.exceptions import DvcException  # takes a second to import, and is not always needed
+        """Return name -> revision."""
+        from dvc.exceptions import DvcException  # takes a second to import, and is rarely needed
         from dvc.repo import Repo
 
         with suppress(DvcException, OSError), Repo(str(self.root)) as repo:
-            listed = repo.experiments.ls(all_commits=True)
-            return {name: rev for found in listed.values() for name, rev in found}
+            commits = repo.experiments.ls(all_commits=True)
+            return {name: revision for experiments in commits.values() for name, revision in experiments}
         return {}
 
 
-def _fetcher(root: Path, revision: str, folder: Path) -> Callable[[str], None]:
-    """Brings a path of a revision into `folder`. What DVC's cache lacks stays missing."""
+def _make_fetch(root: Path, revision: str, folder: Path) -> Callable[[str], None]:
+    """Return a function that copies a path of a revision from DVC's cache, if it is there, into `folder`."""
     from dvc.api import DVCFileSystem
 
     system = DVCFileSystem(str(root), rev=revision)
     lock = threading.Lock()
 
     def fetch(path: str) -> None:
-        to = folder / path
-        with lock, suppress(FileNotFoundError, PermissionError):  # it would be fetched from afar
-            if to.exists():
+        target = folder / path
+        # PermissionError: the file is in remote storage, and this process must not open connections.
+        with lock, suppress(FileNotFoundError, PermissionError):
+            if target.exists():
                 return
-            part = to.with_name(f".{to.name}.tmp")
+            part = target.with_name(f".{target.name}.tmp")
             part.parent.mkdir(parents=True, exist_ok=True)
             if system.isdir(path):
                 shutil.rmtree(part, ignore_errors=True)
                 system.get(path, str(part), recursive=True)
             else:
                 system.get_file(path, str(part))
-            part.replace(to)
+            part.replace(target)
 
     return fetch
 
 
 def _flat(tree: dict, prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in tree.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

@@ -1,4 +1,4 @@
-"""The page behind HTTP: the clips' pictures and sounds by number, limits, and no way out."""
+"""The HTTP application: the page, pictures and sounds of clips by number, and limits on requests."""
 
 import shutil
 from pathlib import Path
@@ -17,8 +17,8 @@ from app.runs import Runs
 from pipeline.errors import UserError
 from pipeline.report import data_uri
 
-KEPT = 2 << 30  # bytes of uploads held at a time, of all people together
-# The browser loads nothing from elsewhere, and no other page frames this one.
+UPLOADS = 2 << 30  # bytes: maximum size of all uploads of all users
+# The browser loads nothing from other hosts, and no other page can embed this one in a frame.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:;"
     " style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' data: blob:;"
@@ -30,7 +30,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-# Of Gradio's own, what the page needs. Its ways to fetch an address for the browser are not among them.
+# Routes of Gradio that the page does not need. Some of them fetch a URL that a browser sends.
 REFUSED = (
     "proxy=",
     "file=http",
@@ -43,32 +43,36 @@ REFUSED = (
 )
 
 
-def make(answers: Answers, uploads: Path, hosts: list[str]) -> FastAPI:
-    """The whole application. uploads: where Gradio puts files; hosts: by which names it is asked for."""
+def create_app(answers: Answers, uploads: Path, hosts: list[str]) -> FastAPI:
+    """Create the application. uploads: the folder of Gradio's uploads; hosts: allowed host names."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/clips/{name}/{row}.jpg")
     def picture(name: str, row: int) -> Response:
-        return _clip(answers.runs, name, row, "image/jpeg", lambda run: _jpeg(run.image(row)))
+        return _serve_clip(answers.runs, name, row, "image/jpeg", lambda run: _encode_jpeg(run.image(row)))
 
     @app.get("/clips/{name}/{row}.wav")
     def sound(name: str, row: int) -> Response:
-        return _clip(answers.runs, name, row, "audio/wav", lambda run: run.wav(row))
+        return _serve_clip(answers.runs, name, row, "audio/wav", lambda run: run.wav(row))
 
     @app.middleware("http")
-    async def guard(request: Request, go_on: Any) -> Response:
-        rest = unquote(request.url.path).partition("/gradio_api/")[2].lower()
-        if rest.startswith(REFUSED):
-            return Response("not here", 403)
-        if rest.startswith("upload") and request.method == "POST" and (full := _full(request, uploads)):
-            return Response(full, 413)
-        response = await go_on(request)
+    async def guard(request: Request, call_next: Any) -> Response:
+        route = unquote(request.url.path).partition("/gradio_api/")[2].lower()
+        if route.startswith(REFUSED):
+            return Response("forbidden", 403)
+        if (
+            route.startswith("upload")
+            and request.method == "POST"
+            and (reason := _refuse_upload(request, uploads))
+        ):
+            return Response(reason, 413)
+        response = await call_next(request)
         response.headers.update(HEADERS)
         return response
 
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
     page = layout.build(answers)
-    page.has_launched = True  # or Gradio takes any path of this machine that a browser tells for an upload
+    page.has_launched = True  # else Gradio accepts any path of this machine as an upload
     return gr.mount_gradio_app(
         app,
         page,
@@ -85,7 +89,7 @@ def make(answers: Answers, uploads: Path, hosts: list[str]) -> FastAPI:
     )
 
 
-def _clip(runs: Runs, name: str, row: int, kind: str, read: Any) -> Response:
+def _serve_clip(runs: Runs, name: str, row: int, kind: str, read: Any) -> Response:
     try:
         run = runs[name]
         run.clip(row)
@@ -95,17 +99,17 @@ def _clip(runs: Runs, name: str, row: int, kind: str, read: Any) -> Response:
     return Response(content, media_type=kind, headers={"Cache-Control": "private, max-age=600"})
 
 
-def _jpeg(image: np.ndarray) -> bytes:
+def _encode_jpeg(image: np.ndarray) -> bytes:
     return data_uri.jpeg_bytes(image, 240, 80)
 
 
-def _full(request: Request, uploads: Path) -> str:
-    """Why there is no room for another upload; empty where there is."""
-    said = request.headers.get("content-length", "")
-    coming = int(said) if said.isdigit() else LARGEST
-    if coming > LARGEST + (1 << 20):
+def _refuse_upload(request: Request, uploads: Path) -> str:
+    """Return why an upload is refused; empty if it is accepted."""
+    length = request.headers.get("content-length", "")
+    size = int(length) if length.isdigit() else LARGEST
+    if size > LARGEST + (1 << 20):
         return f"too large: at most {LARGEST >> 20} MB"
-    held = sum(path.stat().st_size for path in uploads.rglob("*") if path.is_file())
-    if held + coming > KEPT or shutil.disk_usage(uploads).free < 2 * LARGEST:
-        return "no room for more uploads: try again in some minutes"
+    used = sum(path.stat().st_size for path in uploads.rglob("*") if path.is_file())
+    if used + size > UPLOADS or shutil.disk_usage(uploads).free < 2 * LARGEST:
+        return "no space for more uploads: try again in some minutes"
     return ""

@@ -1,11 +1,11 @@
-"""Copies of shards from `engine.storage`, by a process of their own: that of the page opens no connection.
+"""Copy shards from `engine.storage` in a separate process: that of the page must not open connections.
 
-What is fetched is named by the indexes of the project, never by a browser.
+The project's indexes name the shards, never a browser.
 """
 
 import multiprocessing
 import signal
-from concurrent.futures import TimeoutError as OutOfTime
+from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 
 from pebble import ProcessExpired, ProcessPool
@@ -14,11 +14,11 @@ from pipeline.engine.workers import watch_parent
 from pipeline.errors import UserError
 from pipeline.store import storage
 
-SECONDS = 60.0  # for one shard
+SECONDS = 60.0  # timeout for one shard
 
 
 class StorageProcess:
-    """`storage.local_path` in another process, which starts when it is first needed."""
+    """Run `storage.local_path` in another process, which starts when it is first needed."""
 
     def __init__(self) -> None:
         self.pool = ProcessPool(
@@ -26,14 +26,14 @@ class StorageProcess:
         )
 
     def local(self, place: str) -> Path:
-        """As of pipeline.store.storage. Raises UserError where the storage does not answer in time."""
+        """Copy a shard, as pipeline.store.storage.local_path. Raises UserError if that takes too long."""
         future = self.pool.schedule(storage.local_path, args=[place], timeout=SECONDS)
         try:
             return future.result()
-        except OutOfTime:
+        except FutureTimeout:
             raise UserError(f"engine.storage: {place}: no answer within {SECONDS:g} s") from None
         except ProcessExpired:
-            raise UserError(f"engine.storage: {place}: the process that fetched it ended") from None
+            raise UserError(f"engine.storage: {place}: the process that copied it crashed") from None
 
     def close(self) -> None:
         self.pool.stop()

@@ -54,7 +54,8 @@ def library(folder: Path, count: int) -> None:
     for side in indexed(model):
         np.save(folder / f"data/embeddings/{side}.npy", known)
         vector_index.save(
-            vector_index.build(known, vector_index.chosen("auto", count)), folder / f"data/index/{side}.faiss"
+            vector_index.build(known, vector_index.resolve_kind("auto", count)),
+            folder / f"data/index/{side}.faiss",
         )
     for stage in ("wav", "frames"):
         (folder / "data" / stage).mkdir()

@@ -24,7 +24,7 @@ def evaluate() -> None:
     boxes = localization.frame_boxes(
         clip_table.read("data/clips.parquet").to_pylist(), *data.video_shape[1:3]
     )
-    with distributed.loaded("checkpoints", params.engine) as model:
+    with distributed.open_model("checkpoints", params.engine) as model:
         result = evaluation.evaluate(
             model,
             data,

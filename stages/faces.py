@@ -1,4 +1,4 @@
-"""Crop the largest face of each clip's middle frame, or of every frame; no clips if faces.enabled is false."""
+"""Crop the largest face of the middle frame of each clip, or of every frame; nothing if faces are off."""
 
 from pathlib import Path
 

@@ -11,7 +11,7 @@ from pipeline.store.metric_files import write_json
 def index() -> None:
     params = load("index")
     data = dataset.load("data", params.audio, params.video, params.input)
-    with distributed.loaded("checkpoints", params.engine) as model:
+    with distributed.open_model("checkpoints", params.engine) as model:
         metrics = embedding_index.write(
             model, data, params.index.kind, "data/embeddings", "data/index", params.seed
         )

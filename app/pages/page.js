@@ -1,4 +1,4 @@
-/* One player for all cards, and the tip over the map. Everything is delegated: answers come and go. */
+/* One player for all cards, and the tooltip of the map. Listeners are on the document: answers are replaced. */
 const sound = new Audio();
 let playing = null;
 function stop() { if (playing) playing.classList.remove("playing"); playing = null; }
@@ -7,7 +7,7 @@ sound.addEventListener("error", stop);
 document.addEventListener("error", (event) => {
   if (event.target.matches && event.target.matches(".es-media img, .es-tip img")) explain(event.target, event.target.src);
 }, true);
-/* What the server says of a picture or sound that did not come: one line above the answer that it belongs to. */
+/* Show the server's message for a picture or sound that failed to load, once above its answer. */
 async function explain(element, address) {
   const response = await fetch(address);
   if (response.ok) return;

@@ -121,7 +121,7 @@ def _compare_losses(pairs: list[Pair], a: str, b: str, bootstrap: int, seed: int
             if loss == a and (*encoders, b) in aucs
         ]
     )
-    means = [drawn @ differences / drawn.sum(1) for drawn in resamples(len(differences), bootstrap, seed)]
+    means = [weights @ differences / weights.sum(1) for weights in resamples(len(differences), bootstrap, seed)]
     return {
         "difference": float(differences.mean()),
         "ci": interval(means),

@@ -40,10 +40,10 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
         options = multilabel, groups, bootstrap, seed
 
         def evaluate_variant(**variant: Any) -> dict[str, Any]:
-            p = probabilities(model, data, test, looks=frame_positions, **variant)
+            p = probabilities(model, data, test, frames=frame_positions, **variant)
             return classification.evaluate(p, targets, *options)
 
-        p = probabilities(model, data, test, looks=frame_positions)
+        p = probabilities(model, data, test, frames=frame_positions)
         metrics["classification"] = classification.evaluate(p, targets, *options)
         if config["modality"] == "both":
             metrics["without"] = {side: evaluate_variant(blank=side) for side in ("audio", "video")}

@@ -1,6 +1,7 @@
 """Apply a trained model.
 
-`file_model`: `FileModel`, asked with files; `query`: a file as a model sees it; `classify`:
-`probabilities`. `index`: embeddings of all clips; `vector_index`: FAISS; `search`: `Library`. `extract`
-and `extract_step`: vectors of a folder of media. `distributed`: a model on a Ray cluster.
+`file_model`: `FileModel`, a model that takes files; `query`: decode a file as a model expects it;
+`classify`: class probabilities. `index`: embed all clips; `vector_index`: FAISS; `search`: `Library`.
+`extract`, `extract_step` and `vectors`: embedding extraction for a folder of media. `distributed`: a model
+on a Ray cluster.
 """

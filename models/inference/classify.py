@@ -12,22 +12,25 @@ def probabilities(
     clips: np.ndarray,
     blank: str | None = None,
     swapped: bool = False,
-    looks: int = 1,
+    frames: int = 1,
 ) -> np.ndarray:
-    """(n, classes) float64. blank: the modality that is taken away. swapped: as of Classification.swapped.
-    looks: the mean over so many places in the window, evenly spaced, at which it looks at the picture."""
+    """Return the class probabilities of clips, (n, classes) float64.
+
+    blank: the modality to leave out, audio or video. swapped: as of Classification.swapped. frames: average
+    the probabilities over so many frame positions, evenly spaced in the window.
+    """
     if model.config["modality"] == "audio" or blank == "video":
-        looks = 1  # nothing is looked at
-    found = [
-        _activate(model.logits(data, clips, blank, swapped, frame_position=(i + 0.5) / looks), model)
-        for i in range(looks)
+        frames = 1  # the picture is not read
+    predictions = [
+        _activate(model.logits(data, clips, blank, swapped, (i + 0.5) / frames), model) for i in range(frames)
     ]
-    return np.mean(found, axis=0)
+    return np.mean(predictions, axis=0)
 
 
 def _activate(logits: np.ndarray, model: Model) -> np.ndarray:
+    """Apply the sigmoid to multilabel logits, else the softmax."""
     logits = logits.astype(float)
     if model.module.multilabel:
         return 1 / (1 + np.exp(-logits.clip(-500, 500)))
-    e = np.exp(logits - logits.max(1, keepdims=True))
-    return e / e.sum(1, keepdims=True)
+    exponentials = np.exp(logits - logits.max(1, keepdims=True))
+    return exponentials / exponentials.sum(1, keepdims=True)

@@ -1,4 +1,4 @@
-"""A file as a model sees it: decoded and cut as the stages do, by what the model's config.json says."""
+"""Decode a file as a model expects it: with the steps of the stages, by the model's config.json."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,12 +22,12 @@ from pipeline.store.status import Outcome
 
 @dataclass
 class Query:
-    """A sound, a picture or a video, `clip_seconds` of it.
+    """`clip_seconds` of a sound, a picture or a video.
 
-    data: a data set of this one clip; what it lacks is zeros. missing: "audio" or "video" -> why there is
-    none. wav: what is heard, image (height, width, 3) uint8: the middle of what is seen; None where missing.
-    still: whether it is one picture and nothing else.
-    embeddings: "audio", "video" -> (dim,), once a model was asked (models.inference.file_model).
+    data: a data set of this one clip; a missing side is zeros. missing: "audio" or "video" -> why it is
+    missing. wav: the sound; image: the middle frame, (height, width, 3) uint8; None if missing.
+    still: whether the file is a single picture.
+    embeddings: "audio", "video" -> (dim,); empty until models.inference.file_model embeds the query.
     """
 
     name: str
@@ -40,36 +40,36 @@ class Query:
 
     @property
     def seconds(self) -> float:
-        """How much of it is usable: a window lies in that part."""
+        """The usable duration: windows lie within it."""
         return float(self.data.seconds[0])
 
     @property
     def middle_start(self) -> float:
-        """When the middle window begins, s."""
+        """The start of the middle window (s)."""
         windows = self.data.windows
         return float(windows.start_seconds(windows.first_columns(self.data.seconds, MIDDLE))[0])
 
-    def places(self, starts: Sequence[float] | None = None) -> np.ndarray:
-        """`at` of Dataset.read, (n,): of the middle window, or of those that begin at `starts` (s)."""
+    def positions(self, starts: Sequence[float] | None = None) -> np.ndarray:
+        """Return window positions for Dataset.read, (n,): of the middle window, or of starts (s)."""
         if starts is None:
             return np.array([MIDDLE])
         return self.data.windows.positions(self.data.seconds, np.asarray(starts))
 
 
 def read(config: dict[str, Any], file: str | Path | Media, start: float = 0.0) -> Query:
-    """A file from `start` (s) on, for a model with this `config`.
+    """Read a file from `start` (s) on, for a model with this `config`.
 
-    file: its path; a Media where the sound is in one file and the picture in another.
-    Raises UserError where there is neither sound nor picture in it.
+    file: a path, or a Media if sound and picture are in two files.
+    Raises UserError if it has neither sound nor picture.
     """
     steps = Steps(config)
     clip = {"start": start, "end": None}
     media = file if isinstance(file, Media) else Media(str(file), str(file))
     path = media.video or media.audio or ""
     [wav] = steps.wav([clip], [media])
-    [heard] = steps.hear([clip], [wav.value]) if wav.value else [wav]
-    [seen] = steps.see([clip], [media])
-    query = steps.query(Path(path).name, heard, seen, wav.value)
+    [sound] = steps.hear([clip], [wav.value]) if wav.value else [wav]
+    [picture] = steps.see([clip], [media])
+    query = steps.query(Path(path).name, sound, picture, wav.value)
     if len(query.missing) == 2:
         why = "; ".join(dict.fromkeys(query.missing.values()))
         raise UserError(f"{path}: neither sound nor picture: {why}")
@@ -80,7 +80,7 @@ def read(config: dict[str, Any], file: str | Path | Media, start: float = 0.0) -
 
 
 def duration(path: str | Path) -> float:
-    """How long a file says it is, s; 0 where it does not say, or cannot be opened."""
+    """Return the duration in a file's header (s); 0 if it has none or the file cannot be opened."""
     try:
         with open_media(str(path)) as container:
             return (container.duration or 0) / av.time_base
@@ -88,44 +88,46 @@ def duration(path: str | Path) -> float:
         return 0.0
 
 
-def starts(config: dict[str, Any], seconds: float, every: float, first: bool = True) -> list[float]:
-    """Where windows begin (s) in a part of a file of which `seconds` are real: each `every` s, and whole.
+def starts(config: dict[str, Any], seconds: float, every: float, is_first: bool = True) -> list[float]:
+    """Return the starts (s) of the complete windows in a part of a file, one each `every` s.
 
-    One at the beginning where the file, whose `first` part it is, is shorter than a window.
+    seconds: the usable duration of the part. is_first: the part is the beginning of the file: it has one
+    window even if it is shorter than a window.
     """
     inputs = config["inputs"]
     count = round(step(config, every) / every)
     last = min(seconds, inputs["clip_seconds"]) - inputs["audio"]["window_seconds"]
-    found = [i * every for i in range(count) if i * every <= last + 1e-6]
-    return found or [0.0] * first
+    offsets = [i * every for i in range(count) if i * every <= last + 1e-6]
+    return offsets or [0.0] * is_first
 
 
 def step(config: dict[str, Any], every: float) -> float:
-    """How far (s) one part of a long file begins after another, so that each window lies in one of them."""
+    """Return the hop (s) from one part of a long file to the next, so that each window lies within a part."""
     inputs = config["inputs"]
-    free = max(inputs["clip_seconds"] - inputs["audio"]["window_seconds"], 0.0)
-    return (int(free / every + 1e-6) + 1) * every
+    slack = max(inputs["clip_seconds"] - inputs["audio"]["window_seconds"], 0.0)
+    return (int(slack / every + 1e-6) + 1) * every
 
 
 def parts(
     read: Any, config: dict[str, Any], path: Any, every: float, longest: float = np.inf
 ) -> Iterator[tuple[float, Any]]:
-    """The first `longest` s of a file in parts, each with its start (s), that hold all windows `every` s.
+    """Read the first `longest` s of a file in parts that contain all windows, one each `every` s.
 
-    read: `read`, or what does the same. Raises UserError as it does.
+    Yields (start (s), part). read: `read`, or a function with the same parameters; its result has `still` and
+    `seconds`. Raises UserError if it raises one for the first part.
     """
-    after, start = step(config, every), 0.0
+    hop, start = step(config, every), 0.0
     while start < longest:
         try:
             query = read(config, path, start)
         except UserError:
             if start == 0:
                 raise
-            return  # its end
+            return  # the end of the file
         yield start, query
-        if query.still or query.seconds < min(after, config["inputs"]["clip_seconds"]):
+        if query.still or query.seconds < min(hop, config["inputs"]["clip_seconds"]):
             return
-        start += after
+        start += hop
 
 
 class Steps:
@@ -143,28 +145,28 @@ class Steps:
             faces = SimpleNamespace(**inputs["faces"])
             self.see = FacesStep(faces, seconds, {"middle": 1, "every": self.video.frames}[faces.frames])
 
-    def query(self, name: str, heard: Outcome, seen: Outcome, wav: bytes | None) -> Query:
-        """One clip, of what became of its sound and its picture."""
-        sides = {"audio": heard, "video": seen}
+    def query(self, name: str, sound: Outcome, picture: Outcome, wav: bytes | None) -> Query:
+        """Return a query made of the outcomes of `hear` and `see`."""
+        sides = {"audio": sound, "video": picture}
         missing = {side: outcome.detail for side, outcome in sides.items() if outcome.value is None}
-        image = None if seen.value is None else seen.value[len(seen.value) // 2]
-        return Query(name, self._data(heard, seen), missing, wav, image)
+        image = None if picture.value is None else picture.value[len(picture.value) // 2]
+        return Query(name, self._data(sound, picture), missing, wav, image)
 
-    def _data(self, heard: Outcome, seen: Outcome) -> Dataset:
-        """A data set of one clip, so that its window is cut as those of the data are."""
+    def _data(self, sound: Outcome, picture: Outcome) -> Dataset:
+        """Return a data set of one clip: so its windows are cut by the same code as in training."""
         windows = WindowRule.from_config(self.audio, self.video, clip_columns=self.hear.shape[2])
-        sound, picture = (np.array([side.extra.get("seconds", MISSING)]) for side in (heard, seen))
-        audio = np.zeros(self.hear.shape, np.float16) if heard.value is None else heard.value
-        video = np.zeros(self.see.shape, np.uint8) if seen.value is None else seen.value
+        seconds = [np.array([side.extra.get("seconds", MISSING)]) for side in (sound, picture)]
+        audio = np.zeros(self.hear.shape, np.float16) if sound.value is None else sound.value
+        video = np.zeros(self.see.shape, np.uint8) if picture.value is None else picture.value
         return Dataset(
-            folder=Path(),  # no stage has made it
+            folder=Path(),  # no stage wrote it
             clip_id=["query"],
             split=np.array(["test"]),
             group=np.array(["query"]),
             recording=np.zeros(1, int),
             columns={"labels": [[]], "subject": [None]},
-            seconds=windows.usable_seconds(sound, picture),
-            times=np.array([seen.extra.get("times", np.linspace(0, 1, len(video)))]),
+            seconds=windows.usable_seconds(*seconds),
+            times=np.array([picture.extra.get("times", np.linspace(0, 1, len(video)))]),
             audio=audio[None],
             video=video[None],
             windows=windows,

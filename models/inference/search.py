@@ -1,6 +1,6 @@
-"""Which clips are nearest to a sound, a picture or a video.
+"""Search: find the clips nearest to a sound, a picture or a video.
 
-`Library.open()` in a project where `dvc repro` has run; `query` takes any file, `nearest` any embeddings.
+`Library.open()` works in a project after `dvc repro`; `query` takes any file, `nearest` any embedding.
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ __all__ = ["KINDS", "Hit", "Library", "Query"]
 
 @dataclass
 class Hit:
-    """A clip that was found, in this row of the library's clips.
+    """A search result. row: the row of the clip in the library's clips.
 
-    score: the cosine of the embeddings; the matcher's logit where the matcher is no distance.
+    score: the cosine similarity of the embeddings, or the matcher's logit if the matcher is no distance.
     """
 
     clip_id: str
@@ -35,7 +35,7 @@ class Hit:
 
 
 class Library:
-    """A model, and all clips of an index."""
+    """A model, its index, and the clips of the index."""
 
     def __init__(self, model: Model, clips: list[dict], searchers: dict[str, vector_index.Searcher]) -> None:
         self.model, self.clips, self.searchers = model, clips, searchers
@@ -43,9 +43,9 @@ class Library:
 
     @classmethod
     def open(cls, root: str | Path = ".", model: Model | None = None) -> "Library":
-        """Of the project in `root`, with its own model unless it is there already.
+        """Open the library of the project in `root`. model: that of the project, if it is loaded already.
 
-        Raises UserError where the stages train and index have not been run.
+        Raises UserError if the stages train and index have not been run.
         """
         root = Path(root)
         model = model or checkpoint.load(root / "checkpoints")
@@ -54,16 +54,19 @@ class Library:
             clips = read_table(folder / "clips.parquet").to_pylist()
             stored = {side: np.load(folder / f"{side}.npy", mmap_mode="r") for side in indexed(model)}
         except (OSError, ValueError) as e:
-            raise UserError(f"{folder}: no embeddings there ({e}): run dvc repro index") from None
-        found = {side: vector_index.load(root / f"data/index/{side}.faiss", v) for side, v in stored.items()}
-        return cls(model, clips, found)
+            raise UserError(f"{folder}: embeddings cannot be read ({e}): run dvc repro index") from None
+        searchers = {
+            side: vector_index.load(root / f"data/index/{side}.faiss", vectors)
+            for side, vectors in stored.items()
+        }
+        return cls(model, clips, searchers)
 
     def query(self, path: str | Path, start: float = 0.0) -> Query:
-        """As of models.inference.file_model.FileModel.query."""
+        """Read and embed a file, as models.inference.file_model.FileModel.query."""
         return self.files.query(path, start)
 
     def directions(self, query: Query) -> list[str]:
-        """In which `query` can be asked, as `audio_to_video`."""
+        """Return the directions in which `query` can be searched, as `audio_to_video`."""
         return [
             f"{source}_to_{target}"
             for source in query.embeddings
@@ -72,18 +75,18 @@ class Library:
         ]
 
     def nearest(self, embedding: np.ndarray, direction: str, k: int = 10) -> list[Hit]:
-        """The k clips nearest to an embedding (dim,), best first. direction: as `audio_to_video`."""
+        """Return the k clips nearest to an embedding (dim,), best first. direction: as `audio_to_video`."""
         source, target = direction.split("_to_")
         searcher, module = self.searchers[target], self.model.module
         if source == target or module.by_distance:
             rows, scores = (x[0] for x in searcher.search(embedding[None], k))
-        else:  # a matcher that is no distance is asked about every clip
-            ends = (embedding[None], searcher.vectors)
-            every = self.model.scores(*(ends if source == "audio" else ends[::-1])).ravel()
-            rows = np.argsort(-every, kind="stable")[:k]
-            scores = every[rows]
-        found = [(int(row), float(s)) for row, s in zip(rows, scores, strict=True) if row >= 0]
-        return [self._hit(row, score) for row, score in found]
+        else:  # the index cannot rank by a matcher that is no distance: score every clip
+            pair = (embedding[None], searcher.vectors)
+            clip_scores = self.model.scores(*(pair if source == "audio" else pair[::-1])).ravel()
+            rows = np.argsort(-clip_scores, kind="stable")[:k]
+            scores = clip_scores[rows]
+        # FAISS returns row -1 for what it does not find.
+        return [self._hit(int(row), float(s)) for row, s in zip(rows, scores, strict=True) if row >= 0]
 
     def _hit(self, row: int, score: float) -> Hit:
         clip = self.clips[row]

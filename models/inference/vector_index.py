@@ -1,10 +1,10 @@
-"""Nearest vectors among many, by FAISS: vectors of length 1, so that nearest is the largest scalar product.
+"""Nearest-neighbour search with FAISS. Vectors have length 1, so the nearest has the largest inner product.
 
-- `flat`: exact; every vector is looked at.
+- `flat`: exact; compares with every vector.
 - `hnsw`: a graph of neighbours (Malkov and Yashunin, arXiv 1603.09320); fast, and larger than the vectors.
-- `ivf_pq`: cells, and 8 bits for each 2 numbers (Jegou et al., 2011); small. Its best are compared exactly
-  with the stored vectors, of which only those few are read.
-- `auto`: the first of these that is fast enough for so many.
+- `ivf_pq`: product quantization in cells, 8 bits for each 2 numbers (Jegou et al., 2011); small. The best
+  candidates are compared exactly with the stored vectors; only these vectors are read.
+- `auto`: the first of these that is fast enough for the number of vectors.
 """
 
 import mmap
@@ -18,15 +18,15 @@ import numpy as np
 from pipeline.errors import UserError
 
 KINDS = ("auto", "flat", "hnsw", "ivf_pq")
-FLAT, HNSW = 20_000, 5_000_000  # up to so many vectors
-LEAST = 39 * 256  # vectors that IVF-PQ learns from
-LINKS, BUILD, SEARCH = 32, 80, 192  # HNSW: neighbours of each, and candidates while building and searching
-AGAIN = 20  # IVF-PQ: so many times k are compared exactly
-TRAINING = 200_000  # vectors that IVF-PQ learns its cells from
+FLAT, HNSW = 20_000, 5_000_000  # largest number of vectors for which `auto` is flat, hnsw
+LEAST = 39 * 256  # smallest number of vectors that IVF-PQ can be trained with
+LINKS, BUILD, SEARCH = 32, 80, 192  # HNSW: neighbours per vector, candidates while building and searching
+CANDIDATES = 20  # IVF-PQ: CANDIDATES * k vectors are compared exactly
+TRAINING = 200_000  # maximum number of vectors that IVF-PQ is trained with
 
 
-def chosen(kind: str, count: int) -> str:
-    """What `kind` of the parameters means for so many vectors: IVF-PQ cannot learn from few."""
+def resolve_kind(kind: str, count: int) -> str:
+    """Return the kind of index for `count` vectors: resolves `auto`, and ivf_pq for too few vectors."""
     if kind == "ivf_pq" and count < LEAST:
         return "flat"
     if kind != "auto":
@@ -35,7 +35,7 @@ def chosen(kind: str, count: int) -> str:
 
 
 def build(vectors: np.ndarray, kind: str) -> faiss.Index:
-    """An index of (n, dim) float32 rows of length 1. kind: flat, hnsw or ivf_pq."""
+    """Build an index of (n, dim) float32 rows of length 1. kind: flat, hnsw or ivf_pq."""
     count, dim = vectors.shape
     index: Any
     if kind == "flat":
@@ -44,7 +44,7 @@ def build(vectors: np.ndarray, kind: str) -> faiss.Index:
         index = faiss.IndexHNSWFlat(dim, LINKS, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction, index.hnsw.efSearch = BUILD, SEARCH
     else:
-        cells = min(round(4 * count**0.5), count // 39)  # FAISS wants 39 vectors to learn a cell from
+        cells = min(round(4 * count**0.5), count // 39)  # FAISS needs 39 vectors to train a cell
         parts = next(m for m in (dim // 2, 1) if m and dim % m == 0)
         index = faiss.IndexIVFPQ(faiss.IndexFlatIP(dim), dim, cells, parts, 8, faiss.METRIC_INNER_PRODUCT)
         index.nprobe = max(16, cells // 32)
@@ -63,13 +63,16 @@ class Searcher:
     vectors: np.ndarray
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """(m, dim) to rows (m, k) and their scalar products (m, k), best first; k is at most n."""
+        """Search for queries (m, dim). Returns rows and inner products, (m, k) each, best first.
+
+        k: reduced to the number of vectors if it is larger.
+        """
         k = min(k, len(self.vectors))
         queries = np.ascontiguousarray(queries, np.float32)
         if not isinstance(self.index, faiss.IndexIVFPQ):
             scores, rows = self.index.search(queries, k)
             return rows, scores
-        _, near = self.index.search(queries, min(k * AGAIN, len(self.vectors)))
+        _, near = self.index.search(queries, min(k * CANDIDATES, len(self.vectors)))
         rows, scores = np.full((len(queries), k), -1), np.full((len(queries), k), -np.inf, np.float32)
         for i, (query, candidates) in enumerate(zip(queries, near, strict=True)):
             candidates = np.sort(candidates[candidates >= 0])
@@ -80,32 +83,32 @@ class Searcher:
 
 
 def recall(searcher: Searcher, queries: np.ndarray, k: int = 10) -> float:
-    """The share of the k nearest, as an exact search finds them, that `searcher` finds. queries: (m, dim)."""
+    """Return the share of the k exact nearest neighbours that `searcher` finds. queries: (m, dim)."""
     exact = faiss.knn(
         np.ascontiguousarray(queries, np.float32),
         np.ascontiguousarray(searcher.vectors, np.float32),
         min(k, len(searcher.vectors)),
         metric=faiss.METRIC_INNER_PRODUCT,
     )[1]
-    found, _ = searcher.search(queries, k)
-    return float(np.mean([len(set(a) & set(b)) / len(a) for a, b in zip(exact, found, strict=True)]))
+    rows, _ = searcher.search(queries, k)
+    return float(np.mean([len(set(a) & set(b)) / len(a) for a, b in zip(exact, rows, strict=True)]))
 
 
 def save(index: faiss.Index, path: str | Path) -> None:
-    with open(
-        path, "wb"
-    ) as f:  # FAISS's own writer does not tell of a disk that is full as it closes the file
-        faiss.write_index(index, faiss.PyCallbackIOWriter(f.write))  # type: ignore[attr-defined]  # of its Python part
+    # FAISS's own writer does not report a full disk when it closes the file.
+    with open(path, "wb") as f:
+        faiss.write_index(index, faiss.PyCallbackIOWriter(f.write))  # type: ignore[attr-defined]  # not in its stubs
 
 
-def _alone(path: str | Path) -> bool:
-    """Whether the index is of a kind that `build` makes and has all that belongs to it in its own file.
+def _is_self_contained(path: str | Path) -> bool:
+    """Return whether the index is of a kind that `build` makes and refers to no other file.
 
-    FAISS has lists that lie in a file which the index names (`ilod`), and opens it for reading and writing.
+    An index of FAISS can name a second file with its inverted lists (`ilod`), which FAISS opens for reading
+    and writing. So an index from elsewhere could open any file.
     """
     with open(path, "rb") as f:
         head = f.read(57)
-        if head[:4] == b"IHNf":  # vectors of length 1 and row numbers: no such bytes by chance
+        if head[:4] == b"IHNf":  # HNSW: its vectors and row numbers do not contain these bytes by chance
             with mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 return content.find(b"ilod") < 0
     if head[:4] != b"IwPQ":
@@ -113,17 +116,17 @@ def _alone(path: str | Path) -> bool:
     try:
         faiss.read_index(str(path), faiss.IO_FLAG_SKIP_IVF_DATA)
     except RuntimeError:
-        return head[53:] == b"IxFI"  # lists of its own cannot be left out, so that this always fails
+        return head[53:] == b"IxFI"  # skipping fails for lists inside the file, which are safe
     return False
 
 
 def load(path: str | Path, vectors: np.ndarray) -> Searcher:
-    """Raises UserError where there is no index, or one of other vectors."""
+    """Load the index of these vectors. Raises UserError if there is none, or it has other vectors."""
     if not Path(path).is_file():
-        raise UserError(f"{path}: not there: run dvc repro index")
-    if not _alone(path):
+        raise UserError(f"{path}: no such file: run dvc repro index")
+    if not _is_self_contained(path):
         raise UserError(
-            f"{path}: cannot be read: no index of this project's, or one that names another file:"
+            f"{path}: cannot be read: Earsight did not write this index, or it refers to another file:"
             " run dvc repro index"
         )
     try:

@@ -1,6 +1,6 @@
-"""Publish trained models, and load those of others. Nothing that comes from elsewhere is unpickled.
+"""Publish trained models, and load published ones. No downloaded file is unpickled.
 
-`load`: a model from a folder, a URL, a hub or Git. `export`: a folder with weights, ONNX and a `card`.
-`hub`: Hugging Face. `git_source`: the run that made a model. `cav_mae_checkpoint`: published CAV-MAE
-checkpoints.
+`load`: load a model from a folder, a project, a Git repository or Hugging Face. `export`: write a folder
+with weights, ONNX files and a model card (`card`). `hub`: Hugging Face. `git_source`: the run that trained a
+model. `cav_mae_checkpoint`: convert published CAV-MAE checkpoints.
 """

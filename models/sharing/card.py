@@ -1,4 +1,4 @@
-"""The model card of an export: README.md as Hugging Face shows it, from the run's own files."""
+"""The model card of an export: README.md for Hugging Face, from the files of the run."""
 
 import re
 from collections.abc import Iterator
@@ -15,73 +15,76 @@ from models.tasks._description import Description
 from models.tasks._experiment import PRETRAINED
 from pipeline.report.terminal_table import rows
 
-SOURCES = {  # data.source: what it is, and whether it was rendered
-    "ensemble": ("musical instruments, drawn and played by Earsight itself", True),
-    "people": ("talking heads, drawn and voiced by Earsight itself", True),
-    "audioset": ("AudioSet: sections of YouTube videos, labelled by people", False),
+SOURCES = {  # data.source -> (description, whether the data are synthetic)
+    "ensemble": ("synthetic musical instruments, rendered by Earsight", True),
+    "people": ("synthetic talking heads, rendered by Earsight", True),
+    "audioset": ("AudioSet: segments of YouTube videos with human labels", False),
     "crema_d": ("CREMA-D: actors who speak sentences with different emotions", False),
     "voxceleb": ("VoxCeleb: faces and voices of celebrities, from interviews", False),
-    "folder": ("a folder of videos of whoever trained it", False),
+    "folder": ("a private folder of videos", False),
 }
-METRICS = {"auc": "roc_auc", "f1_macro": "f1", "map": "mean_average_precision"}  # as Hugging Face calls them
-PERSONAL = ("subject", "emotion")  # labels that say something of a person
+METRICS = {"auc": "roc_auc", "f1_macro": "f1", "map": "mean_average_precision"}  # names on Hugging Face
+PERSONAL = ("subject", "emotion")  # labels that describe a person
 
 
 def render(
     name: str, config: dict[str, Any], labels: list[str], size: int, origin: Origin, repo: str | None
 ) -> str:
-    """The card of a model. config: as in the export's config.json. size: how many parameters. repo: where it
-    will lie on Hugging Face. Whatever comes from labels and parameters stays text."""
-    # Jinja's own escaping is HTML's; `finalize` sees every value that the template prints.
+    """Return the card of a model.
+
+    config: as in the export's config.json. size: number of parameters. repo: where it will be on Hugging
+    Face. Labels and parameters are escaped: they cannot add markup.
+    """
+    # Jinja escapes HTML only. `finalize` gets every value that the template prints.
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
-        finalize=_text,
+        finalize=_escape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["own"] = Markup  # words of the template and of this module
-    own = origin.data.get("source")
+    environment.filters["trusted"] = Markup  # text of the template and of this module: not escaped
+    source_name = origin.data.get("source")
     description = tasks.get(config["task"]).describe(config)
-    source, rendered = SOURCES.get(own or "", (own, False))
+    source, synthetic = SOURCES.get(source_name or "", (source_name, False))
     return environment.get_template("card_template.md").render(
-        front=Markup(_front(config, description, origin).to_yaml()),
+        front=Markup(_front_matter(config, description, origin).to_yaml()),
         name=name,
-        place=Markup(repo or f"path/to/{name}"),  # both are checked: nothing in them needs escaping
+        place=Markup(repo or f"path/to/{name}"),  # both were validated and need no escaping
         config=config,
         description=description,
         labels=labels,
         size=size,
         origin=origin,
         source=source,
-        rendered=rendered,
-        trained=trained(config),
-        begun=_begun(config),
-        training=list(_training(config, description, origin.params)),
-        inputs=list(_inputs(config)),
+        synthetic=synthetic,
+        is_trained=is_trained(config),
+        is_pretrained=_is_pretrained(config),
+        training=list(_training_rows(config, description, origin.params)),
+        inputs=list(_input_rows(config)),
         metrics=[
             (key, _number(value), f"{_number(ci[0])} to {_number(ci[1])}" if ci else "", _number(chance), n)
             for key, value, ci, chance, n in rows(origin.metrics)
         ],
-        personal=config["input"] == "face" or config.get("label") in PERSONAL,
+        is_personal=config["input"] == "face" or config.get("label") in PERSONAL,
     )
 
 
-def trained(config: dict[str, Any]) -> bool:
-    """Whether the weights are of a training with Earsight, and not converted from somebody else's."""
+def is_trained(config: dict[str, Any]) -> bool:
+    """Return whether Earsight trained the weights, and they were not converted from another project."""
     return "chosen" in config
 
 
-def _begun(config: dict[str, Any]) -> bool:
-    """Whether the training began with weights from elsewhere."""
+def _is_pretrained(config: dict[str, Any]) -> bool:
+    """Return whether the training started from weights of another project."""
     start = tasks.get(config["task"]).experiment_type.from_config(config).start
     pretrained = any(sizes.get("pretrained") for sizes in config["encoders"].values())
     return pretrained or start not in (None, PRETRAINED)
 
 
-def _text(value: Any) -> Any:
-    """A value as Markdown that shows just that: on one line, and every mark escaped."""
+def _escape(value: Any) -> Any:
+    """Escape a value as Markdown, on one line."""
     if isinstance(value, Markup | int | float):
         return value
     line = " ".join(str(value).split())
@@ -92,36 +95,36 @@ def _number(value: float | None) -> Markup:
     return Markup("" if value is None else f"{value:.3f}")
 
 
-def _front(config: dict[str, Any], description: Description, origin: Origin) -> ModelCardData:
+def _front_matter(config: dict[str, Any], description: Description, origin: Origin) -> ModelCardData:
     sides = ["audio", "video"] if config["modality"] == "both" else [config["modality"]]
-    measured = dict.fromkeys(key.rpartition(".")[2] for key, *_ in rows(origin.metrics))
+    metrics = dict.fromkeys(key.rpartition(".")[2] for key, *_ in rows(origin.metrics))
     return ModelCardData(
-        license="mit" if trained(config) else "other",
+        license="mit" if is_trained(config) else "other",
         library_name="earsight",
         pipeline_tag=description.pipeline_tag,
         tags=["earsight", config["task"], *sides, "onnx", "safetensors"],
-        metrics=[METRICS.get(key, key) for key in measured] or None,
+        metrics=[METRICS.get(key, key) for key in metrics] or None,
     )
 
 
-def _training(
+def _training_rows(
     config: dict[str, Any], description: Description, params: dict[str, Any]
 ) -> Iterator[tuple[str, str]]:
-    """(what, value) of all that decided over the model."""
+    """Yield (name, value) of all settings of the training."""
     yield "task", config["task"]
     yield "modality, input", f"{config['modality']}, {config['input']}"
     for name, value in description.settings.items():
-        yield name, _listed(value) if isinstance(value, dict) else str(value)
-    yield "training", _listed(config["train"])
+        yield name, _format_dict(value) if isinstance(value, dict) else str(value)
+    yield "training", _format_dict(config["train"])
     if augment := params.get("augment"):
-        yield "augmentation", _listed(augment)
+        yield "augmentation", _format_dict(augment)
     yield "seed", str(config["seed"])
-    if chosen := config.get("chosen"):
-        yield "epoch that was kept", f"{chosen['best_epoch']} of {chosen['epochs']}"
+    if best := config.get("chosen"):
+        yield "best epoch", f"{best['best_epoch']} of {best['epochs']}"
 
 
 FEATURES = {
-    "mel": "decibels of the power in mel bands, as librosa has them",
+    "mel": "decibels of the power in librosa's mel bands",
     "stft": "real and imaginary part of librosa's STFT",
     "log_spectrogram": "logarithm of the magnitude of librosa's STFT",
     "log_frequency": "decibels of the power in bands evenly spaced in log frequency",
@@ -129,29 +132,29 @@ FEATURES = {
 }
 
 
-def _inputs(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(what, value) of how a file becomes what the network is given."""
+def _input_rows(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (name, value) of how a file becomes the input of the network."""
     audio, video = config["inputs"]["audio"], config["inputs"]["video"]
     if config["modality"] != "video":
         feature, as_bytes = FEATURES[audio["feature"]], ", as bytes" if audio["dtype"] == "uint8" else ""
-        told = f"{feature}, of mono sound of -1 to 1{as_bytes}, in single precision"
-        yield "audio", f"{told}: (batch, channels, frequencies from the lowest up, time)"
-        yield "its parameters", _listed(audio)
+        description = f"{feature}, of mono sound of -1 to 1{as_bytes}, in single precision"
+        yield "audio", f"{description}: (batch, channels, frequencies in ascending order, time)"
+        yield "audio parameters", _format_dict(audio)
     if config["modality"] != "audio":
-        what = "the largest face, cut out" if config["input"] == "face" else "frames, cut"
-        yield "video", f"{what} and scaled, RGB of 0 to 255: (batch, frames, height, width, 3)"
-        yield "its parameters", _listed(video)
+        picture = "the largest face, cropped" if config["input"] == "face" else "frames, cropped"
+        yield "video", f"{picture} and scaled, RGB of 0 to 255: (batch, frames, height, width, 3)"
+        yield "video parameters", _format_dict(video)
         if config["input"] == "face":
-            yield "of the face", _listed(config["inputs"]["faces"])
+            yield "face parameters", _format_dict(config["inputs"]["faces"])
 
 
-def _listed(values: dict[str, Any]) -> str:
-    """As `a 1, b 2 (c 3)`."""
-    found = []
+def _format_dict(values: dict[str, Any]) -> str:
+    """Format settings as `a 1, b 2 (c 3)`."""
+    entries = []
     for key, value in values.items():
-        inside = _listed(value) if isinstance(value, dict) else value
+        inside = _format_dict(value) if isinstance(value, dict) else value
         if isinstance(value, dict):
-            found.append(f"{key} ({inside})" if inside else str(key))
+            entries.append(f"{key} ({inside})" if inside else str(key))
         elif value is not None:
-            found.append(f"{key} {inside}")
-    return ", ".join(found)
+            entries.append(f"{key} {inside}")
+    return ", ".join(entries)

@@ -1,4 +1,4 @@
-"""Checkpoints of the published CAV-MAE code (YuanGongND/cav-mae) under our names."""
+"""Convert checkpoints of the published CAV-MAE code (YuanGongND/cav-mae) to models of this project."""
 
 import re
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from models.parts.hub import read_weights
 from pipeline.errors import UserError
 
 SHORT = {"a": "audio", "v": "video"}
-# Their names and ours: s is a side, n a layer, m a norm, w weight or bias, r the rest.
+# Published parameter name, our name. s: a side, n: a layer, m: a norm, w: weight or bias, r: the rest.
 NAMES = [
     ("patch_embed_{s}.proj.{w}", "encoder.embed.{s}.{w}"),
     ("pos_embed_{s}", "encoder.positions.{s}"),
@@ -34,11 +34,11 @@ NAMES = [
     ("mlp_head.0.{w}", "head.0.{w}"),
     ("mlp_head.1.{w}", "head.2.{w}"),
 ]
-# Layers of one modality, and of the decoder, carry norms for others there, which nothing uses.
+# The published layers of one modality and of the decoder contain norms of the other modalities, unused.
 UNUSED = re.compile(r"(blocks_[av]|decoder_blocks)\.\d+\.norm[12]_[av]\.(weight|bias)")
-PARTS = {"n": r"\d+", "m": "norm[12]", "w": "weight|bias", "r": r"(?:norm[12]|attn|mlp)\..+"}
-NORMALIZATION = (-5.081, 4.4849)  # of AudioSet's filterbanks, as that code has them
-# What a model of theirs was trained with, in words of params.yaml.
+PATTERNS = {"n": r"\d+", "m": "norm[12]", "w": "weight|bias", "r": r"(?:norm[12]|attn|mlp)\..+"}
+NORMALIZATION = (-5.081, 4.4849)  # mean and deviation of AudioSet's filterbanks in that code
+# The settings of the published training, with the keys of params.yaml.
 PRETRAINING = {
     "mask_ratio": 0.75,
     "mask": "random",
@@ -60,62 +60,63 @@ CLASSIFICATION = {
     "start": "scratch",
     "frozen": False,
 }
-FUSION = "fusion."  # where a classifier has its encoder
-ROWS = 8  # of patches of the 128 bands
+FUSION = "fusion."  # prefix of the encoder in a classifier
+ROWS = 8  # rows of patches over the 128 bands
 
 
-def _translated(name: str, back: bool = False) -> str | None:
-    """Their name to ours, or `back`; None where there is no such name."""
+def _translate_name(name: str, back: bool = False) -> str | None:
+    """Translate a published parameter name to ours, or `back`. None if the name is unknown."""
     sides = {v: k for k, v in SHORT.items()} if back else SHORT
-    for theirs, ours in NAMES:
-        source, target = (ours, theirs) if back else (theirs, ours)
+    for published, ours in NAMES:
+        source, target = (ours, published) if back else (published, ours)
         pattern = re.escape(source).replace(r"\{", "{").replace(r"\}", "}")
-        kinds = PARTS | {"s": "audio|video" if back else "[av]"}
-        pattern = pattern.format(**{k: f"(?P<{k}>{v})" for k, v in kinds.items()})
+        patterns = PATTERNS | {"s": "audio|video" if back else "[av]"}
+        pattern = pattern.format(**{k: f"(?P<{k}>{v})" for k, v in patterns.items()})
         if match := re.fullmatch(pattern, name):
-            found = match.groupdict()
-            return target.format(**found | ({"s": sides[found["s"]]} if "s" in found else {}))
+            fields = match.groupdict()
+            return target.format(**fields | ({"s": sides[fields["s"]]} if "s" in fields else {}))
     return None
 
 
-def renamed(state: dict[str, Tensor], path: str | Path = "checkpoint") -> dict[str, Tensor]:
-    """Published names to ours; with or without the prefix `module.`.
+def rename_weights(state: dict[str, Tensor], path: str | Path = "checkpoint") -> dict[str, Tensor]:
+    """Rename published weights to our names. The published names may have the prefix `module.`.
 
-    Raises UserError that names what is strange.
+    Raises UserError with the unknown names.
     """
-    found, strange = {}, []
+    weights, unknown = {}, []
     for key, value in state.items():
         name = key.removeprefix("module.")
         if UNUSED.fullmatch(name):
             continue
-        if ours := _translated(name):
-            found[ours] = value
+        if ours := _translate_name(name):
+            weights[ours] = value
         else:
-            strange.append(key)
-    if strange:
-        raise UserError(f"{path}: not a CAV-MAE checkpoint: strange {_some(strange)}")
-    for side in SIDES:  # a convolution there, a linear layer on patches here, whose channels come last
+            unknown.append(key)
+    if unknown:
+        raise UserError(f"{path}: not a CAV-MAE checkpoint: unknown {_format_keys(unknown)}")
+    # The published patch embedding is a convolution, ours a linear layer on patches with channels last.
+    for side in SIDES:
         key = f"encoder.embed.{side}.weight"
-        if key in found:
-            if found[key].ndim != 4:
+        if key in weights:
+            if weights[key].ndim != 4:
                 raise UserError(f"{path}: patch_embed_{side[0]}.proj.weight is no convolution")
-            found[key] = found[key].permute(0, 2, 3, 1).flatten(1)
-    return found
+            weights[key] = weights[key].permute(0, 2, 3, 1).flatten(1)
+    return weights
 
 
-def _some(names: Iterable[str]) -> str:
-    """Keys, as they are called there."""
-    names = sorted(_translated(name, back=True) or name for name in names)
+def _format_keys(names: Iterable[str]) -> str:
+    """Format the number of keys and their first published names."""
+    names = sorted(_translate_name(name, back=True) or name for name in names)
     return f"{len(names)} keys, {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
 
 
-def _count(weights: dict[str, Tensor], prefix: str) -> int:
+def _count_layers(weights: dict[str, Tensor], prefix: str) -> int:
     numbers = [int(k[len(prefix) :].split(".")[0]) for k in weights if k.startswith(prefix)]
     return max(numbers, default=-1) + 1
 
 
-def described(weights: dict[str, Tensor], heads: int, decoder_heads: int) -> dict:
-    """config.json for renamed weights: sizes read off their shapes. Heads cannot be seen there."""
+def infer_config(weights: dict[str, Tensor], heads: int, decoder_heads: int) -> dict:
+    """Return config.json for renamed weights. Their shapes determine all sizes but the number of heads."""
     patch = round((weights["encoder.embed.audio.weight"].shape[1]) ** 0.5)
     width = weights["encoder.embed.audio.weight"].shape[0]
     sounds, pictures = (weights[f"encoder.positions.{side}"].shape[1] for side in SIDES)
@@ -124,8 +125,8 @@ def described(weights: dict[str, Tensor], heads: int, decoder_heads: int) -> dic
         "size": "base",
         "width": width,
         "heads": heads,
-        "layers": _count(weights, "encoder.towers.audio."),
-        "joint_layers": _count(weights, "encoder.joint."),
+        "layers": _count_layers(weights, "encoder.towers.audio."),
+        "joint_layers": _count_layers(weights, "encoder.joint."),
         "patch": patch,
         "columns": columns,
         "normalization": list(NORMALIZATION),
@@ -135,7 +136,7 @@ def described(weights: dict[str, Tensor], heads: int, decoder_heads: int) -> dic
         sizes |= {
             "decoder_width": weights["decoder.enter.weight"].shape[0],
             "decoder_heads": decoder_heads,
-            "decoder_layers": _count(weights, "decoder.layers."),
+            "decoder_layers": _count_layers(weights, "decoder.layers."),
         }
     return {
         "task": "pretraining" if pretraining else "classification",
@@ -153,7 +154,7 @@ def described(weights: dict[str, Tensor], heads: int, decoder_heads: int) -> dic
 
 
 def inputs(bands: int, columns: int, side: int) -> dict:
-    """How the published code makes features of files, in words of params.yaml."""
+    """Return how the published code computes features, with the keys of params.yaml."""
     return {
         "audio": {
             "sample_rate": 16_000,
@@ -187,27 +188,27 @@ def convert(
     heads: int = 12,
     decoder_heads: int = 16,
 ) -> dict:
-    """Write the model of a published checkpoint to `out`, as models.checkpoint has it; return its config.
+    """Convert a published checkpoint to a model in the folder `out`. Returns its config.
 
-    classes: names of a fine-tuned one's outputs. one_label: a clip has one of them, and not several.
-    Raises UserError that names keys which are missing, strange or of another shape; nothing is written then.
+    classes: names of the outputs of a fine-tuned model. one_label: a clip has one class, not several.
+    Raises UserError with the keys that are missing, unknown or of another shape; it writes nothing then.
     """
     state = read_weights(path)
-    weights = renamed(state, path)
-    # What sizes are read from must be there first; the rest is compared with what these sizes make.
+    weights = rename_weights(state, path)
+    # These determine the sizes. The other weights are compared with a network of these sizes.
     pretraining = any(name.startswith("decoder.") for name in weights)
-    needed = [f"encoder.{part}.{side}" for part in ("embed", "positions") for side in SIDES]
-    needed = [f"{n}.weight" if ".embed." in n else n for n in needed]
-    needed.append("decoder.enter.weight" if pretraining else "head.2.weight")
-    if lacking := [name for name in needed if name not in weights]:
-        raise UserError(f"{path}: not a CAV-MAE checkpoint: missing {_some(lacking)}")
-    config = described(weights, heads, decoder_heads)
+    required = [f"encoder.{part}.{side}" for part in ("embed", "positions") for side in SIDES]
+    required = [f"{n}.weight" if ".embed." in n else n for n in required]
+    required.append("decoder.enter.weight" if pretraining else "head.2.weight")
+    if missing := [name for name in required if name not in weights]:
+        raise UserError(f"{path}: not a CAV-MAE checkpoint: missing {_format_keys(missing)}")
+    config = infer_config(weights, heads, decoder_heads)
     if not pretraining:
         count = len(weights["head.2.weight"])
         if classes is not None and len(classes) != count:
-            raise UserError(f"{path}: has {count} outputs, and {len(classes)} classes are named")
+            raise UserError(f"{path}: has {count} outputs, but there are {len(classes)} class names")
         names = classes or [f"class {i:0{len(str(count - 1))}d}" for i in range(count)]
-        order = sorted(range(count), key=names.__getitem__)  # as everywhere here
+        order = sorted(range(count), key=names.__getitem__)  # classes of a model are sorted
         config["classes"] = [names[i] for i in order]
         for name in ("head.2.weight", "head.2.bias"):
             if name in weights:
@@ -218,17 +219,18 @@ def convert(
         "encoder.audio_std": torch.tensor(NORMALIZATION[1]),
     }
     module = checkpoint.build(config)
-    own = {name.removeprefix(FUSION): value for name, value in module.state_dict().items()}
-    beside = {k for k in own if not k.startswith(("encoder.", "decoder.", "head."))}  # not of that code
-    told = {
-        "missing": own.keys() - weights.keys() - beside,
-        "strange": weights.keys() - own.keys(),
-        "of another shape": {k for k in weights if k in own and weights[k].shape != own[k].shape},
+    initial = {name.removeprefix(FUSION): value for name, value in module.state_dict().items()}
+    # The published code has no such parameters: keep their initial values.
+    additional = {k for k in initial if not k.startswith(("encoder.", "decoder.", "head."))}
+    problems = {
+        "missing": initial.keys() - weights.keys() - additional,
+        "unknown": weights.keys() - initial.keys(),
+        "of another shape": {k for k in weights if k in initial and weights[k].shape != initial[k].shape},
     }
-    if any(told.values()):
-        parts = (f"{what} {_some(keys)}" for what, keys in told.items() if keys)
+    if any(problems.values()):
+        parts = (f"{problem} {_format_keys(keys)}" for problem, keys in problems.items() if keys)
         raise UserError(f"{path}: not a CAV-MAE checkpoint: {'; '.join(parts)}")
-    weights |= {k: own[k] for k in beside}
+    weights |= {k: initial[k] for k in additional}
     names = module.state_dict().keys()
     module.load_state_dict({name: weights[name.removeprefix(FUSION)] for name in names})
     checkpoint.save(out, module, config)

@@ -1,4 +1,4 @@
-"""Where a model comes from: what dvc.lock tells of the run that made it, and what was measured of it."""
+"""The origin of a model: its run in dvc.lock, its metrics, and its data."""
 
 import csv
 import json
@@ -20,75 +20,78 @@ from models.sharing.load import MODEL
 from pipeline.errors import UserError
 
 PARAMS = "params.yaml"
-PROJECT = (PARAMS, "stages")  # what lies at the top of one; a study's folder has a params.yaml too
+PROJECT = (PARAMS, "stages")  # at the root of a project; the folder of a study has a params.yaml too
 LOCKS = ("dvc.lock", "experiments/*/dvc.lock")
 CLIPS = "data/clips.parquet"
-COUNTED = ("metrics/clips.json", "metrics/classes.csv")
-MEASURED = re.compile(r"metrics/evaluate\.json|experiments/[^/]+/metrics/[^/]+\.json")
+DATA_METRICS = ("metrics/clips.json", "metrics/classes.csv")
+EVALUATION = re.compile(r"metrics/evaluate\.json|experiments/[^/]+/metrics/[^/]+\.json")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """metrics: as in metrics/evaluate.json; none: why there are none. params: of the stage that made it, by
-    their keys. data: `source`, and what metrics/clips.json counts. labels: of the data. revision: of Git, as
-    the project lies there."""
+    """What a model was trained on, with which parameters, and its metrics.
+
+    metrics: as in metrics/evaluate.json. no_metrics: why there are none. params: key -> value, of the stage
+    that trained it. data: `source`, and the counts of metrics/clips.json. labels: of the data. revision: the
+    commit of the project in Git.
+    """
 
     metrics: dict[str, Any] = field(default_factory=dict)
-    none: str = ""
+    no_metrics: str = ""
     params: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     labels: list[str] = field(default_factory=list)
     revision: str = ""
 
     @classmethod
-    def of(cls, folder: str | Path) -> "Origin":
-        """Of the model in `folder`. A copy of a project's checkpoints is known by its weights.
+    def find(cls, folder: str | Path) -> "Origin":
+        """Return the origin of the model in `folder`: in a project, or a copy of its checkpoints.
 
-        Nothing is told that the hashes in dvc.lock do not prove to be of this model.
+        It has only what the hashes in dvc.lock prove to belong to this model.
         """
         root = next(
             (p for p in Path(folder).resolve().parents if all((p / x).exists() for x in PROJECT)), None
         )
         if root is None:
-            return cls(none="the model lies in no project")
-        stages, place = _locked(root), _place(root, Path(folder))
-        revision, now = _revision(root), _digest(root / place)
-        made = next((s for s in stages.values() if s.outs.get(place) == now), None)
-        if made is None:
-            return cls(none="dvc.lock knows no run that made this model", revision=revision)
-        known = {
-            path: root / path
+            return cls(no_metrics="the model is in no project")
+        stages, path = _read_locks(root), _project_path(root, Path(folder))
+        revision, model_hash = _revision(root), _digest(root / path)
+        training = next((s for s in stages.values() if s.outs.get(path) == model_hash), None)
+        if training is None:
+            return cls(no_metrics="dvc.lock has no run that trained this model", revision=revision)
+        evaluations = [
+            root / out
             for stage in stages.values()
-            if (stage.deps | stage.outs).get(place) == now
-            for path, digest in stage.outs.items()
-            if MEASURED.fullmatch(path) and digest == _digest(root / path)
-        }
-        metrics = _json(next(iter(known.values()))) if known else {}
-        none = "" if metrics else "this model was not evaluated: dvc repro evaluate"
+            if (stage.deps | stage.outs).get(path) == model_hash
+            for out, digest in stage.outs.items()
+            if EVALUATION.fullmatch(out) and digest == _digest(root / out)
+        ]
+        metrics = _read_json(evaluations[0]) if evaluations else {}
+        no_metrics = "" if metrics else "this model was not evaluated: dvc repro evaluate"
         data: dict[str, Any] = {}
         labels: list[str] = []
         clips = stages.get("clips")
-        if clips and made.deps.get(CLIPS) == clips.outs.get(CLIPS):
-            counts, classes = (root / path for path in COUNTED)
-            if clips.outs.get(COUNTED[0]) == _digest(counts):
-                data = {"source": clips.params.get("data.source")} | _json(counts)
-            if clips.outs.get(COUNTED[1]) == _digest(classes):
+        if clips and training.deps.get(CLIPS) == clips.outs.get(CLIPS):
+            counts, classes = (root / name for name in DATA_METRICS)
+            if clips.outs.get(DATA_METRICS[0]) == _digest(counts):
+                data = {"source": clips.params.get("data.source")} | _read_json(counts)
+            if clips.outs.get(DATA_METRICS[1]) == _digest(classes):
                 with open(classes, newline="", encoding="utf-8") as f:
                     labels = sorted(row["label"] for row in csv.DictReader(f))
-        return cls(metrics, none, made.params, data, labels, revision)
+        return cls(metrics, no_metrics, training.params, data, labels, revision)
 
 
 @dataclass(frozen=True)
 class _Stage:
-    """deps, outs: path -> DVC's hash. params: key -> value."""
+    """A stage in dvc.lock. deps, outs: path -> DVC's hash. params: key -> value."""
 
     deps: dict[str, str]
     outs: dict[str, str]
     params: dict[str, Any]
 
 
-def _locked(root: Path) -> dict[str, _Stage]:
-    """The stages that dvc.lock files know, by name; those of a study by its folder and name."""
+def _read_locks(root: Path) -> dict[str, _Stage]:
+    """Read all dvc.lock files: name -> stage; a stage of a study is named `folder/name`."""
     stages = {}
     for lock in (path for pattern in LOCKS for path in sorted(root.glob(pattern))):
         folder = lock.parent.relative_to(root).as_posix()
@@ -99,7 +102,7 @@ def _locked(root: Path) -> dict[str, _Stage]:
                     kind: {_in_root(folder, x["path"]): x.get("md5", "") for x in entry.get(kind, [])}
                     for kind in ("deps", "outs")
                 }
-                # A study also depends on other files of keys than params.yaml.
+                # A stage of a study also has parameters in other files than params.yaml.
                 params = {
                     key: value
                     for path, values in entry.get("params", {}).items()
@@ -108,42 +111,42 @@ def _locked(root: Path) -> dict[str, _Stage]:
                 }
                 stages[_in_root(folder, name)] = _Stage(**paths, params=params)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as e:
-            place = lock.relative_to(root)
-            raise UserError(f"{lock}: not DVC's ({type(e).__name__}): git checkout {place}") from None
+            name = lock.relative_to(root)
+            raise UserError(f"{lock}: not a dvc.lock ({type(e).__name__}): git checkout {name}") from None
     return stages
 
 
 def _in_root(folder: str, path: str) -> str:
-    """A path that is written from `folder`, written from the project's root."""
+    """Convert a path relative to `folder` to one relative to the project's root."""
     return posixpath.normpath(posixpath.join(folder, path))
 
 
-def _place(root: Path, folder: Path) -> str:
-    """The folder's path in the project, or that of the checkpoints of which it is a copy."""
+def _project_path(root: Path, folder: Path) -> str:
+    """Return the folder's path in the project, or that of the checkpoints if it is a copy of them."""
     try:
         if identity(folder) == identity(root / MODEL):
             return MODEL
     except UserError:
-        pass  # one of them is not there
+        pass  # one of them does not exist
     return folder.resolve().relative_to(root).as_posix()
 
 
 def _digest(path: Path) -> str:
-    """DVC's hash of a file or a folder; empty where there is none."""
+    """Return DVC's hash of a file or a folder; empty if it does not exist."""
     if not path.exists():
         return ""
-    with tempfile.TemporaryDirectory() as aside:
-        _, _, found = build(HashFileDB(localfs, aside), str(path), localfs, "md5", dry_run=True)
-    return found.hash_info.value or ""
+    with tempfile.TemporaryDirectory() as temporary:
+        _, _, result = build(HashFileDB(localfs, temporary), str(path), localfs, "md5", dry_run=True)
+    return result.hash_info.value or ""
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _revision(root: Path) -> str:
     try:
         with SCM(str(root), search_parent_directories=True) as git:
-            return git.get_rev() + (" and changes since" if git.is_dirty() else "")
+            return git.get_rev() + (" with local changes" if git.is_dirty() else "")
     except SCMError:
         return ""

@@ -1,4 +1,4 @@
-"""Models on Hugging Face: a folder up, and back down. Every fault is one line."""
+"""Upload models to Hugging Face, and download them. Every error message is one line."""
 
 import re
 from collections.abc import Iterator
@@ -21,66 +21,69 @@ from pipeline.errors import UserError
 REPO = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 
 
-class NotThere(UserError):
-    """No such repository, or none that may be seen."""
+class RepositoryNotFound(UserError):
+    """There is no such repository, or the user has no access to it."""
 
 
 def check(repo: str) -> None:
-    """Raises UserError where `repo` cannot be one."""
+    """Raise UserError if `repo` is not of the form USER/REPO."""
     if not REPO.fullmatch(repo):
-        raise UserError(f"--push {repo}: USER/REPO is expected, as on Hugging Face")
+        raise UserError(f"--push {repo}: must be USER/REPO, as on Hugging Face")
 
 
 def push(folder: str | Path, repo: str, private: bool) -> str:
-    """Make `repo` where it is not there, upload the folder, and return its address.
+    """Create `repo` if it does not exist, upload the folder, and return its URL.
 
-    Files of an earlier export that this one has not are deleted there. Raises UserError.
+    ONNX files of an earlier export that this one lacks are deleted there. Raises UserError.
     """
-    with _told(repo):
+    with _one_line_errors(repo):
         api = HfApi()
-        address = api.create_repo(repo, private=private or None, exist_ok=True)
+        url = api.create_repo(repo, private=private or None, exist_ok=True)
         api.upload_folder(
             repo_id=repo, folder_path=folder, commit_message="Earsight export", delete_patterns="*.onnx*"
         )
-    return str(address)
+    return str(url)
 
 
 def pull(repo: str, revision: str | None, files: tuple[str, ...]) -> Path:
-    """The folder that holds these files of `repo`, and no others. Raises UserError."""
-    with _told(repo, revision):
+    """Download only these files of `repo`. Returns their folder. Raises UserError."""
+    with _one_line_errors(repo, revision):
         return Path(snapshot_download(repo, revision=revision, allow_patterns=list(files)))
 
 
 @contextmanager
-def _told(repo: str, revision: str | None = None) -> Iterator[None]:
-    """Errors of the hub as one line: what, where, and what to do."""
+def _one_line_errors(repo: str, revision: str | None = None) -> Iterator[None]:
+    """Raise errors of the hub as UserError: one line that says what, where, and what to do."""
     where = f"{repo} at {constants.ENDPOINT}"
     try:
         yield
     except GatedRepoError:
         raise UserError(
-            f"{where}: is gated: ask for access on its page, then log in: hf auth login"
+            f"{where}: is gated: request access on its page, then log in: hf auth login"
         ) from None
     except RevisionNotFoundError:
         raise UserError(f"{where}: has no revision {revision}") from None
     except RepositoryNotFoundError:
-        raise NotThere(f"{where} is not there, or private: log in with hf auth login") from None
+        raise RepositoryNotFound(
+            f"{where}: does not exist, or is private: log in with hf auth login"
+        ) from None
     except HFValidationError as e:
         raise UserError(" ".join(str(e).split())) from None
-    except Exception as e:  # of the network, the cache, the storage: each has its own
-        raise UserError(f"{where}: {_why(e)}") from None
+    except Exception as e:  # network, cache and storage each have their own error classes
+        raise UserError(f"{where}: {_describe(e)}") from None
 
 
-def _why(e: BaseException) -> str:
-    # What the library says of a failed request stands behind what it was doing then.
+def _describe(e: BaseException) -> str:
+    """Return the reason of an error, and what to do."""
+    # The library wraps the error of the request in one that only says what it tried to do.
     while e.__cause__ is not None and isinstance(e, (LocalEntryNotFoundError, RuntimeError)):
         e = e.__cause__
     if isinstance(e, OfflineModeIsEnabled):
-        return "not in the cache, and HF_HUB_OFFLINE forbids to ask: load it once with a network"
+        return "not in the cache, and HF_HUB_OFFLINE is set: unset it and load the model once"
     if isinstance(e, HfHubHTTPError):
         status = e.response.status_code
         if status in (401, 403):
-            return f"refused ({status}): log in with a token that may do this: hf auth login"
+            return f"refused ({status}): log in with a token that has this permission: hf auth login"
         return f"the server answers {status}" + (f": {e.server_message}" if e.server_message else "")
-    said = " ".join(str(e).split())[:200]
-    return f"{type(e).__name__}: {said}: check the network, HF_ENDPOINT if it is set, and the disk's room"
+    message = " ".join(str(e).split())[:200]
+    return f"{type(e).__name__}: {message}: check the network, HF_ENDPOINT if it is set, and the disk space"

@@ -1,4 +1,4 @@
-"""`python -m app` in a project that has run: over HTTP as a stranger would try it, and in a real browser."""
+"""`python -m app` in a project that has run: attacks over HTTP, and use in a real browser."""
 
 import contextlib
 import http.client
@@ -20,9 +20,9 @@ import numpy as np
 import psutil
 import pytest
 
-from app.answers import histogram, page
+from app.answers import histogram, render
 from app.decoder import LARGEST, Decoder
-from app.runs import HERE, Runs
+from app.runs import THIS_PROJECT, Runs
 from models.inference import query
 from pipeline.errors import UserError
 from pipeline.media.wav import write_wav
@@ -31,7 +31,7 @@ from testing.warm import Warm
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-browsers = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+browsers = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
 
 
 def tone() -> bytes:
@@ -40,20 +40,20 @@ def tone() -> bytes:
 
 @contextlib.contextmanager
 def serving(project: Path, temporary: Path):
-    """The app in a process of its own: its address as (host, port), ended with Ctrl-C."""
+    """Run the app in a process, and stop it with Ctrl-C. Yields port, url and process."""
     command = [sys.executable, "-m", "app", "--port", "0", "--project", str(project)]
     environment = os.environ | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
-    said = temporary / "said"  # a file: a pipe that nobody reads would stop the app
-    with open(said, "w") as output:
+    log = temporary / "log"  # a file: a pipe that is not read would block the app
+    with open(log, "w") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True
         )
     try:
         deadline = time.monotonic() + 90
-        while not (found := re.search(r"http://127\.0\.0\.1:(\d+)", said.read_text())):
-            assert process.poll() is None and time.monotonic() < deadline, said.read_text()
+        while not (match := re.search(r"http://127\.0\.0\.1:(\d+)", log.read_text())):
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
-        yield SimpleNamespace(port=int(found[1]), url=f"http://127.0.0.1:{found[1]}", process=process)
+        yield SimpleNamespace(port=int(match[1]), url=f"http://127.0.0.1:{match[1]}", process=process)
     finally:
         process.send_signal(signal.SIGINT)
         try:
@@ -82,23 +82,23 @@ def get(app, path: str, host: str | None = None) -> tuple[int, bytes]:
     return answer.status, content
 
 
-def test_clips_are_asked_for_by_number_and_nothing_else_is_served(app, made):
-    where = "/clips/this%20project"
+def test_only_clips_by_number_are_served(app, made):
+    base = "/clips/this%20project"
     row = next(
         i
         for i, clip in enumerate(made.rows("embeddings/clips.parquet"))
         if {"wav", "frames"}
         <= {s for s in ("wav", "frames") for r in made.rows(f"{s}/index.parquet") if _ok(r, clip)}
     )
-    status, picture = get(app, f"{where}/{row}.jpg")
+    status, picture = get(app, f"{base}/{row}.jpg")
     assert status == 200 and picture[:2] == b"\xff\xd8"
-    status, sound = get(app, f"{where}/{row}.wav")
+    status, sound = get(app, f"{base}/{row}.wav")
     assert status == 200 and sound[:4] == b"RIFF"
     for path in (
-        f"{where}/100000.jpg",
-        f"{where}/-1.jpg",
-        f"{where}/../../params.yaml",
-        f"{where}/..%2f..%2fparams.yaml",
+        f"{base}/100000.jpg",
+        f"{base}/-1.jpg",
+        f"{base}/../../params.yaml",
+        f"{base}/..%2f..%2fparams.yaml",
         "/clips/..%2f..%2fetc/1.jpg",
         "/clips/no-such-experiment/1.jpg",
         "/params.yaml",
@@ -110,22 +110,22 @@ def _ok(row: dict, clip: dict) -> bool:
     return row["clip_id"] == clip["clip_id"] and row["status"] == "ok"
 
 
-def test_no_file_of_this_machine_can_be_asked_for(app, made):
+def test_no_file_of_this_machine_is_served(app, made):
     for path in ("/etc/passwd", str(made / "params.yaml"), str(ROOT / "README.md"), "../../etc/passwd"):
         status, content = get(app, f"/gradio_api/file={path}")
         assert status in (403, 404) and b"root:" not in content, path
 
 
-def test_no_address_is_fetched_for_anybody(app):
-    """Not by its ways to show a file or another app, and not as what was uploaded."""
+def test_no_url_is_fetched_for_a_browser(app):
+    """Neither by Gradio's routes for files and other apps, nor as an upload."""
     hits: list = []
-    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
-        elsewhere.settimeout(3)
-        address = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/x.wav"
+    with socket.create_server(("127.0.0.1", 0)) as target:
+        target.settimeout(3)
+        address = f"http://127.0.0.1:{target.getsockname()[1]}/x.wav"
 
         def listen() -> None:
             with contextlib.suppress(OSError):
-                hits.append(elsewhere.accept()[1])
+                hits.append(target.accept()[1])
 
         listener = threading.Thread(target=listen)
         listener.start()
@@ -146,8 +146,8 @@ def test_no_address_is_fetched_for_anybody(app):
     assert hits == []
 
 
-def ask(app, component: str, given: list) -> str:
-    """What the page is told when a person puts something into a component."""
+def change_component(app, component: str, inputs: list) -> str:
+    """Send the event of a changed component. Returns the response."""
 
     def post(path: str, body: dict) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=60)
@@ -156,10 +156,10 @@ def ask(app, component: str, given: list) -> str:
         connection.close()
 
     config = json.loads(get(app, "/config")[1])
-    [place] = [c["id"] for c in config["components"] if c["props"].get("elem_id") == component]
-    number = next(d["id"] for d in config["dependencies"] if [place, "change"] in d["targets"])
+    [component_id] = [c["id"] for c in config["components"] if c["props"].get("elem_id") == component]
+    number = next(d["id"] for d in config["dependencies"] if [component_id, "change"] in d["targets"])
     session = f"s{time.monotonic_ns()}"
-    post("/gradio_api/queue/join", {"fn_index": number, "data": given, "session_hash": session})
+    post("/gradio_api/queue/join", {"fn_index": number, "data": inputs, "session_hash": session})
     return get(app, f"/gradio_api/queue/data?session_hash={session}")[1].decode()
 
 
@@ -170,9 +170,9 @@ def test_a_file_that_was_not_uploaded_is_not_read(app, tmp_path):
     os.symlink(tmp_path / "tone.wav", uploads / "tone.wav")
     for path in (tmp_path / "tone.wav", uploads / "../tone.wav", uploads / "tone.wav"):
         file = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
-        said = ask(app, "search-sound", [HERE, file, "both", 10])
-        assert '"success":false' in said and "nearest" not in said, path
-    assert '"success":true' in ask(app, "search-sound", [HERE, None, "both", 10])
+        response = change_component(app, "search-sound", [THIS_PROJECT, file, "both", 10])
+        assert '"success":false' in response and "nearest" not in response, path
+    assert '"success":true' in change_component(app, "search-sound", [THIS_PROJECT, None, "both", 10])
 
 
 def test_another_name_for_this_machine_is_refused(app):
@@ -180,7 +180,7 @@ def test_another_name_for_this_machine_is_refused(app):
     assert get(app, "/", f"localhost:{app.port}")[0] == 200
 
 
-def test_the_page_names_nothing_elsewhere_that_a_browser_would_load(app):
+def test_the_page_loads_nothing_from_other_hosts(app):
     connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=20)
     connection.request("GET", "/")
     answer = connection.getresponse()
@@ -192,20 +192,20 @@ def test_the_page_names_nothing_elsewhere_that_a_browser_would_load(app):
     assert "fonts.googleapis" not in text
 
 
-def test_what_anybody_wrote_stays_text():
+def test_text_is_escaped():
     evil = "<img src=x onerror=alert(1)>"
-    card = {"row": 1, "clip_id": evil, "labels": evil, "address": "clips/a/1", "score": "0.1"}
-    asked = {"name": evil, "image": None, "sound": None}
-    shown = page(
-        "search", asked=asked, galleries=[{"title": evil, "role": "audio", "cards": [card]}], total=1
+    card = {"row": 1, "clip_id": evil, "labels": evil, "url": "clips/a/1", "score": "0.1"}
+    query_preview = {"name": evil, "image": None, "sound": None}
+    html = render(
+        "search", query=query_preview, galleries=[{"title": evil, "role": "audio", "cards": [card]}], total=1
     )
-    assert "<img src=x" not in shown and shown.count("&lt;img src=x") >= 4
-    assert "<img" not in page("failed", text=evil)
+    assert "<img src=x" not in html and html.count("&lt;img src=x") >= 4
+    assert "<img" not in render("failed", text=evil)
 
 
-def test_where_a_score_lies_is_drawn():
-    drawn = histogram(np.array([1.0, 2.0]), np.array([-2.0, -1.0, 0.0]), 0.5)
-    assert drawn.count('class="right"') == 2 and drawn.count('class="wrong"') == 3 and "+0.50" in drawn
+def test_the_histogram_has_bars_and_the_score():
+    svg = histogram(np.array([1.0, 2.0]), np.array([-2.0, -1.0, 0.0]), 0.5)
+    assert svg.count('class="right"') == 2 and svg.count('class="wrong"') == 3 and "+0.50" in svg
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +213,7 @@ def config(made):
     return json.loads((made / "checkpoints/config.json").read_text())
 
 
-def test_files_are_decoded_within_bounds(config, tmp_path):
+def test_files_are_decoded_with_limits(config, tmp_path):
     decoder = Decoder(tmp_path, workers=1)
     try:
         (tmp_path / "broken.mp4").write_bytes(b"\0" * 2000)
@@ -223,40 +223,40 @@ def test_files_are_decoded_within_bounds(config, tmp_path):
             f.truncate(LARGEST + 1)
         with pytest.raises(UserError, match="large.wav: 100 MB: at most 100 MB"):
             decoder.read(config, tmp_path / "large.wav")
-        with pytest.raises(UserError, match="tone.wav: not here"):
+        with pytest.raises(UserError, match="tone.wav: no such upload"):
             decoder.read(config, tmp_path / "tone.wav")
-        with pytest.raises(UserError, match="README.md: not here"):
+        with pytest.raises(UserError, match="README.md: no such upload"):
             decoder.read(config, ROOT / "README.md")
         path = tmp_path / "tone.wav"
         path.write_bytes(tone())
-        found, plain = decoder.read(config, path), query.read(config, path)
-        assert np.array_equal(found.data.audio, plain.data.audio)
+        limited, direct = decoder.read(config, path), query.read(config, path)
+        assert np.array_equal(limited.data.audio, direct.data.audio)
     finally:
         decoder.close()
 
 
 def hang(config: dict, path: str, start: float) -> str:
-    """Instead of a decoder: one for which the file `endless` has no end."""
+    """Replace the decoder: the file `endless` never ends."""
     while Path(path).name == "endless":
         time.sleep(0.1)
     return path
 
 
-def test_a_file_that_holds_its_decoder_up_costs_itself(config, tmp_path):
-    """One that does not end, and one whose decoder is killed; the next file is read again."""
+def test_a_file_that_blocks_its_decoder_fails_alone(config, tmp_path):
+    """One that never ends, and one whose decoder is killed; the next file is read again."""
     decoder = Decoder(tmp_path, workers=1, seconds=3, work=hang)
     good, endless = tmp_path / "a.wav", tmp_path / "endless"
     good.touch()
     endless.touch()
-    others = set(psutil.Process().children(recursive=True))
+    other_processes = set(psutil.Process().children(recursive=True))
     try:
         assert decoder.read(config, good) == str(good)
-        with pytest.raises(UserError, match=r"^endless: not decoded after 3 s"):
+        with pytest.raises(UserError, match=r"^endless: not decoded within 3 s"):
             decoder.read(config, endless)
         assert decoder.read(config, good) == str(good)
         [worker] = [
             p
-            for p in set(psutil.Process().children(recursive=True)) - others
+            for p in set(psutil.Process().children(recursive=True)) - other_processes
             if not p.children() and "resource_tracker" not in str(p.cmdline())
         ]
         killer = threading.Timer(0.5, worker.kill)
@@ -269,21 +269,21 @@ def test_a_file_that_holds_its_decoder_up_costs_itself(config, tmp_path):
 
 
 def test_no_model_and_a_taken_port_are_one_line(made, tmp_path):
-    def said(*arguments: str) -> str:
+    def error_of(*arguments: str) -> str:
         process = Warm(ROOT, ["app", *arguments])
         _, err = process.communicate(timeout=60)
         assert process.returncode == 1 and "Traceback" not in err
         return err
 
-    assert "no model there: train one first" in said("--project", str(tmp_path))
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        assert "in use" in said("--project", str(made.root), "--port", port)
+    assert "no model: train one first" in error_of("--project", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as blocker:
+        port = str(blocker.getsockname()[1])
+        assert "in use" in error_of("--project", str(made.root), "--port", port)
 
 
 @pytest.fixture(scope="module")
 def experiments(made, tmp_path_factory):
-    """A project under Git and DVC with an experiment `other`, whose loss, score and sounds are others."""
+    """Make a project with Git and DVC and an experiment `other` with another loss and score."""
     project = made.copy(tmp_path_factory.mktemp("experiments") / "project")
     do = project.do
 
@@ -296,7 +296,7 @@ def experiments(made, tmp_path_factory):
     do("git", "add", ".")
     do("git", "commit", "--quiet", "--message", "as it was")
     metrics = json.loads((project / "metrics/evaluate.json").read_text())
-    before = metrics["correspondence"]["auc"]
+    auc = metrics["correspondence"]["auc"]
     metrics["correspondence"]["auc"] = 0.9999
     (project / "metrics/evaluate.json").unlink()
     (project / "metrics/evaluate.json").write_text(json.dumps(metrics))
@@ -305,23 +305,26 @@ def experiments(made, tmp_path_factory):
     do("dvc", "exp", "save", "--name", "other", "--force")
     do("git", "restore", ".")
     do("dvc", "checkout", "--force", "dvc.yaml")
-    project.auc = before
+    project.auc = auc
     return project
 
 
-def test_experiments_are_told_and_looked_at(experiments):
+def test_experiments_are_listed_and_opened(experiments):
     runs = Runs(experiments.root)
     try:
-        assert runs.names() == [HERE, "other"]
-        other, here = runs.leaderboard()  # the best first
+        assert runs.names() == [THIS_PROJECT, "other"]
+        other, current = runs.leaderboard()  # the best first
         assert (other["name"], other["metrics"]["correspondence.auc"]) == ("other", 0.9999)
-        assert (here["name"], here["metrics"]["correspondence.auc"]) == (HERE, experiments.auc)
-        assert other["params"] == {"loss": "triplet"} and here["params"] == {"loss": "infonce"}
-        assert runs["other"].root != runs[HERE].root
-        assert runs["other"].config == runs[HERE].config and runs["other"].clips == runs[HERE].clips
-        row = next(i for i in range(len(runs[HERE].clips)) if runs[HERE].wav(i))
-        assert runs["other"].wav(row) == runs[HERE].wav(row)
-        assert np.array_equal(runs["other"].image(row), runs[HERE].image(row))
+        assert (current["name"], current["metrics"]["correspondence.auc"]) == (THIS_PROJECT, experiments.auc)
+        assert other["params"] == {"loss": "triplet"} and current["params"] == {"loss": "infonce"}
+        assert runs["other"].root != runs[THIS_PROJECT].root
+        assert (
+            runs["other"].config == runs[THIS_PROJECT].config
+            and runs["other"].clips == runs[THIS_PROJECT].clips
+        )
+        row = next(i for i in range(len(runs[THIS_PROJECT].clips)) if runs[THIS_PROJECT].wav(i))
+        assert runs["other"].wav(row) == runs[THIS_PROJECT].wav(row)
+        assert np.array_equal(runs["other"].image(row), runs[THIS_PROJECT].image(row))
         with pytest.raises(UserError, match="no such experiment"):
             runs["another"]
     finally:
@@ -343,10 +346,10 @@ def chromium():
 
 @pytest.fixture(scope="module")
 def media(made, tmp_path_factory):
-    """A clip of the data as a file, a tone, a picture, and files that will not do."""
+    """Write a clip of the data as a file, a tone, a picture, and a broken file."""
     folder = tmp_path_factory.mktemp("media")
-    known = {clip["clip_id"] for clip in made.rows("embeddings/clips.parquet")}
-    row = next(r for r in made.rows("media/index.parquet") if r["clip_id"] in known)
+    indexed = {clip["clip_id"] for clip in made.rows("embeddings/clips.parquet")}
+    row = next(r for r in made.rows("media/index.parquet") if r["clip_id"] in indexed)
     value = made.rows(f"media/{row['shard']:05d}.parquet")[row["row"]]
     (folder / "a clip <b>.mp4").write_bytes((value["video"] or value["audio"])["bytes"])
     (folder / "tone.wav").write_bytes(tone())
@@ -357,11 +360,11 @@ def media(made, tmp_path_factory):
 
 @pytest.fixture
 def visit(app, chromium):
-    """A person at the page; whatever the page asks of others than the app is noted."""
+    """A function that opens the page. tab.elsewhere: requests to other servers than the app."""
     contexts = []
 
-    def come(**how):
-        context = chromium.new_context(**how)
+    def open_page(**options):
+        context = chromium.new_context(**options)
         contexts.append(context)
         tab = context.new_page()
         tab.elsewhere = []
@@ -375,23 +378,23 @@ def visit(app, chromium):
         tab.wait_for_selector("#examples .es-card", timeout=60_000)
         return tab
 
-    yield come
+    yield open_page
     for context in contexts:
         context.close()
 
 
-def give(tab, component: str, path: Path) -> None:
+def upload(tab, component: str, path: Path) -> None:
     tab.set_input_files(f"#{component} input[type=file]", str(path))
 
 
 @browsers
 def test_search_by_file_and_by_example(visit, media):
     tab = visit()
-    give(tab, "search-sound", media / "tone.wav")
+    upload(tab, "search-sound", media / "tone.wav")
     tab.wait_for_selector("#found .es-card", timeout=60_000)
     assert "tone.wav" in tab.inner_text("#found")
     assert "Pictures nearest to this sound" in tab.inner_text("#found")
-    tab.locator("#find label", has_text="Sounds").click()  # a knob asks again
+    tab.locator("#find label", has_text="Sounds").click()  # a changed setting searches again
     tab.wait_for_function("!document.querySelector('#found').innerText.includes('Pictures nearest')")
     tab.wait_for_selector("#found .es-card")
     assert "tone.wav" in tab.inner_text("#found") and "Sounds nearest" in tab.inner_text("#found")
@@ -408,7 +411,7 @@ def test_search_by_file_and_by_example(visit, media):
 @browsers
 def test_a_broken_file_is_answered_with_a_line(visit, media):
     tab = visit()
-    give(tab, "search-sound", media / "broken.wav")
+    upload(tab, "search-sound", media / "broken.wav")
     tab.wait_for_selector("#found .es-failed", timeout=60_000)
     assert "broken.wav: neither sound nor picture" in tab.inner_text("#found")
 
@@ -420,8 +423,8 @@ def test_a_sound_and_a_picture_are_compared(visit, media):
     tab.click("#compare")
     tab.wait_for_selector("#verdict .es-failed")
     assert "give a sound and a picture" in tab.inner_text("#verdict")
-    give(tab, "belong-sound", media / "tone.wav")
-    give(tab, "belong-picture", media / "wall.png")
+    upload(tab, "belong-sound", media / "tone.wav")
+    upload(tab, "belong-picture", media / "wall.png")
     tab.wait_for_selector("#belong-picture img")
     tab.wait_for_timeout(500)
     tab.click("#compare")
@@ -435,16 +438,16 @@ def test_a_video_is_scored_along_time(visit, media):
     tab = visit()
     tab.get_by_role("tab", name="Belong together?").click()
     tab.get_by_role("tab", name="Video along time").click()
-    give(tab, "belong-video", media / "a clip <b>.mp4")
+    upload(tab, "belong-video", media / "a clip <b>.mp4")
     tab.wait_for_selector("#verdict .line", state="attached", timeout=60_000)
-    assert "a clip b.mp4 along time" in tab.inner_text("#verdict")  # Gradio takes < and > away
+    assert "a clip b.mp4 along time" in tab.inner_text("#verdict")  # Gradio removes < and >
     assert tab.locator("#verdict circle").count() > 1
 
 
 @browsers
 def test_what_is_it_and_look_around(visit, app):
     phone = visit(viewport={"width": 390, "height": 844}, color_scheme="dark")
-    assert phone.evaluate("document.documentElement.scrollWidth") <= 390  # nothing hangs out
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390  # no horizontal scrolling
     tab = visit(viewport={"width": 1280, "height": 900}, color_scheme="dark")
     tab.get_by_role("tab", name="What is it?").click()
     tab.wait_for_selector("#classes .es", timeout=30_000)
@@ -461,16 +464,16 @@ def test_what_is_it_and_look_around(visit, app):
 
 
 @browsers
-def test_two_people_at_once_each_get_their_own(visit, media):
+def test_two_sessions_are_independent(visit, media):
     one, two = visit(), visit()
-    give(one, "search-sound", media / "tone.wav")
+    upload(one, "search-sound", media / "tone.wav")
     two.click("#examples .es-ask >> nth=0")
     for tab in (one, two):
         tab.wait_for_selector("#found .es-card", timeout=60_000)
     assert "tone.wav" in one.inner_text("#found") and "tone.wav" not in two.inner_text("#found")
 
 
-def test_nothing_that_was_brought_stays(made, tmp_path):
+def test_uploads_are_deleted(made, tmp_path):
     with serving(made.root, tmp_path) as running:
         content = (
             b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\nabc\r\n--x--\r\n'

@@ -1,4 +1,4 @@
-"""`python -m app.export` in a project that has run: what is handed on answers as the pipeline did."""
+"""`python -m app.export` in a project that has run: the export gives the embeddings of the pipeline."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ from pipeline.errors import UserError
 
 
 def export(project, *arguments) -> tuple[str, str]:
-    """What the command says, and its error line, run in the project."""
+    """Run the command in the project. Returns its output and its error line."""
     out = io.StringIO()
     with contextlib.chdir(project.root), contextlib.redirect_stdout(out), pytest.MonkeyPatch.context() as m:
         m.setattr(sys, "argv", ["export", *map(str, arguments)])
@@ -38,7 +38,7 @@ def exported(tracked, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def clip(tracked, tmp_path_factory):
-    """A clip of the embedded data as a file, and its stored vectors."""
+    """Write a clip of the synthetic data as a file. Returns the file and its stored vectors."""
     clips = Library.open(tracked.root).clips
     media = {row["clip_id"]: row for row in tracked.rows("media/index.parquet")}
     row = media[clips[0]["clip_id"]]
@@ -50,9 +50,9 @@ def clip(tracked, tmp_path_factory):
 
 def agrees(model, clip) -> bool:
     path, stored = clip
-    found = model.embed(path)
-    return found.keys() == stored.keys() and all(
-        np.allclose(found[k], v, atol=1e-5) for k, v in stored.items()
+    embeddings = model.embed(path)
+    return embeddings.keys() == stored.keys() and all(
+        np.allclose(embeddings[k], v, atol=1e-5) for k, v in stored.items()
     )
 
 
@@ -60,7 +60,7 @@ def test_an_export_answers_as_the_pipeline(exported, clip):
     _, folder = exported
     model = load(folder)
     assert agrees(model, clip)
-    # What the card says of ONNX.
+    # As in the section ONNX of the card.
     audio, video = model.query(clip[0]).data.read(np.array([0]))
     for side, x in (("audio", audio.astype("float32")), ("video", video)):
         session = onnxruntime.InferenceSession(folder / f"{side}.onnx")
@@ -77,43 +77,47 @@ def test_the_card_has_the_figures_of_the_run(exported):
     low, high = part["ci"]["map"]
     row = f"| {part['map']:.3f} | {low:.3f} to {high:.3f} | {part['chance']['map']:.3f} | {part['n']} |"
     assert row in card and "audio\\_to\\_video" in card
-    assert f"drawn and played by Earsight itself: {counts['clips']} clips" in card
+    assert f"synthetic musical instruments, rendered by Earsight: {counts['clips']} clips" in card
     assert (
         json.loads((folder / "labels.json").read_text())
         == json.loads((folder / "config.json").read_text())["labels"]
     )
 
 
-def test_metrics_of_another_model_are_not_told(exported, tmp_path):
+def test_metrics_of_another_model_are_left_out(exported, tmp_path):
     project, folder = exported
-    assert Origin.of(project / "checkpoints").metrics and not Origin.of(folder).metrics
+    assert Origin.find(project / "checkpoints").metrics and not Origin.find(folder).metrics
     changed = project.copy(tmp_path / "project")
     inside = changed / "dist/tiny"
     (changed / "dist").mkdir()
     inside.symlink_to(changed / "checkpoints")
-    assert Origin.of(inside).metrics  # the same weights
-    (changed / "metrics/evaluate.json").write_text("{}")  # of another evaluation than dvc.lock knows
+    assert Origin.find(inside).metrics  # the same weights
+    (changed / "metrics/evaluate.json").write_text("{}")  # not the file of the evaluation in dvc.lock
     (changed / "data/clips.parquet").touch()
-    found = Origin.of(changed / "checkpoints")
-    assert not found.metrics and "dvc repro evaluate" in found.none and found.data["source"] == "ensemble"
+    origin = Origin.find(changed / "checkpoints")
+    assert (
+        not origin.metrics
+        and "dvc repro evaluate" in origin.no_metrics
+        and origin.data["source"] == "ensemble"
+    )
     (changed / "metrics/clips.json").write_text("{}")
-    assert not Origin.of(changed / "checkpoints").data
+    assert not Origin.find(changed / "checkpoints").data
     config = changed / "checkpoints/config.json"
-    config.write_text(config.read_text() + " ")  # trained again, say
-    assert "knows no run" in Origin.of(changed / "checkpoints").none
+    config.write_text(config.read_text() + " ")  # as after another training
+    assert "has no run" in Origin.find(changed / "checkpoints").no_metrics
 
 
 def test_a_mistake_is_one_line(exported, tmp_path):
     project, _ = exported
-    for arguments, said in (
+    for arguments, message in (
         (["--checkpoint", "nowhere"], "nowhere/config.json: not there"),
         (["--name", "../x"], "--name '../x'"),
         (["--private"], "--private"),
         (["--push", "bells"], "--push bells: USER/REPO"),
-        (["--out", ".", "--name", "data"], "is there, and no export"),
+        (["--out", ".", "--name", "data"], "exists and is not an export"),
     ):
         out, err = export(project, *arguments)
-        assert not out and err.startswith("ERROR: ") and said in err and len(err.splitlines()) == 1
+        assert not out and err.startswith("ERROR: ") and message in err and len(err.splitlines()) == 1
 
 
 def test_a_project_in_git_with_a_remote_of_dvc(tracked, clip, tmp_path):
@@ -136,6 +140,6 @@ def test_a_project_in_git_with_a_remote_of_dvc(tracked, clip, tmp_path):
     assert agrees(load(url, revision="v1"), clip)
     assert agrees(load(project.root, revision="v1"), clip) and agrees(load(project.root), clip)
     for place, revision in ((url, None), (url, "v9"), (f"file://{tmp_path}/nothing.git", None)):
-        with pytest.raises(UserError, match="its checkpoints cannot be fetched") as e:
+        with pytest.raises(UserError, match="its checkpoints cannot be downloaded") as e:
             load(place, revision)
         assert len(str(e.value).splitlines()) == 1

@@ -1,4 +1,4 @@
-"""`python -m app.features`: a folder becomes vectors and an account, killed or not; mistakes are one line."""
+"""`python -m app.features`: vectors and an index of a folder, also after a kill; errors are one line."""
 
 import contextlib
 import io
@@ -17,7 +17,8 @@ import pytest
 
 from app import features as command
 from models.inference import extract
-from models.inference.extract_step import FeaturesStep, array_of
+from models.inference.extract_step import FeaturesStep
+from models.inference.vectors import to_array
 from pipeline.cli import run
 from pipeline.engine import runner
 from testing.project import Project, wait_until
@@ -25,19 +26,19 @@ from testing.recordings import record, sine
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """All that a run left, hidden files too."""
+    """Read all files that a run wrote, hidden files too."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def account(out: Path) -> dict[str, dict]:
+def read_index(out: Path) -> dict[str, dict]:
     return {r["clip_id"]: r for r in pq.read_table(out / "index.parquet").to_pylist()}
 
 
 @pytest.fixture
-def ask(made):
-    """(what it prints, the error line) of the command, run in the project that has been made."""
+def extract_features(made):
+    """A function that runs the command in the project. Returns (output, error line)."""
 
-    def ask(*words) -> tuple[str, str]:
+    def extract_features(*words) -> tuple[str, str]:
         out = io.StringIO()
         with contextlib.chdir(made.root), contextlib.redirect_stdout(out), pytest.MonkeyPatch.context() as m:
             m.setattr(sys, "argv", ["features", *map(str, words)])
@@ -47,12 +48,12 @@ def ask(made):
                 return out.getvalue(), str(e.code)
         return out.getvalue(), ""
 
-    return ask
+    return extract_features
 
 
 @pytest.fixture(scope="module")
 def media(made: Project, tmp_path_factory) -> Path:
-    """All clips of the embedded data as files, some of them broken, and one that is nothing."""
+    """Write all clips of the synthetic data as files, some of them broken, and two that are no media."""
     folder = tmp_path_factory.mktemp("media")
     for row in made.rows("media/index.parquet"):
         value = made.rows(f"media/{row['shard']:05d}.parquet")[row["row"]]
@@ -64,43 +65,43 @@ def media(made: Project, tmp_path_factory) -> Path:
     return folder
 
 
-def test_vectors_are_those_that_the_stage_index_stored(made, media, ask, tmp_path):
+def test_vectors_equal_those_of_the_stage_index(made, media, extract_features, tmp_path):
     out = tmp_path / "out"
-    said, failed = ask(media, out, "--workers", 2)
-    assert not failed and "1 file is not media by extension, left alone: 1 .txt" in said
-    assert "41 clips in, 40 ok, 1 corrupt; 41 made" in said and "audio 16, video 16" in said
-    table, told = pq.read_table(out / "features.parquet"), account(out)
+    output, failed = extract_features(media, out, "--workers", 2)
+    assert not failed and "1 file is not media by extension, left alone: 1 .txt" in output
+    assert "41 clips in, 40 ok, 1 corrupt; 41 made" in output and "audio 16, video 16" in output
+    table, index = pq.read_table(out / "features.parquet"), read_index(out)
     assert table.column_names == ["clip_id", "path", "start", "audio", "video"]
-    found = {side: array_of(table[side]) for side in ("audio", "video")}
+    columns = {side: to_array(table[side]) for side in ("audio", "video")}
     row = {Path(path).stem: i for i, path in enumerate(table["path"].to_pylist())}
     stored = [c["clip_id"] for c in made.rows("embeddings/clips.parquet")]
     assert len(stored) > 20
-    for side, vectors in found.items():
-        wanted = np.load(made / f"data/embeddings/{side}.npy")
-        assert np.allclose(vectors[[row[clip_id] for clip_id in stored]], wanted, atol=1e-5)
-    # What the stages left out is here as far as it is there, and says what is not.
-    for clip_id, about in told.items():
-        at = row.get(Path(about["path"]).stem)
-        whole = at is not None and not any(np.isnan(vectors[at]).any() for vectors in found.values())
-        assert bool(about["detail"]) == (not whole), clip_id
-    assert {a["detail"].split(":")[0] for a in told.values()} == {"", "no sound", "no picture"}
-    assert told["noise"]["status"] == "corrupt" and told["noise"]["windows"] is None
-    about = json.loads((out / "features.json").read_text())
-    assert about["dim"] == {"audio": 16, "video": 16} and about["clips"] == {"corrupt": 1, "ok": 40}
-    assert about["windows"] == len(table) == 40 and about["every"] is None and about["side"] == "both"
+    for side, vectors in columns.items():
+        expected = np.load(made / f"data/embeddings/{side}.npy")
+        assert np.allclose(vectors[[row[clip_id] for clip_id in stored]], expected, atol=1e-5)
+    # Other clips have vectors of the sides that they have; the detail says what is missing.
+    for clip_id, entry in index.items():
+        i = row.get(Path(entry["path"]).stem)
+        complete = i is not None and not any(np.isnan(vectors[i]).any() for vectors in columns.values())
+        assert bool(entry["detail"]) == (not complete), clip_id
+    assert {entry["detail"].split(":")[0] for entry in index.values()} == {"", "no sound", "no picture"}
+    assert index["noise"]["status"] == "corrupt" and index["noise"]["windows"] is None
+    summary = json.loads((out / "features.json").read_text())
+    assert summary["dim"] == {"audio": 16, "video": 16} and summary["clips"] == {"corrupt": 1, "ok": 40}
+    assert summary["windows"] == len(table) == 40 and summary["every"] is None and summary["side"] == "both"
 
-    # The other format holds the same, and takes the place of the first.
-    said, failed = ask(media, out, "--format", "npy")
-    assert not failed and "0 made, nothing to do" in said
+    # The other format has the same vectors, and replaces the first.
+    output, failed = extract_features(media, out, "--format", "npy")
+    assert not failed and "0 made, nothing to do" in output
     assert sorted(p.name for p in out.iterdir()) == [
         ".shards", "audio.npy", "clips.parquet", "features.json", "index.parquet", "video.npy",
     ]  # fmt: skip
     assert pq.read_table(out / "clips.parquet").equals(table.select(["clip_id", "path", "start"]))
-    for side, vectors in found.items():
+    for side, vectors in columns.items():
         assert np.array_equal(np.load(out / f"{side}.npy", mmap_mode="r"), vectors, equal_nan=True)
 
 
-def test_it_goes_on_after_kill_9(made, media, ask, tmp_path):
+def test_it_resumes_after_kill_9(made, media, extract_features, tmp_path):
     words = ["--every", "0.1"]
     process = made.start(
         sys.executable, "-m", "app.features", str(media), str(tmp_path / "a"), *words, "--workers", "2"
@@ -110,11 +111,11 @@ def test_it_goes_on_after_kill_9(made, media, ask, tmp_path):
     process.kill()
     out, err = process.communicate(timeout=30)
     assert process.returncode == -signal.SIGKILL, out + err
-    time.sleep(0.2)  # the workers see it
-    said, failed = ask(media, tmp_path / "a", *words, "--workers", 1)
-    assert not failed and "41 made" not in said
-    said, failed = ask(media, tmp_path / "b", *words, "--workers", 2)
-    assert not failed and "41 made" in said
+    time.sleep(0.2)  # until the workers have noticed it
+    output, failed = extract_features(media, tmp_path / "a", *words, "--workers", 1)
+    assert not failed and "41 made" not in output
+    output, failed = extract_features(media, tmp_path / "b", *words, "--workers", 2)
+    assert not failed and "41 made" in output
     # Neither the kill nor the number of workers changes a byte.
     assert files(tmp_path / "a") == files(tmp_path / "b")
     assert not [name for name in files(tmp_path / "a") if name.endswith(".tmp")]
@@ -123,44 +124,46 @@ def test_it_goes_on_after_kill_9(made, media, ask, tmp_path):
 def test_ctrl_c_is_one_line(made, media, tmp_path):
     process = made.start(sys.executable, "-m", "app.features", str(media), str(tmp_path / "out"))
     wait_until(lambda: (tmp_path / "out/.shards").exists())
-    time.sleep(1.0)  # the server of its workers imports
+    time.sleep(1.0)  # the fork server is importing
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=5)
     assert process.returncode == 1, out + err
     assert err.splitlines() == ["features: interrupted: what is finished is kept, run again to go on"]
 
 
-def test_only_what_is_new_or_changed_is_made(ask, tmp_path):
+def test_only_new_and_changed_files_are_processed(extract_features, tmp_path):
     media, out = tmp_path / "media", tmp_path / "out"
     media.mkdir()
     for i in range(5):
         record(media / f"{i}.flv", frames=45, sound=sine(1.5, 300 + 100 * i))
-    assert "5 made" in ask(media, out)[0]
+    assert "5 made" in extract_features(media, out)[0]
     before = files(out)
-    assert "5 clips in, 5 ok; 0 made, nothing to do" in ask(media, out)[0] and files(out) == before
+    assert (
+        "5 clips in, 5 ok; 0 made, nothing to do" in extract_features(media, out)[0] and files(out) == before
+    )
     record(media / "0first.flv", frames=45, sound=sine(1.5, 900))
-    assert "6 clips in, 6 ok; 1 made" in ask(media, out)[0]
-    ask(media, tmp_path / "fresh")
+    assert "6 clips in, 6 ok; 1 made" in extract_features(media, out)[0]
+    extract_features(media, tmp_path / "fresh")
     assert files(out) == files(tmp_path / "fresh")
-    old = array_of(pq.read_table(out / "features.parquet")["audio"])
+    old = to_array(pq.read_table(out / "features.parquet")["audio"])
     record(media / "3.flv", frames=45, sound=sine(1.5, 1500))
-    assert "6 clips in, 6 ok; 1 made" in ask(media, out)[0]
-    new = array_of(pq.read_table(out / "features.parquet")["audio"])
+    assert "6 clips in, 6 ok; 1 made" in extract_features(media, out)[0]
+    new = to_array(pq.read_table(out / "features.parquet")["audio"])
     assert [i for i in range(6) if not np.array_equal(old[i], new[i])] == [4]
-    # The folder may be moved; labels are nothing that a vector is made of.
+    # Moving the folder and changing labels does not change the vectors.
     shutil.move(media, tmp_path / "elsewhere")
     media = tmp_path / "elsewhere"
     (media / "clips.csv").write_text("path,labels\n" + "".join(f"{i}.flv,a\n" for i in range(5)))
-    said, _ = ask(media, out)
-    assert "5 clips in, 5 ok; 0 made" in said and "not in clips.csv, left out: '0first.flv'" in said
-    # Another question makes all anew.
-    assert "5 made" in ask(media, out, "--side", "audio")[0]
+    output, _ = extract_features(media, out)
+    assert "5 clips in, 5 ok; 0 made" in output and "not in clips.csv, left out: '0first.flv'" in output
+    # Other settings compute all vectors again.
+    assert "5 made" in extract_features(media, out, "--side", "audio")[0]
     assert pq.read_table(out / "features.parquet").column_names == ["clip_id", "path", "start", "audio"]
-    assert "5 made" in ask(media, out, "--every", "0.5")[0]
+    assert "5 made" in extract_features(media, out, "--every", "0.5")[0]
     (media / "clips.csv").write_text("path,start,end\n1.flv,0.5,1.5\n1.flv,,\n")
-    assert "2 clips in, 2 ok; 1 made" in ask(media, out, "--every", "0.5")[0]
-    found = pq.read_table(out / "features.parquet")
-    assert found["start"].to_pylist() == [0.5, 1.0, 0.0, 0.5, 1.0] and set(found["path"].to_pylist()) == {
+    assert "2 clips in, 2 ok; 1 made" in extract_features(media, out, "--every", "0.5")[0]
+    table = pq.read_table(out / "features.parquet")
+    assert table["start"].to_pylist() == [0.5, 1.0, 0.0, 0.5, 1.0] and set(table["path"].to_pylist()) == {
         "1.flv"
     }
 
@@ -174,13 +177,13 @@ class Crashing(FeaturesStep):
         return super().__call__(clips, values)
 
 
-def test_a_file_that_crashes_the_decoder_costs_itself(made, ask, tmp_path):
+def test_a_file_that_crashes_the_decoder_fails_alone(made, extract_features, tmp_path):
     media, model, out = tmp_path / "media", made / "checkpoints", tmp_path / "out"
     media.mkdir()
     for i, name in enumerate("abc"):
         record(media / f"{name}.flv", frames=45, sound=sine(1.5, 300 + 100 * i))
-    ask(media, tmp_path / "whole")
-    wanted = array_of(pq.read_table(tmp_path / "whole/features.parquet")["audio"])
+    extract_features(media, tmp_path / "whole")
+    expected = to_array(pq.read_table(tmp_path / "whole/features.parquet")["audio"])
     clips = [
         {"clip_id": name, "path": f"{name}.flv", "start": None, "end": None, "audio": True, "video": True}
         for name in "abc"
@@ -189,14 +192,14 @@ def test_a_file_that_crashes_the_decoder_costs_itself(made, ask, tmp_path):
     config = json.loads((model / "config.json").read_text())
     job = extract.job(step, config, out, [None] * 3)
     index = runner.run(job, clips, 32, SimpleNamespace(workers=1, timeout=60.0))
-    told = extract.write(job, config, clips, index, out, "parquet")
-    assert told["clips"] == {"crashed": 1, "ok": 2} and told["windows"] == 2
-    assert account(out)["b"]["detail"] == "the decoder crashed (SIGSEGV)"
-    # Each was made alone, after the crash.
-    assert np.array_equal(array_of(pq.read_table(out / "features.parquet")["audio"]), wanted[[0, 2]])
+    summary = extract.write(job, config, clips, index, out, "parquet")
+    assert summary["clips"] == {"crashed": 1, "ok": 2} and summary["windows"] == 2
+    assert read_index(out)["b"]["detail"] == "the decoder crashed (SIGSEGV)"
+    # After the crash, each clip was processed alone.
+    assert np.array_equal(to_array(pq.read_table(out / "features.parquet")["audio"]), expected[[0, 2]])
 
 
-def test_mistakes_are_one_line(made, ask, tmp_path, capsys):
+def test_mistakes_are_one_line(made, extract_features, tmp_path, capsys):
     media, empty, out = tmp_path / "media", tmp_path / "empty", tmp_path / "out"
     for folder in (media, empty):
         folder.mkdir()
@@ -205,22 +208,22 @@ def test_mistakes_are_one_line(made, ask, tmp_path, capsys):
     other = made.copy(tmp_path / "other")
     model = other / "checkpoints"
     (model / "config.json").write_text("{}")
-    for words, said in [
+    for words, message in [
         ([tmp_path / "gone", out], "gone: no such folder: make it and put videos there, or set FOLDER to"),
         ([tmp_path / "file", out], "file: not a folder: FOLDER must be a folder of videos, not one file"),
         ([empty, out], "no video, sound or picture files in this folder"),
-        ([media, out, "--model", empty], "config.json: not there: train a model first"),
-        ([media, out, "--model", model], "config.json: not of a model"),
-        ([media, media / "deep/out"], "deep/out: lies in"),
-        ([media, media], "where the media are: choose a place outside"),
+        ([media, out, "--model", empty], "config.json: no such file: train a model first"),
+        ([media, out, "--model", model], "config.json: not the config of a model"),
+        ([media, media / "deep/out"], "deep/out: is in the folder of the media"),
+        ([media, media], ": choose a folder outside"),
         ([media, tmp_path / "file"], "file: is a file"),
-        ([media, tmp_path / "file/out"], "cannot be written (Not a directory): choose another place"),
-        ([media, tmp_path], "holds other things: choose a new folder"),
+        ([media, tmp_path / "file/out"], "cannot be written (Not a directory): choose another folder"),
+        ([media, tmp_path], "contains other files: choose a new folder"),
         ([media, "/proc/out"], "/proc/out: cannot be written"),
-        ([media, out, "--every", "0.001"], "--every 0.001: the model's features have 0.01 s to a column"),
+        ([media, out, "--every", "0.001"], "--every 0.001: a column of the model's features is 0.01 s"),
     ]:
-        printed, failed = ask(*words)
-        assert said in failed and failed.startswith("ERROR: ") and len(failed.splitlines()) == 1, failed
+        printed, failed = extract_features(*words)
+        assert message in failed and failed.startswith("ERROR: ") and len(failed.splitlines()) == 1, failed
         assert not printed
     assert not list(out.glob("*.parquet"))
     for words in (
@@ -231,14 +234,14 @@ def test_mistakes_are_one_line(made, ask, tmp_path, capsys):
         ["--side", "x"],
     ):
         with pytest.raises(SystemExit):
-            command.arguments(["a", "b", *words])
+            command.parse_arguments(["a", "b", *words])
         assert "error: argument --" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        command.arguments(["--help"])
+        command.parse_arguments(["--help"])
     assert "features.parquet" in capsys.readouterr().out
 
 
-def test_one_at_a_time(ask, media, tmp_path):
+def test_one_at_a_time(extract_features, media, tmp_path):
     (tmp_path / "out/.shards").mkdir(parents=True)
-    with command._held(tmp_path / "out"):
-        assert "another app.features works there" in ask(media, tmp_path / "out")[1]
+    with command._lock(tmp_path / "out"):
+        assert "another app.features writes there" in extract_features(media, tmp_path / "out")[1]

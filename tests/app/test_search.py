@@ -19,10 +19,10 @@ from testing.warm import Warm
 
 @pytest.fixture(scope="module")
 def clips(made, tmp_path_factory):
-    """Some clips of the embedded data as files: clip_id -> path."""
+    """Write some clips of the synthetic data as files: clip_id -> path."""
     folder = tmp_path_factory.mktemp("clips")
-    known = {c["clip_id"] for c in made.rows("embeddings/clips.parquet")}
-    rows = [r for r in made.rows("media/index.parquet") if r["clip_id"] in known][:4]
+    indexed = {c["clip_id"] for c in made.rows("embeddings/clips.parquet")}
+    rows = [r for r in made.rows("media/index.parquet") if r["clip_id"] in indexed][:4]
     paths = {}
     for row in rows:
         value = made.rows(f"media/{row['shard']:05d}.parquet")[row["row"]]
@@ -43,8 +43,8 @@ def test_a_file_gives_the_vectors_of_its_clip(made, clips):
             assert library.nearest(embedding, f"{side}_to_{side}", 1)[0].clip_id == clip_id
 
 
-def ask(project, *arguments):
-    """(status, standard output, error line) of the command, run in the project."""
+def run_search(project, *arguments):
+    """Run the command in the project. Returns (status, standard output, error line)."""
     out = io.StringIO()
     with contextlib.chdir(project.root), contextlib.redirect_stdout(out), pytest.MonkeyPatch.context() as m:
         m.setattr(sys, "argv", ["search", *map(str, arguments)])
@@ -63,7 +63,7 @@ def test_the_command_itself(made, clips):
 
 def test_the_command_in_all_its_forms(made, clips, tmp_path):
     (clip_id, path), *_ = clips.items()
-    code, out, err = ask(made, path, *list(clips.values())[1:2], "--json", "-k", 3)
+    code, out, err = run_search(made, path, *list(clips.values())[1:2], "--json", "-k", 3)
     assert code == 0 and not err
     first = json.loads(out)[0]
     assert len(json.loads(out)) == 2 and len(first["results"]) == 4
@@ -71,13 +71,13 @@ def test_the_command_in_all_its_forms(made, clips, tmp_path):
     assert all(len(hits) == 3 for hits in first["results"].values())
 
     page = tmp_path / "page.html"
-    code, out, err = ask(made, path, "--html", page, "--by", "audio", "--find", "video")
+    code, out, err = run_search(made, path, "--html", page, "--by", "audio", "--find", "video")
     assert code == 0 and not err
     text = page.read_text()
     assert "Sound to picture" in text and "Picture to sound" not in text and "data:image/jpeg" in text
     assert not re.search(r'(src|href)="(?!data:|#)', text)
 
-    code, out, err = ask(made, path, "--by", "video", "--find", "video", "-k", 500)
+    code, out, err = run_search(made, path, "--by", "video", "--find", "video", "-k", 500)
     assert code == 0 and clip_id in out and len(made.rows("embeddings/clips.parquet")) <= out.count("\n")
 
 
@@ -90,25 +90,25 @@ def test_sounds_alone_pictures_alone_and_neither(made, tmp_path):
     assert set(query.embeddings) == {"video"} and "no sound track" in query.missing["audio"]
     record(noise, frames=30, sound=sine(1.0))
     assert set(library.query(noise).embeddings) == {"audio", "video"}
-    for path, said in (
+    for path, message in (
         (tmp_path / "not a video.mp4", "neither sound nor picture"),
         (tmp_path / "gone.mp4", "No such file"),
         (tmp_path, "is a directory"),
     ):
-        code, out, err = ask(made, path)
-        assert code == 1 and said in err and len(err.splitlines()) == 1 and not out
-    code, out, err = ask(made, tmp_path / "gone.mp4", still, "--json")
+        code, out, err = run_search(made, path)
+        assert code == 1 and message in err and len(err.splitlines()) == 1 and not out
+    code, out, err = run_search(made, tmp_path / "gone.mp4", still, "--json")
     assert code == 1 and "gone.mp4" in err and json.loads(out)[0]["file"] == str(still)
-    code, _, err = ask(made, still, "--by", "audio")
-    assert code == 1 and "cannot be asked so: it has no sound" in err
+    code, _, err = run_search(made, still, "--by", "audio")
+    assert code == 1 and "cannot be searched so: it has no sound" in err
 
 
-def test_an_index_of_other_clips_is_told(made, tmp_path, clips):
+def test_an_index_of_other_clips_is_an_error(made, tmp_path, clips):
     project = made.copy(tmp_path / "project")
-    shutil.copy(project / "data/embeddings/video.npy", tmp_path / "kept.npy")
-    np.save(project / "data/embeddings/video.npy", np.load(tmp_path / "kept.npy")[1:])
-    code, _, err = ask(project, next(iter(clips.values())))
+    shutil.copy(project / "data/embeddings/video.npy", tmp_path / "video.npy")
+    np.save(project / "data/embeddings/video.npy", np.load(tmp_path / "video.npy")[1:])
+    code, _, err = run_search(project, next(iter(clips.values())))
     assert code == 1 and "run dvc repro index" in err
     shutil.rmtree(project / "data/embeddings")
-    code, _, err = ask(project, next(iter(clips.values())))
+    code, _, err = run_search(project, next(iter(clips.values())))
     assert code == 1 and "run dvc repro index" in err

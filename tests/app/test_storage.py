@@ -10,7 +10,7 @@ import fsspec
 import numpy as np
 import pytest
 
-from app.runs import HERE, Runs
+from app.runs import THIS_PROJECT, Runs
 from pipeline.errors import UserError
 from pipeline.store.shards import read_index, shard_locations
 from testing.project import Project
@@ -18,11 +18,11 @@ from testing.warm import Warm
 from tests.app.test_app import browsers, chromium, get, serving  # noqa: F401
 
 STAGES = ("wav", "spectrogram", "frames")
-CLIPS = f"/clips/{quote(HERE)}"
+CLIPS = f"/clips/{quote(THIS_PROJECT)}"
 
 
 def run(project: Project, *command: str) -> tuple[int, str]:
-    """The exit status of a command and what it says; it knows the way to the storage."""
+    """Run a command that has access to the storage. Returns its exit status and output."""
     env = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "EARSIGHT_"))}
     process = Warm(project.root, [*command], env)
     out, err = process.communicate(timeout=120)
@@ -31,23 +31,23 @@ def run(project: Project, *command: str) -> tuple[int, str]:
 
 @pytest.fixture(scope="module", params=["folder", "s3"])
 def stored(request, made, s3, tmp_path_factory) -> Iterator[Project]:
-    """The project `made`, whose shards have moved into a storage."""
+    """Copy the project `made` and move its shards into a storage."""
     folder = tmp_path_factory.mktemp("stored")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EARSIGHT_CACHE", str(folder / "cache"))
         project = made.copy(folder / "project")
-        where = s3 if request.param == "s3" else f"file://{folder}/nfs"
-        project.set({"engine.storage": where})
+        storage = s3 if request.param == "s3" else f"file://{folder}/nfs"
+        project.set({"engine.storage": storage})
         for stage in STAGES:
-            status, said = run(project, f"stages.{stage}")
-            assert status == 0 and "; 0 made" in said, said
+            status, output = run(project, f"stages.{stage}")
+            assert status == 0 and "; 0 made" in output, output
             assert not [p for p in (project / f"data/{stage}").iterdir() if p.suffix != ".parquet"]
         yield project
 
 
 @contextmanager
-def lost(project: Project, stage: str) -> Iterator[str]:
-    """The shards of a stage are deleted, and made again as the message says. Gives that of clip 0's row."""
+def shards_deleted(project: Project, stage: str) -> Iterator[str]:
+    """Delete the shards of a stage; make them again at the end. Yields the shard of the clip in row 0."""
     index = read_index(project / f"data/{stage}")
     for place in shard_locations(index):
         system, path = fsspec.core.url_to_fs(place)
@@ -55,49 +55,51 @@ def lost(project: Project, stage: str) -> Iterator[str]:
     shutil.rmtree(os.environ["EARSIGHT_CACHE"], ignore_errors=True)
     clip = project.rows("embeddings/clips.parquet")[0]["clip_id"]
     yield shard_locations(index)[index["shard"][index["clip_id"].to_pylist().index(clip)].as_py()]
-    status, said = run(project, f"stages.{stage}")  # dvc repro --force --single-item
-    assert status == 0 and "; 0 made" not in said, said
+    status, output = run(project, f"stages.{stage}")  # dvc repro --force --single-item
+    assert status == 0 and "; 0 made" not in output, output
 
 
 def test_the_report_is_the_same(made, stored):
     (stored / "report/index.html").unlink()
-    status, said = run(stored, "stages.report")
-    assert status == 0, said
+    status, output = run(stored, "stages.report")
+    assert status == 0, output
     page = (stored / "report/index.html").read_bytes()
     assert page == (made / "report/index.html").read_bytes() and b"data:image/jpeg" in page
 
 
 def test_the_page_shows_and_plays_the_same(made, stored):
-    here, there = Runs(made.root), Runs(stored.root)
+    local_runs, stored_runs = Runs(made.root), Runs(stored.root)
     try:
-        for row in range(len(here[HERE].clips)):
-            assert np.array_equal(here[HERE].image(row), there[HERE].image(row))
-            assert here[HERE].wav(row) == there[HERE].wav(row)
+        for row in range(len(local_runs[THIS_PROJECT].clips)):
+            assert np.array_equal(local_runs[THIS_PROJECT].image(row), stored_runs[THIS_PROJECT].image(row))
+            assert local_runs[THIS_PROJECT].wav(row) == stored_runs[THIS_PROJECT].wav(row)
     finally:
-        here.close()
-        there.close()
+        local_runs.close()
+        stored_runs.close()
 
 
 @pytest.mark.parametrize(("stage", "kind"), [("frames", "jpg"), ("wav", "wav")])
 def test_a_shard_that_is_missing_is_one_line(stored, tmp_path, stage, kind):
     picture = tmp_path / "wall.png"
     shutil.copy(next((stored / "metrics").glob("*.jpg")), picture)
-    with lost(stored, stage) as place:
+    with shards_deleted(stored, stage) as place:
         remedy = f"then run dvc repro --force --single-item {stage}"
         for command in (
             ("stages.report",),
             ("app.search", str(picture), "--html", str(tmp_path / "page.html")),
         ):
-            status, said = run(stored, *command)
-            lines = said.splitlines()
-            assert status == 1 and len(lines) == 1, said
-            assert lines[0].startswith("ERROR: clip ") and f"/{stage}/0" in said and lines[0].endswith(remedy)
+            status, output = run(stored, *command)
+            lines = output.splitlines()
+            assert status == 1 and len(lines) == 1, output
+            assert (
+                lines[0].startswith("ERROR: clip ") and f"/{stage}/0" in output and lines[0].endswith(remedy)
+            )
         runs = Runs(stored.root)
         with pytest.raises(UserError, match=f"^clip .*{place}.*{remedy}$"):
-            runs[HERE].image(0) if stage == "frames" else runs[HERE].wav(0)
+            runs[THIS_PROJECT].image(0) if stage == "frames" else runs[THIS_PROJECT].wav(0)
         runs.close()
-    status, said = run(stored, "stages.report")
-    assert status == 0, said
+    status, output = run(stored, "stages.report")
+    assert status == 0, output
 
 
 def test_the_page_answers_over_http(stored, tmp_path):
@@ -107,10 +109,10 @@ def test_the_page_answers_over_http(stored, tmp_path):
         assert status == 200 and picture[:2] == b"\xff\xd8"
         status, sound = get(app, f"{CLIPS}/0.wav")
         assert status == 200 and sound[:4] == b"RIFF"
-        with lost(stored, "wav") as place:
-            status, said = get(app, f"{CLIPS}/0.wav")
-            assert status == 404 and said.startswith(b"clip ") and place.encode() in said
-            assert b"cannot be reached" not in said
+        with shards_deleted(stored, "wav") as place:
+            status, output = get(app, f"{CLIPS}/0.wav")
+            assert status == 404 and output.startswith(b"clip ") and place.encode() in output
+            assert b"cannot be reached" not in output
 
 
 @browsers
@@ -130,14 +132,14 @@ def test_the_browser_shows_pictures_or_one_line(stored, chromium, tmp_path):  # 
         tab.click("#examples .es-play >> nth=0")
         tab.wait_for_selector("#examples .playing")
         assert not tab.locator(".es-failed").count()
-        with lost(stored, "wav"):
+        with shards_deleted(stored, "wav"):
             tab = visit()
             tab.click("#examples .es-play >> nth=0")
             tab.wait_for_selector("#examples .es-failed")
             assert "dvc repro --force --single-item wav" in tab.inner_text("#examples .es-failed")
-        with lost(stored, "frames"):
+        with shards_deleted(stored, "frames"):
             tab = visit()
             tab.wait_for_selector("#examples .es-failed")
             tab.wait_for_timeout(500)
-            assert tab.locator("#examples .es-failed").count() == 1  # and not one for each picture
+            assert tab.locator("#examples .es-failed").count() == 1  # not one for each picture
             assert "dvc repro --force --single-item frames" in tab.inner_text("#examples .es-failed")

@@ -43,7 +43,7 @@ def test_metrics_of_a_pair_have_their_names_intervals_and_chance(studied):
 
 def test_a_model_of_a_study_has_its_own_metrics(tracked):
     metrics = json.loads((tracked / GRID / f"metrics/{PAIR}.json").read_text())
-    origin = Origin.of(tracked / GRID / "models/grid" / PAIR)
+    origin = Origin.find(tracked / GRID / "models/grid" / PAIR)
     assert origin.metrics == metrics and origin.data["source"] == "ensemble"
     assert "train" in origin.params and "models.audio" not in origin.params
 

@@ -92,7 +92,7 @@ def test_no_index_opens_another_file(tmp_path):
     content = (tmp_path / "graph.faiss").read_bytes()
     (tmp_path / "graph.faiss").write_bytes(content[: content.index(b"IxFI")] + inner)
     for name in ("named", "graph"):
-        with opening(tmp_path / "secret") as seen, pytest.raises(UserError, match="names another file"):
+        with opening(tmp_path / "secret") as seen, pytest.raises(UserError, match="refers to another file"):
             vector_index.load(tmp_path / f"{name}.faiss", points)
         assert not seen
 

@@ -1,4 +1,4 @@
-"""Vectors of files: those that the model gives to each of them, whatever else is embedded beside it."""
+"""Embedding extraction gives a file the vectors of the model, whatever else is in its batch."""
 
 import json
 from dataclasses import asdict
@@ -13,6 +13,7 @@ import torch
 from models import checkpoint
 from models.inference import extract_step
 from models.inference.file_model import FileModel
+from models.inference.vectors import INPUTS, Vectors
 from models.training.experiment import inputs
 from pipeline.errors import UserError
 from pipeline.sources import people
@@ -26,7 +27,7 @@ VIDEO = {"frames": 4, "height": 32, "width": 32}
 CAV = {"patch": 8, "width": 32, "heads": 2, "layers": 1, "decoder_width": 16, "decoder_heads": 2}
 STACK = toy.PARAMS.classification.model_dump() | {"fusion": "stack"}
 CLASSES = {"classes": ["a", "b"], "weights": None}
-# What each kind of model gives: column -> numbers of a vector.
+# For each kind of model: parameters, entries of its config, column -> dimension of the vectors.
 KINDS = {
     "matching": ({}, {}, {"audio": 8, "video": 8}),
     "siamese": ({"modality": "audio", "pairing": "category"}, {}, {"audio": 8}),
@@ -55,14 +56,14 @@ KINDS = {
 
 
 def new_model(folder: Path, kind: str = "matching", **more) -> Path:
-    """A model of this kind with fresh weights, saved."""
-    changes, about, _ = KINDS[kind]
+    """Save a model of this kind with random weights."""
+    changes, entries, _ = KINDS[kind]
     sections = {"audio": AUDIO, "video": VIDEO, "faces": {"size": 32}}
     values = {name: getattr(toy.PARAMS, name).model_copy(update=new) for name, new in sections.items()}
     values["data"] = toy.PARAMS.data.model_copy(update={"clip_seconds": 1.5})
-    given = inputs(toy.PARAMS.model_copy(update=values))
+    section = inputs(toy.PARAMS.model_copy(update=values))
     config = asdict(toy.experiment(**changes)) | {"train": toy.settings(embedding_dim=8).model_dump()}
-    config |= {"inputs": given, "audio_shape": [1, 16, 50], "video_shape": [1, 32, 32, 3]} | about | more
+    config |= {"inputs": section, "audio_shape": [1, 16, 50], "video_shape": [1, 32, 32, 3]} | entries | more
     torch.manual_seed(0)
     checkpoint.save(folder, checkpoint.build(config), config)
     return folder
@@ -74,14 +75,14 @@ def frames(count: int) -> list:
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory) -> Path:
-    """A folder with one file of each kind."""
+    """Write a folder with one file of each kind."""
     folder = tmp_path_factory.mktemp("media")
-    how = {"codec": "mpeg4", "sound_codec": "pcm_s16le"}
-    record(folder / "film.mkv", frames(150), sound=sine(5.0), **how)
-    record(folder / "long_sound.mkv", frames(45), sound=sine(5.0, 700), **how)
-    record(folder / "long_picture.mkv", frames(150), sound=sine(1.5, 900), **how)
-    record(folder / "mute.mkv", frames(50), **how)
-    record(folder / "brief.mkv", frames(6), **how)
+    codecs = {"codec": "mpeg4", "sound_codec": "pcm_s16le"}
+    record(folder / "film.mkv", frames(150), sound=sine(5.0), **codecs)
+    record(folder / "long_sound.mkv", frames(45), sound=sine(5.0, 700), **codecs)
+    record(folder / "long_picture.mkv", frames(150), sound=sine(1.5, 900), **codecs)
+    record(folder / "mute.mkv", frames(50), **codecs)
+    record(folder / "brief.mkv", frames(6), **codecs)
     record(folder / "sound.wav", 0, sound=sine(2.0, 300), sound_codec="pcm_s16le")
     cv2.imwrite(str(folder / "still.png"), np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8))
     (folder / "broken.mp4").write_bytes(b"as good as any")
@@ -94,7 +95,7 @@ def step(
     return extract_step.FeaturesStep(str(media), str(model), checkpoint.identity(model), side, every)
 
 
-def made(step: extract_step.FeaturesStep, *names: str, start=None, end=None) -> list[Outcome]:
+def run_step(step: extract_step.FeaturesStep, *names: str, start=None, end=None) -> list[Outcome]:
     files = [Path(step.root, name) for name in names]
     clips = [
         {"clip_id": f.stem, "path": f.name, "start": start, "end": end}
@@ -105,131 +106,133 @@ def made(step: extract_step.FeaturesStep, *names: str, start=None, end=None) -> 
 
 
 def vectors(outcome: Outcome) -> dict[str, np.ndarray]:
-    return {name: value for name, value in outcome.value.items() if name in extract_step.INPUTS}
+    return {name: value for name, value in outcome.value.items() if name in INPUTS}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_model_gives_what_it_gives_a_file(tmp_path, media, kind):
+def test_every_kind_of_model_gives_the_vectors_of_file_model(tmp_path, media, kind):
     folder = new_model(tmp_path / "model", kind)
     files, dims = FileModel(checkpoint.load(folder)), KINDS[kind][2]
     names = ("film.mkv", "long_sound.mkv", "sound.wav", "still.png", "mute.mkv", "broken.mp4")
-    for name, outcome in zip(names, made(step(folder, media), *names), strict=True):
+    for name, outcome in zip(names, run_step(step(folder, media), *names), strict=True):
         try:
-            wanted = files.embed(media / name)
+            expected = files.embed(media / name)
         except UserError:
             assert outcome.status != "ok" and outcome.detail, name
             continue
         assert outcome.status == "ok" and outcome.extra == {"windows": 1}
-        found = vectors(outcome)
-        assert found.keys() == dims.keys() and outcome.value["path"] == name
+        columns = vectors(outcome)
+        assert columns.keys() == dims.keys() and outcome.value["path"] == name
         for column, dim in dims.items():
-            assert found[column].shape[0] == 1 and dim in (None, found[column].shape[1])
-            assert column in wanted or np.isnan(found[column]).all() and outcome.detail
-            if column in wanted:
-                assert np.allclose(found[column][0], wanted[column], atol=1e-6)
+            assert columns[column].shape[0] == 1 and dim in (None, columns[column].shape[1])
+            assert column in expected or np.isnan(columns[column]).all() and outcome.detail
+            if column in expected:
+                assert np.allclose(columns[column][0], expected[column], atol=1e-6)
     if kind == "places":
-        assert found["video"].shape[1] % 8 == 0 and found["video"].shape[1] > 8
+        assert columns["video"].shape[1] % 8 == 0 and columns["video"].shape[1] > 8
 
 
 @pytest.mark.parametrize("kind", ["matching", "stack"])
-def test_along_time_it_is_what_the_model_gives_along_a_file(tmp_path, media, kind):
+def test_windows_along_time_equal_those_of_file_model(tmp_path, media, kind):
     folder = new_model(tmp_path / "model", kind)
     files = FileModel(checkpoint.load(folder))
-    [film, sound] = made(step(folder, media, every=0.2), "film.mkv", "sound.wav")
-    times, wanted = files.along(media / "film.mkv", 0.2)
+    [film, sound] = run_step(step(folder, media, every=0.2), "film.mkv", "sound.wav")
+    times, expected = files.along(media / "film.mkv", 0.2)
     assert np.allclose(film.value["start"], times) and len(times) == 23
-    for column, found in vectors(film).items():
-        assert np.allclose(found, wanted[column], atol=1e-6)
+    for column, embeddings in vectors(film).items():
+        assert np.allclose(embeddings, expected[column], atol=1e-6)
     assert sound.status == ("ok" if kind == "matching" else "no_video")
 
 
-def test_each_side_goes_as_far_as_it_lasts(tmp_path, media):
+def test_each_side_has_windows_up_to_its_end(tmp_path, media):
     along = step(new_model(tmp_path / "model"), media, every=0.5)
-    wanted = {
-        "film.mkv": [10, 10],  # of half a second, each half second: of 5 s
+    expected = {  # windows of 0.5 s, one each 0.5 s
+        "film.mkv": [10, 10],  # 5 s
         "long_sound.mkv": [10, 3],
         "long_picture.mkv": [3, 10],
         "mute.mkv": [0, 3],
         "brief.mkv": [0, 1],
         "still.png": [0, 1],
     }
-    for (name, counts), outcome in zip(wanted.items(), made(along, *wanted), strict=True):
-        there = [int((~np.isnan(x[:, 0])).sum()) for x in vectors(outcome).values()]
-        assert there == counts, name
-        assert np.allclose(outcome.value["start"], np.arange(max(there)) * 0.5)
+    for (name, counts), outcome in zip(expected.items(), run_step(along, *expected), strict=True):
+        present = [int((~np.isnan(x[:, 0])).sum()) for x in vectors(outcome).values()]
+        assert present == counts, name
+        assert np.allclose(outcome.value["start"], np.arange(max(present)) * 0.5)
 
 
-def test_a_cut_is_embedded_and_nothing_else(tmp_path, media):
+def test_only_the_cut_is_embedded(tmp_path, media):
     folder = new_model(tmp_path / "model")
-    [whole] = made(step(folder, media, every=0.5), "film.mkv")
-    [cut] = made(step(folder, media, every=0.5), "film.mkv", start=1.5, end=3.5)
+    [whole] = run_step(step(folder, media, every=0.5), "film.mkv")
+    [cut] = run_step(step(folder, media, every=0.5), "film.mkv", start=1.5, end=3.5)
     assert cut.value["start"].tolist() == [1.5, 2.0, 2.5, 3.0]
-    # A cut begins with the silence before it, as a clip does in training: parts of the whole do so elsewhere.
+    # The first frame of a spectrogram is padded with silence, as in training: so the sound is not compared.
     assert cut.value["video"].shape == (4, 8) and np.isfinite(cut.value["audio"]).all()
     assert np.allclose(cut.value["video"][0], whole.value["video"][3], atol=1e-6)
-    [middle] = made(step(folder, media), "film.mkv", start=1.5, end=2.0)
-    assert middle.value["start"] == pytest.approx([1.5], abs=0.011)  # a column more is real than a window has
+    [middle] = run_step(step(folder, media), "film.mkv", start=1.5, end=2.0)
+    assert middle.value["start"] == pytest.approx(
+        [1.5], abs=0.011
+    )  # the clip has one column more than a window
 
 
-def test_neighbours_change_nothing_to_the_last_bit(tmp_path, media):
+def test_a_vector_does_not_depend_on_the_batch(tmp_path, media):
     folder = new_model(tmp_path / "model")
     for every in (None, 0.1):
         names = ("film.mkv", "long_sound.mkv", "mute.mkv")
-        together = made(step(folder, media, every=every), *names)
+        together = run_step(step(folder, media, every=every), *names)
         for name, outcome in zip(names, together, strict=True):
-            [alone] = made(step(folder, media, every=every), name)
-            for column, found in vectors(outcome).items():
-                assert np.array_equal(found, alone.value[column], equal_nan=True)
+            [alone] = run_step(step(folder, media, every=every), name)
+            for column, embeddings in vectors(outcome).items():
+                assert np.array_equal(embeddings, alone.value[column], equal_nan=True)
 
 
-def test_one_side_is_all_that_is_decoded(tmp_path, media, monkeypatch):
+def test_only_the_side_is_decoded(tmp_path, media, monkeypatch):
     folder = new_model(tmp_path / "model")
-    tools = extract_step.tools_of(str(folder), checkpoint.identity(folder), "audio")
-    monkeypatch.setattr(type(tools.steps.see), "__call__", lambda _, clips, media: [_nothing(media)])
-    [outcome, still] = made(step(folder, media, side="audio"), "film.mkv", "still.png")
+    tools = extract_step.load_tools(str(folder), checkpoint.identity(folder), "audio")
+    monkeypatch.setattr(type(tools.steps.see), "__call__", lambda _, clips, media: [_no_picture(media)])
+    [outcome, still] = run_step(step(folder, media, side="audio"), "film.mkv", "still.png")
     assert vectors(outcome).keys() == {"audio"} and not outcome.detail
     assert still.status == "no_audio" and still.detail == "no sound: the clip has no sound"
 
 
-def _nothing(media) -> Outcome:
+def _no_picture(media) -> Outcome:
     assert media[0].video is None
     return Outcome("no_video")
 
 
-def test_faces_are_what_a_model_of_faces_sees(tmp_path, media):
+def test_a_model_of_faces_gets_faces(tmp_path, media):
     folder = new_model(tmp_path / "model", input="face")
     (tmp_path / "media").mkdir()
     (tmp_path / "media/face.flv").write_bytes(people.render("1001_IEO_HAP_HI", 0))
-    wanted = FileModel(checkpoint.load(folder)).embed(tmp_path / "media/face.flv")
-    [outcome] = made(step(folder, tmp_path / "media"), "face.flv")
-    assert all(np.allclose(outcome.value[side][0], wanted[side], atol=1e-6) for side in ("audio", "video"))
-    [outcome] = made(step(folder, media), "film.mkv")
+    expected = FileModel(checkpoint.load(folder)).embed(tmp_path / "media/face.flv")
+    [outcome] = run_step(step(folder, tmp_path / "media"), "face.flv")
+    assert all(np.allclose(outcome.value[side][0], expected[side], atol=1e-6) for side in ("audio", "video"))
+    [outcome] = run_step(step(folder, media), "film.mkv")
     assert outcome.status == "ok" and outcome.detail.startswith("no picture: no face in the middle frame")
 
 
 @pytest.mark.parametrize(
-    ("kind", "side", "said"),
+    ("kind", "side", "message"),
     [
-        ("siamese", "video", "--side video: the model in .* knows no pictures: use --side audio"),
-        ("stack", "audio", "--side audio: .* reads sound and picture as one: use --side both"),
+        ("siamese", "video", "--side video: the model in .* does not read pictures: use --side audio"),
+        ("stack", "audio", "--side audio: .* embeds sound and picture as one: use --side both"),
     ],
 )
-def test_a_side_that_the_model_does_not_know_is_one_line(tmp_path, media, kind, side, said):
-    with pytest.raises(UserError, match=said):
-        made(step(new_model(tmp_path / "model", kind), media, side), "film.mkv")
+def test_a_side_that_the_model_does_not_read_is_one_line(tmp_path, media, kind, side, message):
+    with pytest.raises(UserError, match=message):
+        run_step(step(new_model(tmp_path / "model", kind), media, side), "film.mkv")
 
 
-def test_another_model_in_the_same_place_is_noticed(tmp_path, media):
-    asked = step(new_model(tmp_path / "model"), media)
+def test_a_replaced_model_is_an_error(tmp_path, media):
+    features = step(new_model(tmp_path / "model"), media)
     config = json.loads((tmp_path / "model/config.json").read_text())
     torch.manual_seed(1)
     checkpoint.save(tmp_path / "model", checkpoint.build(config), config)
-    with pytest.raises(UserError, match="has changed meanwhile: run again"):
-        made(asked, "film.mkv")
+    with pytest.raises(UserError, match="was replaced during the run: run again"):
+        run_step(features, "film.mkv")
 
 
-def test_the_store_gives_back_what_it_took(tmp_path):
-    rng, store = np.random.default_rng(0), extract_step.Vectors()
+def test_shards_round_trip(tmp_path):
+    rng, store = np.random.default_rng(0), Vectors()
     audio = rng.normal(size=(5, 3)).astype(np.float32)
     values = [
         {
@@ -249,13 +252,13 @@ def test_the_store_gives_back_what_it_took(tmp_path):
     for value in values:
         value |= {side: value[side].astype(np.float32) for side in ("audio", "video")}
     store.write(tmp_path / "a.parquet", ["a", "b", "c"], values)
-    found = store.read(tmp_path / "a.parquet")
-    for value, same in zip(values, found, strict=True):
+    stored = store.read(tmp_path / "a.parquet")
+    for value, same in zip(values, stored, strict=True):
         assert value["path"] == same["path"] and value["start"].tolist() == same["start"].tolist()
         assert np.array_equal(value["audio"], same["audio"], equal_nan=True)
         assert np.array_equal(value["video"], same["video"], equal_nan=True)
         assert store.digest(value) == store.digest(same)
-    store.write(tmp_path / "b.parquet", ["a", "b", "c"], found)
+    store.write(tmp_path / "b.parquet", ["a", "b", "c"], stored)
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     table = pq.read_table(tmp_path / "a.parquet")
     assert (

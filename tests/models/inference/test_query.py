@@ -1,4 +1,4 @@
-"""What is served is what was trained: a file is read, cut and embedded as the pipeline does with its clip."""
+"""Serving equals training: a file is decoded, cut and embedded as the pipeline does with its clip."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from pipeline.store.formats import Layout
 from pipeline.store.shards import Shards
 from pipeline.store.status import Outcome
 from testing.recordings import grey, record, sine
-from tests.models.inference.test_extract_step import made, new_model, step, vectors
+from tests.models.inference.test_extract_step import new_model, run_step, step, vectors
 
 # Clips are 1.5 s, windows 0.5 s. name -> (sound, picture): files of `media`.
 CLIPS = {
@@ -48,13 +48,13 @@ CLIPS = {
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory) -> Path:
-    """Files whose frames and sounds tell where in them one is."""
+    """Write files whose frames and sounds differ at each moment."""
     folder = tmp_path_factory.mktemp("media")
-    how = {"codec": "mpeg4", "sound_codec": "pcm_s16le"}
+    codecs = {"codec": "mpeg4", "sound_codec": "pcm_s16le"}
 
     def film(name: str, frames: int, seconds: float, **more) -> None:
         sweep = sine(seconds) * np.linspace(0.1, 1.0, round(seconds * 44100), dtype=np.float32)
-        record(folder / name, [grey(i % 70) for i in range(frames)], sound=sweep, **how | more)
+        record(folder / name, [grey(i % 70) for i in range(frames)], sound=sweep, **codecs | more)
 
     film("whole.mkv", 45, 1.5)
     film("long.mkv", 120, 4.0)
@@ -67,8 +67,8 @@ def media(tmp_path_factory) -> Path:
     film("late_picture.mkv", 30, 1.5, times=range(15, 45))
     film("odd.mkv", 40, 1.37, rate=25)
     film("uneven.mkv", 20, 1.5, times=[2 * i + i % 2 for i in range(20)])
-    record(folder / "mute.mkv", [grey(i) for i in range(45)], **how)
-    record(folder / "mute_short.mkv", [grey(i) for i in range(27)], **how)
+    record(folder / "mute.mkv", [grey(i) for i in range(45)], **codecs)
+    record(folder / "mute_short.mkv", [grey(i) for i in range(27)], **codecs)
     for name, seconds in (("voice.wav", 1.2), ("long_voice.wav", 1.5)):
         record(folder / name, 0, sound=sine(seconds, 300), sound_codec="pcm_s16le")
     cv2.imwrite(str(folder / "face.png"), np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8))
@@ -97,8 +97,8 @@ def trained(media, model, tmp_path_factory) -> Dataset:
     ids = list(CLIPS)
     splits = {"clip_id": ids, "split": ["test"] * len(ids), "group": ids, "recording": ids}
     pq.write_table(pa.table(splits), data / "splits.parquet")
-    about = {"clip_id": ids, "labels": [["a"]] * len(ids), "subject": pa.nulls(len(ids), pa.string())}
-    pq.write_table(pa.table(about), data / "clips.parquet")
+    columns = {"clip_id": ids, "labels": [["a"]] * len(ids), "subject": pa.nulls(len(ids), pa.string())}
+    pq.write_table(pa.table(columns), data / "clips.parquet")
     return dataset.load(data, audio, video)
 
 
@@ -125,13 +125,13 @@ def test_a_file_is_read_cut_and_embedded_as_its_clip(media, model, trained, name
     for position in (0.0, 0.3, 0.5, 1.0):
         windows = zip(served.data.read(np.array([0]), position), trained.read(clip, position), strict=True)
         assert all(np.array_equal(one, other) for one, other in windows)
-    wanted = dict(zip(SIDES, files.model.embed(trained, clip), strict=True))
+    expected = dict(zip(SIDES, files.model.embed(trained, clip), strict=True))
     embeddings = files.query(served).embeddings
-    assert embeddings.keys() == wanted.keys()
-    assert all(np.allclose(embeddings[side], wanted[side][0], atol=1e-6) for side in SIDES)
+    assert embeddings.keys() == expected.keys()
+    assert all(np.allclose(embeddings[side], expected[side][0], atol=1e-6) for side in SIDES)
     if sound == picture:
-        [extracted] = made(step(model, media), sound)
-        assert all(np.allclose(vectors(extracted)[side], wanted[side], atol=1e-6) for side in SIDES)
+        [extracted] = run_step(step(model, media), sound)
+        assert all(np.allclose(vectors(extracted)[side], expected[side], atol=1e-6) for side in SIDES)
         assert extracted.value["start"].tolist() == [served.middle_start]
 
 
@@ -153,8 +153,8 @@ def test_a_side_alone_decides_what_is_usable(media, model, tmp_path, name):
     if name == "brief_mute.mkv":
         record(media / name, [grey(i) for i in range(6)], codec="mpeg4")
     files = FileModel(checkpoint.load(model))
-    [whole] = made(step(model, media), name)
-    [along] = made(step(model, media, every=0.1), name)
+    [whole] = run_step(step(model, media), name)
+    [along] = run_step(step(model, media, every=0.1), name)
     times, vectors_along = files.along(media / name, 0.1)
     for side, embedding in files.embed(media / name).items():
         assert np.allclose(vectors(whole)[side][0], embedding, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Nearest vectors: exact where it says so, nearly so where it is fast, and never rows that are not there."""
+"""Indexes: exact or with high recall, and never with rows that do not exist."""
 
 import faiss
 import numpy as np
@@ -10,44 +10,44 @@ from pipeline.errors import UserError
 
 
 def unit(rng, count, dim):
-    found = rng.normal(size=(count, dim)).astype(np.float32)
-    return found / np.linalg.norm(found, axis=1, keepdims=True)
+    vectors = rng.normal(size=(count, dim)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def clustered(count, dim, seed=0):
     centres = unit(np.random.default_rng(99), 50, dim)
     rng = np.random.default_rng(seed)
-    found = centres[rng.integers(0, 50, count)] + 0.5 * unit(rng, count, dim)
-    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    vectors = centres[rng.integers(0, 50, count)] + 0.5 * unit(rng, count, dim)
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 @pytest.mark.parametrize(("kind", "least"), [("flat", 1.0), ("hnsw", 0.98), ("ivf_pq", 0.95)])
 def test_it_finds_what_an_exact_search_finds(kind, least):
-    known, queries = clustered(12_000, 32), clustered(50, 32, seed=1)
-    searcher = vector_index.Searcher(vector_index.build(known, kind), known)
+    vectors, queries = clustered(12_000, 32), clustered(50, 32, seed=1)
+    searcher = vector_index.Searcher(vector_index.build(vectors, kind), vectors)
     rows, scores = searcher.search(queries, 10)
-    exact = np.argsort(-(queries @ known.T), axis=1)[:, :10]
+    exact = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
     shared = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(rows, exact, strict=True)])
     assert shared >= least and shared == pytest.approx(vector_index.recall(searcher, queries), abs=0.003)
     assert (np.diff(scores, axis=1) <= 1e-6).all()
-    picked = np.einsum("qd,qkd->qk", queries, known[rows])
-    assert np.allclose(scores, picked, atol=1e-5)  # the cosine itself, whatever was compressed
+    picked = np.einsum("qd,qkd->qk", queries, vectors[rows])
+    assert np.allclose(scores, picked, atol=1e-5)  # exact cosine similarity, whatever the index compresses
 
 
 @pytest.mark.parametrize("kind", vector_index.KINDS)
 @pytest.mark.parametrize("count", [1, 3, 100])
 def test_few_vectors_are_enough(kind, count, capfd):
-    known = clustered(count, 8)
-    index = vector_index.build(known, vector_index.chosen(kind, count))
-    rows, _ = vector_index.Searcher(index, known).search(known[:1], 10)
-    found = rows[0][rows[0] >= 0]
-    assert found[0] == 0 and len(set(found)) == len(found) <= count
+    vectors = clustered(count, 8)
+    index = vector_index.build(vectors, vector_index.resolve_kind(kind, count))
+    rows, _ = vector_index.Searcher(index, vectors).search(vectors[:1], 10)
+    hits = rows[0][rows[0] >= 0]
+    assert hits[0] == 0 and len(set(hits)) == len(hits) <= count
     assert not capfd.readouterr().err
 
 
-def test_auto_goes_by_the_number():
+def test_auto_depends_on_the_number():
     assert [
-        vector_index.chosen("auto", n)
+        vector_index.resolve_kind("auto", n)
         for n in (1, vector_index.FLAT, vector_index.FLAT + 1, vector_index.HNSW + 1)
     ] == [
         "flat",
@@ -55,21 +55,21 @@ def test_auto_goes_by_the_number():
         "hnsw",
         "ivf_pq",
     ]
-    assert vector_index.chosen("ivf_pq", vector_index.LEAST) == "ivf_pq"
-    assert vector_index.chosen("ivf_pq", vector_index.LEAST - 1) == "flat"
+    assert vector_index.resolve_kind("ivf_pq", vector_index.LEAST) == "ivf_pq"
+    assert vector_index.resolve_kind("ivf_pq", vector_index.LEAST - 1) == "flat"
     for kind in vector_index.KINDS:
         assert IndexParams(kind=kind)
 
 
-def test_an_index_survives_the_disk_and_a_wrong_one_is_told(tmp_path):
-    known = clustered(200, 16)
-    vector_index.save(vector_index.build(known, "hnsw"), tmp_path / "a.faiss")
-    searcher = vector_index.load(tmp_path / "a.faiss", known)
-    assert isinstance(searcher.index, faiss.IndexHNSWFlat) and searcher.search(known[:1], 1)[0][0, 0] == 0
+def test_save_and_load_and_wrong_indexes(tmp_path):
+    vectors = clustered(200, 16)
+    vector_index.save(vector_index.build(vectors, "hnsw"), tmp_path / "a.faiss")
+    searcher = vector_index.load(tmp_path / "a.faiss", vectors)
+    assert isinstance(searcher.index, faiss.IndexHNSWFlat) and searcher.search(vectors[:1], 1)[0][0, 0] == 0
     with pytest.raises(UserError, match="200 vectors, but there are 199 clips"):
-        vector_index.load(tmp_path / "a.faiss", known[1:])
-    with pytest.raises(UserError, match="not there: run dvc repro index"):
-        vector_index.load(tmp_path / "b.faiss", known)
+        vector_index.load(tmp_path / "a.faiss", vectors[1:])
+    with pytest.raises(UserError, match="no such file: run dvc repro index"):
+        vector_index.load(tmp_path / "b.faiss", vectors)
     (tmp_path / "a.faiss").write_bytes(b"no index")
     with pytest.raises(UserError, match="cannot be read"):
-        vector_index.load(tmp_path / "a.faiss", known)
+        vector_index.load(tmp_path / "a.faiss", vectors)

@@ -10,7 +10,7 @@ import timm
 import torch
 from torch.nn import functional as F
 
-from app.convert import classes, convert
+from app.convert import convert
 from models import checkpoint
 from models.joint import _masks as masks
 from models.joint import encoders
@@ -97,7 +97,7 @@ def their_names(module):
     """Return the weights of a model under the names of the published code."""
     state = {}
     for name, value in module.state_dict().items():
-        if theirs := cav_mae_checkpoint._translated(name.removeprefix("fusion."), back=True):
+        if theirs := cav_mae_checkpoint._translate_name(name.removeprefix("fusion."), back=True):
             if theirs.startswith("patch_embed"):
                 channels = module.encoder.channels["audio" if "_a." in theirs else "video"]
                 side = module.encoder.patch
@@ -157,7 +157,7 @@ def test_a_converted_file_computes_the_same(theirs, tmp_path):
     [
         (lambda s: s.pop("module.blocks_a.1.attn.qkv.weight"), "missing 1 keys, blocks_a.1.attn.qkv.weight"),
         (lambda s: s.pop("module.pos_embed_v"), "missing 1 keys, pos_embed_v"),
-        (lambda s: s.update({"module.oddity": torch.zeros(1)}), "strange 1 keys, module.oddity"),
+        (lambda s: s.update({"module.oddity": torch.zeros(1)}), "unknown 1 keys, module.oddity"),
         (lambda s: s.update({"module.norm.weight": torch.zeros(3)}), "of another shape 1 keys, norm.weight"),
         (lambda s: s.update({"epoch": 7}), "a dictionary of names and tensors"),
         (lambda s: s.update({"code": print}), "not a file of weights"),
@@ -202,9 +202,9 @@ LITERAL = {
 }
 
 
-def test_published_names_are_translated():
+def test_published_names_are_translate_name():
     state = {name: torch.tensor(float(i)) for i, name in enumerate(LITERAL)}
-    renamed = cav_mae_checkpoint.renamed(
+    renamed = cav_mae_checkpoint.rename_weights(
         state | {"blocks_a.0.norm1_v.weight": torch.zeros(1)}
     )  # a norm that no layer uses
     assert renamed == {ours: state[theirs] for theirs, ours in LITERAL.items()}
@@ -265,7 +265,7 @@ def test_a_fine_tuned_file_by_the_command(tmp_path, monkeypatch, capsys):
     expected = module.eval()(sound, picture)[:, [1, 2, 0]]
     assert torch.allclose(again.module(sound, picture), expected, atol=1e-4)
     (tmp_path / "names.csv").write_text("Bell, small\nDrum\n")
-    assert classes(tmp_path / "names.csv") == ["Bell, small", "Drum"]
+    assert read_classes(tmp_path / "names.csv") == ["Bell, small", "Drum"]
     with pytest.raises(UserError, match="has 3 outputs, and 2 classes are named"):
         convert()
 

@@ -1,4 +1,4 @@
-"""ONNX answers as PyTorch does, a folder is whole or not there, and a card says only what is known."""
+"""ONNX equals PyTorch, an export is complete or absent, and a card says only what is proven."""
 
 import json
 from dataclasses import asdict
@@ -24,7 +24,7 @@ SMALL = {"patch": 8, "width": 24, "heads": 2, "layers": 1, "decoder_width": 16, 
 BOTH, TIME, FRAMES = {"time", "frames"}, {"time"}, {"frames"}
 
 
-CASES = {  # what is built, and which lengths ONNX has free
+CASES = {  # parameters of the model, and the axes that can have any length in ONNX
     "distance": ({"video_encoder": "shallow"}, BOTH),
     "localize": (
         {
@@ -73,7 +73,7 @@ CASES = {  # what is built, and which lengths ONNX has free
     ),
     "stack": (
         {"task": "classification", "video_encoder": "shallow", "classification": {"fusion": "stack"}},
-        TIME,  # each frame has a picture of the sound, as many as the model was built for
+        TIME,  # the stack has one sound image for each frame, so the number of frames is fixed
     ),
     "stack of sounds": (
         {
@@ -108,80 +108,82 @@ EXPORTED = {
 }
 
 
-def asked(model: Model, file: str, given: list[torch.Tensor]) -> np.ndarray:
-    """PyTorch's answer to what an ONNX file is asked."""
+def run_pytorch(model: Model, file: str, inputs: list[torch.Tensor]) -> np.ndarray:
+    """Return PyTorch's output for the inputs of an ONNX file."""
     module, modality = model.module, model.config["modality"]
     with torch.inference_mode():
         if file == "classifier.onnx":
-            return (module(*given) if modality == "both" else module(given[0], given[0])).numpy()
+            return (module(*inputs) if modality == "both" else module(inputs[0], inputs[0])).numpy()
         if file == "both.onnx":
-            return module.embed_pair(*given)[0].numpy()
-    ask = {"audio.onnx": model.embed_audio, "video.onnx": model.embed_video, "matcher.onnx": model.score}
-    return ask[file](*given)
+            return module.sides(*inputs)[0].numpy()
+    functions = {
+        "audio.onnx": model.embed_audio,
+        "video.onnx": model.embed_video,
+        "matcher.onnx": model.score,
+    }
+    return functions[file](*inputs)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_onnx_answers_as_pytorch(case, tmp_path):
+def test_onnx_equals_pytorch(case, tmp_path):
     changes, free = CASES[case]
     model = built(**changes)
-    told = export.write_onnx(model, tmp_path)
-    sides = ["both"] if case == "stack" else model.module.embedding_names
+    files = export.write_onnx(model, tmp_path)
+    sides = ["both"] if case == "stack" else model.module.embeds
     last = "classifier" if model.config["task"] == "classification" else "matcher"
-    assert list(told) == [f"{name}.onnx" for name in (*sides, last)]
-    assert sorted(told) == sorted(path.name for path in tmp_path.iterdir())
-    found, fixed = set(), set()
-    for file, about in told.items():
+    assert list(files) == [f"{name}.onnx" for name in (*sides, last)]
+    assert sorted(files) == sorted(path.name for path in tmp_path.iterdir())
+    dynamic, fixed = set(), set()
+    for file, facts in files.items():
         session = onnxruntime.InferenceSession(tmp_path / file, providers=["CPUExecutionProvider"])
         for batch, longer in ((1, 0), (4, 0), (3, 7)):
-            given = []
-            for end in session.get_inputs():
-                assert about["inputs"][end.name]["shape"] == end.shape and end.shape[0] == "batch"
+            inputs = []
+            for tensor in session.get_inputs():
+                assert facts["inputs"][tensor.name]["shape"] == tensor.shape and tensor.shape[0] == "batch"
                 lengths = {"batch": batch, "time": 20 + longer, "frames": 4 + longer}
-                shape = [lengths.get(size, size) for size in end.shape]
-                found |= set(end.shape) & BOTH
+                shape = [lengths.get(size, size) for size in tensor.shape]
+                dynamic |= set(tensor.shape) & BOTH
                 x = torch.randn(shape)
                 if len(shape) == 2:
-                    given.append(F.normalize(x, dim=1))
-                elif about["inputs"][end.name]["dtype"] == "float32":
-                    given.append(x * 15 - 40)
+                    inputs.append(F.normalize(x, dim=1))
+                elif facts["inputs"][tensor.name]["dtype"] == "float32":
+                    inputs.append(x * 15 - 40)
                 else:
-                    given.append(torch.randint(0, 256, shape, dtype=torch.uint8))
-            names = [end.name for end in session.get_inputs()]
-            [out] = session.run(None, {k: x.numpy() for k, x in zip(names, given, strict=True)})
-            assert np.abs(out - asked(model, file, given)).max() < 1e-4, file
-        fixed |= set(about.get("fixed", {}))
-        assert about["difference"] < 1e-4
-        assert b"site-packages" not in (tmp_path / file).read_bytes()  # nothing of where it was made
-    assert found == free
-    reads = {
-        axis
-        for side, axis in (("audio", "time"), ("video", "frames"))
-        if side in model.module.embedding_names
-    }
+                    inputs.append(torch.randint(0, 256, shape, dtype=torch.uint8))
+            names = [tensor.name for tensor in session.get_inputs()]
+            [out] = session.run(None, {k: x.numpy() for k, x in zip(names, inputs, strict=True)})
+            assert np.abs(out - run_pytorch(model, file, inputs)).max() < 1e-4, file
+        fixed |= set(facts.get("fixed", {}))
+        assert facts["difference"] < 1e-4
+        assert b"site-packages" not in (tmp_path / file).read_bytes()  # no path of this machine
+    assert dynamic == free
+    reads = {axis for side, axis in (("audio", "time"), ("video", "frames")) if side in model.module.embeds}
     assert fixed == (BOTH if case == "stack" else reads) - free
 
 
-def test_what_onnx_cannot_have_is_said(tmp_path, monkeypatch):
-    model, usual = built(video_encoder="shallow"), export._traced
+def test_what_onnx_cannot_express_is_reported(tmp_path, monkeypatch):
+    model, trace = built(video_encoder="shallow"), export._trace
 
-    def fussy(part, path, lengths):
+    def fail(part, path, lengths):
         if lengths or part.output == "score":
             raise RuntimeError("no operator for this in /home/me/code.py")
-        return usual(part, path, lengths)
+        return trace(part, path, lengths)
 
-    monkeypatch.setattr(export, "_traced", fussy)
-    told = export.write_onnx(model, tmp_path)
-    assert told["audio.onnx"]["inputs"]["audio"]["shape"] == ["batch", 1, 16, 20]
-    assert told["audio.onnx"]["fixed"]["time"].endswith("RuntimeError: no operator for this in ...")
-    assert set(told["matcher.onnx"]) == {"missing"} and not (tmp_path / "matcher.onnx").exists()
-    text = card.render("x", model.config | {"version": "1", "onnx": told}, [], 9, Origin(none="none"), None)
-    assert "one number for time alone" in text and "not exported: RuntimeError: no operator" in text
+    monkeypatch.setattr(export, "_trace", fail)
+    files = export.write_onnx(model, tmp_path)
+    assert files["audio.onnx"]["inputs"]["audio"]["shape"] == ["batch", 1, 16, 20]
+    assert files["audio.onnx"]["fixed"]["time"].endswith("RuntimeError: no operator for this in ...")
+    assert set(files["matcher.onnx"]) == {"missing"} and not (tmp_path / "matcher.onnx").exists()
+    text = card.render(
+        "x", model.config | {"version": "1", "onnx": files}, [], 9, Origin(no_metrics="none"), None
+    )
+    assert "a fixed size for time" in text and "not exported: RuntimeError: no operator" in text
 
 
-def test_weights_beyond_the_limit_of_one_file_lie_beside_it(tmp_path, monkeypatch):
+def test_weights_beyond_the_limit_are_in_a_second_file(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "LARGEST", 0)
-    told = export.write_onnx(built(modality="video", pairing="category", video_encoder="shallow"), tmp_path)
-    assert told["video.onnx"]["difference"] < 1e-4 and (tmp_path / "video.onnx.data").stat().st_size
+    files = export.write_onnx(built(modality="video", pairing="category", video_encoder="shallow"), tmp_path)
+    assert files["video.onnx"]["difference"] < 1e-4 and (tmp_path / "video.onnx.data").stat().st_size
 
 
 # --- the folder -----------------------------------------------------------------------------------------
@@ -189,22 +191,22 @@ def test_weights_beyond_the_limit_of_one_file_lie_beside_it(tmp_path, monkeypatc
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A model as the stage train leaves it."""
+    """Save a model as the stage train does."""
     folder, model = tmp_path_factory.mktemp("model"), built(video_encoder="shallow")
-    about = {
+    entries = {
         "labels": ["bell", "drum"],
         "history": [{"train/loss": 1.0}],
         "chosen": {"epochs": 3, "best_epoch": 2},
     }
-    checkpoint.save(folder, model.module, model.config | about)
+    checkpoint.save(folder, model.module, model.config | entries)
     return folder
 
 
 @pytest.fixture
 def without_onnx(monkeypatch):
-    """What takes time, and is tested above."""
-    told = {"audio.onnx": {"missing": "not here"}}
-    monkeypatch.setattr(export, "write_onnx", lambda model, folder: told)
+    """Replace the slow part of an export, which is tested above."""
+    files = {"audio.onnx": {"missing": "not here"}}
+    monkeypatch.setattr(export, "write_onnx", lambda model, folder: files)
 
 
 def test_an_export_is_a_model(source, tmp_path, without_onnx):
@@ -221,15 +223,15 @@ def test_an_export_is_a_model(source, tmp_path, without_onnx):
 def test_a_second_export_replaces_the_first_and_nothing_else(source, tmp_path, without_onnx):
     folder = export.export(source, tmp_path, "bells")
     (folder / "old").touch()
-    (tmp_path / ".bells.new.tmp").mkdir()  # left by one that was killed
+    (tmp_path / ".bells.new.tmp").mkdir()  # of an export that was killed
     (tmp_path / ".bells.new.tmp/config.json").touch()
-    export.export(folder, tmp_path, "bells")  # from itself
+    export.export(folder, tmp_path, "bells")  # the source may be the target
     assert not (folder / "old").exists() and [path.name for path in tmp_path.iterdir()] == ["bells"]
     for name in ("mine", "model"):
         (tmp_path / name).mkdir()
     checkpoint.save(tmp_path / "model", *(lambda m: (m.module, m.config))(built(video_encoder="shallow")))
     for name in ("mine", "model"):
-        with pytest.raises(UserError, match="is there, and no export"):
+        with pytest.raises(UserError, match="exists and is not an export"):
             export.export(source, tmp_path, name)
     for name in ("..", "../x", "a/b", "-x", "a b", ".x", "x\n"):
         with pytest.raises(UserError, match="--name"):
@@ -241,16 +243,16 @@ def test_a_second_export_replaces_the_first_and_nothing_else(source, tmp_path, w
         export.export(tmp_path / "nothing", tmp_path, "bells")
 
 
-def test_an_export_that_fails_leaves_what_was_there(source, tmp_path, without_onnx, monkeypatch):
+def test_a_failed_export_keeps_the_earlier_one(source, tmp_path, without_onnx, monkeypatch):
     folder = export.export(source, tmp_path, "bells")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    def fails(*_):
-        # What a kill at this moment would leave could not be loaded, wherever it lies.
+    def fail(*_):
+        # After a kill at this moment, no folder could be loaded as a model.
         assert not list(tmp_path.glob(".*/config.json"))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(card, "render", fails)
+    monkeypatch.setattr(card, "render", fail)
     for name in ("bells", "new"):
         with pytest.raises(KeyboardInterrupt):
             export.export(source, tmp_path, name)
@@ -267,7 +269,7 @@ def test_an_export_that_fails_leaves_what_was_there(source, tmp_path, without_on
         ({"task": "pretraining", "encoder": "cav_mae"}, "pretraining-cav_mae"),
     ],
 )
-def test_a_name_tells_what_was_trained(changes, name):
+def test_the_default_name_says_what_was_trained(changes, name):
     assert export.default_name(asdict(toy.experiment(**changes))) == name
 
 
@@ -284,7 +286,7 @@ HOSTILE = [
 ]
 
 
-def test_labels_and_parameters_stay_text():
+def test_labels_and_parameters_are_escaped():
     model = built(video_encoder="shallow")
     config = model.config | {
         "version": VERSION,
@@ -301,27 +303,27 @@ def test_labels_and_parameters_stay_text():
     html = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(body)
     for tag in ("<script", "<em", "<strong", "<a ", "<img", "<s>", "&amp;lt;\n"):
         assert tag not in html
-    shown = ", ".join(" ".join(label.split()) for label in HOSTILE)
-    assert shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in html
+    text_labels = ", ".join(" ".join(label.split()) for label in HOSTILE)
+    assert text_labels.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in html
     assert html.count("<h1>") == 1
     assert "<td>a|b.x</td>" in html and "0.250 to 0.750" in html and ">0.125</td>" in html
-    for raw in ("www.x", "https:", "a@x"):  # what GitHub and Hugging Face make links of
+    for raw in ("www.x", "https:", "a@x"):  # GitHub and Hugging Face turn these into links
         assert raw not in body
 
 
-def test_without_proof_nothing_is_claimed(source, tmp_path, without_onnx):
+def test_a_model_outside_a_project_has_no_metrics(source, tmp_path, without_onnx):
     text = (export.export(source, tmp_path) / "README.md").read_text()
-    assert "None: the model lies in no project." in text
-    assert "Nothing here proves which clips it learned from." in text
+    assert "None: the model is in no project." in text
+    assert "The training data are unknown." in text
     assert "bell, drum" in text and 'load("path/to/matching-cnn_small-shallow-infonce")' in text
 
 
-def test_weights_of_others_are_called_so(tmp_path, without_onnx):
+def test_converted_weights_keep_their_licence(tmp_path, without_onnx):
     model = built(**CASES["pretraining"][0])
-    has_not = ("audio_encoder", "video_encoder", "loss", "matcher", "pairing", "constants", "label")
-    config = {k: v for k, v in model.config.items() if k not in has_not}  # as app.convert leaves it
+    missing = ("audio_encoder", "video_encoder", "loss", "matcher", "pairing", "constants", "label")
+    config = {k: v for k, v in model.config.items() if k not in missing}  # as app.convert writes it
     checkpoint.save(tmp_path / "published", model.module, config)
     folder = export.export(tmp_path / "published", tmp_path)
     text = (folder / "README.md").read_text()
     assert folder.name == "pretraining-cav_mae" and "license: other" in text
-    assert "was exported with" in text and "whoever published them" in text
+    assert "was exported with" in text and "licences of their publisher" in text
