@@ -121,7 +121,9 @@ def _compare_losses(pairs: list[Pair], a: str, b: str, bootstrap: int, seed: int
             if loss == a and (*encoders, b) in aucs
         ]
     )
-    means = [weights @ differences / weights.sum(1) for weights in resamples(len(differences), bootstrap, seed)]
+    means = [
+        weights @ differences / weights.sum(1) for weights in resamples(len(differences), bootstrap, seed)
+    ]
     return {
         "difference": float(differences.mean()),
         "ci": interval(means),

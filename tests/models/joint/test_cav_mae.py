@@ -10,7 +10,7 @@ import timm
 import torch
 from torch.nn import functional as F
 
-from app.convert import convert
+from app.convert import convert, read_classes
 from models import checkpoint
 from models.joint import _masks as masks
 from models.joint import encoders
