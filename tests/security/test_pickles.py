@@ -46,7 +46,7 @@ def test_no_model_is_unpickled(tmp_path, canary, write):
     for name in ("model.pth", "model.safetensors"):
         write(evil, tmp_path / name)
         with pytest.raises(UserError, match="not a file of weights"):
-            cav_mae_checkpoint.read(tmp_path / name)
+            cav_mae_checkpoint.read_weights(tmp_path / name)
 
 
 def test_an_index_is_data_alone(tmp_path, canary):

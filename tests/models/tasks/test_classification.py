@@ -230,7 +230,7 @@ def test_several_frame_positions_are_averaged(data, tmp_path):
     test = data.indices("test")
     each = [model.logits(data, test, frame_position=(i + 0.5) / 8).astype(float) for i in range(8)]
     softmax = [np.exp(x) / np.exp(x).sum(1, keepdims=True) for x in each]
-    assert np.allclose(classifier.probabilities(model, data, test, looks=8), np.mean(softmax, 0), atol=1e-6)
+    assert np.allclose(classifier.probabilities(model, data, test, frames=8), np.mean(softmax, 0), atol=1e-6)
     assert not np.allclose(each[0], each[-1])
 
 

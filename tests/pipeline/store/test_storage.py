@@ -39,7 +39,7 @@ def values(folder: Path) -> list[np.ndarray]:
     index = read_index(folder)
     shards = toy_stage.job(folder).shards
     locations = shard_locations(index) or [
-        str(shards.data_path(s)) for s in range(max(index["shard"].to_pylist()) + 1)
+        str(Shards.from_layout(shards).data_path(s)) for s in range(max(index["shard"].to_pylist()) + 1)
     ]
     return [np.array(shards.format.read(storage.local_path(location))) for location in locations]
 
