@@ -67,7 +67,7 @@ def media(made: Project, tmp_path_factory) -> Path:
 def test_vectors_are_those_that_the_stage_index_stored(made, media, ask, tmp_path):
     out = tmp_path / "out"
     said, failed = ask(media, out, "--workers", 2)
-    assert not failed and "1 file is not media by extension, left alone: 1 .txt" in said
+    assert not failed and "1 file is not media by extension, left out: 1 .txt" in said
     assert "41 clips in, 40 ok, 1 corrupt; 41 made" in said and "audio 16, video 16" in said
     table, told = pq.read_table(out / "features.parquet"), account(out)
     assert table.column_names == ["clip_id", "path", "start", "audio", "video"]
