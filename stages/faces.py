@@ -1,4 +1,4 @@
-"""Crop the largest face of each clip's middle frame, or of every frame; no clips if faces.enabled is false."""
+"""Crop the largest face of each clip's middle frame, or of every frame, if faces.enabled is true."""
 
 from pathlib import Path
 
