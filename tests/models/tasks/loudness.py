@@ -100,7 +100,7 @@ class Loudness(Task):
             super().describe(config),
             question="How loud is it?",
             summary=f"{config['video_encoder']} for pictures, trained to predict the level of the sound",
-            purpose="Predicts options loud a clip is from its picture.",
+            purpose="Predicts how loud a clip is from its picture.",
         )
 
     def onnx_parts(self) -> dict[str, Part]:

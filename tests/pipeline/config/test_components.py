@@ -81,7 +81,7 @@ def replace(path, old, new):
 
 def test_a_changed_a_new_and_a_deleted_component_are_outdated(copied):
     assert components.outdated() == []
-    replace(copied / "losses/triplet.py", '"""A picture', '"""Mine: a picture')
+    replace(copied / "losses/triplet.py", '"""The triplet', '"""My triplet')
     assert components.outdated() == []
     replace(copied / "losses/triplet.py", "margin: PositiveFloat", "margin: float")
     (copied / "audio/mine.py").touch()
