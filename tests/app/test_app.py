@@ -20,7 +20,8 @@ import numpy as np
 import psutil
 import pytest
 
-from app.answers import histogram, render
+from app.answers import render
+from app.charts import histogram
 from app.decoder import LARGEST, Decoder
 from app.runs import THIS_PROJECT, Runs
 from models.inference import query

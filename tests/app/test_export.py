@@ -113,7 +113,7 @@ def test_a_mistake_is_one_line(exported, tmp_path):
         (["--checkpoint", "nowhere"], "nowhere/config.json: not there"),
         (["--name", "../x"], "--name '../x'"),
         (["--private"], "--private"),
-        (["--push", "bells"], "--push bells: USER/REPO"),
+        (["--push", "bells"], "--push bells: must be USER/REPO"),
         (["--out", ".", "--name", "data"], "exists and is not an export"),
     ):
         out, err = export(project, *arguments)

@@ -158,7 +158,7 @@ def test_the_page_s_decoder_may_not_ask_for_all_memory(tmp_path):
     (tmp_path / "a.png").write_bytes(BOMBS["png"])
     decoder = Decoder(tmp_path, workers=1, work=greedy)
     try:
-        with pytest.raises(UserError, match="a.png: the decoder crashed on it: .* asks for too much"):
+        with pytest.raises(UserError, match="a.png: the decoder crashed on it: .* needs too much memory"):
             decoder.read({"input": "frame", "inputs": {}}, tmp_path / "a.png")
     finally:
         decoder.close()
