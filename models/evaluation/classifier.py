@@ -28,7 +28,7 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
     """
     config, plan = model.config, planned(model, data)
     bootstrap, seed, looks = settings.bootstrap, settings.seed, settings.looks
-    names, many = config["classes"], config["classification"]["multilabel"]
+    names, many = config["classes"], model.module.multilabel
     if plan.about["classes"] != names:
         raise UserError("the model was trained for other classes than the data have: dvc repro train")
     test = plan.clips["test"]
