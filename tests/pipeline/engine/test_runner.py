@@ -15,7 +15,7 @@ from pebble.pool.process import WorkerManager
 from pipeline.engine import runner
 from pipeline.errors import UserError
 from pipeline.store import atomic
-from pipeline.store.shards import read_index
+from pipeline.store.shards import Shards, read_index
 from testing.toy_stage import Engine, clips, job
 from testing.warm import Warm
 

@@ -12,7 +12,7 @@ import pytest
 from pipeline.engine import runner
 from pipeline.errors import UserError
 from pipeline.store import storage
-from pipeline.store.shards import read_index, shard_locations
+from pipeline.store.shards import Shards, read_index, shard_locations
 from testing import toy_stage
 from tests.pipeline.engine.test_runner import files, start, until
 from tests.pipeline.engine.test_runner import run as run_locally
