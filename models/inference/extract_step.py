@@ -252,9 +252,9 @@ def load_tools(folder: str, identity: str, side: str) -> Tools:
     model = checkpoint.load(folder)
     if checkpoint.identity(folder) != identity:
         raise UserError(f"{folder}: the model was replaced during the run: run again")
-    columns = [column for column in model.module.embeds if side in (column, "both")]
+    columns = [column for column in model.module.embedding_names if side in (column, "both")]
     if not columns:
-        column = model.module.embeds[0]
+        column = model.module.embedding_names[0]
         why = "embeds sound and picture as one" if column == "both" else f"does not read {KINDS[side]}s"
         raise UserError(f"--side {side}: the model in {folder} {why}: use --side {column}")
     sides = tuple(dict.fromkeys(side for column in columns for side in INPUTS[column]))

@@ -95,7 +95,7 @@ class FileModel:
 
         None if the model does not localize sounds.
         """
-        if not self.model.module.places:
+        if not self.model.module.has_map:
             return None
         audio, video = self._embed_pair(sound, picture)
         return self.model.maps(audio[None], video[None])[0].reshape(self.model.module.video.map)

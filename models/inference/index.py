@@ -91,9 +91,9 @@ def _create_mapped(path: Path, shape: tuple[int, int]) -> np.memmap:
 
 def sides(model: Model) -> list[str]:
     """Return the names of the model's embeddings: audio, video, or both."""
-    return list(model.module.embeds)
+    return list(model.module.embedding_names)
 
 
 def indexed(model: Model) -> list[str]:
     """Return the sides that are indexed: those with one vector for each clip."""
-    return [side for side in sides(model) if not (side == "video" and model.module.places)]
+    return [side for side in sides(model) if not (side == "video" and model.module.has_map)]

@@ -115,7 +115,7 @@ def run_pytorch(model: Model, file: str, inputs: list[torch.Tensor]) -> np.ndarr
         if file == "classifier.onnx":
             return (module(*inputs) if modality == "both" else module(inputs[0], inputs[0])).numpy()
         if file == "both.onnx":
-            return module.sides(*inputs)[0].numpy()
+            return module.embed_pair(*inputs)[0].numpy()
     functions = {
         "audio.onnx": model.embed_audio,
         "video.onnx": model.embed_video,
@@ -129,7 +129,7 @@ def test_onnx_equals_pytorch(case, tmp_path):
     changes, free = CASES[case]
     model = built(**changes)
     files = export.write_onnx(model, tmp_path)
-    sides = ["both"] if case == "stack" else model.module.embeds
+    sides = ["both"] if case == "stack" else model.module.embedding_names
     last = "classifier" if model.config["task"] == "classification" else "matcher"
     assert list(files) == [f"{name}.onnx" for name in (*sides, last)]
     assert sorted(files) == sorted(path.name for path in tmp_path.iterdir())
@@ -157,7 +157,7 @@ def test_onnx_equals_pytorch(case, tmp_path):
         assert facts["difference"] < 1e-4
         assert b"site-packages" not in (tmp_path / file).read_bytes()  # no path of this machine
     assert dynamic == free
-    reads = {axis for side, axis in (("audio", "time"), ("video", "frames")) if side in model.module.embeds}
+    reads = {axis for side, axis in (("audio", "time"), ("video", "frames")) if side in model.module.embedding_names}
     assert fixed == (BOTH if case == "stack" else reads) - free
 
 
