@@ -181,15 +181,15 @@ def _usable_rows(
         read_index(video_folder, [*INDEX_COLUMNS, "times"]),
         _read(folder / "clips.parquet"),
     )
-    row_numbers = [row_numbers(table, split_rows["clip_id"]) for table in tables]
-    is_usable = pc.is_valid(row_numbers[2])
-    for index, numbers in zip(tables[:2], row_numbers, strict=False):
+    matches = [row_numbers(table, split_rows["clip_id"]) for table in tables]
+    is_usable = pc.is_valid(matches[2])
+    for index, numbers in zip(tables[:2], matches, strict=False):
         is_usable = pc.and_(is_usable, pc.fill_null(pc.equal(index["status"].take(numbers), OK), False))
     split_rows = split_rows.filter(is_usable)
     if not len(split_rows):
         raise UserError(f"{path}: no clip has both sound and picture: see status and detail in that table")
     audio_index, video_index, clip_rows = (
-        table.take(numbers.filter(is_usable)) for table, numbers in zip(tables, row_numbers, strict=True)
+        table.take(numbers.filter(is_usable)) for table, numbers in zip(tables, matches, strict=True)
     )
     return split_rows, audio_index, video_index, clip_rows
 
