@@ -78,7 +78,7 @@ def test_any_file_is_right_or_told(value):
 def test_any_settings_of_a_table_are_right_or_told(changes):
     whole = Params.model_validate(OWN)
     try:
-        found = config.apply_settings(whole, changes, "params.yaml: grid.set")
+        found = config.apply_settings(whole, changes, "study.yaml: set")
     except UserError as e:
         assert str(e).startswith("study.yaml: set")
         return
