@@ -96,7 +96,7 @@ def evaluate(
     errors = {
         row: [inpainting.errors(model, data, test, *bootstrap) for model in models]
         for row, models in pretrained.items()
-        if models[0].module.rebuilds
+        if models[0].module.has_reconstruction
     }
     clip_labels = data.labels
     labels, groups = [clip_labels[i] for i in test], data.group[test].tolist()

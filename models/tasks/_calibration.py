@@ -1,6 +1,9 @@
 """Platt scaling: calibrate a matcher's logits, so that those of likely matches are above 0."""
 
+import warnings
+
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 MIN_DEVIATION = 1e-6  # standard deviation of logits, below which they count as equal
@@ -19,7 +22,9 @@ def platt_scaling(logits: np.ndarray, matches: np.ndarray) -> tuple[float, float
     weights = {True: 1.0, False: count / (len(matches) - count)}
     # scikit-learn's default penalty (C=1) keeps the scale finite if a threshold separates all pairs.
     regression = LogisticRegression(class_weight=weights, solver="newton-cholesky", tol=1e-8)
-    regression.fit((logits[:, None] - mean) / deviation, matches)
+    with warnings.catch_warnings():  # at the last digits the solver stops early, at the same result
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        regression.fit((logits[:, None] - mean) / deviation, matches)
     scale = regression.coef_.item() / deviation
     offset = regression.intercept_.item() - scale * mean
     return (scale, offset) if scale > 0 else None

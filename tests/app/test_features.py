@@ -68,7 +68,7 @@ def media(made: Project, tmp_path_factory) -> Path:
 def test_vectors_equal_those_of_the_stage_index(made, media, extract_features, tmp_path):
     out = tmp_path / "out"
     output, failed = extract_features(media, out, "--workers", 2)
-    assert not failed and "1 file is not media by extension, left alone: 1 .txt" in output
+    assert not failed and "1 file is not media by extension, left out: 1 .txt" in output
     assert "41 clips in, 40 ok, 1 corrupt; 41 made" in output and "audio 16, video 16" in output
     table, index = pq.read_table(out / "features.parquet"), read_index(out)
     assert table.column_names == ["clip_id", "path", "start", "audio", "video"]

@@ -43,7 +43,7 @@ def test_pretraining_is_judged_as_every_other_model(masked):
     picture = cv2.imread(str(masked / "metrics/inpainting.jpg"))
     assert picture is not None and picture.std() > 20
     page = (masked / "report/index.html").read_text()
-    assert "Filled in" in page and "trained without labels to reconstruct masked patches" in page
+    assert "Inpainting" in page and "trained without labels to reconstruct masked patches" in page
     assert "Contrastive accuracy" in page and "Sound, filled in" in page
 
 
@@ -145,7 +145,7 @@ def test_mistakes_are_one_line(copy):
     copy.set({"encoders.joint.cav_mae": {"patch": 64}})
     assert "smaller than a patch of 64" in copy.fails("pretrain")
     copy.set({"encoders.joint.cav_mae": {"patch": 16, "columns": 16}})
-    assert "audio is one patch of 16, and nothing would be left" in copy.fails("pretrain")
+    assert "audio is a single patch of 16, but masking needs 2" in copy.fails("pretrain")
     copy.set({"encoders.joint.cav_mae": {}, "modality": "audio"})
     assert "modality: audio does not go with task: pretraining: use modality: both" in copy.fails("pretrain")
 

@@ -137,7 +137,7 @@ def test_people_never_seen_are_verified(copy):
         assert section["ci"]["eer"] and section["chance"]["eer"] == 0.5
     copy.run("index")
     copy.run("report")
-    assert "Is it one person?" in (copy / "report/index.html").read_text()
+    assert "Verification by both" in (copy / "report/index.html").read_text()
 
 
 def test_what_cannot_be_tested_is_not_trained(copy):

@@ -266,7 +266,7 @@ def test_a_fine_tuned_file_by_the_command(tmp_path, monkeypatch, capsys):
     assert torch.allclose(again.module(sound, picture), expected, atol=1e-4)
     (tmp_path / "names.csv").write_text("Bell, small\nDrum\n")
     assert read_classes(tmp_path / "names.csv") == ["Bell, small", "Drum"]
-    with pytest.raises(UserError, match="has 3 outputs, and 2 classes are named"):
+    with pytest.raises(UserError, match="has 3 outputs, but there are 2 class names"):
         convert()
 
 

@@ -157,7 +157,11 @@ def test_onnx_equals_pytorch(case, tmp_path):
         assert facts["difference"] < 1e-4
         assert b"site-packages" not in (tmp_path / file).read_bytes()  # no path of this machine
     assert dynamic == free
-    reads = {axis for side, axis in (("audio", "time"), ("video", "frames")) if side in model.module.embedding_names}
+    reads = {
+        axis
+        for side, axis in (("audio", "time"), ("video", "frames"))
+        if side in model.module.embedding_names
+    }
     assert fixed == (BOTH if case == "stack" else reads) - free
 
 
