@@ -2,5 +2,5 @@
 
 `cached`: `train_cached` and `pretrain_cached` train a model unless it is up to date, `adopt_pretrained`
 copies that of the stage pretrain. `experiment`: `configure` reads an experiment from the parameters. `loop`:
-`train`.
+`train`. `recorder` chooses the best epoch, `checkpoint_file` is what a killed training resumes from.
 """

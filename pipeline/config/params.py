@@ -50,7 +50,7 @@ class IndexParams(Section):
 
 class EngineParams(Section):
     name: Literal["local", "ray"] = Field(
-        description='local: processes of this machine; ray: a cluster (README, "A cluster")'
+        description="local: processes of this machine; ray: a cluster (docs/scaling.md)"
     )
     address: str | None = Field(
         description="of a Ray cluster: host:port; auto: this machine's; null: start one for the run"
