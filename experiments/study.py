@@ -10,11 +10,10 @@ import time
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import AfterValidator, Field
 
 from experiments import readme
-from pipeline.config import Params, View, apply_settings, read, read_section
+from pipeline.config import Params, View, apply_settings, read, read_section, stage_entry
 from pipeline.config.fields import Section
 from pipeline.store.metric_files import write_json
 
@@ -96,8 +95,7 @@ def listed_keys(folder: Path, stage: str) -> dict[str, tuple[str, ...]]:
     Those of study.yaml begin with `study.`, as those of a View of it do. A file that is listed whole has no
     keys.
     """
-    stages = yaml.load((folder / "dvc.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)["stages"]
-    files = {path: keys for entry in stages[stage]["params"] for path, keys in entry.items()}
+    files = {path: keys for entry in stage_entry(stage, folder)["params"] for path, keys in entry.items()}
     files["study.yaml"] = [f"study.{key}" for key in files["study.yaml"] or ()]
     return {path: tuple(key.partition(".${")[0] for key in keys or ()) for path, keys in files.items()}
 

@@ -3,7 +3,6 @@
 from models.tasks import tasks
 from models.tasks._experiment import PRETRAINED
 from models.training.cached import adopt_pretrained, train_cached
-from models.training.experiment import configure, inputs
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.dataset import dataset
@@ -15,16 +14,7 @@ def train() -> None:
         best = adopt_pretrained(PRETRAINED, "checkpoints", "metrics/train", label=params.label)
     else:
         data = dataset.load("data", params.audio, params.video, params.input)
-        model = train_cached(
-            configure(params),
-            data,
-            "checkpoints",
-            settings=params.train,
-            augmentation=params.augment,
-            inputs=inputs(params),
-            curves="metrics/train",
-        )
-        best = model.config["chosen"]
+        best = train_cached(params, data, "checkpoints", "metrics/train").config["chosen"]
     values = ", ".join(f"{name.replace('/', ' ')} {value:.3f}" for name, value in best.items() if "/" in name)
     print(f"train: epoch {best['best_epoch']} of {best['epochs']} is kept: {values}")
 

@@ -3,9 +3,8 @@
 import shutil
 from pathlib import Path
 
-import yaml
-
-from testing.project import CODE, ROOT, Project
+from pipeline.config import stage_entry
+from testing.project import CODE, Project
 
 DEFAULT = (
     "source",
@@ -28,18 +27,14 @@ NEUTRAL = ("pipeline/cli", "pipeline/config", "pipeline/engine", "pipeline/error
 NEUTRAL += ("pipeline/sources/__init__",)  # the names of sources
 
 
-def entry(stage: str, root: Path = ROOT) -> dict:
-    return yaml.load((root / "dvc.yaml").read_text(), yaml.CSafeLoader)["stages"][stage]
-
-
 def code(stage: str) -> list[str]:
     """The folders and files of code that dvc.yaml lists for a stage."""
-    return [d for d in entry(stage)["deps"] if d.partition("/")[0] in CODE]
+    return [d for d in stage_entry(stage)["deps"] if d.partition("/")[0] in CODE]
 
 
 def sandbox(whole: Project, stage: str, root: Path) -> tuple[Project, list[str]]:
     """A folder with the deps of a stage, taken from `whole`; and its outs."""
-    about = entry(stage)
+    about = stage_entry(stage)
     (root / "videos").mkdir(parents=True)
     for folder in CODE:
         shutil.copytree(whole / folder, root / folder)

@@ -11,7 +11,6 @@ from experiments.study import FOLDER, Stopwatch, Study, TrainingSettings, read_s
 from models.checkpoint import Model
 from models.evaluation import classifier, inpainting
 from models.training.cached import pretrain_cached, train_cached
-from models.training.experiment import configure, inputs
 from pipeline.cli import run
 from pipeline.config import Params, apply_settings
 from pipeline.dataset.dataset import Dataset
@@ -69,14 +68,7 @@ def classify(
 
     Returns test -> whether each test clip is classified correctly; and `groups`, of these clips.
     """
-    model = train_cached(
-        configure(params, seed=seed, classification=settings),
-        data,
-        out,
-        settings=params.train,
-        augmentation=params.augment,
-        inputs=inputs(params),
-    )
+    model = train_cached(params, data, out, seed=seed, classification=settings)
     answers = {
         name: classifier.correct_predictions(model, data, **arguments) for name, arguments in tests.items()
     }

@@ -6,7 +6,6 @@ from typing import Any
 from models import checkpoint
 from models.evaluation import evaluation
 from models.training.cached import train_cached
-from models.training.experiment import configure, inputs
 from pipeline.dataset.dataset import Dataset
 
 
@@ -17,14 +16,7 @@ def run(
 
     out: the model's folder; a model there of the same data, parameters and code is not trained again.
     """
-    model = train_cached(
-        configure(params, **changes),
-        data,
-        out,
-        settings=params.train,
-        augmentation=params.augment,
-        inputs=inputs(params),
-    )
+    model = train_cached(params, data, out, **changes)
     result = evaluation.evaluate(
         model,
         data,

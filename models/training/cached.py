@@ -11,7 +11,7 @@ from models.tasks import tasks
 from models.tasks._experiment import Experiment
 from models.training import loop
 from models.training.curves import write_curves
-from models.training.experiment import configure_pretraining, initial_state
+from models.training.experiment import configure, configure_pretraining, initial_state
 from models.training.experiment import inputs as model_inputs
 from models.training.loop import train
 from pipeline.dataset.dataset import Dataset
@@ -24,6 +24,40 @@ if TYPE_CHECKING:
 
 
 def train_cached(
+    params: Any, data: Dataset, out: str | Path, curves: str | Path | None = None, **changes: Any
+) -> checkpoint.Model:
+    """Load the model of the stage train from `out`, after training it unless it is up to date.
+
+    changes: as in `configure`. curves: their folder, if any; also those of a loaded model are written there.
+    """
+    return _load_or_train(
+        configure(params, **changes),
+        data,
+        out,
+        settings=params.train,
+        augmentation=params.augment,
+        inputs=model_inputs(params),
+        curves=curves,
+    )
+
+
+def pretrain_cached(
+    params: Any, data: Dataset, out: str | Path, curves: str | Path | None = None, **changes: Any
+) -> checkpoint.Model:
+    """Load or train the model of the stage pretrain. changes: as in `configure_pretraining`."""
+    sections = params.pretraining
+    return _load_or_train(
+        configure_pretraining(params, **changes),
+        data,
+        out,
+        settings=sections.train,
+        augmentation=sections.augment,
+        inputs=model_inputs(params),
+        curves=curves,
+    )
+
+
+def _load_or_train(
     experiment: Experiment,
     data: Dataset,
     out: str | Path,
@@ -31,7 +65,7 @@ def train_cached(
     settings: "LearningParams",
     augmentation: "AugmentParams",
     inputs: dict[str, Any],
-    curves: str | Path | None = None,
+    curves: str | Path | None,
 ) -> checkpoint.Model:
     """Load the model in `out`, after training it unless it was made from the same data, parameters and code.
 
@@ -62,22 +96,6 @@ def train_cached(
         print(f"{stage}: nothing to do: {out}/ was made from the same data, parameters and code", flush=True)
         write_curves(model.config, curves, stage)
     return model
-
-
-def pretrain_cached(
-    params: Any, data: Dataset, out: str | Path, curves: str | Path | None = None, **changes: Any
-) -> checkpoint.Model:
-    """Load or train the model of the stage pretrain. changes: as in `configure_pretraining`."""
-    sections = params.pretraining
-    return train_cached(
-        configure_pretraining(params, **changes),
-        data,
-        out,
-        settings=sections.train,
-        augmentation=sections.augment,
-        inputs=model_inputs(params),
-        curves=curves,
-    )
 
 
 def adopt_pretrained(

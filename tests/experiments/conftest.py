@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
+from pipeline.config import stage_entry
 from testing.project import CODE, ROOT, Project
 from testing.projects import PEOPLE
 
@@ -32,10 +32,6 @@ def people_settings(**others) -> dict:
     return PEOPLE | {"task": "classification", "split.val": 0.2, "split.test": 0.34} | others
 
 
-def entry(folder: str, stage: str) -> dict:
-    return yaml.load((ROOT / folder / "dvc.yaml").read_text(), yaml.CSafeLoader)["stages"][stage]
-
-
 @pytest.fixture(scope="session")
 def studied(once, made, tmp_path_factory) -> Project:
     """A copy of `made` with the studies on its data, each stage run where only its dependencies are.
@@ -57,7 +53,7 @@ def studied(once, made, tmp_path_factory) -> Project:
 
 
 def _run_alone(whole: Project, folder: str, stage: str, root: Path) -> None:
-    about = entry(folder, stage)
+    about = stage_entry(stage, ROOT / folder)
     for name in CODE:
         shutil.copytree(whole / name, root / name, ignore=shutil.ignore_patterns("metrics.json"))
     for study in (GRID, RETRIEVAL):

@@ -10,17 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.config import read
+from pipeline.config import read, stage_entry
 from pipeline.dataset import dataset
 from pipeline.store.shards import read_index, shard_locations
 from testing.project import ROOT, Project
-from testing.sandbox import entry
 
 SHARDED = sorted(p.stem for p in (ROOT / "stages").glob("*.py") if "runner.run(" in p.read_text())
 
 
 def folder(stage: str) -> str:
-    return next(iter(entry(stage)["outs"][0]))
+    return next(iter(stage_entry(stage)["outs"][0]))
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ import pytest
 from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 
+from pipeline.config import stage_entry
 from testing.project import CODE, ROOT, Project
-from testing.sandbox import DEFAULT, NEUTRAL, code, entry
+from testing.sandbox import DEFAULT, NEUTRAL, code
 
 DATA = {"clips", "download", "wav", "spectrogram", "frames", "split"}
 
@@ -32,7 +33,9 @@ def test_a_stage_needs_nothing_that_is_not_listed(made, told, stage):
 # The report shows all that are listed, without asking for each.
 @pytest.mark.parametrize("stage", [s for s in DEFAULT if s != "report"])
 def test_every_listed_parameter_is_read(traced, stage):
-    assert set(entry(stage)["params"]) == {key for project in traced for key in asked(project, stage, "key")}
+    assert set(stage_entry(stage)["params"]) == {
+        key for project in traced for key in asked(project, stage, "key")
+    }
 
 
 def used(stage: str, projects: list[Project]) -> set[str]:
