@@ -1,9 +1,6 @@
 """`python -m app.export` in a project that has run: the export gives the embeddings of the pipeline."""
 
-import contextlib
-import io
 import json
-import sys
 
 import numpy as np
 import onnxruntime
@@ -13,20 +10,13 @@ from app import export as command
 from earsight import load
 from models.inference.search import Library
 from models.sharing.git_source import Origin
-from pipeline.cli import run
 from pipeline.errors import UserError
+from testing.in_process import run_command
 
 
 def export(project, *arguments) -> tuple[str, str]:
     """Run the command in the project. Returns its output and its error line."""
-    out = io.StringIO()
-    with contextlib.chdir(project.root), contextlib.redirect_stdout(out), pytest.MonkeyPatch.context() as m:
-        m.setattr(sys, "argv", ["export", *map(str, arguments)])
-        try:
-            run(command.export)
-        except SystemExit as e:
-            return out.getvalue(), str(e.code)
-    return out.getvalue(), ""
+    return run_command(command.export, project.root, *arguments)[1:]
 
 
 @pytest.fixture(scope="module")

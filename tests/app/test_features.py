@@ -1,7 +1,5 @@
 """`python -m app.features`: vectors and an index of a folder, also after a kill; errors are one line."""
 
-import contextlib
-import io
 import json
 import os
 import shutil
@@ -19,8 +17,8 @@ from app import features as command
 from models.inference import extract
 from models.inference.extract_step import FeaturesStep
 from models.inference.vectors import to_array
-from pipeline.cli import run
 from pipeline.engine import runner
+from testing.in_process import run_command
 from testing.project import Project, wait_until
 from testing.recordings import record, sine
 
@@ -39,14 +37,7 @@ def extract_features(made):
     """A function that runs the command in the project. Returns (output, error line)."""
 
     def extract_features(*words) -> tuple[str, str]:
-        out = io.StringIO()
-        with contextlib.chdir(made.root), contextlib.redirect_stdout(out), pytest.MonkeyPatch.context() as m:
-            m.setattr(sys, "argv", ["features", *map(str, words)])
-            try:
-                run(command.features)
-            except SystemExit as e:
-                return out.getvalue(), str(e.code)
-        return out.getvalue(), ""
+        return run_command(command.features, made.root, *words)[1:]
 
     return extract_features
 

@@ -1,18 +1,15 @@
 """`python -m app.search` in a project that has run: a file finds its own clip, by sound and by picture."""
 
-import contextlib
-import io
 import json
 import re
 import shutil
-import sys
 
 import numpy as np
 import pytest
 
 from app import search as command
 from models.inference.search import Library
-from pipeline.cli import run
+from testing.in_process import run_command
 from testing.recordings import record, sine
 from testing.warm import Warm
 
@@ -45,14 +42,7 @@ def test_a_file_gives_the_vectors_of_its_clip(made, clips):
 
 def run_search(project, *arguments):
     """Run the command in the project. Returns (status, standard output, error line)."""
-    out = io.StringIO()
-    with contextlib.chdir(project.root), contextlib.redirect_stdout(out), pytest.MonkeyPatch.context() as m:
-        m.setattr(sys, "argv", ["search", *map(str, arguments)])
-        try:
-            run(command.search)
-        except SystemExit as e:
-            return 1, out.getvalue(), str(e.code)
-    return 0, out.getvalue(), ""
+    return run_command(command.search, project.root, *arguments)
 
 
 def test_the_command_itself(made, clips):
