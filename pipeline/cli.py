@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 
 
@@ -34,11 +33,16 @@ def run(stage: Callable[[], None]) -> None:
 
 def _terminate_with_dvc() -> None:
     """Send SIGTERM to this process when its `dvc` has ended: it would disturb the next run."""
-    parent = os.getppid()
+    import psutil
+
+    # DVC starts `sh -c`, and some shells (dash) stay between it and the stage. What it starts has DVC_STAGE.
+    try:
+        dvc = next(p for p in psutil.Process().parents() if "DVC_STAGE" not in p.environ())
+    except (psutil.Error, StopIteration):  # it ended just now, or belongs to another user
+        return
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
+        dvc.wait()
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
