@@ -13,7 +13,7 @@ from app.charts import curve, histogram
 from app.decoder import Decoder
 from app.model import ModelProcess
 from app.runs import HEADLINES, Run, Runs
-from models.inference.query import Query, parts
+from models.inference.decode import DecodedFile, read_parts
 from pipeline.errors import UserError
 from pipeline.report import data_uri
 
@@ -51,7 +51,7 @@ class Answers:
     def __init__(self, runs: Runs, decoder: Decoder, model_process: ModelProcess) -> None:
         self.runs, self.decoder, self.call_model = runs, decoder, model_process
 
-    def read(self, run: Run, path: str) -> Query:
+    def read(self, run: Run, path: str) -> DecodedFile:
         return self.decoder.read(run.config, path)
 
     def search(self, name: str, path: str, find: str, k: int) -> str:
@@ -126,7 +126,7 @@ class Answers:
             raise UserError(
                 "this model does not compare sounds with pictures: choose one with task: matching"
             )
-        video_parts = list(parts(self.decoder.read, run.config, path, EVERY, LONGEST))
+        video_parts = list(read_parts(self.decoder.read, run.config, path, EVERY, LONGEST))
         points = self.call_model(model.along, root, video_parts, EVERY)
         scores = np.array([score for _, score in points])
         return render(
@@ -207,7 +207,7 @@ class Answers:
         return render("leaderboard", metrics=metrics, params=params, rows=table_rows)
 
 
-def _preview(query: Query) -> dict[str, Any]:
+def _preview(query: DecodedFile) -> dict[str, Any]:
     """Return the query's name, picture and sound for the page."""
     return {
         "name": query.name,

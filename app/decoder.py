@@ -8,7 +8,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from models.inference.query import Query, Reader, duration, read
+from models.inference.decode import DecodedFile, Reader, file_duration, read
 from pipeline.engine import limits
 from pipeline.engine.workers import watch_parent, worker_context
 from pipeline.errors import UserError
@@ -20,7 +20,7 @@ LARGEST = 100 << 20  # bytes: maximum size of a file
 
 
 class Decoder:
-    """Processes that run models.inference.query.read: a file that crashes one affects no other file.
+    """Processes that run models.inference.decode.read: a file that crashes one affects no other file.
 
     folder: the uploads. Files outside are not read, whatever path a browser sends.
     """
@@ -36,7 +36,7 @@ class Decoder:
             max_tasks=100,
         )
 
-    def read(self, config: dict[str, Any], path: str | Path, start: float = 0.0) -> Query:
+    def read(self, config: dict[str, Any], path: str | Path, start: float = 0.0) -> DecodedFile:
         """Decode a file. Raises UserError if it is no upload, too large, too long or broken."""
         input_config = {name: config[name] for name in ("input", "inputs")}
         name = Path(path).name
@@ -64,12 +64,12 @@ def _start() -> None:
     watch_parent()
 
 
-def _read_limited(config: dict[str, Any], path: str, start: float) -> Query:
+def _read_limited(config: dict[str, Any], path: str, start: float) -> DecodedFile:
     name = Path(path).name
     size = os.path.getsize(path)
     if size > LARGEST:
         raise UserError(f"{name}: {size >> 20} MB: at most {LARGEST >> 20} MB")
-    seconds = duration(path)
+    seconds = file_duration(path)
     if seconds > LONGEST:
         raise UserError(f"{name}: {seconds / 60:.0f} minutes long: at most {LONGEST / 60:.0f}: shorten it")
     try:

@@ -84,6 +84,7 @@ def features() -> None:
 def _extract(arguments: argparse.Namespace) -> None:
     with _defer_interrupt():
         from models.inference import extract
+        from models.weights import weights_digest
         from pipeline.engine import runner
         from pipeline.sources import folder as source
 
@@ -92,7 +93,7 @@ def _extract(arguments: argparse.Namespace) -> None:
         root, table = source.resolve(arguments.folder), source.clips(data)
     except UserError as e:
         raise UserError(str(e).replace("data.folder", "FOLDER")) from None
-    config, identity = _read_config(model / "config.json", arguments.every), extract.identity(model)
+    config, identity = _read_config(model / "config.json", arguments.every), weights_digest(model)
     _prepare_out(out, Path(root))
     clips = table.to_pylist()
     rows = [extract.input_row(clip) for clip in clips]

@@ -17,7 +17,7 @@ import numpy as np
 from pebble import ProcessExpired, ProcessPool
 
 from app.offline import forbid_connections
-from models.inference.query import Query
+from models.inference.decode import DecodedFile
 from pipeline.engine.workers import watch_parent
 from pipeline.errors import UserError
 
@@ -101,10 +101,10 @@ def facts(root: str) -> dict[str, Any]:
     }
 
 
-def nearest(root: str, query: Query, find: str, k: int) -> list[tuple[str, list[tuple[int, float]]]]:
+def nearest(root: str, query: DecodedFile, find: str, k: int) -> list[tuple[str, list[tuple[int, float]]]]:
     """Return rows and scores of the clips nearest to a file, by direction. find: audio, video, or both."""
     library = _library(root)
-    query = library.files.query(query)
+    query = library.files.read_and_embed(query)
     directions = [d for d in library.directions(query) if find in ("both", d.split("_to_")[1])]
     if not directions:
         why = "; ".join(query.missing.values()) or "there is no such index"
@@ -130,13 +130,13 @@ def _hits(library: Any, embedding: np.ndarray, direction: str, k: int) -> list[t
     return [(hit.row, hit.score) for hit in library.nearest(embedding, direction, k)]
 
 
-def compare(root: str, sound: Query, picture: Query) -> dict[str, Any]:
+def compare(root: str, sound: DecodedFile, picture: DecodedFile) -> dict[str, Any]:
     """Score a sound and a picture.
 
     Returns {"score" (a logit), "map" ((h, w) or None), "positives", "negatives" (sorted, of test pairs)}.
     """
     file_model = _file_model(root)
-    sound, picture = file_model.query(sound), file_model.query(picture)
+    sound, picture = file_model.read_and_embed(sound), file_model.read_and_embed(picture)
     try:
         positives, negatives = _pair_scores(root, _library(root))
     except UserError:  # there is no index
@@ -166,21 +166,21 @@ def _pair_scores(root: str, library: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(score(audio[rows], video[rows])), np.sort(score(audio[sound], video[picture]))
 
 
-def along(root: str, parts: list[tuple[float, Query]], every: float) -> list[tuple[float, float]]:
+def along(root: str, parts: list[tuple[float, DecodedFile]], every: float) -> list[tuple[float, float]]:
     """Score a video along time: the middle of each window (s), and its logit."""
     file_model = _file_model(root)
     name = parts[0][1].name
     for side, kind in (("audio", "sound"), ("video", "picture")):
         if side in parts[0][1].missing:
             raise UserError(f"{name}: no {kind} in it: {parts[0][1].missing[side]}")
-    times, embeddings = file_model.along_parts(parts, every)
+    times, embeddings = file_model.embed_parts(parts, every)
     complete = ~(np.isnan(embeddings["audio"]).any(1) | np.isnan(embeddings["video"]).any(1))
     scores = file_model.model.score(embeddings["audio"][complete], embeddings["video"][complete])
     half = file_model.config["inputs"]["audio"]["window_seconds"] / 2
     return [(float(t + half), float(s)) for t, s in zip(times[complete], scores, strict=True)]
 
 
-def classify(root: str, query: Query, best: int) -> list[tuple[str, list[tuple[str, float]]]]:
+def classify(root: str, query: DecodedFile, best: int) -> list[tuple[str, list[tuple[str, float]]]]:
     """Return the most probable classes by "both", "audio", "video", as far as file and model have them."""
     file_model = _file_model(root)
     modality = file_model.config["modality"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from models.inference.search import KINDS, Hit, Library, Query
+from models.inference.search import KINDS, DecodedFile, Hit, Library
 from pipeline.cli import run
 from pipeline.errors import UserError
 from pipeline.report import data, page
@@ -49,7 +49,7 @@ def _seconds(text: str) -> float:
 
 
 def search_directions(
-    library: Library, query: Query, by: str | None, find: str | None, k: int
+    library: Library, query: DecodedFile, by: str | None, find: str | None, k: int
 ) -> dict[str, list[Hit]]:
     """Search in all directions that `by` and `find` allow: direction -> the nearest clips.
 
@@ -81,7 +81,7 @@ def print_tables(name: str, results: dict[str, list[Hit]], console: Console) -> 
         console.print(table, markup=False)
 
 
-def write_page(library: Library, query: Query, results: dict[str, list[Hit]], path: str) -> None:
+def write_page(library: Library, query: DecodedFile, results: dict[str, list[Hit]], path: str) -> None:
     """Write a page with the pictures and sounds of the query and the nearest clips."""
     clips = data.read_clips({hit.clip_id: hit.labels for hits in results.values() for hit in hits})
     clips[QUERY_ID] = {"labels": [query.name], "image": query.image, "wav": query.wav}
@@ -110,7 +110,7 @@ def search() -> None:
     entries, errors = [], []
     for file in arguments.files:
         try:
-            query = library.query(file, arguments.start)
+            query = library.read_and_embed(file, arguments.start)
             results = search_directions(library, query, arguments.by, arguments.find, arguments.k)
         except UserError as e:  # go on with the other files
             errors.append(str(e))

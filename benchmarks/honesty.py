@@ -30,6 +30,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks import result_files
 from models import checkpoint
 from models.evaluation import evaluation
+from models.evaluation.result import Settings
 from models.training.experiment import configure, inputs
 from models.training.loop import train
 from pipeline.config import ROOT, DataParams, read
@@ -153,9 +154,7 @@ def sounds_dealt_anew() -> dict:
             fingerprint="honesty",
         )
         model = checkpoint.load(out)
-    found = evaluation.evaluate(
-        model, data, params.pairing, params.label, params.evaluate.bootstrap, params.seed
-    )
+    found = evaluation.evaluate(model, data, Settings.from_params(params))
     return _correspondence(found.metrics)
 
 

@@ -153,9 +153,9 @@ def step() -> dict[str, Any]:
     given = {
         "audio": torch.randn(batch, *config["audio_shape"]).half(),
         "video": torch.randint(0, 256, (batch, *config["video_shape"]), dtype=torch.uint8),
-        "right": order,
-        "wrong": order.roll(1),
-        "same": torch.eye(batch, dtype=torch.bool),
+        "positive": order,
+        "negative": order.roll(1),
+        "related": torch.eye(batch, dtype=torch.bool),
     }
     bf16 = lightning_precision("auto") == "bf16-mixed"
 

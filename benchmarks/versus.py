@@ -274,7 +274,7 @@ def step(batch: int, rounds: int) -> dict:
     audio = torch.randn(batch, 1, 257, 200).half()
     video = torch.randint(0, 256, (batch, 1, SIDE, SIDE, 3), dtype=torch.uint8)
     order = torch.arange(batch)
-    pairs = {"right": order, "wrong": order.roll(1), "same": torch.eye(batch, dtype=torch.bool)}
+    pairs = {"positive": order, "negative": order.roll(1), "related": torch.eye(batch, dtype=torch.bool)}
     bf16 = lightning_precision("auto") == "bf16-mixed"
 
     def ours() -> None:

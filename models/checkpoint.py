@@ -1,6 +1,5 @@
 """A trained model on disk: weights in `model.safetensors`, and in `config.json` how to build it."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -14,10 +13,11 @@ import torch
 from torch import Tensor
 
 from models.tasks import tasks
+from models.weights import WEIGHTS, weights_digest
 from pipeline.dataset.dataset import MIDDLE, Dataset
 from pipeline.errors import UserError
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+CONFIG = "config.json"
 FORMAT = 1
 BATCH = 64  # windows in a batch; fixed, as the last bits of a result may depend on it
 
@@ -40,7 +40,7 @@ def save(folder: str | Path, module: torch.nn.Module, config: dict) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
     _replace(folder / WEIGHTS, safetensors.torch.save(weights))
-    saved_config = {"format": FORMAT, **config, "weights_digest": identity(folder)}
+    saved_config = {"format": FORMAT, **config, "weights_digest": weights_digest(folder)}
     _replace(folder / CONFIG, (json.dumps(saved_config, indent=2) + "\n").encode())
 
 
@@ -92,19 +92,9 @@ def saved_fingerprint(folder: str | Path) -> str | None:
     """
     try:
         config = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))
-        return config["fingerprint"] if config["weights_digest"] == identity(folder) else None
+        return config["fingerprint"] if config["weights_digest"] == weights_digest(folder) else None
     except (OSError, ValueError, KeyError, TypeError, UserError):
         return None
-
-
-def identity(folder: str | Path) -> str:
-    """Return a hash of the weights in `folder`. Raises UserError if they cannot be read."""
-    path = Path(folder) / WEIGHTS
-    try:
-        with open(path, "rb") as f:
-            return hashlib.file_digest(f, "blake2b").hexdigest()
-    except OSError as e:
-        raise UserError(f"{path}: cannot be read ({e.strerror}): no model to start from") from None
 
 
 class Model:

@@ -1,6 +1,7 @@
 """Evaluate the model on the test split, which neither training nor model selection uses."""
 
 from models.evaluation import evaluation
+from models.evaluation.result import Settings
 from models.inference import distributed
 from pipeline.cli import run
 from pipeline.config import load
@@ -25,16 +26,7 @@ def evaluate() -> None:
         clip_table.read("data/clips.parquet").to_pylist(), *data.video_shape[1:3]
     )
     with distributed.open_model("checkpoints", params.engine) as model:
-        result = evaluation.evaluate(
-            model,
-            data,
-            params.pairing,
-            params.label,
-            params.evaluate.bootstrap,
-            params.seed,
-            boxes,
-            params.evaluate.frames,
-        )
+        result = evaluation.evaluate(model, data, Settings.from_params(params, boxes))
     write_json(result.metrics, "metrics/evaluate.json")
     write_json(result.galleries, "metrics/galleries.json")
     write_json(result.maps, "metrics/maps.json")

@@ -19,7 +19,7 @@ def faces() -> None:
     step = FacesStep(params.faces, params.data.clip_seconds, frames)
     if not params.faces.enabled:
         shards = Shards.from_layout(step.layout)
-        shards.prepare([])
+        shards.start_run([])
         shards.merge_indexes(0)
         print("faces: nothing to do (faces.enabled is false)")
         return

@@ -25,7 +25,7 @@ class Hub(nn.Module):
     ) -> None:
         super().__init__()
         self.trunk = Trunk(name, shape[0], shape[1:], pretrained, frozen)
-        self.project = nn.Linear(self.trunk.features, dim)
+        self.project = nn.Linear(self.trunk.n_features, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.project(self.trunk(standardize(x)))

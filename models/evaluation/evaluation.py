@@ -14,23 +14,11 @@ EVALUATIONS = {  # keys: models.tasks._base.Task.evaluations
 }
 
 
-def evaluate(
-    model: Model,
-    data: Dataset,
-    pairing: str,
-    label: str,
-    bootstrap: int,
-    seed: int,
-    boxes: dict | None = None,
-    frame_positions: int = 1,
-) -> Evaluation:
-    """Evaluate a model on the test split, with the evaluations of its task.
-
-    pairing to frame_positions: as in models.evaluation.result.Settings.
-    """
-    task, settings = model.module, Settings(pairing, label, bootstrap, seed, boxes, frame_positions)
+def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
+    """Evaluate a model on the test split, with the evaluations of its task."""
+    task = model.module
     result = Evaluation(
-        metrics=task.extra_metrics(model, data, data.indices("test"), bootstrap, seed),
+        metrics=task.extra_metrics(model, data, data.indices("test"), settings.bootstrap, settings.seed),
         description=asdict(task.describe(model.config)),
     )
     for name in task.evaluations:

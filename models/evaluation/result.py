@@ -20,6 +20,12 @@ class Settings:
     boxes: dict | None = None
     frame_positions: int = 1
 
+    @classmethod
+    def from_params(cls, params: Any, boxes: dict | None = None) -> "Settings":
+        """Return the settings of the parameters."""
+        evaluation = params.evaluate
+        return cls(params.pairing, params.label, evaluation.bootstrap, params.seed, boxes, evaluation.frames)
+
 
 @dataclass
 class Evaluation:

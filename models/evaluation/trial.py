@@ -5,6 +5,7 @@ from typing import Any
 
 from models import checkpoint
 from models.evaluation import evaluation
+from models.evaluation.result import Settings
 from models.training.cached import train_cached
 from pipeline.dataset.dataset import Dataset
 
@@ -17,13 +18,4 @@ def run(
     out: the model's folder; a model there of the same data, parameters and code is not trained again.
     """
     model = train_cached(params, data, out, **changes)
-    result = evaluation.evaluate(
-        model,
-        data,
-        params.pairing,
-        params.label,
-        params.evaluate.bootstrap,
-        params.seed,
-        frame_positions=params.evaluate.frames,
-    )
-    return model, result
+    return model, evaluation.evaluate(model, data, Settings.from_params(params))

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from models import checkpoint
-from models.checkpoint import BATCH, CONFIG, WEIGHTS, Model
+from models.checkpoint import BATCH, CONFIG, Model
+from models.weights import WEIGHTS
 from pipeline.dataset.dataset import Dataset
 from pipeline.dataset.windows import MIDDLE
 from pipeline.store.values import ClipArrays

@@ -1,6 +1,5 @@
 """Embedding extraction: the job of `python -m app.features`, and the files that it writes."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +11,9 @@ import pyarrow.parquet as pq
 
 from models.components import component_modules
 from models.inference.extract_step import KINDS, FeaturesStep
-from models.inference.vectors import INPUTS, WINDOW_COLUMNS, Vectors, open_writer, to_array
+from models.inference.vectors import COLUMN_SIDES, WINDOW_COLUMNS, Vectors, open_writer, to_array
 from pipeline import PREFIX
 from pipeline.engine import runner
-from pipeline.errors import UserError
 from pipeline.store.atomic import atomic_write, write_table
 from pipeline.store.code_identity import code_digest
 from pipeline.store.formats import Layout, digest, read_table
@@ -24,16 +22,6 @@ from pipeline.store.shards import Shards
 
 CHECKPOINT = f"{PREFIX}models.checkpoint"  # not imported here, because it imports torch
 GROUP = 32 << 20  # bytes of a row group
-
-
-def identity(folder: Path) -> str:
-    """Return the hash of the weights, as models.checkpoint.identity. Raises UserError if there are none."""
-    path = folder / "model.safetensors"
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "blake2b").hexdigest()
-    except OSError as e:
-        raise UserError(f"{path}: cannot be read ({e.strerror}): train a model first (dvc repro)") from None
 
 
 def input_row(clip: dict) -> dict[str, Any]:
@@ -51,20 +39,20 @@ def job(step: FeaturesStep, config: dict[str, Any], out: Path, facts: list) -> r
 
 
 def write(
-    job: runner.Job, config: dict[str, Any], rows: list[dict], index: pa.Table, out: Path, kind: str
+    job: runner.Job, config: dict[str, Any], rows: list[dict], index: pa.Table, out: Path, file_format: str
 ) -> dict[str, Any]:
     """Write the files of `out` from the shards of a finished job. Returns the content of features.json.
 
-    rows: the clips. kind: parquet, or npy: a file for each column, (n, dim) float32 with NaN where missing.
-    Files of an earlier run are replaced. If there is no vector, only index.parquet and features.json are
+    rows: the clips. file_format: parquet, or npy: a file for each column, (n, dim) float32 with NaN where
+    missing. Files of an earlier run are replaced. If there is no vector, only index.parquet and features.json are
     written.
     """
     _delete_old_files(out)
     shards = range(max(index["shard"].to_pylist(), default=-1) + 1)
     paths = [Shards.from_layout(job.shards).data_path(shard) for shard in shards]
     counts = [pq.read_metadata(path).num_rows for path in paths]
-    paths, windows = [path for path, count in zip(paths, counts, strict=True) if count], sum(counts)
-    dims = _write_vectors(paths, windows, out, kind)
+    paths, n_windows = [path for path, count in zip(paths, counts, strict=True) if count], sum(counts)
+    dims = _write_vectors(paths, n_windows, out, file_format)
     statuses = _write_index(index, rows, out)
     step: Any = job.step
     summary = {
@@ -73,9 +61,9 @@ def write(
         "inputs": config["inputs"],
         "side": step.side,
         "every": step.every,
-        "format": kind,
+        "format": file_format,
         "clips": dict(sorted(Counter(statuses).items())),
-        "windows": windows,
+        "windows": n_windows,
         "dim": dims,
     }
     write_json(summary, out / "features.json")
@@ -83,26 +71,26 @@ def write(
 
 
 def _delete_old_files(out: Path) -> None:
-    names = ["features.parquet", "clips.parquet", *(f"{column}.npy" for column in INPUTS)]
+    names = ["features.parquet", "clips.parquet", *(f"{column}.npy" for column in COLUMN_SIDES)]
     for path in [*(out / name for name in names), *out.glob(".*.tmp")]:
         path.unlink(missing_ok=True)
 
 
-def _write_vectors(paths: list[Path], windows: int, out: Path, kind: str) -> dict[str, int]:
+def _write_vectors(paths: list[Path], n_windows: int, out: Path, file_format: str) -> dict[str, int]:
     """Write the rows of all shards. Returns the dimension of each column of vectors."""
     if not paths:
         return {}
     schema = pq.read_schema(paths[0])
-    dims = {name: schema.field(name).type.list_size for name in schema.names if name in INPUTS}
-    file_name = "features.parquet" if kind == "parquet" else "clips.parquet"
-    columns = schema.names if kind == "parquet" else list(WINDOW_COLUMNS)
+    dims = {name: schema.field(name).type.list_size for name in schema.names if name in COLUMN_SIDES}
+    file_name = "features.parquet" if file_format == "parquet" else "clips.parquet"
+    columns = schema.names if file_format == "parquet" else list(WINDOW_COLUMNS)
     table_schema = pa.schema(map(schema.field, columns))
     with atomic_write(out / file_name) as part, open_writer(part, table_schema) as writer:
         for table in _read_groups(paths, columns):
             writer.write_table(table)
-    for name, dim in dims.items() if kind == "npy" else ():
+    for name, dim in dims.items() if file_format == "npy" else ():
         with atomic_write(out / f"{name}.npy") as part, open(part, "wb") as file:
-            header = {"descr": "<f4", "fortran_order": False, "shape": (windows, dim)}
+            header = {"descr": "<f4", "fortran_order": False, "shape": (n_windows, dim)}
             np.lib.format.write_array_header_1_0(file, header)
             for table in _read_groups(paths, [name]):
                 file.write(to_array(table[name]).data)

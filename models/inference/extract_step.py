@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from models.inference import query as queries
-from models.inference.query import Query, Steps
-from models.inference.vectors import INPUTS
+from models.inference import decode
+from models.inference.decode import DecodedFile, Steps
+from models.inference.vectors import COLUMN_SIDES
+from models.weights import weights_digest
 from pipeline.errors import UserError
 from pipeline.media.files import Media, MediaError, open_media
 from pipeline.sources import folder
@@ -69,7 +70,7 @@ class FeaturesStep:
                 windows.add(read({}, clip, 0.0), begin, None, tools)
             else:
                 longest = np.inf if end is None else end - begin
-                for offset, part in queries.parts(read, tools.config, clip, self.every, longest):
+                for offset, part in decode.read_parts(read, tools.config, clip, self.every, longest):
                     windows.add(part, begin + offset, self.every, tools, is_first=not offset)
         except EmptyPart:
             pass  # `windows.missing` has the reason
@@ -81,8 +82,8 @@ class FeaturesStep:
         span = {"start": (clip["start"] or 0.0) + offset, "end": clip["end"]}
         media = Media(*(path if clip[side] and side in tools.sides else None for side in KINDS))
         [wav] = steps.wav([span], [media])
-        [sound] = steps.hear([span], [wav.value]) if wav.value else [wav]
-        [picture] = steps.see([span], [media])
+        [sound] = steps.spectrogram([span], [wav.value]) if wav.value else [wav]
+        [picture] = steps.frames([span], [media])
         is_still = picture.value is not None and not wav.value and _is_still(path)
         return Part({"audio": sound, "video": picture}, is_still)
 
@@ -93,7 +94,7 @@ class EmptyPart(UserError):
 
 @dataclass
 class Part:
-    """Sound and pictures of a part of a file, as models.inference.query.parts expects it.
+    """Sound and pictures of a part of a file, as models.inference.decode.read_parts expects it.
 
     outcomes: of "audio" and "video". still: whether the file is a single picture.
     """
@@ -111,11 +112,11 @@ class Part:
         """The duration of the longer side: the other may end before it."""
         return max(outcome.extra["seconds"] for outcome in self.usable.values())
 
-    def query(self, sides: Iterable[str], steps: Steps) -> Query:
-        """Return a query of those of these sides that are usable."""
+    def to_decoded(self, sides: Iterable[str], steps: Steps) -> DecodedFile:
+        """Return the file with those of these sides that are usable."""
         usable = {side: outcome for side, outcome in self.usable.items() if side in sides}
         nothing = Outcome("no_video")
-        return steps.query("", usable.get("audio", nothing), usable.get("video", nothing), None)
+        return steps.to_decoded("", usable.get("audio", nothing), usable.get("video", nothing), None)
 
 
 def _is_still(path: str) -> bool:
@@ -156,22 +157,22 @@ class Windows:
         first_row = len(self.starts)
         part_starts: list = []
         for column, batch in tools.batches.items():
-            inputs = INPUTS[column]
+            inputs = COLUMN_SIDES[column]
             if not part.usable.keys() >= set(inputs):
                 continue
-            query = part.query(KINDS if every is None else inputs, tools.steps)
+            decoded = part.to_decoded(KINDS if every is None else inputs, tools.steps)
             if every is None or part.still:
-                positions, starts = query.positions(), [0.0 if part.still else query.middle_start]
+                positions, starts = decoded.positions(), [0.0 if part.still else decoded.middle_start]
             else:
                 seconds = min(part.usable[side].extra["seconds"] for side in inputs)
-                starts = queries.starts(tools.config, seconds, every, is_first)
-                positions = query.positions(starts)
+                starts = decode.window_starts(tools.config, seconds, every, is_first)
+                positions = decoded.positions(starts)
             part_starts = max(part_starts, starts, key=len)
             vectors = self.vectors[column]
             vectors += [None] * (first_row + len(starts) - len(vectors))
             for i in range(0, len(starts), BATCH):
                 chunk = positions[i : i + BATCH]
-                arrays = dict(zip(KINDS, query.data.read(np.zeros(len(chunk), int), chunk), strict=True))
+                arrays = dict(zip(KINDS, decoded.data.read(np.zeros(len(chunk), int), chunk), strict=True))
                 for j in range(len(chunk)):
                     batch.add(tuple(arrays[side][j] for side in inputs), vectors, first_row + i + j)
         self.starts += [at + start for start in part_starts]
@@ -205,7 +206,7 @@ class Batch:
         self.queue: list[tuple[tuple[np.ndarray, ...], list, int]] = []
         shapes = {"audio": model.config["audio_shape"], "video": model.config["video_shape"]}
         dtypes = {"audio": np.float16, "video": np.uint8}
-        blank = [np.zeros((1, *shapes[side]), dtypes[side]) for side in INPUTS[column]]
+        blank = [np.zeros((1, *shapes[side]), dtypes[side]) for side in COLUMN_SIDES[column]]
         self.dim = self._embed_arrays(blank).shape[1]
 
     def add(self, window: tuple[np.ndarray, ...], vectors: list, row: int) -> None:
@@ -250,13 +251,13 @@ def load_tools(folder: str, identity: str, side: str) -> Tools:
 
     torch.set_num_threads(1)
     model = checkpoint.load(folder)
-    if checkpoint.identity(folder) != identity:
+    if weights_digest(folder) != identity:
         raise UserError(f"{folder}: the model was replaced during the run: run again")
     columns = [column for column in model.module.embedding_names if side in (column, "both")]
     if not columns:
         column = model.module.embedding_names[0]
         why = "embeds sound and picture as one" if column == "both" else f"does not read {KINDS[side]}s"
         raise UserError(f"--side {side}: the model in {folder} {why}: use --side {column}")
-    sides = tuple(dict.fromkeys(side for column in columns for side in INPUTS[column]))
+    sides = tuple(dict.fromkeys(side for column in columns for side in COLUMN_SIDES[column]))
     batches = {column: Batch(model, column) for column in columns}
     return Tools(model.config, Steps(model.config), batches, sides)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from models.checkpoint import Model
-from models.inference import query as queries
+from models.inference import decode
 from models.inference.classify import probabilities
+from models.inference.decode import DecodedFile, Reader
 from models.inference.index import sides
-from models.inference.query import Query, Reader
 from pipeline.errors import UserError
 
 KINDS = {"audio": "sound", "video": "picture"}
@@ -23,35 +23,35 @@ KINDS = {"audio": "sound", "video": "picture"}
 class FileModel:
     """A model, and the function that reads files for it.
 
-    read: as `query.read`. A parameter `file` is a path, or a result of the method `query`: the file is not
+    read: as `decode.read`. A parameter `file` is a path, or a result of `read_and_embed`: the file is not
     read again then.
     """
 
-    def __init__(self, model: Model, read: Reader = queries.read) -> None:
+    def __init__(self, model: Model, read: Reader = decode.read) -> None:
         self.model, self.read = model, read
 
     @property
     def config(self) -> dict[str, Any]:
         return self.model.config
 
-    def query(self, file: str | Path | Query, start: float = 0.0) -> Query:
+    def read_and_embed(self, file: str | Path | DecodedFile, start: float = 0.0) -> DecodedFile:
         """Read a file from `start` (s) on, and embed its middle window.
 
         file: a path, or a result of `read`. Raises UserError if the model can use nothing in the file.
         """
-        query = self._read_checked(file, start)
-        query.embeddings |= {side: x[0] for side, x in self._embed_query(query).items()}
-        return query
+        decoded = self._read_checked(file, start)
+        decoded.embeddings |= {side: x[0] for side, x in self._embed_decoded(decoded).items()}
+        return decoded
 
-    def embed(self, file: str | Path | Query, start: float = 0.0) -> dict[str, np.ndarray]:
+    def embed(self, file: str | Path | DecodedFile, start: float = 0.0) -> dict[str, np.ndarray]:
         """Embed the middle window of a file.
 
         Returns "audio" and "video" -> (dim,) of length 1, without a side that the file lacks; "both" for a
         model that embeds both sides as one vector.
         """
-        return self._embedded(file, start).embeddings
+        return self._ensure_embedded(file, start).embeddings
 
-    def along(
+    def embed_along(
         self, path: str | Path, every: float, longest: float = np.inf
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Embed windows along the first `longest` s of a file.
@@ -60,20 +60,20 @@ class FileModel:
         The picture of a window is the one nearest to its middle. A row is NaN if that side is missing; a
         side that the whole file lacks has no key.
         """
-        return self.along_parts(queries.parts(self.read, self.config, path, every, longest), every)
+        return self.embed_parts(decode.read_parts(self.read, self.config, path, every, longest), every)
 
-    def along_parts(
-        self, parts: Iterable[tuple[float, Query]], every: float
+    def embed_parts(
+        self, parts: Iterable[tuple[float, DecodedFile]], every: float
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Embed windows as `along`, from the parts of a file that models.inference.query.parts yields."""
+        """Embed windows as `embed_along`, from the parts of a file that decode.read_parts yields."""
         times: list[float] = []
         side_blocks: dict[str, list[np.ndarray]] = {}
-        for start, query in parts:
-            self._check(query)
-            starts = queries.starts(self.config, query.seconds, every, is_first=start == 0)
+        for start, decoded in parts:
+            self._check(decoded)
+            starts = decode.window_starts(self.config, decoded.seconds, every, is_first=start == 0)
             if not starts:
                 continue
-            for side, vectors in self._embed_query(query, starts).items():
+            for side, vectors in self._embed_decoded(decoded, starts).items():
                 blocks = side_blocks.setdefault(side, [])
                 _pad(blocks, len(times), vectors.shape[1])
                 blocks.append(vectors)
@@ -82,7 +82,7 @@ class FileModel:
             _pad(blocks, len(times), blocks[0].shape[1])
         return np.array(times), {side: np.concatenate(blocks) for side, blocks in side_blocks.items()}
 
-    def score(self, sound: str | Path | Query, picture: str | Path | Query) -> float:
+    def score(self, sound: str | Path | DecodedFile, picture: str | Path | DecodedFile) -> float:
         """Return the logit of a sound and a picture: above 0, they more likely match than not.
 
         Raises UserError if the model cannot compare the two, or one of them is missing.
@@ -90,7 +90,9 @@ class FileModel:
         audio, video = self._embed_pair(sound, picture)
         return float(self.model.score(audio[None], video[None])[0])
 
-    def localize(self, sound: str | Path | Query, picture: str | Path | Query) -> np.ndarray | None:
+    def localize(
+        self, sound: str | Path | DecodedFile, picture: str | Path | DecodedFile
+    ) -> np.ndarray | None:
         """Return the probabilities (h, w) that the sound is at each position of the picture.
 
         None if the model does not localize sounds.
@@ -101,7 +103,7 @@ class FileModel:
         return self.model.maps(audio[None], video[None])[0].reshape(self.model.module.video.map)
 
     def classify(
-        self, file: str | Path | Query, by: str | None = None, start: float = 0.0
+        self, file: str | Path | DecodedFile, by: str | None = None, start: float = 0.0
     ) -> list[tuple[str, float]]:
         """Return each class with its probability, the most probable first. by: "audio" or "video" alone.
 
@@ -109,53 +111,55 @@ class FileModel:
         """
         if not self.model.module.classes:
             raise UserError(f"the model's task is {self.config['task']}: it has no classes")
-        query = self._read_checked(file, start)
+        decoded = self._read_checked(file, start)
         modality = self.config["modality"]
         model_sides = [side for side in KINDS if modality in (side, "both")]
-        usable = [side for side in model_sides if side not in query.missing and by in (side, None)]
+        usable = [side for side in model_sides if side not in decoded.missing and by in (side, None)]
         if not usable:
             side = by or model_sides[0]
-            why = query.missing.get(side) or f"the model does not read {KINDS[side]}s"
-            raise UserError(f"{query.name}: cannot be classified by its {KINDS[side]}: {why}")
+            why = decoded.missing.get(side) or f"the model does not read {KINDS[side]}s"
+            raise UserError(f"{decoded.name}: cannot be classified by its {KINDS[side]}: {why}")
         blank = next((side for side in model_sides if side not in usable), None)
-        class_probabilities = probabilities(self.model, query.data, np.array([0]), blank)[0]
+        class_probabilities = probabilities(self.model, decoded.data, np.array([0]), blank)[0]
         order = np.argsort(-class_probabilities, kind="stable")
         return [(self.config["classes"][i], float(class_probabilities[i])) for i in order]
 
     # --- helpers ----------------------------------------------------------------------------------------
 
-    def _read_checked(self, file: str | Path | Query, start: float) -> Query:
-        return self._check(file if isinstance(file, Query) else self.read(self.config, file, start))
+    def _read_checked(self, file: str | Path | DecodedFile, start: float) -> DecodedFile:
+        return self._check(file if isinstance(file, DecodedFile) else self.read(self.config, file, start))
 
-    def _check(self, query: Query) -> Query:
+    def _check(self, decoded: DecodedFile) -> DecodedFile:
         """Mark the sides that the model does not read as missing. Raises UserError if no side remains."""
         model_sides = set(KINDS) if self.config["modality"] == "both" else {self.config["modality"]}
         for side in KINDS:
             if side not in model_sides:
-                query.missing.setdefault(side, f"the model does not read {KINDS[side]}s")
-        if len(query.missing) == 2:
-            why = "; ".join(dict.fromkeys(query.missing.values()))
-            raise UserError(f"{query.name}: neither sound nor picture: {why}")
-        return query
+                decoded.missing.setdefault(side, f"the model does not read {KINDS[side]}s")
+        if len(decoded.missing) == 2:
+            why = "; ".join(dict.fromkeys(decoded.missing.values()))
+            raise UserError(f"{decoded.name}: neither sound nor picture: {why}")
+        return decoded
 
-    def _embed_query(self, query: Query, starts: list[float] | None = None) -> dict[str, np.ndarray]:
-        """Embed windows, as of Query.positions: side -> (n, dim), without missing sides."""
-        if sides(self.model) == ["both"] and query.missing:
-            side, why = next(iter(query.missing.items()))
+    def _embed_decoded(
+        self, decoded: DecodedFile, starts: list[float] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Embed windows, as of DecodedFile.positions: side -> (n, dim), without missing sides."""
+        if sides(self.model) == ["both"] and decoded.missing:
+            side, why = next(iter(decoded.missing.items()))
             raise UserError(
-                f"{query.name}: the model embeds sound and picture as one: no {KINDS[side]}: {why}"
+                f"{decoded.name}: the model embeds sound and picture as one: no {KINDS[side]}: {why}"
             )
-        positions = query.positions(starts)
-        embeddings = self.model.embed(query.data, np.zeros(len(positions), int), positions)
+        positions = decoded.positions(starts)
+        embeddings = self.model.embed(decoded.data, np.zeros(len(positions), int), positions)
         # A model of one modality returns the same array twice: `sides` has one name then.
         pairs = zip(sides(self.model), embeddings, strict=False)
-        return {side: vectors for side, vectors in pairs if side not in query.missing}
+        return {side: vectors for side, vectors in pairs if side not in decoded.missing}
 
-    def _embedded(self, file: str | Path | Query, start: float = 0.0) -> Query:
-        return file if isinstance(file, Query) and file.embeddings else self.query(file, start)
+    def _ensure_embedded(self, file: str | Path | DecodedFile, start: float = 0.0) -> DecodedFile:
+        return file if isinstance(file, DecodedFile) and file.embeddings else self.read_and_embed(file, start)
 
     def _embed_pair(
-        self, sound: str | Path | Query, picture: str | Path | Query
+        self, sound: str | Path | DecodedFile, picture: str | Path | DecodedFile
     ) -> tuple[np.ndarray, np.ndarray]:
         """Embed a sound and a picture, (dim,) each. Raises UserError if the model cannot compare them."""
         if not self.model.module.cross_modal:
@@ -163,10 +167,13 @@ class FileModel:
         if self.config["modality"] != "both":
             raise UserError(f"the model reads {KINDS[self.config['modality']]}s only")
         embeddings = []
-        for side, query in (("audio", self._embedded(sound)), ("video", self._embedded(picture))):
-            if side not in query.embeddings:
-                raise UserError(f"{query.name}: no {KINDS[side]}: {query.missing[side]}")
-            embeddings.append(query.embeddings[side])
+        for side, decoded in (
+            ("audio", self._ensure_embedded(sound)),
+            ("video", self._ensure_embedded(picture)),
+        ):
+            if side not in decoded.embeddings:
+                raise UserError(f"{decoded.name}: no {KINDS[side]}: {decoded.missing[side]}")
+            embeddings.append(decoded.embeddings[side])
         return embeddings[0], embeddings[1]
 
 

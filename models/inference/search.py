@@ -1,6 +1,6 @@
 """Search: find the clips nearest to a sound, a picture or a video.
 
-`Library.open()` works in a project after `dvc repro`; `query` takes any file, `nearest` any embedding.
+`Library.open()` works in a project after `dvc repro`; `read_and_embed` takes a file, `nearest` an embedding.
 """
 
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ import numpy as np
 from models import checkpoint
 from models.checkpoint import Model
 from models.inference import vector_index
+from models.inference.decode import DecodedFile
 from models.inference.file_model import KINDS, FileModel
 from models.inference.index import indexed
-from models.inference.query import Query
 from pipeline.errors import UserError
 from pipeline.store.formats import read_table
 
-__all__ = ["KINDS", "Hit", "Library", "Query"]
+__all__ = ["KINDS", "Hit", "Library", "DecodedFile"]
 
 
 @dataclass
@@ -61,11 +61,11 @@ class Library:
         }
         return cls(model, clips, searchers)
 
-    def query(self, path: str | Path, start: float = 0.0) -> Query:
-        """Read and embed a file, as models.inference.file_model.FileModel.query."""
-        return self.files.query(path, start)
+    def read_and_embed(self, path: str | Path, start: float = 0.0) -> DecodedFile:
+        """Read and embed a file, as models.inference.file_model.FileModel.read_and_embed."""
+        return self.files.read_and_embed(path, start)
 
-    def directions(self, query: Query) -> list[str]:
+    def directions(self, query: DecodedFile) -> list[str]:
         """Return the directions in which `query` can be searched, as `audio_to_video`."""
         return [
             f"{source}_to_{target}"

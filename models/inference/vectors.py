@@ -11,7 +11,7 @@ from pipeline.store.formats import digest, read_table
 
 WINDOW_COLUMNS = ("clip_id", "path", "start")  # columns beside the vectors
 # The sides that each column of vectors is made of.
-INPUTS = {"audio": ("audio",), "video": ("video",), "both": ("audio", "video")}
+COLUMN_SIDES = {"audio": ("audio",), "video": ("video",), "both": ("audio", "video")}
 
 
 class Vectors:
@@ -38,13 +38,13 @@ class Vectors:
     def _rows(clip_id: str, value: dict[str, Any]) -> pa.Table:
         names = [pa.array([name] * len(value["start"]), pa.string()) for name in (clip_id, value["path"])]
         columns = dict(zip(WINDOW_COLUMNS, [*names, pa.array(value["start"])], strict=True))
-        return pa.table(columns | {name: _column(value[name]) for name in value if name in INPUTS})
+        return pa.table(columns | {name: _column(value[name]) for name in value if name in COLUMN_SIDES})
 
     def read(self, path: Path) -> list[dict[str, Any]]:
         table = read_table(path)
         ids = np.array(table["clip_id"].to_pylist())
         edges: Any = np.flatnonzero(ids[1:] != ids[:-1]) + 1 if len(ids) else []
-        arrays = {name: to_array(table[name]) for name in table.column_names if name in INPUTS}
+        arrays = {name: to_array(table[name]) for name in table.column_names if name in COLUMN_SIDES}
         arrays["start"] = table["start"].to_numpy()
         parts = {name: np.split(array, edges) for name, array in arrays.items()}
         first_rows = [0, *edges] if len(ids) else []

@@ -32,11 +32,11 @@ class Infonce(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)), requires_grad=learned)
         self.both_ways = both_ways
 
-    def forward(self, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
+    def forward(self, audio: Tensor, video: Tensor, related: Tensor) -> Tensor:
         temperature = self.log_temperature.float().exp().clamp(min=MIN_TEMPERATURE)
         cosine = F.normalize(audio.float(), dim=1) @ F.normalize(video.float(), dim=1).T  # (B, B)
         rows = torch.arange(len(cosine), device=cosine.device)
-        excluded = same & (rows[:, None] != rows)
+        excluded = related & (rows[:, None] != rows)
         logits = (cosine / temperature).masked_fill(excluded, float("-inf"))
         if not self.both_ways:
             return F.cross_entropy(logits.T, rows)

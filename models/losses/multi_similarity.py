@@ -25,5 +25,5 @@ class MultiSimilarity(nn.Module):
         super().__init__()
         self.loss = MultiSimilarityLoss(alpha=alpha, beta=beta, base=base)
 
-    def forward(self, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
-        return symmetric_loss(self.loss, audio, video, same)
+    def forward(self, audio: Tensor, video: Tensor, related: Tensor) -> Tensor:
+        return symmetric_loss(self.loss, audio, video, related)

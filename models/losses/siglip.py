@@ -27,9 +27,9 @@ class Siglip(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
         self.bias = nn.Parameter(torch.tensor(float(bias)))
 
-    def forward(self, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
+    def forward(self, audio: Tensor, video: Tensor, related: Tensor) -> Tensor:
         cosine = F.normalize(audio.float(), dim=1) @ F.normalize(video.float(), dim=1).T
         diagonal = torch.eye(len(cosine), dtype=torch.bool, device=cosine.device)
         logits = cosine / self.log_temperature.float().exp() + self.bias.float()
         cost = -F.logsigmoid(torch.where(diagonal, logits, -logits))
-        return cost.masked_fill(same & ~diagonal, 0.0).sum() / len(cosine)
+        return cost.masked_fill(related & ~diagonal, 0.0).sum() / len(cosine)

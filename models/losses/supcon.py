@@ -25,5 +25,5 @@ class Supcon(nn.Module):
         super().__init__()
         self.loss = SupConLoss(temperature=temperature)
 
-    def forward(self, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
-        return symmetric_loss(self.loss, audio, video, same)
+    def forward(self, audio: Tensor, video: Tensor, related: Tensor) -> Tensor:
+        return symmetric_loss(self.loss, audio, video, related)

@@ -23,5 +23,5 @@ class Triplet(nn.Module):
         super().__init__()
         self.margin = margin
 
-    def forward(self, video: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
-        return (distance(video, right) - distance(video, wrong) + self.margin).relu().mean()
+    def forward(self, video: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        return (distance(video, positive) - distance(video, negative) + self.margin).relu().mean()

@@ -20,7 +20,7 @@ SIDE = 224  # pixels; the size that most published weights were trained at
 class Trunk(nn.Module):
     """`timm/<name>` or `torchvision/<name>` without its classifier.
 
-    Maps (batch, channels, height, width) to (batch, features).
+    Maps (batch, channels, height, width) to (batch, n_features).
 
     channels, size: of the inputs. The first convolution is adapted to the channels: published weights for
     three are summed for one, and distributed evenly for others (timm.models.adapt_input_conv). If the network
@@ -35,18 +35,18 @@ class Trunk(nn.Module):
     ) -> None:
         super().__init__()
         self.name, self.frozen = name, frozen
-        self.net, self.side = (
+        self.net, self.native_size = (
             _timm(name, channels) if name.startswith("timm/") else _torchvision(name, channels)
         )
         load_pretrained(self.net, name, pretrained, channels)
         if frozen:
             self.requires_grad_(False)
-        self.resize = False
+        self.resizes_input = False
         try:
-            self.features = self._count_features(channels, size)
+            self.n_features = self._count_features(channels, size)
         except (AssertionError, RuntimeError, ValueError):
-            self.resize = True
-            self.features = self._count_features(channels, size)
+            self.resizes_input = True
+            self.n_features = self._count_features(channels, size)
 
     @torch.no_grad()
     def _count_features(self, channels: int, size: tuple[int, int]) -> int:
@@ -61,8 +61,8 @@ class Trunk(nn.Module):
         return super().train(mode and not self.frozen)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.resize:
-            x = F.interpolate(x, self.side, mode="bilinear", align_corners=False)
+        if self.resizes_input:
+            x = F.interpolate(x, self.native_size, mode="bilinear", align_corners=False)
         return self.net(x)
 
 

@@ -19,12 +19,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import checkpoint
-from models.checkpoint import CONFIG, WEIGHTS, Model
+from models.checkpoint import CONFIG, Model
 from models.sharing import card
 from models.sharing.git_source import Origin
 from models.tasks import tasks
 from models.tasks._base import Part
 from models.version import VERSION
+from models.weights import WEIGHTS
 from pipeline.errors import UserError
 
 LABELS, CARD = "labels.json", "README.md"

@@ -15,8 +15,8 @@ from dvc_data.hashfile.build import build
 from dvc_data.hashfile.db import HashFileDB
 from dvc_objects.fs.local import localfs
 
-from models.checkpoint import identity
 from models.sharing.load import MODEL
+from models.weights import weights_digest
 from pipeline.errors import UserError
 
 PARAMS = "params.yaml"
@@ -124,7 +124,7 @@ def _in_root(folder: str, path: str) -> str:
 def _project_path(root: Path, folder: Path) -> str:
     """Return the folder's path in the project, or that of the checkpoints if it is a copy of them."""
     try:
-        if identity(folder) == identity(root / MODEL):
+        if weights_digest(folder) == weights_digest(root / MODEL):
             return MODEL
     except UserError:
         pass  # one of them does not exist

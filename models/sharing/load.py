@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models import checkpoint
-from models.checkpoint import CONFIG, FORMAT, WEIGHTS
+from models.checkpoint import CONFIG, FORMAT
 from models.inference.file_model import FileModel
 from models.sharing import hub
 from models.version import VERSION
+from models.weights import WEIGHTS
 from pipeline.errors import UserError
 
 MODEL = "checkpoints"  # the folder of a project's model

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from models.tasks._description import Description
 from models.tasks._experiment import Experiment
 from models.tasks._plan import Plan
-from models.tasks._schedule import adamw
+from models.tasks._schedule import configure_adamw
 from pipeline.dataset.dataset import Dataset
 
 
@@ -98,8 +98,8 @@ class Task(lightning.LightningModule, ABC):
         `logged_metrics`, further curves: name -> value.
 
         batch: `audio` (B, channels, freq, time), `video` (B, frames, height, width, 3) uint8, `clip` (B,);
-        and `target` (B, classes) if the plan has targets, otherwise `right`, `wrong` and `same`:
-        positive, negative and related of pipeline.dataset.pairing.Batch.
+        and `target` (B, classes) if the plan has targets, otherwise `positive`, `negative` and `related`
+        (see pipeline.dataset.pairing.Batch).
         """
 
     @abstractmethod
@@ -112,7 +112,7 @@ class Task(lightning.LightningModule, ABC):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Return the optimizer and the schedule of the learning rate."""
-        return adamw(self, self.train_params, self.steps)
+        return configure_adamw(self, self.train_params, self.steps)
 
     def prepare_validation(self, plan: Plan, val: np.ndarray) -> None:
         """Prepare validation on the clips `val`. Called once before training, if there are any."""

@@ -10,8 +10,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, M
 NO_WEIGHT_DECAY = ("modality.*", "positions.*")  # vectors, though some have more than one dimension
 
 
-def adamw(module: nn.Module, settings: Any, steps: int) -> dict[str, Any]:
-    """Return AdamW, with weight decay on matrices only, and its schedule, as `configure_optimizers` does.
+def configure_adamw(module: nn.Module, settings: Any, steps: int) -> dict[str, Any]:
+    """Return AdamW, with weight decay on matrices only, and its schedule, as Lightning expects them.
 
     settings: the section `train`. steps: optimizer steps of the whole training.
     """

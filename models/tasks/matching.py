@@ -125,16 +125,14 @@ class Matching(Pairs):
 
         audio, video: (B, dim). batch: as of Task.training_step.
         """
-        has_match = batch["right"] >= 0
-        has_both = has_match & (batch["wrong"] >= 0)
-        right, wrong = batch["right"][has_both], batch["wrong"][has_both]
-        anchors, matches, non_matches = video[has_both], audio[right], audio[wrong]  # (P, dim) each
+        has_match = batch["positive"] >= 0
+        has_both = has_match & (batch["negative"] >= 0)
+        positive, negative = batch["positive"][has_both], batch["negative"][has_both]
+        anchors, matches, non_matches = video[has_both], audio[positive], audio[negative]  # (P, dim) each
         if not len(anchors):  # all clips of the batch match each other, or none does: nothing to learn
             return (audio.sum() + video.sum()) * 0, audio.new_zeros(())
-        a, v = (
-            torch.cat([matches, non_matches]),
-            torch.cat([anchors, anchors]),
-        )  # (2P, dim), the first half matches
+        # (2P, dim), the first half matches
+        a, v = torch.cat([matches, non_matches]), torch.cat([anchors, anchors])
         target = torch.cat([a.new_ones(len(anchors)), a.new_zeros(len(anchors))])
         logits = self.matcher(*((a, v) if self.loss.trains_matcher else (a.detach(), v.detach())))
         if self.loss.pairs == "pairs":
@@ -142,12 +140,12 @@ class Matching(Pairs):
         elif self.loss.pairs == "triplets":
             loss = self.loss(anchors, matches, non_matches)
         elif self.loss.pairs == "quadruples":
-            first = a, torch.cat([video[right], video[wrong]])
+            first = a, torch.cat([video[positive], video[negative]])
             second = torch.cat([audio[has_both], audio[has_both]]), v
             loss = self.loss(first, second, target, logits)
         else:
-            rows = batch["right"][has_match]
-            loss = self.loss(audio[rows], video[has_match], batch["same"][rows][:, has_match])
+            rows = batch["positive"][has_match]
+            loss = self.loss(audio[rows], video[has_match], batch["related"][rows][:, has_match])
         if self.loss.trains_matcher:
             return loss, loss.new_zeros(())
         return loss, F.binary_cross_entropy_with_logits(logits.float(), target)

@@ -152,14 +152,14 @@ class Pretraining(Pairs):
         self,
         audio: Tensor,
         video: Tensor,
-        same: Tensor,
+        related: Tensor,
         visible: dict[str, Tensor],
         masked: dict[str, Tensor],
     ) -> dict[str, Tensor]:
         """Compute loss, audio_mse, video_mse, contrastive and contrastive_accuracy.
 
-        same: (batch, batch) bool, which clips are not each other's negatives. Without reconstruction there is
-        no audio_mse and video_mse.
+        related: (batch, batch) bool, which clips are not each other's negatives. Without reconstruction
+        there is no audio_mse and video_mse.
         """
         inputs = {"audio": audio, "video": video}
         tokens = {side: self.encoder.encode_tokens(side, inputs[side], visible[side]) for side in SIDES}
@@ -173,23 +173,23 @@ class Pretraining(Pairs):
             loss = loss + self.settings["reconstruction"] * (terms["audio_mse"] + terms["video_mse"])
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.settings["contrastive"] > 0):
             means = [self.encoder.fuse(tokens[side], side).mean(1).float() for side in SIDES]
-            terms["contrastive"] = self.infonce(*means, same)
-            terms["contrastive_accuracy"] = self._contrastive_accuracy(*means, same)
+            terms["contrastive"] = self.infonce(*means, related)
+            terms["contrastive_accuracy"] = self._contrastive_accuracy(*means, related)
         if self.settings["contrastive"]:
             loss = loss + self.settings["contrastive"] * terms["contrastive"]
         return {"loss": loss} | terms
 
     @torch.no_grad()
-    def _contrastive_accuracy(self, audio: Tensor, video: Tensor, same: Tensor) -> Tensor:
+    def _contrastive_accuracy(self, audio: Tensor, video: Tensor, related: Tensor) -> Tensor:
         """Compute the share of pictures whose sound is the most similar of the batch."""
         cosine = F.normalize(audio, dim=1) @ F.normalize(video, dim=1).T
         rows = torch.arange(len(cosine), device=cosine.device)
-        nearest = cosine.masked_fill(same & (rows[:, None] != rows), -2).argmax(0)
+        nearest = cosine.masked_fill(related & (rows[:, None] != rows), -2).argmax(0)
         return (nearest == rows).float().mean()
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> dict[str, Tensor]:
         terms = self.loss_terms(
-            batch["audio"], batch["video"], batch["same"], *self.draw_masks(len(batch["clip"]))
+            batch["audio"], batch["video"], batch["related"], *self.draw_masks(len(batch["clip"]))
         )
         self.log("loss", terms["loss"], prog_bar=True, batch_size=len(batch["clip"]))
         metrics = {name: value.detach() for name, value in terms.items() if name != "loss"}
@@ -200,7 +200,7 @@ class Pretraining(Pairs):
         generator = torch.Generator().manual_seed(number)
         count = len(batch["clip"])
         terms = self.loss_terms(
-            batch["audio"], batch["video"], batch["same"], *self.draw_masks(count, generator)
+            batch["audio"], batch["video"], batch["related"], *self.draw_masks(count, generator)
         )
         audio, video = self.embed_pair(batch["audio"], batch["video"])
         values = {name: value.float().expand(count) for name, value in terms.items()}

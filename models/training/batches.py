@@ -35,7 +35,7 @@ class Batches(torch.utils.data.Dataset):
             audio, video = self.augmentation(audio, video, batch.seed)
         arrays = {"audio": audio, "video": video, "clip": batch.clip}
         if self.targets is None:
-            arrays |= {"right": batch.positive, "wrong": batch.negative, "same": batch.related}
+            arrays |= {"positive": batch.positive, "negative": batch.negative, "related": batch.related}
         else:
             arrays["target"] = self.targets[batch.clip].astype(np.float32)
         return {name: torch.from_numpy(array) for name, array in arrays.items()}

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from models import checkpoint
 from models.tasks import tasks
 from models.tasks._experiment import Experiment
+from models.weights import weights_digest
 from pipeline.dataset.dataset import Dataset
 
 PRETRAINING = "pretraining"  # the task of the stage pretrain
@@ -23,7 +23,7 @@ def configure_pretraining(params: Any, **changes: Any) -> Experiment:
 
 def initial_state(experiment: Experiment, data: Dataset) -> list[Any]:
     """Return what else an encoder of both modalities depends on: initial weights and statistics."""
-    weights = checkpoint.identity(experiment.start) if experiment.start else None
+    weights = weights_digest(experiment.start) if experiment.start else None
     return [weights, data.statistics] if experiment.encoder else []
 
 

@@ -254,7 +254,7 @@ def _finish(training: _Training, trainer: lightning.Trainer, data: Dataset, out:
     if training.average:  # again: Lightning does not call it after resuming from the last epoch
         training.average.on_train_end(trainer, module)
     else:
-        module.load_state_dict(recorder.best["weights"])
+        module.load_state_dict(recorder.best.weights)
     module.calibrate(checkpoint.Model(module, training.config), data, training.plan.clips["val"])
     best = recorder.best_epoch
     summary = {"epochs": len(recorder.history), "best_epoch": best + 1, **recorder.history[best]}

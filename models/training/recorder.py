@@ -1,4 +1,4 @@
-"""Records a training: curves, the weights of its best epoch, and the checkpoint to resume from."""
+"""Records a training: curves, the best epoch (see best_epoch.py), and the checkpoint to resume from."""
 
 import math
 import sys
@@ -12,6 +12,7 @@ import torch
 from dvclive import Live
 from lightning.pytorch.callbacks import Callback
 
+from models.training.best_epoch import BestEpoch
 from models.training.checkpoint_file import CheckpointFile
 from models.training.curves import log_history, start_live
 from pipeline.errors import UserError
@@ -29,7 +30,7 @@ class Recorder(Callback):
     prefers the earlier of equal epochs. Here the best weights are in the same file as the checkpoint to
     resume from, so that a kill never leaves one without the other.
 
-    history: metrics of each epoch. best: epoch (from 0), rank and weights. stage: its name in dvc.yaml, for
+    history: metrics of each epoch. best: the best epoch so far. stage: its name in dvc.yaml, for
     messages. settings: of that stage. curves: the folder to write them to.
     """
 
@@ -48,7 +49,7 @@ class Recorder(Callback):
         self.settings, self.seed = settings, seed
         self.precision, self.fingerprint = precision, fingerprint
         self.history: list[dict[str, float]] = []
-        self.best: dict[str, Any] = {}
+        self.best = BestEpoch()
         self.live: Live | None = None  # None in all processes but the first
         self.last_save = 0.0  # time.monotonic()
         self.save_seconds = 0.0
@@ -57,7 +58,7 @@ class Recorder(Callback):
     @property
     def best_epoch(self) -> int:
         """Return the epoch (from 0) whose metrics describe the model: the best, or the last of an average."""
-        return self.settings.average[1] - 1 if self.settings.average else self.best["epoch"]
+        return self.settings.average[1] - 1 if self.settings.average else self.best.epoch
 
     def __enter__(self) -> "Recorder":
         return self
@@ -74,11 +75,11 @@ class Recorder(Callback):
             "fingerprint": self.fingerprint,
             "precision": self.precision,
             "history": self.history,
-            "best": self.best,
+            "best": vars(self.best),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.history, self.best = state["history"], state["best"]
+        self.history, self.best = state["history"], BestEpoch(**state["best"])
 
     def on_fit_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         # Lightning has loaded the checkpoint by now: write the curves of an unfinished run again from it.
@@ -95,9 +96,8 @@ class Recorder(Callback):
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         self.losses.clear()
-        rank = (
-            [trainer.global_rank] if trainer.global_rank else []
-        )  # different random numbers in each process
+        # different random numbers in each process
+        rank = [trainer.global_rank] if trainer.global_rank else []
         seed = (self.seed, trainer.current_epoch, *rank)
         torch.manual_seed(int(np.random.default_rng(seed).integers(2**62)))
 
@@ -109,11 +109,7 @@ class Recorder(Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         epoch, metrics = trainer.current_epoch, self._metrics(trainer, module)
         self.history.append(metrics)
-        # Without validation each epoch is better than the one before.
-        rank = module.rank() if module.val_metrics else [float(epoch)]
-        if not self.best or rank >= self.best["rank"]:
-            weights = {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}
-            self.best = {"epoch": epoch, "rank": rank, "weights": weights}
+        self.best.update(epoch, module)
         self._log()
         self._save(trainer, epoch)
         self._print(epoch, metrics)  # last: an epoch that was printed is not lost at an interrupt

@@ -65,10 +65,10 @@ class FrameTrunk(nn.Module):
         if trunk:
             net = Trunk(trunk, shape[3], shape[1:3], pretrained, frozen)
             self.net: nn.Module = nn.Sequential(Normalize(shape[3]), net)
-            self.features = self.net[1].features
+            self.n_features = self.net[1].n_features
         else:
             self.net = FrameCnn(shape[3], pretrained, frozen)
-            self.features = 2 * self.net.channels
+            self.n_features = 2 * self.net.channels
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.net(x.flatten(0, 1))

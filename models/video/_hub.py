@@ -26,7 +26,7 @@ class Hub(nn.Module):
         super().__init__()
         self.normalize = Normalize(shape[3])
         self.trunk = Trunk(name, shape[3], shape[1:3], pretrained, frozen)
-        self.project = nn.Linear(self.trunk.features, dim)
+        self.project = nn.Linear(self.trunk.n_features, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.project(self.trunk(self.normalize(x[:, x.shape[1] // 2])))

@@ -25,7 +25,7 @@ class CnnAvg(nn.Module):
     ) -> None:
         super().__init__()
         self.frames = FrameTrunk(shape, trunk, pretrained, frozen)
-        self.frame = nn.Linear(self.frames.features, dim)
+        self.frame = nn.Linear(self.frames.n_features, dim)
         self.project = nn.Linear(dim, dim)
 
     def feature_map(self, x: Tensor) -> Tensor:

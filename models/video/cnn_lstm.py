@@ -30,7 +30,7 @@ class CnnLstm(nn.Module):
     ) -> None:
         super().__init__()
         self.frames = FrameTrunk(shape, trunk, pretrained, frozen)
-        self.sequence = Lstm(shape[0], self.frames.features, dim, inner, hidden, layers)
+        self.sequence = Lstm(shape[0], self.frames.n_features, dim, inner, hidden, layers)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.sequence(self.frames(x))

@@ -32,7 +32,9 @@ class Transformer(nn.Module):
     ) -> None:
         super().__init__()
         self.frames = FrameTrunk(shape, trunk, pretrained, frozen)
-        self.sequence = Sequence(shape[0], self.frames.features, dim, inner, layers, heads, forward, dropout)
+        self.sequence = Sequence(
+            shape[0], self.frames.n_features, dim, inner, layers, heads, forward, dropout
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.sequence(self.frames(x))

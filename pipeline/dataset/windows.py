@@ -17,7 +17,7 @@ ROUNDING = 1e-6  # columns: tolerance for floating-point errors
 
 @dataclass(frozen=True)
 class WindowRule:
-    """Cut windows from clips that are all stored with the same shape.
+    """Where windows lie in clips that are all stored with the same shape; `Dataset.read` cuts them.
 
     sample_rate: Hz. hop_length: samples from one spectrogram column to the next. window_frames: frames per
     window. clip_columns: stored columns per clip, including padding.

@@ -48,7 +48,7 @@ def run_tasks(tasks: list[Task], settings) -> Generator[tuple[Task, bytes], None
 def _run_on_node(task: Task, root: str, timeout: float) -> tuple[bytes, list[str], str]:
     """On a node: return the index of a shard, the files that could not be read, and the node's name."""
     locations = [task.upstream_index.location] if task.upstream_index else []
-    locations += [entry[0] for entry in task.reusable_rows if entry]
+    locations += [row.location for row in task.reusable_rows if row]
     has_relative_path = any("://" not in path and not os.path.isabs(path) for path in locations)
     enter_project(root, is_required=task.shards.storage is None or has_relative_path)
     # A subprocess of the engine would run the main module again, which is Ray's here.

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.store.formats import Layout, digest
-from pipeline.store.shards import ShardIndex, Shards, read_index, shard_locations
+from pipeline.store.shards import ShardIndex, Shards, StoredRow, read_index, shard_locations
 from pipeline.store.status import OK, Outcome, failed
 
 Step = Callable[[list[dict], list], Iterable[Outcome]]
@@ -50,7 +50,7 @@ class Task:
     keys: list[str]
     upstream_failures: list[Outcome | None]
     upstream_index: ShardIndex | None
-    reusable_rows: list
+    reusable_rows: list[StoredRow | None]
 
     def __call__(self) -> bytes:
         """Compute and write the values of the shard. Return its index, a Parquet file."""

@@ -52,7 +52,7 @@ def run(job: Job, clips: list[dict], shard_size: int, engine) -> pa.Table:
     tasks = plan_tasks(job, shards, clips, shard_size)
     progress_folder = resume.prepare(f"{job.name}-{digest(str(shards.folder), job.fingerprint)}")
     shards.restore_progress(progress_folder)
-    to_compute = shards.prepare([t.keys for t in tasks])
+    to_compute = shards.start_run([t.keys for t in tasks])
     reusable_rows = shards.reusable_rows()
     tasks = [
         replace(tasks[shard], reusable_rows=[reusable_rows.get(key) for key in tasks[shard].keys])

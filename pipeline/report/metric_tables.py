@@ -121,7 +121,7 @@ def tables(metrics: dict) -> list[dict]:
         ) and isinstance(section, dict):
             sections.append((key.replace("_", " ").capitalize(), "", "", section))
     names = NAMES | report_classes.NAMES if "classification" in metrics else NAMES
-    tables = []
+    filled_tables = []
     for name, text, direction, section in sections:
         rows = []
         for key in section or {}:
@@ -133,10 +133,10 @@ def tables(metrics: dict) -> list[dict]:
             rows.append({"label": label, "meaning": meaning, "measure": measure_of(section, key)})
         if rows:
             has_values = any(row["measure"] for row in rows)
-            tables.append(
+            filled_tables.append(
                 {"name": name, "text": text, "n": section.get("n"), "rows": rows, "has_values": has_values}
             )
-    return tables
+    return filled_tables
 
 
 def _describe(key: str, direction: str, names: dict[str, tuple[str, str]]) -> tuple[str, str]:

@@ -55,6 +55,13 @@ class ShardIndex(NamedTuple):
     rows: list[dict]
 
 
+class StoredRow(NamedTuple):
+    """A row of a shard's index, and the path or URL of its values."""
+
+    location: str
+    row: dict
+
+
 @dataclass(frozen=True)
 class Shards(Layout):
     """The output folder of one data stage.
@@ -178,8 +185,8 @@ class Shards(Layout):
 
     # --- reuse of an earlier run ------------------------------------------------------------------
 
-    def prepare(self, keys: list[list[str]]) -> list[int]:
-        """Prepare the folder for shards with these keys. Return the numbers of the shards to compute.
+    def start_run(self, keys: list[list[str]]) -> list[int]:
+        """Delete and move what does not have these keys. Return the numbers of the shards to compute.
 
         Stale shards are moved to `.old`, where `reusable_rows` finds the rows with valid keys. Other files
         (temporary files of a killed run) are deleted. Nothing in a storage is deleted: an older state of the
@@ -232,9 +239,9 @@ class Shards(Layout):
         indexes = [index for path in paths if (index := self.read_shard_index(path))]
         return {row["key"] for i in indexes for row in i.rows if row["status"] not in RETRIED_STATUSES}
 
-    def reusable_rows(self) -> dict[str, tuple[str, dict]]:
-        """Return the reusable rows of the stale shards: key -> (location of the values, index row)."""
-        rows_by_key: dict[str, tuple[str, dict]] = {}
+    def reusable_rows(self) -> dict[str, StoredRow]:
+        """Return the reusable rows of the stale shards by their keys."""
+        rows_by_key: dict[str, StoredRow] = {}
         files: dict[str, set[str]] = {}  # of each folder
         for path in sorted((self.folder / STALE_FOLDER).glob(f"*.{INDEX}")):
             location, rows = self.read_shard_index(path) or ("", [])
@@ -243,10 +250,10 @@ class Shards(Layout):
                 files[folder] = storage.list_names(folder) if rows else set()
             if name in files[folder]:
                 usable = [row for row in rows if row["status"] not in RETRIED_STATUSES]
-                rows_by_key |= {row["key"]: (location, row) for row in usable}
+                rows_by_key |= {row["key"]: StoredRow(location, row) for row in usable}
         return rows_by_key
 
-    def read_outcomes(self, entries: list[tuple[str, dict] | None]) -> list[Outcome | None]:
+    def read_outcomes(self, entries: list[StoredRow | None]) -> list[Outcome | None]:
         """Return the outcomes of entries of `reusable_rows`; None for None."""
         files: dict[str, Any] = {}
         outcomes: list[Outcome | None] = []

@@ -24,7 +24,7 @@ from app.answers import render
 from app.charts import histogram
 from app.decoder import LARGEST, Decoder
 from app.runs import THIS_PROJECT, Runs
-from models.inference import query
+from models.inference import decode
 from pipeline.errors import UserError
 from pipeline.media.wav import write_wav
 from testing.recordings import sine
@@ -230,7 +230,7 @@ def test_files_are_decoded_with_limits(config, tmp_path):
             decoder.read(config, ROOT / "README.md")
         path = tmp_path / "tone.wav"
         path.write_bytes(tone())
-        limited, direct = decoder.read(config, path), query.read(config, path)
+        limited, direct = decoder.read(config, path), decode.read(config, path)
         assert np.array_equal(limited.data.audio, direct.data.audio)
     finally:
         decoder.close()

@@ -51,7 +51,7 @@ def test_an_export_answers_as_the_pipeline(exported, clip):
     model = load(folder)
     assert agrees(model, clip)
     # As in the section ONNX of the card.
-    audio, video = model.query(clip[0]).data.read(np.array([0]))
+    audio, video = model.read_and_embed(clip[0]).data.read(np.array([0]))
     for side, x in (("audio", audio.astype("float32")), ("video", video)):
         session = onnxruntime.InferenceSession(folder / f"{side}.onnx")
         [embedding] = session.run(None, {side: x})

@@ -17,6 +17,7 @@ from app import features as command
 from models.inference import extract
 from models.inference.extract_step import FeaturesStep
 from models.inference.vectors import to_array
+from models.weights import weights_digest
 from pipeline.engine import runner
 from testing.in_process import run_command
 from testing.project import Project, wait_until
@@ -179,7 +180,7 @@ def test_a_file_that_crashes_the_decoder_fails_alone(made, extract_features, tmp
         {"clip_id": name, "path": f"{name}.flv", "start": None, "end": None, "audio": True, "video": True}
         for name in "abc"
     ]
-    step = Crashing(str(media), str(model), extract.identity(model), "both", None)
+    step = Crashing(str(media), str(model), weights_digest(model), "both", None)
     config = json.loads((model / "config.json").read_text())
     job = extract.job(step, config, out, [None] * 3)
     index = runner.run(job, clips, 32, SimpleNamespace(workers=1, timeout=60.0))

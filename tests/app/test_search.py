@@ -33,7 +33,7 @@ def test_a_file_gives_the_vectors_of_its_clip(made, clips):
     library = Library.open(made.root)
     row = {c["clip_id"]: i for i, c in enumerate(library.clips)}
     for clip_id, path in clips.items():
-        query = library.query(path)
+        query = library.read_and_embed(path)
         for side, embedding in query.embeddings.items():
             stored = np.load(made / f"data/embeddings/{side}.npy")[row[clip_id]]
             assert np.allclose(embedding, stored, atol=1e-5)
@@ -76,10 +76,10 @@ def test_sounds_alone_pictures_alone_and_neither(made, tmp_path):
     record(still, frames=30)
     (tmp_path / "not a video.mp4").write_text("text")
     library = Library.open(made.root)
-    query = library.query(still)
+    query = library.read_and_embed(still)
     assert set(query.embeddings) == {"video"} and "no sound track" in query.missing["audio"]
     record(noise, frames=30, sound=sine(1.0))
-    assert set(library.query(noise).embeddings) == {"audio", "video"}
+    assert set(library.read_and_embed(noise).embeddings) == {"audio", "video"}
     for path, message in (
         (tmp_path / "not a video.mp4", "neither sound nor picture"),
         (tmp_path / "gone.mp4", "No such file"),

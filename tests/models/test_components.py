@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from models import checkpoint
 from models.audio import encoders as audio_encoders
 from models.evaluation import evaluation
+from models.evaluation.result import Settings
 from models.joint import encoders as joint_encoders
 from models.losses import losses
 from models.matchers import matchers
@@ -378,7 +379,7 @@ def test_every_loss_learns_the_toy(data, tmp_path, name, pairing):
     experiment = toy.experiment(loss=name, pairing=pairing)
     toy.train(data, tmp_path, experiment, epochs=8, learning_rate=5e-3)
     model = checkpoint.load(tmp_path / "out")
-    result = evaluation.evaluate(model, data, pairing, "category", 100, 0)
+    result = evaluation.evaluate(model, data, Settings(pairing, "category", 100, 0))
     assert result.metrics["correspondence"]["auc"] > 0.8
 
 

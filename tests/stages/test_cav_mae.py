@@ -62,7 +62,7 @@ def test_losses_by_part_are_plotted(masked):
 def test_its_model_can_be_asked_with_a_file(masked, tmp_path):
     library = Library.open(masked.root)
     cv2.imwrite(str(tmp_path / "wall.png"), np.full((90, 120, 3), 90, np.uint8))
-    query = library.query(tmp_path / "wall.png")
+    query = library.read_and_embed(tmp_path / "wall.png")
     assert query.embeddings["video"].shape == (32,)
     assert len(library.nearest(query.embeddings["video"], "video_to_audio", 3)) == 3
 

@@ -82,13 +82,13 @@ def test_mistakes_are_one_line(copy, tmp_path):
 def test_a_model_of_faces_is_asked_with_the_face_in_a_file(told, tmp_path):
     (tmp_path / "new.flv").write_bytes(people.render("1002_WSI_FEA_HI", 0))
     library = Library.open(told.root)
-    query = library.query(tmp_path / "new.flv")
+    query = library.read_and_embed(tmp_path / "new.flv")
     assert query.image.shape == (32, 32, 3) and query.embeddings.keys() == {"audio", "video"}
     assert library.directions(query) == ["audio_to_audio", "video_to_video"]
     assert len(library.nearest(query.embeddings["video"], "video_to_video", 3)) == 3
     cv2.imwrite(str(tmp_path / "wall.png"), np.full((90, 120, 3), 90, np.uint8))
     with pytest.raises(UserError, match="no face in the middle frame"):
-        library.query(tmp_path / "wall.png")
+        library.read_and_embed(tmp_path / "wall.png")
 
 
 def test_faces_that_are_not_wanted_leave_an_empty_account(made):

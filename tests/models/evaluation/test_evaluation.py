@@ -5,6 +5,7 @@ import pytest
 
 from models import checkpoint
 from models.evaluation import evaluation, pairs
+from models.evaluation.result import Settings
 from models.matchers import matchers
 from pipeline.dataset import pairing
 from testing import toy
@@ -18,8 +19,8 @@ def model(request, data, tmp_path_factory):
 
 
 def test_numbers_of_the_test_split(model, data):
-    result = evaluation.evaluate(model, data, "clip", "category", 100, 0)
-    again = evaluation.evaluate(model, data, "clip", "category", 100, 0)
+    result = evaluation.evaluate(model, data, Settings("clip", "category", 100, 0))
+    again = evaluation.evaluate(model, data, Settings("clip", "category", 100, 0))
     assert result == again
     test = data.indices("test")
     correspondence = result.metrics["correspondence"]
@@ -36,19 +37,21 @@ def test_numbers_of_the_test_split(model, data):
 
 
 def test_clips_outside_the_test_split_change_nothing(model, data):
-    result = evaluation.evaluate(model, data, "clip", "category", 100, 0)
+    result = evaluation.evaluate(model, data, Settings("clip", "category", 100, 0))
     columns, group = data.columns, data.group
     try:
         labels = zip(data.labels, data.split, strict=True)
         data.columns = columns | {"labels": [names if s == "test" else ["?"] for names, s in labels]}
         data.group = np.where(data.split == "test", group, "?")
-        assert evaluation.evaluate(model, data, "clip", "category", 100, 0).metrics == result.metrics
+        assert (
+            evaluation.evaluate(model, data, Settings("clip", "category", 100, 0)).metrics == result.metrics
+        )
     finally:
         data.columns, data.group = columns, group
 
 
 def test_galleries_show_test_clips_nearest_first(model, data):
-    galleries = evaluation.evaluate(model, data, "clip", "category", 100, 0).galleries
+    galleries = evaluation.evaluate(model, data, Settings("clip", "category", 100, 0)).galleries
     test = {data.clip_id[i] for i in data.indices("test")}
     labels = dict(zip(data.clip_id, data.labels, strict=True))
     for direction, rows in galleries.items():
@@ -66,7 +69,7 @@ def test_galleries_show_test_clips_nearest_first(model, data):
 
 
 def test_by_subject(model, data):
-    result = evaluation.evaluate(model, data, "clip", "subject", 100, 0)
+    result = evaluation.evaluate(model, data, Settings("clip", "subject", 100, 0))
     directions = result.metrics["retrieval"].values()
     assert {d["n_relevant"] for d in directions} == {len(data.indices("test"))}  # all of one person
     assert {d["map"] for d in directions} == {1.0}

@@ -13,8 +13,9 @@ import torch
 from models import checkpoint
 from models.inference import extract_step
 from models.inference.file_model import FileModel
-from models.inference.vectors import INPUTS, Vectors
+from models.inference.vectors import COLUMN_SIDES, Vectors
 from models.training.experiment import inputs
+from models.weights import weights_digest
 from pipeline.errors import UserError
 from pipeline.sources import people
 from pipeline.store.status import Outcome
@@ -92,7 +93,7 @@ def media(tmp_path_factory) -> Path:
 def step(
     model: Path, media: Path, side: str = "both", every: float | None = None
 ) -> extract_step.FeaturesStep:
-    return extract_step.FeaturesStep(str(media), str(model), checkpoint.identity(model), side, every)
+    return extract_step.FeaturesStep(str(media), str(model), weights_digest(model), side, every)
 
 
 def run_step(step: extract_step.FeaturesStep, *names: str, start=None, end=None) -> list[Outcome]:
@@ -106,7 +107,7 @@ def run_step(step: extract_step.FeaturesStep, *names: str, start=None, end=None)
 
 
 def vectors(outcome: Outcome) -> dict[str, np.ndarray]:
-    return {name: value for name, value in outcome.value.items() if name in INPUTS}
+    return {name: value for name, value in outcome.value.items() if name in COLUMN_SIDES}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -137,7 +138,7 @@ def test_windows_along_time_equal_those_of_file_model(tmp_path, media, kind):
     folder = new_model(tmp_path / "model", kind)
     files = FileModel(checkpoint.load(folder))
     [film, sound] = run_step(step(folder, media, every=0.2), "film.mkv", "sound.wav")
-    times, expected = files.along(media / "film.mkv", 0.2)
+    times, expected = files.embed_along(media / "film.mkv", 0.2)
     assert np.allclose(film.value["start"], times) and len(times) == 23
     for column, embeddings in vectors(film).items():
         assert np.allclose(embeddings, expected[column], atol=1e-6)
@@ -187,8 +188,8 @@ def test_a_vector_does_not_depend_on_the_batch(tmp_path, media):
 
 def test_only_the_side_is_decoded(tmp_path, media, monkeypatch):
     folder = new_model(tmp_path / "model")
-    tools = extract_step.load_tools(str(folder), checkpoint.identity(folder), "audio")
-    monkeypatch.setattr(type(tools.steps.see), "__call__", lambda _, clips, media: [_no_picture(media)])
+    tools = extract_step.load_tools(str(folder), weights_digest(folder), "audio")
+    monkeypatch.setattr(type(tools.steps.frames), "__call__", lambda _, clips, media: [_no_picture(media)])
     [outcome, still] = run_step(step(folder, media, side="audio"), "film.mkv", "still.png")
     assert vectors(outcome).keys() == {"audio"} and not outcome.detail
     assert still.status == "no_audio" and still.detail == "no sound: the clip has no sound"

@@ -17,7 +17,7 @@ from models.joint import encoders
 from models.joint._layers import Attention, sine_cosine
 from models.joint.cav_mae import SIDES
 from models.sharing import cav_mae_checkpoint
-from models.tasks._schedule import adamw
+from models.tasks._schedule import configure_adamw
 from pipeline.errors import UserError
 from testing import toy
 
@@ -519,7 +519,7 @@ def test_base_is_as_published():
 def test_each_layer_has_its_learning_rate():
     module = pretraining()
     settings = toy.PARAMS.pretraining.train.model_copy(update={"layer_decay": 0.5, "learning_rate": 0.1})
-    groups = adamw(module, settings, 100)["optimizer"].param_groups
+    groups = configure_adamw(module, settings, 100)["optimizer"].param_groups
     rates = {id(p): g["initial_lr"] for g in groups for p in g["params"]}
     encoder = module.encoder
     expected = {

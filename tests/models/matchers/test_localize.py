@@ -6,6 +6,7 @@ import torch
 
 from models import checkpoint
 from models.evaluation import evaluation
+from models.evaluation.result import Settings
 from models.matchers import matchers
 from pipeline.errors import UserError
 from testing import toy
@@ -41,7 +42,7 @@ def test_it_is_trained_and_evaluated(data, tmp_path):
     test = data.indices("test")
     boxes = {data.clip_id[i]: ([0.0, 0.0, 0.5, 0.5], None) for i in test[:12]}
     boxes |= {data.clip_id[i]: ([0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]) for i in test[12:14]}
-    result = evaluation.evaluate(model, data, "clip", "category", 200, 0, boxes)
+    result = evaluation.evaluate(model, data, Settings("clip", "category", 200, 0, boxes))
     assert result.metrics["correspondence"]["auc"] > 0.6
     audio, video = model.embed(data, test[:14])
     maps = model.maps(audio, video).reshape(14, *model.module.video.map)
@@ -56,5 +57,5 @@ def test_it_is_trained_and_evaluated(data, tmp_path):
     scale, offset = model.module.calibration.tolist()
     best = maps.reshape(14, -1).max(1)
     assert np.allclose(model.score(audio, video), scale * np.log(best / (1 - best)) + offset, atol=1e-3)
-    plain = evaluation.evaluate(model, data, "clip", "category", 200, 0)
+    plain = evaluation.evaluate(model, data, Settings("clip", "category", 200, 0))
     assert "localization" not in plain.metrics and plain.maps == []

@@ -35,7 +35,7 @@ def fit(out, data, experiment, **settings):
 def test_it_learns_and_is_evaluated(data, tmp_path, modality, fusion):
     model, summary = fit(tmp_path, data, experiment(modality=modality, fusion=fusion))
     assert {"train/loss", "val/loss", "val/accuracy", "val/f1_macro"} <= summary.keys()
-    result = evaluation.evaluate(model, data, "clip", "category", 100, 0)
+    result = evaluation.evaluate(model, data, Settings("clip", "category", 100, 0))
     metrics = result.metrics["classification"]
     assert (
         metrics["accuracy"] > 0.6
@@ -160,7 +160,7 @@ def test_several_labels(data, tmp_path):
     more = replace(data, columns=data.columns | {"labels": both})
     model, summary = fit(tmp_path, more, experiment(multilabel=True), epochs=20)
     assert "val/map" in summary and len(model.config["classes"]) == 10
-    result = evaluation.evaluate(model, more, "clip", "category", 100, 0)
+    result = evaluation.evaluate(model, more, Settings("clip", "category", 100, 0))
     metrics = result.metrics["classification"]
     assert (
         metrics["map"] > 2 * metrics["chance"]["map"] and not result.confusion and len(result.per_class) == 10
@@ -186,12 +186,12 @@ def test_people_who_are_not_in_training_are_verified(data, tmp_path):
     people = [f"{split}{i % 4}" for i, split in enumerate(data.split)]
     strangers = replace(data, columns=data.columns | {"subject": people})
     model, _ = fit(tmp_path, strangers, experiment(label="subject"), epochs=2)
-    metrics = evaluation.evaluate(model, strangers, "clip", "subject", 100, 0).metrics
+    metrics = evaluation.evaluate(model, strangers, Settings("clip", "subject", 100, 0)).metrics
     assert metrics.keys() == {"verification"} and metrics["verification"].keys() == {"audio", "video", "both"}
     assert metrics["verification"]["both"]["n"] == 16 * 15 / 2
     same_people = replace(data, columns=data.columns | {"subject": [f"p{i % 4}" for i in range(len(data))]})
     model, _ = fit(tmp_path / "known", same_people, experiment(label="subject"), epochs=12)
-    metrics = evaluation.evaluate(model, same_people, "clip", "subject", 100, 0).metrics
+    metrics = evaluation.evaluate(model, same_people, Settings("clip", "subject", 100, 0)).metrics
     assert metrics.keys() == {"classification", "without", "verification"}
     assert metrics["classification"]["accuracy"] > 0.5
 

@@ -7,13 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.tasks._schedule import adamw
+from models.tasks._schedule import configure_adamw
 from testing import toy
 
 
 def rates(settings, steps: int) -> list[float]:
     """The learning rate of each step of a training."""
-    training = adamw(torch.nn.Linear(2, 2), settings, steps)
+    training = configure_adamw(torch.nn.Linear(2, 2), settings, steps)
     optimizer, scheduler = training["optimizer"], training["lr_scheduler"]["scheduler"]
     values = []
     for _ in range(steps):

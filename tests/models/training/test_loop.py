@@ -12,6 +12,7 @@ import torch
 from models import checkpoint
 from models.audio import encoders as audio_encoders
 from models.evaluation import evaluation
+from models.evaluation.result import Settings
 from models.video import encoders as video_encoders
 from pipeline.errors import UserError
 from pipeline.store import epochs
@@ -101,7 +102,7 @@ def test_one_modality_alone(data, tmp_path, modality, loss):
     model = checkpoint.load(tmp_path / "out")
     other = "video" if modality == "audio" else "audio"
     assert not any(name.startswith(f"{other}.") for name in model.module.state_dict())
-    result = evaluation.evaluate(model, data, "category", "category", 100, 0)
+    result = evaluation.evaluate(model, data, Settings("category", "category", 100, 0))
     assert set(result.metrics["retrieval"]) == set(result.galleries) == {f"{modality}_to_{modality}"}
     assert result.metrics["correspondence"]["auc"] > 0.65
 

@@ -231,7 +231,7 @@ def test_kill_9_while_stale_shards_are_reused(tmp_path):
     run(tmp_path / "whole", rows)
     run(tmp_path / "a", clips(*kinds))
     stale = job(tmp_path / "a")
-    Shards.from_layout(stale.shards).prepare([["other"]] * 3)  # as a run that is killed directly after it
+    Shards.from_layout(stale.shards).start_run([["other"]] * 3)  # as a run that is killed directly after it
     run(tmp_path / "a", rows)
     assert files(tmp_path / "a") == files(tmp_path / "whole")
 

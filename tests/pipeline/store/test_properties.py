@@ -110,7 +110,7 @@ def test_a_shard_is_read_back_as_written(kind, data):
     good = {c["clip_id"]: o.value for c, o in zip(clips_, outcomes, strict=True) if o.status == OK}
     with tempfile.TemporaryDirectory() as folder:
         shards = Shards(Path(folder, "a"), store, EXTRA)
-        assert shards.prepare([keys_]) == [0]
+        assert shards.start_run([keys_]) == [0]
         shards.write_shard_index(0, shards.write_values(0, clips_, keys_, outcomes))
         index = shards.read_shard_index(shards.index_path(0))
         assert [r["clip_id"] for r in index.rows] == [c["clip_id"] for c in clips_]
@@ -121,8 +121,8 @@ def test_a_shard_is_read_back_as_written(kind, data):
         assert values_read.keys() == good.keys() and all(same(values_read[i], v) for i, v in good.items())
         assert len(shards.merge_indexes(1)) == len(clips_)
         final = [o.status not in RETRIED_STATUSES for o in outcomes]
-        assert shards.prepare([keys_]) == ([] if outcomes and all(final) else [0])
-        shards.prepare([["other"]])
+        assert shards.start_run([keys_]) == ([] if outcomes and all(final) else [0])
+        shards.start_run([["other"]])
         reusable = shards.reusable_rows()
         assert reusable.keys() == {k for k, is_final in zip(keys_, final, strict=True) if is_final}
         reused = shards.read_outcomes([reusable.get(k) for k in keys_])

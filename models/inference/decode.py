@@ -21,13 +21,13 @@ from pipeline.store.status import Outcome
 
 
 @dataclass
-class Query:
+class DecodedFile:
     """`clip_seconds` of a sound, a picture or a video.
 
     data: a data set of this one clip; a missing side is zeros. missing: "audio" or "video" -> why it is
     missing. wav: the sound; image: the middle frame, (height, width, 3) uint8; None if missing.
     still: whether the file is a single picture.
-    embeddings: "audio", "video" -> (dim,); empty until models.inference.file_model embeds the query.
+    embeddings: "audio", "video" -> (dim,); empty until models.inference.file_model embeds the file.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Query:
         return self.data.windows.positions(self.data.seconds, np.asarray(starts))
 
 
-def read(config: dict[str, Any], file: str | Path | Media, start: float = 0.0) -> Query:
+def read(config: dict[str, Any], file: str | Path | Media, start: float = 0.0) -> DecodedFile:
     """Read a file from `start` (s) on, for a model with this `config`.
 
     file: a path, or a Media if sound and picture are in two files.
@@ -67,19 +67,19 @@ def read(config: dict[str, Any], file: str | Path | Media, start: float = 0.0) -
     media = file if isinstance(file, Media) else Media(str(file), str(file))
     path = media.video or media.audio or ""
     [wav] = steps.wav([clip], [media])
-    [sound] = steps.hear([clip], [wav.value]) if wav.value else [wav]
-    [picture] = steps.see([clip], [media])
-    query = steps.query(Path(path).name, sound, picture, wav.value)
-    if len(query.missing) == 2:
-        why = "; ".join(dict.fromkeys(query.missing.values()))
+    [sound] = steps.spectrogram([clip], [wav.value]) if wav.value else [wav]
+    [picture] = steps.frames([clip], [media])
+    decoded = steps.to_decoded(Path(path).name, sound, picture, wav.value)
+    if len(decoded.missing) == 2:
+        why = "; ".join(dict.fromkeys(decoded.missing.values()))
         raise UserError(f"{path}: neither sound nor picture: {why}")
-    if "audio" in query.missing:
+    if "audio" in decoded.missing:
         with open_media(path) as container:
-            query.still = container.format.name.endswith("_pipe")
-    return query
+            decoded.still = container.format.name.endswith("_pipe")
+    return decoded
 
 
-def duration(path: str | Path) -> float:
+def file_duration(path: str | Path) -> float:
     """Return the duration in a file's header (s); 0 if it has none or the file cannot be opened."""
     try:
         with open_media(str(path)) as container:
@@ -88,27 +88,27 @@ def duration(path: str | Path) -> float:
         return 0.0
 
 
-def starts(config: dict[str, Any], seconds: float, every: float, is_first: bool = True) -> list[float]:
+def window_starts(config: dict[str, Any], seconds: float, every: float, is_first: bool = True) -> list[float]:
     """Return the starts (s) of the complete windows in a part of a file, one each `every` s.
 
     seconds: the usable duration of the part. is_first: the part is the beginning of the file: it has one
     window even if it is shorter than a window.
     """
     inputs = config["inputs"]
-    count = round(step(config, every) / every)
+    count = round(part_hop(config, every) / every)
     last = min(seconds, inputs["clip_seconds"]) - inputs["audio"]["window_seconds"]
     offsets = [i * every for i in range(count) if i * every <= last + 1e-6]
     return offsets or [0.0] * is_first
 
 
-def step(config: dict[str, Any], every: float) -> float:
+def part_hop(config: dict[str, Any], every: float) -> float:
     """Return the hop (s) from one part of a long file to the next, so that each window lies within a part."""
     inputs = config["inputs"]
     slack = max(inputs["clip_seconds"] - inputs["audio"]["window_seconds"], 0.0)
     return (int(slack / every + 1e-6) + 1) * every
 
 
-def parts(
+def read_parts(
     read: Any, config: dict[str, Any], path: Any, every: float, longest: float = np.inf
 ) -> Iterator[tuple[float, Any]]:
     """Read the first `longest` s of a file in parts that contain all windows, one each `every` s.
@@ -116,16 +116,16 @@ def parts(
     Yields (start (s), part). read: `read`, or a function with the same parameters; its result has `still` and
     `seconds`. Raises UserError if it raises one for the first part.
     """
-    hop, start = step(config, every), 0.0
+    hop, start = part_hop(config, every), 0.0
     while start < longest:
         try:
-            query = read(config, path, start)
+            decoded = read(config, path, start)
         except UserError:
             if start == 0:
                 raise
             return  # the end of the file
-        yield start, query
-        if query.still or query.seconds < min(hop, config["inputs"]["clip_seconds"]):
+        yield start, decoded
+        if decoded.still or decoded.seconds < min(hop, config["inputs"]["clip_seconds"]):
             return
         start += hop
 
@@ -138,31 +138,31 @@ class Steps:
         self.audio, self.video = (SimpleNamespace(**inputs[name]) for name in ("audio", "video"))
         seconds = inputs["clip_seconds"]
         self.wav = WavStep(self.audio, seconds)
-        self.hear = SpectrogramStep(self.audio, seconds)
+        self.spectrogram = SpectrogramStep(self.audio, seconds)
         if config["input"] == "frame":
-            self.see: FramesStep | FacesStep = FramesStep(self.video, seconds)
+            self.frames: FramesStep | FacesStep = FramesStep(self.video, seconds)
         else:
             faces = SimpleNamespace(**inputs["faces"])
-            self.see = FacesStep(faces, seconds, {"middle": 1, "every": self.video.frames}[faces.frames])
+            self.frames = FacesStep(faces, seconds, {"middle": 1, "every": self.video.frames}[faces.frames])
 
-    def query(self, name: str, sound: Outcome, picture: Outcome, wav: bytes | None) -> Query:
-        """Return a query made of the outcomes of `hear` and `see`."""
+    def to_decoded(self, name: str, sound: Outcome, picture: Outcome, wav: bytes | None) -> DecodedFile:
+        """Return the file made of the outcomes of `spectrogram` and `frames`."""
         sides = {"audio": sound, "video": picture}
         missing = {side: outcome.detail for side, outcome in sides.items() if outcome.value is None}
         image = None if picture.value is None else picture.value[len(picture.value) // 2]
-        return Query(name, self._data(sound, picture), missing, wav, image)
+        return DecodedFile(name, self._data(sound, picture), missing, wav, image)
 
     def _data(self, sound: Outcome, picture: Outcome) -> Dataset:
         """Return a data set of one clip: so its windows are cut by the same code as in training."""
-        windows = WindowRule.from_config(self.audio, self.video, clip_columns=self.hear.shape[2])
+        windows = WindowRule.from_config(self.audio, self.video, clip_columns=self.spectrogram.shape[2])
         seconds = [np.array([side.extra.get("seconds", MISSING)]) for side in (sound, picture)]
-        audio = np.zeros(self.hear.shape, np.float16) if sound.value is None else sound.value
-        video = np.zeros(self.see.shape, np.uint8) if picture.value is None else picture.value
+        audio = np.zeros(self.spectrogram.shape, np.float16) if sound.value is None else sound.value
+        video = np.zeros(self.frames.shape, np.uint8) if picture.value is None else picture.value
         return Dataset(
             folder=Path(),  # no stage wrote it
-            clip_id=["query"],
+            clip_id=["file"],
             split=np.array(["test"]),
-            group=np.array(["query"]),
+            group=np.array(["file"]),
             recording=np.zeros(1, int),
             columns={"labels": [[]], "subject": [None]},
             seconds=windows.usable_seconds(*seconds),
@@ -174,4 +174,4 @@ class Steps:
         )
 
 
-Reader = Callable[[dict[str, Any], "str | Path", float], Query]
+Reader = Callable[[dict[str, Any], "str | Path", float], DecodedFile]

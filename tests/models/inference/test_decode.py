@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from models import checkpoint
-from models.inference import query
+from models.inference import decode
 from models.inference.extract_step import KINDS as SIDES
 from models.inference.file_model import FileModel
 from pipeline.dataset import dataset
@@ -119,14 +119,14 @@ def test_a_file_is_read_cut_and_embedded_as_its_clip(media, model, trained, name
     clip = np.array([trained.clip_id.index(name)])
     sound, picture = CLIPS[name]
     file = media / sound if sound == picture else Media(str(media / sound), str(media / picture))
-    served = query.read(files.config, file)
+    served = decode.read(files.config, file)
     assert not served.missing
     assert served.seconds == trained.seconds[clip[0]]
     for position in (0.0, 0.3, 0.5, 1.0):
         windows = zip(served.data.read(np.array([0]), position), trained.read(clip, position), strict=True)
         assert all(np.array_equal(one, other) for one, other in windows)
     expected = dict(zip(SIDES, files.model.embed(trained, clip), strict=True))
-    embeddings = files.query(served).embeddings
+    embeddings = files.read_and_embed(served).embeddings
     assert embeddings.keys() == expected.keys()
     assert all(np.allclose(embeddings[side], expected[side][0], atol=1e-6) for side in SIDES)
     if sound == picture:
@@ -155,7 +155,7 @@ def test_a_side_alone_decides_what_is_usable(media, model, tmp_path, name):
     files = FileModel(checkpoint.load(model))
     [whole] = run_step(step(model, media), name)
     [along] = run_step(step(model, media, every=0.1), name)
-    times, vectors_along = files.along(media / name, 0.1)
+    times, vectors_along = files.embed_along(media / name, 0.1)
     for side, embedding in files.embed(media / name).items():
         assert np.allclose(vectors(whole)[side][0], embedding, atol=1e-6)
         assert np.allclose(times, along.value["start"])

@@ -1,0 +1,18 @@
+"""The file of a model's weights. It is read here without torch, whose import takes seconds."""
+
+import hashlib
+from pathlib import Path
+
+from pipeline.errors import UserError
+
+WEIGHTS = "model.safetensors"
+
+
+def weights_digest(folder: str | Path) -> str:
+    """Return a hash of the weights in `folder`. Raises UserError if they cannot be read."""
+    path = Path(folder) / WEIGHTS
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "blake2b").hexdigest()
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read ({e.strerror}): train a model first (dvc repro)") from None
