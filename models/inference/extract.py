@@ -44,8 +44,8 @@ def write(
     """Write the files of `out` from the shards of a finished job. Returns the content of features.json.
 
     rows: the clips. file_format: parquet, or npy: a file for each column, (n, dim) float32 with NaN where
-    missing. Files of an earlier run are replaced. If there is no vector, only index.parquet and features.json are
-    written.
+    missing. Files of an earlier run are replaced. If there is no vector, only index.parquet and
+    features.json are written.
     """
     _delete_old_files(out)
     shards = range(max(index["shard"].to_pylist(), default=-1) + 1)
