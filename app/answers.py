@@ -54,20 +54,20 @@ class Answers:
     def read(self, run: Run, path: str) -> DecodedFile:
         return self.decoder.read(run.config, path)
 
-    def search(self, name: str, path: str, find: str, k: int) -> str:
-        """Find the clips nearest to a file. find: audio, video, or both."""
+    def search(self, name: str, path: str, modality: str, k: int) -> str:
+        """Find the clips nearest to a file. modality: of the clips to find: audio, video, or both."""
         run = self.runs[name]
         query = self.read(run, path)
-        results = self.call_model(model.nearest, run.ready(index=True), query, find, k)
+        results = self.call_model(model.nearest, run.fetch_model(with_index=True), query, modality, k)
         return self._render_results(run, _preview(query), results)
 
-    def search_by_clip(self, name: str, row: int, find: str, k: int) -> str:
+    def search_by_clip(self, name: str, row: int, modality: str, k: int) -> str:
         """Find the clips nearest to a clip of the library."""
         run = self.runs[name]
         clip = run.clip(row)
         url = f"{_clips_url(run)}/{row}"
         preview = {"name": clip["clip_id"], "image": f"{url}.jpg", "sound": f"{url}.wav"}
-        results = self.call_model(model.nearest_to, run.ready(index=True), row, find, k)
+        results = self.call_model(model.nearest_to, run.fetch_model(with_index=True), row, modality, k)
         return self._render_results(run, preview, results)
 
     def _render_results(
@@ -97,7 +97,7 @@ class Answers:
         """Show the score of a sound and a picture, its rank among test pairs, and where the sound is."""
         run = self.runs[name]
         sound, picture = self.read(run, sound_path), self.read(run, picture_path)
-        comparison = self.call_model(model.compare, run.ready(index=True), sound, picture)
+        comparison = self.call_model(model.compare, run.fetch_model(with_index=True), sound, picture)
         score, heat = comparison["score"], comparison["map"]
         positives, negatives = comparison["positives"], comparison["negatives"]
         image = (
@@ -121,7 +121,7 @@ class Answers:
     def along(self, name: str, path: str) -> str:
         """Show the score of a video along time."""
         run = self.runs[name]
-        root = run.ready()
+        root = run.fetch_model()
         if not self.call_model(model.facts, root)["cross_modal"]:
             raise UserError(
                 "this model does not compare sounds with pictures: choose one with task: matching"
@@ -149,7 +149,7 @@ class Answers:
                 "title": f"By its {NAMES[modality]}" if modality != "both" else "By both",
                 "rows": [{"name": n, "share": f"{p:.1%}", "width": f"{100 * p:.1f}"} for n, p in classes],
             }
-            for modality, classes in self.call_model(model.classify, run.ready(), query, BEST)
+            for modality, classes in self.call_model(model.classify, run.fetch_model(), query, BEST)
         ]
         missing = [f"No {NAMES[side]}: {why}." for side, why in query.missing.items()]
         return render("classify", query=_preview(query), predictions=predictions, missing=missing)
@@ -164,7 +164,7 @@ class Answers:
         from pipeline.report.tsne import project  # scikit-learn takes a second to import
 
         run = self.runs[name]
-        folder = run.ready(index=True) / "data/embeddings"
+        folder = run.fetch_model(with_index=True) / "data/embeddings"
         test = np.flatnonzero(run.clips["split"].to_numpy() == "test")
         clips = [
             clip | {"row": int(row)} for clip, row in zip(run.clips.take(test).to_pylist(), test, strict=True)

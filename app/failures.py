@@ -13,33 +13,27 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
+from pipeline.config import data_stages
 from pipeline.errors import UserError
 from pipeline.store.shards import read_index
 from pipeline.store.status import OK, STATUSES
 
-STAGES = {
-    "download": "media",
-    "wav": "wav",
-    "spectrogram": "spectrogram",
-    "frames": "frames",
-    "faces": "faces",
-}
 EXAMPLES = 3
 Failures = dict[str, dict[str, list[dict]]]  # stage -> reason -> index rows
 
 
 def failures(root: Path = Path(".")) -> Failures:
-    """Return the index rows of all failed clips. Stages that were not run are left out.
+    """Return the index rows of all failed clips of the project in `root`, by data stage of its dvc.yaml.
 
-    A clip that failed in `download` is listed there only. The other stages are independent of each other: a
-    clip without a face may have a sound.
+    Stages that were not run are left out. A clip that failed in `download` is listed there only. The other
+    stages are independent of each other: a clip without a face may have a sound.
     """
     failures_by_stage: Failures = {}
     failed_downloads: set[str] = set()
-    for stage, folder in STAGES.items():
-        if not (root / "data" / folder / "index.parquet").exists():
+    for stage, folder in data_stages(root).items():
+        if not (root / folder / "index.parquet").exists():
             continue
-        index = read_index(root / "data" / folder)
+        index = read_index(root / folder)
         rows = index.filter(pc.not_equal(index["status"], OK)).to_pylist()
         by_reason: dict[str, list[dict]] = defaultdict(list)
         for row in rows:

@@ -38,18 +38,18 @@ def build(answers: Answers) -> gr.Blocks:
     """Build the page. answers: computes what it shows."""
 
     @show_errors
-    def search(name: str, source: str | int | None, find: str, k: int) -> str:
+    def search(name: str, source: str | int | None, modality: str, k: int) -> str:
         if isinstance(source, int):
-            return answers.search_by_clip(name, source, find, int(k))
-        return answers.search(name, source, find, int(k)) if source else ""
+            return answers.search_by_clip(name, source, modality, int(k))
+        return answers.search(name, source, modality, int(k)) if source else ""
 
-    def search_file(name: str, path: str | None, find: str, k: int) -> tuple[str, str | None]:
-        return search(name, path, find, k), path
+    def search_file(name: str, path: str | None, modality: str, k: int) -> tuple[str, str | None]:
+        return search(name, path, modality, k), path
 
     # Gradio passes the event because of its type annotation.
-    def search_clip(name: str, find: str, k: int, event: gr.EventData) -> tuple[str, int]:
+    def search_clip(name: str, modality: str, k: int, event: gr.EventData) -> tuple[str, int]:
         row = int(getattr(event, "row", -1))
-        return search(name, row, find, k), row
+        return search(name, row, modality, k), row
 
     def compare(name: str, sound: str | None, picture: str | None) -> str:
         if not sound or not picture:
@@ -81,19 +81,19 @@ def build(answers: Answers) -> gr.Blocks:
             with gr.Tab("Search", id="search"), gr.Row():
                 with gr.Column(scale=2, min_width=300):
                     inputs = _inputs("search")
-                    find = gr.Radio(FIND, value="both", label="Find clips by their", elem_id="find")
+                    modality = gr.Radio(FIND, value="both", label="Find clips by their", elem_id="find")
                     count = gr.Slider(1, 50, value=10, step=1, label="How many")
                     examples = gr.HTML(elem_id="examples", js_on_load=SEARCH_BY_CARD)
                 with gr.Column(scale=3, min_width=320):
                     results = gr.HTML(elem_id="found", js_on_load=SEARCH_BY_CARD)
             for component in inputs:
-                _on_change(component, search_file, [run, component, find, count], [results, query])
+                _on_change(component, search_file, [run, component, modality, count], [results, query])
             for cards in (examples, results):
-                cards.click(search_clip, [run, find, count], [results, query], api_visibility="private")
-            for setting in (find, count):
+                cards.click(search_clip, [run, modality, count], [results, query], api_visibility="private")
+            for setting in (modality, count):
                 setting.change(
                     search,
-                    [run, query, find, count],
+                    [run, query, modality, count],
                     results,
                     api_visibility="private",
                     trigger_mode="always_last",

@@ -101,25 +101,30 @@ def facts(root: str) -> dict[str, Any]:
     }
 
 
-def nearest(root: str, query: DecodedFile, find: str, k: int) -> list[tuple[str, list[tuple[int, float]]]]:
-    """Return rows and scores of the clips nearest to a file, by direction. find: audio, video, or both."""
+def nearest(
+    root: str, query: DecodedFile, modality: str, k: int
+) -> list[tuple[str, list[tuple[int, float]]]]:
+    """Return rows and scores of the clips nearest to a file, by direction.
+
+    modality: of the clips to find: audio, video, or both.
+    """
     library = _library(root)
     query = library.files.read_and_embed(query)
-    directions = [d for d in library.directions(query) if find in ("both", d.split("_to_")[1])]
+    directions = [d for d in library.directions(query) if modality in ("both", d.split("_to_")[1])]
     if not directions:
         why = "; ".join(query.missing.values()) or "there is no such index"
         raise UserError(f"{query.name}: cannot be searched so: {why}")
     return [(d, _hits(library, query.embeddings[d.split("_to_")[0]], d, k)) for d in directions]
 
 
-def nearest_to(root: str, row: int, find: str, k: int) -> list[tuple[str, list[tuple[int, float]]]]:
+def nearest_to(root: str, row: int, modality: str, k: int) -> list[tuple[str, list[tuple[int, float]]]]:
     """Return the results as `nearest`, for a clip of the library. The clip is not among them."""
     library = _library(root)
     embeddings = {side: searcher.vectors[row] for side, searcher in library.searchers.items()}
     results = []
     for source in embeddings:
         for target in embeddings:
-            if find in ("both", target) and (source == target or library.model.module.cross_modal):
+            if modality in ("both", target) and (source == target or library.model.module.cross_modal):
                 direction = f"{source}_to_{target}"
                 hits = _hits(library, embeddings[source], direction, k + 1)
                 results.append((direction, [hit for hit in hits if hit[0] != row][:k]))

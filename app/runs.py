@@ -46,16 +46,16 @@ class Run:
         self._tables: dict[str, tuple[int, pa.Table]] = {}
         self._lock = threading.Lock()
 
-    def ready(self, index: bool = False) -> Path:
-        """Fetch the checkpoint, with `index` the embeddings and their index too. Returns the root."""
-        for path in ("checkpoints", "data/embeddings", "data/index")[: 3 if index else 1]:
+    def fetch_model(self, with_index: bool = False) -> Path:
+        """Fetch the checkpoint, and with `with_index` the embeddings and their index. Return the root."""
+        for path in ("checkpoints", "data/embeddings", "data/index")[: 3 if with_index else 1]:
             self._fetch(path)
         return self.root
 
     @property
     def config(self) -> dict[str, Any]:
         """The model's config.json. Raises UserError if there is none."""
-        path = self.ready() / "checkpoints/config.json"
+        path = self.fetch_model() / "checkpoints/config.json"
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -64,7 +64,7 @@ class Run:
     @property
     def clips(self) -> pa.Table:
         """The clips of the index: clip_id, labels, subject, split."""
-        self.ready(index=True)
+        self.fetch_model(with_index=True)
         return self._table(CLIPS)
 
     def clip(self, row: int) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """How much faster are two workers of a Ray cluster than one, end to end, and what does Ray cost?
 
-`python -m benchmarks.cluster [--clips N]` makes temporary projects of N embedded clips and runs the stages
-`download`, `wav`, `spectrogram` and `frames` as a user runs them: on a Ray cluster of this machine of one
-worker and of two (started for each stage anew, which is counted), and by two local processes. Each stage
-writes the same files in all of them, or this fails. Prints a table, keeps all in
-benchmarks/results/cluster.json.
+`python -m benchmarks.cluster [--clips N]` makes temporary projects of N embedded clips and runs the data
+stages (without `faces`) as a user runs them: on a Ray cluster of this machine of one worker and of two
+(started for each stage anew, which is counted), and by two local processes. Each stage writes the same files
+in all of them, or this fails. Prints a table, keeps all in benchmarks/results/cluster.json.
 """
 
 import argparse
@@ -14,8 +13,8 @@ from pathlib import Path
 
 from benchmarks import result_files
 from testing import commands
+from testing.project import FOLDERS
 
-STAGES = {"download": "media", "wav": "wav", "spectrogram": "spectrogram", "frames": "frames"}
 WAYS = (("ray", 1), ("ray", 2), ("local", 2))
 FEWEST = 16  # clips that the source gives
 GOALS = {"ray_two_workers": 1.7}
@@ -42,11 +41,11 @@ def seconds(folder: Path, clips: int, engine: str, workers: int) -> tuple[dict[s
     make(folder, clips, engine, workers)
     commands.stage(folder, "clips")
     took, wrote, cpu = {}, {}, 0.0
-    for stage, place in STAGES.items():
+    for stage, out in FOLDERS.items():
         cost = commands.stage(folder, stage)
         if f"{clips} clips in" not in cost.said:
             raise RuntimeError(cost.said)
-        took[stage], wrote[stage] = cost.wall, digest(folder / "data" / place)
+        took[stage], wrote[stage] = cost.wall, digest(folder / out)
         cpu += cost.cpu
     return took | {"all": sum(took.values()), "cpu": cpu}, wrote
 
@@ -57,7 +56,7 @@ def measure(folder: Path, clips: int) -> dict:
         name = f"{engine}_{workers}"
         found[name], wrote[name] = seconds(folder / str(number), clips, engine, workers)
         print(f"{name}: {found[name]['all']:.1f} s", flush=True)
-    for stage in STAGES:
+    for stage in FOLDERS:
         if len({of[stage] for of in wrote.values()}) > 1:
             raise RuntimeError(f"{stage} did not write the same files: {wrote}")
     start, _ = seconds(folder / "start", FEWEST, "ray", 1)
@@ -70,7 +69,7 @@ def measure(folder: Path, clips: int) -> dict:
         "ray_two_workers": gain("all"),
         "ray_two_workers_beyond_start": (found["ray_1"]["all"] - start["all"])
         / (found["ray_2"]["all"] - start["all"]),
-        **{f"ray_two_workers_{stage}": gain(stage) for stage in STAGES},
+        **{f"ray_two_workers_{stage}": gain(stage) for stage in FOLDERS},
         "ray_to_local_with_two_workers": found["ray_2"]["all"] / found["local_2"]["all"],
     }
     return {
@@ -89,9 +88,9 @@ def measure(folder: Path, clips: int) -> dict:
 
 
 def table(result: dict) -> str:
-    lines = [f"{'seconds':10} " + " ".join(f"{stage:>12}" for stage in (*STAGES, "all", "cpu"))]
+    lines = [f"{'seconds':10} " + " ".join(f"{stage:>12}" for stage in (*FOLDERS, "all", "cpu"))]
     for name, of in result["seconds"].items():
-        lines.append(f"{name:10} " + " ".join(f"{of[stage]:12.1f}" for stage in (*STAGES, "all", "cpu")))
+        lines.append(f"{name:10} " + " ".join(f"{of[stage]:12.1f}" for stage in (*FOLDERS, "all", "cpu")))
     for name, value in result["ratios"].items():
         goal = f"  (goal {GOALS[name]:g})" if name in GOALS else ""
         lines.append(f"{name:40} {value:6.2f} times{goal}")

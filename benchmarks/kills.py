@@ -17,10 +17,11 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks import result_files
+from pipeline.config import data_stages
 from testing.kills import MADE, TARGETS, Run, begin, differences, disturbed, whole
 from testing.project import Project
 
-AIMS = ("clips", "download", "wav", "spectrogram", "frames", "faces", "split", "train")
+AIMS = ("clips", *data_stages(), "split", "train")
 ROUND = 10  # kills, after which a run is let go to its end
 
 

@@ -1,6 +1,6 @@
 """Does memory stay flat? The most that each data stage needs for 200 clips and for ten times as many.
 
-`python -m benchmarks.memory [--clips N]` runs download, wav, spectrogram and frames as a user runs them, two
+`python -m benchmarks.memory [--clips N]` runs the data stages (without `faces`) as a user runs them, two
 workers, and watches their processes. Prints a table, keeps it in benchmarks/results/memory.json. Linux only.
 """
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks import films, result_files
 from testing import commands
+from testing.project import DATA_STAGES
 
-STAGES = ("download", "wav", "spectrogram", "frames")
 DISTINCT = 40
 GOAL = 1.10  # ten times the clips may take this much more
 
@@ -21,20 +21,20 @@ def peaks(folder: Path, paths: list[Path], rows: int) -> dict[str, dict[str, int
     work = folder / str(rows)
     work.mkdir()
     commands.make(work, paths, rows, workers=2)
-    return {name: commands.stage(work, name, watch=True).peaks for name in STAGES}
+    return {name: commands.stage(work, name, watch=True).peaks for name in DATA_STAGES}
 
 
 def measure(folder: Path, clips: int) -> dict:
     paths = films.make(folder / "films", DISTINCT)
     few, many = peaks(folder, paths, clips // 10), peaks(folder, paths, clips)
-    ratios = {name: round(_whole(many[name]) / _whole(few[name]), 3) for name in STAGES}
+    ratios = {name: round(_whole(many[name]) / _whole(few[name]), 3) for name in DATA_STAGES}
     return {
         "ratios": ratios,
         "goal_at_most": GOAL,
         "clips": [clips // 10, clips],
         "peak_mb": {
             name: {role: [round(p[name].get(role, 0) / 1e6, 1) for p in (few, many)] for role in many[name]}
-            for name in STAGES
+            for name in DATA_STAGES
         },
         "counted": "the largest resident set of each kind of process over its life, shared pages in each; "
         "the ratio is of the sum of the parent and one worker",

@@ -24,11 +24,10 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-import yaml
-
 from benchmarks import films, result_files
-from pipeline.config import ROOT
+from pipeline.config import ROOT, data_stages, stage_names
 from testing import commands
+from testing.project import DATA_STAGES
 
 RESULT = Path("benchmarks/results/overheads.json")
 GOALS = {
@@ -39,8 +38,6 @@ GOALS = {
     "after_training": "under 20% of training",
     "small": "known",
 }
-STAGES = ("download", "wav", "spectrogram", "frames", "faces", "split")
-DATA = ("wav", "spectrogram", "frames")
 
 
 def seconds(*words: str, folder: Path = ROOT) -> float:
@@ -69,10 +66,11 @@ def start(folder: Path) -> dict:
     paths = films.make(folder / "films", 1)
     found = {}
     commands.make(folder, paths, 1, 1, **{"faces.enabled": True})
-    for name in STAGES:
+    outs = data_stages() | {"split": "data/splits.parquet"}
+    for name in outs:
         commands.stage(folder, name)  # compiled, and read from the disk
-    for name in STAGES:
-        shutil.rmtree(folder / "data" / {"download": "media"}.get(name, name), ignore_errors=True)
+    for name, out in outs.items():
+        shutil.rmtree(folder / out, ignore_errors=True)
         cost = commands.stage(folder, name)
         words = [sys.executable, "-X", "importtime", "-m", f"stages.{name}"]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -89,7 +87,7 @@ def append(folder: Path, rows: int) -> dict:
     def run(count: int) -> dict[str, float]:
         commands.make(folder, paths, count, len(os.sched_getaffinity(0)))
         commands.stage(folder, "download")
-        return {name: commands.stage(folder, name).wall for name in DATA}
+        return {name: commands.stage(folder, name).wall for name in DATA_STAGES[1:]}
 
     whole = run(rows)
     added, nothing = run(more), run(more)
@@ -106,8 +104,7 @@ def append(folder: Path, rows: int) -> dict:
 def small(folder: Path) -> dict:
     commands.turn(folder, {"data.ensemble.clips": 60, "train.epochs": 1})
     (folder / "videos").mkdir()
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    costs = {name: round(commands.stage(folder, name).wall, 2) for name in stages}
+    costs = {name: round(commands.stage(folder, name).wall, 2) for name in stage_names()}
     modules = {
         "train": "models.training.loop",
         "evaluate": "models.evaluation.evaluation, models.tasks.matching",

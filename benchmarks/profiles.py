@@ -30,7 +30,7 @@ import scipy.fft
 
 from benchmarks import bare, films, result_files
 from benchmarks.overheads import copied
-from pipeline.config import ROOT, read
+from pipeline.config import ROOT, read, stage_names
 from pipeline.media.files import Media
 from pipeline.media.frames import FramesStep
 from pipeline.media.spectrogram import SpectrogramStep, mel_bank
@@ -38,10 +38,6 @@ from pipeline.media.wav import WavStep, read_wav
 from testing import commands
 
 GOALS = {"wav": 0.8, "spectrogram": 0.8, "frames": 0.8}
-STAGES = (
-    *("clips", "download", "wav", "spectrogram", "frames", "faces", "split", "statistics", "pretrain"),
-    *("train", "evaluate", "index", "report"),
-)
 TOP = 6
 ROUNDS = 5
 
@@ -187,7 +183,7 @@ def step() -> dict[str, Any]:
 def stages(root: Path) -> dict[str, Any]:
     """Each in a process of its own; those that decode say what the parent does beside its workers."""
     found = {}
-    for name in STAGES:
+    for name in stage_names():
         words = [sys.executable, "-m", "benchmarks.profiles", f"--stage={name}"]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         said = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ project. Each hash covers the module and all of this project that it imports.
 from pathlib import Path
 from typing import Any
 
-from experiments.study_data import STAGES
+from experiments import study_data
 from pipeline.cli import run
 from pipeline.config import ROOT
 from pipeline.store.code_identity import code_digest
@@ -27,7 +27,7 @@ def digests() -> dict[str, Any]:
     paths = [path for folder in FOLDERS for path in sorted(ROOT.glob(f"{folder}/*.py"))]
     modules = [path.relative_to(ROOT).with_suffix("").parts for path in paths if path.name != "__init__.py"]
     tree: dict[str, Any] = {}
-    for *packages, name in [*modules, *(("stages", stage) for stage in STAGES)]:
+    for *packages, name in [*modules, *(("stages", stage) for stage in study_data.stages())]:
         place = tree
         for package in packages:
             place = place.setdefault(package, {})

@@ -1,23 +1,27 @@
-"""Data of a study's own: a folder in which the data stages run with the study's parameters."""
+"""Data of a study's own: a folder in which the stages before training run with the study's parameters."""
 
 import importlib
 import os
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import yaml
 
-from pipeline.config import ROOT, Params
+from pipeline.config import ROOT, Params, stage_names
 from pipeline.dataset import dataset
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
 
-STAGES = ("clips", "download", "wav", "spectrogram", "frames", "faces", "split", "statistics")
+
+def stages(root: Path = ROOT) -> tuple[str, ...]:
+    """Return the stages before any training: `source` to `statistics`, and all between in dvc.yaml."""
+    return tuple(takewhile(lambda name: name != "pretrain", stage_names(root)))
 
 
 def load(folder: Path, params: Params) -> Dataset:
-    """Run the data stages in `folder`, and load what they made.
+    """Run the stages before training in `folder`, and load what they made.
 
     What an earlier run made from the same parameters is not made again.
     """
@@ -36,5 +40,5 @@ def load(folder: Path, params: Params) -> Dataset:
 if __name__ == "__main__":
     from pipeline.cli import run
 
-    for name in STAGES:
+    for name in stages():
         run(getattr(importlib.import_module(f"stages.{name}"), name))

@@ -8,20 +8,14 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.config import ROOT
+from pipeline.config import ROOT, data_stages, stage_entry
 from pipeline.store.formats import read_table
 from pipeline.store.shards import read_index
 from pipeline.store.status import OK, STATUSES
 from testing import commands, mutants
 
-STAGES = {
-    "download": "media",
-    "wav": "wav",
-    "spectrogram": "spectrogram",
-    "frames": "frames",
-    "faces": "faces",
-}
-DECODE = ("wav", "frames", "faces")
+STAGES = data_stages()
+DECODE = tuple(stage for stage in STAGES if STAGES["download"] in stage_entry(stage)["deps"])
 GOOD = "good"  # those that nothing was done to
 WORKERS = 2
 TIMEOUT = 10.0  # s, engine.timeout
@@ -96,7 +90,7 @@ def run(folder: Path, files: int, seed: int) -> dict:
         lines = path.read_text().splitlines() if path.exists() else []
         notes[name] = [Note(*json.loads(line)) for line in lines]
     rows = read_table(folder / "data/clips.parquet").to_pylist()
-    accounts = {name: read_index(folder / "data" / where).to_pylist() for name, where in STAGES.items()}
+    accounts = {name: read_index(folder / where).to_pylist() for name, where in STAGES.items()}
     names = {row["clip_id"]: Path(row["audio"] or row["video"]) for row in rows}
     made = sorted(p.relative_to(folder) for p in (folder / "videos").rglob("*.*"))
     if sorted(names.values()) != made:
@@ -135,7 +129,7 @@ def again(folder: Path, files: int) -> list[str]:
     commands.turn(folder, {"engine.workers": 1})
     found = []
     for name in DECODE:
-        data = folder / "data" / name
+        data = folder / STAGES[name]
         before = {p.name: p.read_bytes() for p in data.iterdir()}
         shutil.rmtree(data)
         if fault := stage(folder, name, files, {}):

@@ -14,9 +14,10 @@ from pathlib import Path
 import psutil
 import yaml
 
+from pipeline.config import data_stages
 from testing.project import Project
 
-TARGETS = ("evaluate", "index")
+TARGETS = (*data_stages(), "evaluate", "index")
 MADE = ("data", "pretrained", "checkpoints", "metrics")
 LONGEST = 3600.0  # s that one run may take
 

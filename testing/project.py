@@ -14,14 +14,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
+from pipeline.config import data_stages, stage_names
 from testing import defaults
 from testing.warm import HERE, Warm
 
 ROOT = Path(__file__).resolve().parents[1]
 TRACE = ROOT / "testing/trace.py"
-DATA_STAGES = ("download", "wav", "spectrogram", "frames")  # those that write shards
 CODE = ("app", "experiments", "models", "pipeline", "stages")
-FOLDERS = {"download": "data/media"} | {s: f"data/{s}" for s in DATA_STAGES[1:]}
+STAGES = stage_names()
+# Data stage -> folder of its shards. Faces are off in the tiny parameters: their stage writes none.
+FOLDERS = {stage: folder for stage, folder in data_stages().items() if stage != "faces"}
+DATA_STAGES = tuple(FOLDERS)
 
 TINY = {
     "data.clip_seconds": 1.5,

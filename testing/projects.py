@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from testing.project import Project
+from testing.project import DATA_STAGES, STAGES, Project
 from testing.recordings import record, sine
-from testing.sandbox import DEFAULT, sandbox
+from testing.sandbox import sandbox
 
 # Synthetic people, of the project `told`.
 PEOPLE = {
@@ -51,14 +51,14 @@ def made(once, tmp_path_factory) -> Project:
 
     What a stage asked for lies in `trace/<stage>`, what it ended with in `said/<stage>`.
     """
-    return once("made", lambda root: _alone(Project.new(root), DEFAULT, tmp_path_factory))
+    return once("made", lambda root: _alone(Project.new(root), STAGES, tmp_path_factory))
 
 
 @pytest.fixture(scope="session")
 def told(once, tmp_path_factory) -> Project:
     """Embedded people, whose faces and voices say what they feel: as `made`."""
     changes = {"task": "classification", "label": "emotion"} | PEOPLE
-    return once("told", lambda root: _alone(Project.new(root, **changes), DEFAULT, tmp_path_factory))
+    return once("told", lambda root: _alone(Project.new(root, **changes), STAGES, tmp_path_factory))
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +68,7 @@ def masked(once, made: Project, tmp_path_factory) -> Project:
     def make(root: Path) -> Project:
         whole = made.copy(root)
         whole.set({"task": "pretraining"})
-        return _alone(whole, DEFAULT[DEFAULT.index("statistics") :], tmp_path_factory)
+        return _alone(whole, STAGES[STAGES.index("statistics") :], tmp_path_factory)
 
     return once("masked", make)
 
@@ -132,7 +132,7 @@ def damaged(tmp_path_factory) -> Project:
     (videos / "vanishes-after-clips.flv").unlink()
     project.run("download", trace=project / "trace/download")
     (videos / "vanishes-after-download.flv").unlink()
-    for stage in ("wav", "spectrogram", "frames", "split"):
+    for stage in (*DATA_STAGES[1:], "split"):
         project.run(stage)
     return project
 

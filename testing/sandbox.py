@@ -6,22 +6,6 @@ from pathlib import Path
 from pipeline.config import stage_entry
 from testing.project import CODE, Project
 
-DEFAULT = (
-    "source",
-    "clips",
-    "download",
-    "wav",
-    "spectrogram",
-    "frames",
-    "faces",
-    "split",
-    "statistics",
-    "pretrain",
-    "train",
-    "evaluate",
-    "index",
-    "report",
-)
 # Code that says where, when and for whom a stage runs, and what is written to be read: no stage lists it.
 NEUTRAL = ("pipeline/cli", "pipeline/config", "pipeline/engine", "pipeline/errors")
 NEUTRAL += ("pipeline/sources/__init__",)  # the names of sources

@@ -13,9 +13,8 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 
 from testing import defaults
-from testing.project import ROOT, TINY, Project
+from testing.project import FOLDERS, ROOT, STAGES, TINY, Project
 from testing.recordings import record, sine
-from testing.sandbox import DEFAULT
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 CODE = dict(re.findall(r"^\*\*`(\S+)`\*\*\n\n```python\n(.+?)^```", TEXT, re.MULTILINE | re.DOTALL))
@@ -111,7 +110,7 @@ def ran(project) -> Project:
     assert "data.folder=/data/VGGSound" in flags
     project.set(TINY | {"train.epochs": 3})
     apply_overrides(project / "params.yaml", [f.replace("/data/VGGSound", "videos") for f in flags])
-    project.said = {stage: project.run(stage) for stage in DEFAULT[: DEFAULT.index("train") + 1]}
+    project.said = {stage: project.run(stage) for stage in STAGES[: STAGES.index("train") + 1]}
     return project
 
 
@@ -121,9 +120,9 @@ def test_the_source_becomes_clips(ran):
     assert rows[1]["clip_id"] == "vggsound--0000000001_000010" and rows[1]["labels"] == [
         "playing flute, alone"
     ]
-    for stage in ("media", "wav", "spectrogram", "frames"):
-        status = [r["status"] for r in ran.rows(f"{stage}/index.parquet")]
-        assert status == ["ok"] * CLIPS + ["unreadable"], stage
+    for folder in FOLDERS.values():
+        status = [r["status"] for r in ran.rows(f"{folder.removeprefix('data/')}/index.parquet")]
+        assert status == ["ok"] * CLIPS + ["unreadable"], folder
     sides = {r["clip_id"]: r["split"] for r in ran.rows("splits.parquet")}
     assert [i for i in range(CLIPS) if sides[rows[i]["clip_id"]] == "test"] == list(range(0, CLIPS, 4))
 

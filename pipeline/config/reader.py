@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pipeline.config.fields import ROOT
 from pipeline.config.messages import explain
 from pipeline.config.params import Params
+from pipeline.config.stages import stage_entry
 from pipeline.errors import UserError
 
 S = TypeVar("S", bound=BaseModel)
@@ -98,9 +99,3 @@ def apply_settings(params: Params, settings: dict[str, Any], where: str) -> Para
         raise UserError("\n".join(f"{where}: {line}" for line in explain(e, Params))) from None
     except ValueError as e:
         raise UserError(f"{where}: {e}") from None
-
-
-def stage_entry(stage: str, root: Path = ROOT) -> dict:
-    """Return the entry of a stage in dvc.yaml, without filling in templates."""
-    with open(root / "dvc.yaml", encoding="utf-8") as f:
-        return yaml.load(f, yaml.CSafeLoader)["stages"][stage]

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.config import data_stages
 from pipeline.report.tsne import project
 from pipeline.store import clip_table as table
 from pipeline.store import epochs
@@ -18,9 +19,7 @@ from pipeline.store.shards import read_index
 from pipeline.store.status import OK
 from pipeline.store.values import read_arrays, read_files
 
-STAGES = ("media", "wav", "spectrogram", "frames", "faces")
 FACELESS = 24  # frames without a face that the page shows
-NAMES = {"media": "download"}  # folder -> stage that writes it, if their names differ
 
 
 @dataclass
@@ -61,7 +60,7 @@ class ReportData:
 def collect(params: dict[str, Any]) -> ReportData:
     """Read the data of the report from data/ and metrics/. params: as in params.yaml."""
     clips = table.read("data/clips.parquet")
-    indexes = {stage: read_index(f"data/{stage}") for stage in STAGES}
+    indexes = {stage: read_index(folder) for stage, folder in data_stages().items()}
     galleries: Any = _json("metrics/galleries.json")
     gallery_ids = {c for rows in galleries.values() for row in rows for c in _ids(row)}
     metrics = _json("metrics/evaluate.json")
@@ -78,7 +77,8 @@ def collect(params: dict[str, Any]) -> ReportData:
         **{name: _csv(f"metrics/{name}.csv") for name in ("per_class", "confusion", "calibration")},
         classes={row["label"]: int(row["clips"]) for row in _csv("metrics/classes.csv")},
         stages=[
-            *(count_statuses(NAMES.get(s, s), indexes[s]) for s in STAGES if len(indexes[s]) or s != "faces"),
+            # The index of a stage that was switched off (faces) is empty.
+            *(count_statuses(stage, index) for stage, index in indexes.items() if len(index)),
             count_statuses("split", read_table(Path("data/splits.parquet"), ["status"])),
         ],
         faceless=_faceless(indexes["faces"], indexes["frames"]),

@@ -12,7 +12,7 @@ from models.inference.search import Library
 from pipeline.dataset.split import split_of
 from pipeline.errors import UserError
 from pipeline.sources import people
-from testing.sandbox import DEFAULT
+from testing.project import STAGES
 
 
 def test_every_clip_has_a_face_or_a_reason(told):
@@ -123,7 +123,7 @@ def seed_with(sizes: dict[str, int]) -> int:
 def test_people_never_seen_are_verified(copy):
     sides = by_person(copy, seed_with({"train": 2, "val": 0, "test": 2}))
     assert not sides["train"] & sides["test"] and len(sides["test"]) == 2
-    for stage in DEFAULT[DEFAULT.index("statistics") : DEFAULT.index("train")]:
+    for stage in STAGES[STAGES.index("statistics") : STAGES.index("train")]:
         copy.run(stage)
     out, err = copy.stage("train").communicate(timeout=120)
     assert (

@@ -10,16 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.config import read, stage_entry
+from pipeline.config import data_stages, read
 from pipeline.dataset import dataset
 from pipeline.store.shards import read_index, shard_locations
-from testing.project import ROOT, Project
+from testing.project import DATA_STAGES, Project
 
-SHARDED = sorted(p.stem for p in (ROOT / "stages").glob("*.py") if "runner.run(" in p.read_text())
-
-
-def folder(stage: str) -> str:
-    return next(iter(stage_entry(stage)["outs"][0]))
+STAGES = data_stages()
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +35,14 @@ def run(project: Project, stage: str, monkeypatch) -> None:
     getattr(importlib.import_module(f"stages.{stage}"), stage)()
 
 
-def test_stages_that_write_shards_are_found():
-    assert {"download", "wav", "spectrogram", "frames", "faces"} <= set(SHARDED)
-
-
-@pytest.mark.parametrize(("stage", "workers"), [*zip(SHARDED, itertools.cycle([1, 2]), strict=False)])
+@pytest.mark.parametrize(("stage", "workers"), [*zip(STAGES, itertools.cycle([1, 2]), strict=False)])
 def test_a_stage_writes_the_same_files(request, there, tmp_path, monkeypatch, stage, workers):
     whole = request.getfixturevalue("told" if stage == "faces" else "made")
     project = whole.copy(tmp_path / "project")
-    shutil.rmtree(project / folder(stage))
+    shutil.rmtree(project / STAGES[stage])
     project.set({"engine.name": "ray", "engine.address": there.address, "engine.workers": workers})
     run(project, stage, monkeypatch)
-    assert project.files(folder(stage)) == whole.files(folder(stage))
+    assert project.files(STAGES[stage]) == whole.files(STAGES[stage])
 
 
 def test_all_of_it_from_an_s3_server(made, there, s3, tmp_path, monkeypatch, capsys):
@@ -62,14 +54,14 @@ def test_all_of_it_from_an_s3_server(made, there, s3, tmp_path, monkeypatch, cap
     where = {"engine.name": "ray", "engine.address": there.address, "engine.workers": 1, "engine.storage": s3}
     project.set(where)
     run(project, "clips", monkeypatch)
-    for stage in ("download", "wav", "spectrogram", "frames"):
+    for stage in DATA_STAGES:
         run(project, stage, monkeypatch)
-        index, expected = (read_index(p / folder(stage)) for p in (project, made))
+        index, expected = (read_index(p / STAGES[stage]) for p in (project, made))
         assert index.equals(expected)  # keys and digests too
         assert all(
-            place.startswith(f"{s3}/{Path(folder(stage)).name}/000") for place in shard_locations(index)
+            place.startswith(f"{s3}/{Path(STAGES[stage]).name}/000") for place in shard_locations(index)
         )
-        assert {p.suffix for p in (project / folder(stage)).iterdir()} == {".parquet"}
+        assert {p.suffix for p in (project / STAGES[stage]).iterdir()} == {".parquet"}
     run(project, "split", monkeypatch)
     assert project.files("data")["splits.parquet"] == made.files("data")["splits.parquet"]
 

@@ -8,11 +8,9 @@ import pytest
 from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 
-from pipeline.config import stage_entry
-from testing.project import CODE, ROOT, Project
-from testing.sandbox import DEFAULT, NEUTRAL, code
-
-DATA = {"clips", "download", "wav", "spectrogram", "frames", "split"}
+from pipeline.config import data_stages, stage_entry
+from testing.project import CODE, ROOT, STAGES, Project
+from testing.sandbox import NEUTRAL, code
 
 
 def asked(project: Project, stage: str, kind: str) -> set[str]:
@@ -22,7 +20,7 @@ def asked(project: Project, stage: str, kind: str) -> set[str]:
     return {name for k, name in map(str.split, lines) if k == kind}
 
 
-@pytest.mark.parametrize("stage", DEFAULT)
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_needs_nothing_that_is_not_listed(made, told, stage):
     # The fixture ran each stage where only those data are that dvc.yaml lists; reading a key that is not
     # listed is an error. Which code a clip or a model depends on, pipeline/store/code_identity.py finds.
@@ -31,7 +29,7 @@ def test_a_stage_needs_nothing_that_is_not_listed(made, told, stage):
 
 
 # The report shows all that are listed, without asking for each.
-@pytest.mark.parametrize("stage", [s for s in DEFAULT if s != "report"])
+@pytest.mark.parametrize("stage", [s for s in STAGES if s != "report"])
 def test_every_listed_parameter_is_read(traced, stage):
     assert set(stage_entry(stage)["params"]) == {
         key for project in traced for key in asked(project, stage, "key")
@@ -48,14 +46,14 @@ def used(stage: str, projects: list[Project]) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("stage", DEFAULT)
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_imports_nothing_but_what_is_listed(traced, stage):
     listed = (*(d.removesuffix(".py") for d in code(stage)), *NEUTRAL)
     tops = [f"{name}/__init__" for name in CODE]  # empty
     assert not [f for f in used(stage, traced) if f not in tops and not within(f, listed)]
 
 
-@pytest.mark.parametrize("stage", DEFAULT)
+@pytest.mark.parametrize("stage", STAGES)
 def test_all_listed_code_is_imported(traced, stage):
     found = used(stage, traced)
     assert [d for d in code(stage) if any(within(f, [d.removesuffix(".py")]) for f in found)] == code(stage)
@@ -115,11 +113,8 @@ def stale(project: Project) -> set[str]:
         ("encoders.joint", {}, {"pretrain", "train", "report"}),
         ("classification.labels", 0.5, {"train", "report"}),
         ("classification.start", "scratch", {"pretrain", "train", "report"}),
-        (
-            "engine.workers",
-            1,
-            {"download", "wav", "spectrogram", "frames", "faces", "evaluate", "index"},
-        ),  # which then find nothing to do, or write the same
+        # They then find nothing to do, or write the same.
+        ("engine.workers", 1, {*data_stages(), "evaluate", "index"}),
     ],
 )
 def test_a_knob_makes_stale_what_reads_it(tracked, knob, value, changed, monkeypatch):

@@ -1,26 +1,15 @@
-"""`kill -9` in the middle of `dvc repro`; fifty of them: python -m benchmarks.kills."""
+"""`kill -9` in each data stage and in training, under `dvc repro`; fifty: python -m benchmarks.kills."""
 
 import random
 from typing import Any
 
 from testing.kills import begin, differences, disturbed
-from testing.project import FOLDERS, Project
+from testing.project import DATA_STAGES, FOLDERS, STAGES, Project
 from testing.warm import Warm
 
-# s that each stage takes on an idle machine, at least: a kill comes within that time.
-LASTS = {
-    "clips": 0.6,
-    "download": 2.0,
-    "wav": 0.7,
-    "spectrogram": 0.8,
-    "frames": 0.7,
-    "faces": 0.5,
-    "split": 0.5,
-    "statistics": 0.5,
-    "pretrain": 0.5,
-    "train": 2.5,
-}
-AIMS = ["download", "wav", "spectrogram", "frames", "train"]
+# s that a stage takes on an idle machine, at least: a kill comes within that time.
+LASTS = dict.fromkeys(STAGES, 0.5) | {"download": 2.0, "train": 2.5}
+AIMS = [*DATA_STAGES, "train"]
 
 
 class Started(Project):
@@ -30,10 +19,10 @@ class Started(Project):
         return Warm(self.root, [*command], **more)
 
 
-def test_five_kills_change_nothing(made, tmp_path):
+def test_kills_change_nothing(made, tmp_path):
     project = begin(Started.new(tmp_path / "project"))
     rng = random.Random(0)
-    kills = [*disturbed(project, AIMS, LASTS, rng, targets=("train",))]
+    kills = [*disturbed(project, AIMS, LASTS, rng, targets=tuple(AIMS))]
     assert len(kills) == len(AIMS)
     folders = (*FOLDERS.values(), "data/faces", "pretrained", "checkpoints", "metrics/train")
     assert not differences(project, made, folders)

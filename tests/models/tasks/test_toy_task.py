@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from testing.project import Project
-from testing.sandbox import DEFAULT
+from testing.project import STAGES, Project
 
 FILE = Path(__file__).with_name("loudness.py")
-STAGES = DEFAULT[DEFAULT.index("statistics") :]
+LATER_STAGES = STAGES[STAGES.index("statistics") :]
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +17,7 @@ def loud(made, tmp_path_factory) -> Project:
     project = made.copy(tmp_path_factory.mktemp("loud") / "project")
     shutil.copy(FILE, project / "models/tasks")
     project.set({"task": "loudness", "train.epochs": 3})
-    project.output = {stage: project.run(stage) for stage in STAGES}
+    project.output = {stage: project.run(stage) for stage in LATER_STAGES}
     return project
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from models import tasks
 from pipeline import sources
+from pipeline.config import data_stages
 from pipeline.config.fields import source_names
 from pipeline.store import code_identity
 from pipeline.store.code_identity import code_digest, imported_modules
@@ -28,8 +29,19 @@ FILES = {
     "pipeline/media/nested.py": "import math\n\nSCALE = 2\n\n\ndef decode(clip):\n    return SCALE * clip\n",
     "pipeline/other.py": "def decode(clip):\n    return clip\n",
 }
-STEPS = [f"pipeline.media.{name}" for name in ("wav", "spectrogram", "frames", "faces", "local_files")]
-STEPS += ["pipeline.download.step"]
+# What says where, when and for whom a step runs, and cannot change what comes out.
+NEUTRAL = ("pipeline.engine", "pipeline.report", "pipeline.config", "pipeline.cli")
+# What says where the values of a data stage lie, and how it goes on after a kill.
+PLACES = ("pipeline.store.shards", "pipeline.store.storage", "pipeline.store.resume")
+
+
+def step_modules(stage: str) -> set[str]:
+    """The modules from which the script of a data stage takes its step: all but what runs it."""
+    modules = {item.module for item in code_identity._parse(f"stages.{stage}")[1]}
+    return {m for m in modules if not m.startswith((*NEUTRAL, "pipeline.sources", "pipeline.store"))}
+
+
+STEPS = sorted(set().union(*map(step_modules, data_stages())))
 # Media that come over the network do not depend on code: they would be fetched anew.
 STEPS += [
     sources.get(name).__name__ for name in source_names() if not hasattr(sources.get(name), "media_key")
@@ -38,10 +50,6 @@ STEPS += [
 TRAINING = ["models.training.loop", "models.inference.extract_step"]
 TRAINING += map(tasks.tasks.module, tasks.tasks.names())
 STEPS += TRAINING
-# What says where, when and for whom a step runs, and cannot change what comes out.
-NEUTRAL = ("pipeline.engine", "pipeline.report", "pipeline.config", "pipeline.cli")
-# What says where the values of a data stage lie, and how it goes on after a kill.
-PLACES = ("pipeline.store.shards", "pipeline.store.storage", "pipeline.store.resume")
 
 
 @pytest.fixture
