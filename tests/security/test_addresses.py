@@ -13,7 +13,8 @@ import pytest
 from pipeline import config
 from pipeline.download import ytdlp
 from pipeline.errors import UserError
-from pipeline.sources import audioset_lists, folder
+from pipeline.sources import folder
+from pipeline.sources.audioset import lists as audioset_lists
 from testing import defaults
 from testing.recordings import record, sine
 from tests.pipeline.sources.test_audioset import rows

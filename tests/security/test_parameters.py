@@ -9,7 +9,6 @@ import pytest
 from models import checkpoint
 from pipeline import config
 from pipeline.errors import UserError
-from pipeline.sources import audioset_lists
 from testing import defaults
 from testing.project import ROOT
 from testing.untrained import built
@@ -80,7 +79,7 @@ def test_parameters_without_end_are_one_line(tmp_path, text):
 def test_json_without_end_is_one_line(lists, tmp_path):
     (lists / "ontology.json").write_text("[" * 100_000)
     with pytest.raises(UserError, match="not AudioSet's ontology"):
-        audioset_lists.Classes.read(data_params(descendants=True).audioset)
+        lists.Classes.read(data_params(descendants=True).audioset)
     model = built(video_encoder="shallow")
     checkpoint.save(tmp_path / "model", model.module, model.config)
     (tmp_path / "model/config.json").write_text("[" * 100_000)

@@ -12,7 +12,7 @@ from pipeline.media import ffmpeg, frames
 from pipeline.media.files import Media
 from pipeline.media.frame_converter import FrameConverter
 from pipeline.media.frames import FramesStep
-from pipeline.sources.folder import PICTURE
+from pipeline.sources.folder.extensions import PICTURE
 from testing.recordings import REAL, clip, grey, numbers, record
 
 

@@ -8,7 +8,7 @@ import pytest
 from pipeline.config import ROOT, read
 from pipeline.errors import UserError
 from pipeline.sources import audioset
-from pipeline.sources import audioset_lists as lists
+from pipeline.sources.audioset import lists
 from testing import defaults
 from testing.video_server import Server
 

@@ -14,8 +14,8 @@ from pipeline.config import DataParams, read
 from pipeline.config.data import EnsembleParams
 from pipeline.errors import UserError
 from pipeline.sources import ensemble
-from pipeline.sources.ensemble_picture import HEIGHT, WIDTH
-from pipeline.sources.ensemble_sound import HIGH, LOW, RATE, phrase, sound
+from pipeline.sources.ensemble.picture import HEIGHT, WIDTH
+from pipeline.sources.ensemble.sound import HIGH, LOW, RATE, phrase, sound
 from testing import defaults
 
 

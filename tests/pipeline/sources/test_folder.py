@@ -10,7 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.errors import UserError
-from pipeline.sources import clips_csv, folder
+from pipeline.sources import folder
+from pipeline.sources.folder import clips_csv, extensions, ids
 from pipeline.store.clip_table import CLIP_ID
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "real_clips"
@@ -90,8 +91,8 @@ def test_kinds_by_extension(videos, name, sound, picture):
 
 
 def test_the_kinds_are_disjoint():
-    assert len(folder.MEDIA) == len(folder.BOTH) + len(folder.SOUND) + len(folder.PICTURE)
-    assert all(re.fullmatch("[a-z0-9]+", ext) for ext in folder.MEDIA)
+    assert len(extensions.MEDIA) == len(extensions.BOTH) + len(extensions.SOUND) + len(extensions.PICTURE)
+    assert all(re.fullmatch("[a-z0-9]+", ext) for ext in extensions.MEDIA)
 
 
 def test_a_sound_and_a_picture_of_one_name_are_two_clips(videos):
@@ -335,9 +336,9 @@ times = st.none() | st.floats(0, 1e6, allow_nan=False)
 
 @given(files, times, times)
 def test_ids_are_safe_and_always_the_same(path, start, end):
-    clip_id = folder.clip_id(path, start, end)
+    clip_id = ids.clip_id(path, start, end)
     assert CLIP_ID.fullmatch(clip_id)
-    assert clip_id == folder.clip_id(path, start, end)
+    assert clip_id == ids.clip_id(path, start, end)
 
 
 @given(files, files, times, times)
@@ -351,7 +352,7 @@ def test_ids_of_different_files_differ(a, b, start, end):
 @given(files, times, times, times, times)
 def test_ids_of_different_cuts_differ(path, s1, e1, s2, e2):
     assume((s1 or 0.0, e1) != (s2 or 0.0, e2))
-    assert folder.clip_id(path, s1, e1) != folder.clip_id(path, s2, e2)
+    assert ids.clip_id(path, s1, e1) != ids.clip_id(path, s2, e2)
 
 
 @given(files, st.sets(files))
@@ -360,7 +361,7 @@ def test_ids_do_not_depend_on_other_files(path, other_paths):
     other_paths = {p for p in other_paths if os.path.splitext(p)[0] != stem}
     entries = [{"path": p} for p in [path, *sorted(other_paths - {path})]]
     folder.add_ids(entries)
-    assert entries[0]["clip_id"] == folder.clip_id(path)
+    assert entries[0]["clip_id"] == ids.clip_id(path)
 
 
 @pytest.mark.parametrize(
@@ -383,12 +384,12 @@ def test_ids_do_not_depend_on_other_files(path, other_paths):
     ],
 )
 def test_ids_are_readable(path, start, end, expected):
-    assert re.fullmatch(expected, folder.clip_id(path, start, end))
+    assert re.fullmatch(expected, ids.clip_id(path, start, end))
 
 
 def test_ids_never_change():
-    assert folder.clip_id("flute/a b.mp4") == "flute-a_b-c9d4c115514f"
-    assert folder.clip_id("talk.mp4", 10.0, 20.0) == "talk_10-20-1af868fe72b4"
+    assert ids.clip_id("flute/a b.mp4") == "flute-a_b-c9d4c115514f"
+    assert ids.clip_id("talk.mp4", 10.0, 20.0) == "talk_10-20-1af868fe72b4"
 
 
 def test_two_videos_of_one_stem(videos):
@@ -412,7 +413,7 @@ def test_all_columns(videos):
     assert rows() == [
         {"clip_id": "my_id", "audio": "videos/b/c d.wav", "video": None, "start": None, "end": None,
          "labels": [], "subject": "Ann", "split": "test", "video_id": "b/c d.wav"},
-        {"clip_id": folder.clip_id("a.mp4", 1.5, 20.0), "audio": "videos/a.mp4", "video": "videos/a.mp4",
+        {"clip_id": ids.clip_id("a.mp4", 1.5, 20.0), "audio": "videos/a.mp4", "video": "videos/a.mp4",
          "start": 1.5, "end": 20.0, "labels": ["Flute", "Drum, kit"], "subject": "7", "split": "train",
          "video_id": "a.mp4"},
         {"clip_id": "a", "audio": "videos/a.mp4", "video": "videos/a.mp4", "start": None, "end": None,

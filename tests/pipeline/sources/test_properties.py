@@ -13,7 +13,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.errors import UserError
-from pipeline.sources import audioset_lists, clips_csv, folder
+from pipeline.sources import folder
+from pipeline.sources.audioset import lists
+from pipeline.sources.folder import clips_csv
 from testing.strategies import ids, some, text
 
 names = st.text(
@@ -132,8 +134,8 @@ def test_any_list_of_audioset_is_read_or_a_user_error(which, csv_text, json_text
             Path(path).write_text(texts[name], encoding="utf-8")
         try:
             selection = SimpleNamespace(**SELECTION | {k: paths[k] for k in ("labels", "ontology")})
-            classes = audioset_lists.Classes.read(selection)
-            segments = list(audioset_lists.segments(paths["train"], "data.audioset.train", classes))
+            classes = lists.Classes.read(selection)
+            segments = list(lists.segments(paths["train"], "data.audioset.train", classes))
         except UserError as e:
             assert str(e).startswith("data.audioset.")
             return

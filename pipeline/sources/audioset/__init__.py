@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline.download import queue
 from pipeline.errors import UserError
-from pipeline.sources import audioset_lists as lists
+from pipeline.sources.audioset import lists
 from pipeline.store import clip_table
 from pipeline.store.formats import digest
 from pipeline.store.status import Outcome

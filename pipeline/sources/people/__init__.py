@@ -15,11 +15,9 @@ import pyarrow as pa
 
 from pipeline.download.step import single_file_outcome
 from pipeline.errors import UserError
-from pipeline.sources import people_face as face
-from pipeline.sources import people_head as head
-from pipeline.sources import people_voice as voice
 from pipeline.sources.crema_d import EMOTIONS, EXTRA, LEVELS, NAME
 from pipeline.sources.flv import encode
+from pipeline.sources.people import face, head, voice
 from pipeline.store import clip_table
 from pipeline.store.status import Outcome
 

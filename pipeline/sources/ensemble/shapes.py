@@ -10,7 +10,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from pipeline.sources.ensemble_pen import CIRCLE, Palette, Pen, Pose, mirror, mix, smooth
+from pipeline.sources.ensemble.pen import CIRCLE, Palette, Pen, Pose, mirror, mix, smooth
 
 _GUITAR = smooth(
     mirror([(0.2, -0.1), (0.44, 0.0), (0.38, 0.28), (0.3, 0.36), (0.5, 0.5), (0.6, 0.85), (0.3, 1.02)])

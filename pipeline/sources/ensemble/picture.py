@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.sources.ensemble_pen import Palette, Pen, Pose
-from pipeline.sources.ensemble_shapes import ANGLES, DRAW, extent
-from pipeline.sources.ensemble_sound import HIGH, LOW, Note
+from pipeline.sources.ensemble.pen import Palette, Pen, Pose
+from pipeline.sources.ensemble.shapes import ANGLES, DRAW, extent
+from pipeline.sources.ensemble.sound import HIGH, LOW, Note
 
 WIDTH, HEIGHT, FPS = 256, 192, 12
 OVERSAMPLING = 2  # instruments are drawn this much larger, then averaged

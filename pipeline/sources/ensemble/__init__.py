@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from pipeline.download.step import single_file_outcome
 from pipeline.errors import UserError
-from pipeline.sources import ensemble_picture as picture
-from pipeline.sources.ensemble_sound import INSTRUMENTS, RATE, phrase, sound
+from pipeline.sources.ensemble import picture
+from pipeline.sources.ensemble.sound import INSTRUMENTS, RATE, phrase, sound
 from pipeline.sources.flv import encode
 from pipeline.store import clip_table
 from pipeline.store.status import Outcome

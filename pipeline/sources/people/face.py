@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from pipeline.sources.people_head import (
+from pipeline.sources.people.head import (
     CX,
     CY,
     SHIFT,
