@@ -79,7 +79,7 @@ def test_parameters_without_end_are_one_line(tmp_path, text):
 def test_json_without_end_is_one_line(lists, tmp_path):
     (lists / "ontology.json").write_text("[" * 100_000)
     with pytest.raises(UserError, match="not AudioSet's ontology"):
-        lists.Classes.read(data_params(descendants=True).audioset)
+        audioset_lists.Classes.read(data_params(descendants=True).audioset)
     model = built(video_encoder="shallow")
     checkpoint.save(tmp_path / "model", model.module, model.config)
     (tmp_path / "model/config.json").write_text("[" * 100_000)
