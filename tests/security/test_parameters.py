@@ -9,6 +9,7 @@ import pytest
 from models import checkpoint
 from pipeline import config
 from pipeline.errors import UserError
+from pipeline.sources.audioset import lists as audioset_lists
 from testing import defaults
 from testing.project import ROOT
 from testing.untrained import built
