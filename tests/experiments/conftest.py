@@ -1,4 +1,4 @@
-"""Projects in which studies run, at a size that shows only that they work."""
+"""Projects that run the studies at the smallest size."""
 
 import shutil
 from pathlib import Path
@@ -18,7 +18,7 @@ STAGES = ((GRID, "grid"), (GRID, "leaderboard"), (RETRIEVAL, "retrieval"))
 
 
 def run_study(project: Project, system: str, study: dict, data: Path | None = None) -> Project:
-    """Run a study with other settings; data: of a study on data of its own, made already."""
+    """Run a study with other settings; data: the finished data of a study on data of its own."""
     folder = f"experiments/{system}"
     project.set(study, f"{folder}/study.yaml")
     if data:
@@ -28,31 +28,31 @@ def run_study(project: Project, system: str, study: dict, data: Path | None = No
 
 
 def people_settings(**others) -> dict:
-    """Settings of a study on the people of the project `told`."""
+    """Return the settings of a study on the people of `people_project`."""
     return PEOPLE | {"task": "classification", "split.val": 0.2, "split.test": 0.34} | others
 
 
 @pytest.fixture(scope="session")
-def studied(once, made, tmp_path_factory) -> Project:
-    """A copy of `made` with the studies on its data, each stage run where only its dependencies are.
+def studies_project(make_once, finished_project, tmp_path_factory) -> Project:
+    """Run the studies on the data of `finished_project`, each stage in a folder with only its dependencies.
 
-    What a stage asked for is in `trace/<stage>`, what it said last in `said/<stage>`.
+    `trace/<stage>` lists what a stage reads, `last_lines/<stage>` has the last line that it prints.
     """
 
     def make(root: Path) -> Project:
-        whole = made.copy(root)
+        whole = finished_project.copy(root)
         encoders = {"audio_encoder": ["cnn_small"], "video_encoder": ["cnn_avg"]}
         grid = {"grid": encoders | {"loss": ["bce"]}, "leaders": 1, "seeds": [1], "set": {"train.epochs": 2}}
         whole.set(grid, f"{GRID}/study.yaml")
         whole.set({"seeds": [0], "set": {"train.epochs": 2}}, f"{RETRIEVAL}/study.yaml")
         for folder, stage in STAGES:
-            _run_alone(whole, folder, stage, tmp_path_factory.mktemp(stage) / "project")
+            _run_stage_alone(whole, folder, stage, tmp_path_factory.mktemp(stage) / "project")
         return whole
 
-    return once("studied", make)
+    return make_once("studies", make)
 
 
-def _run_alone(whole: Project, folder: str, stage: str, root: Path) -> None:
+def _run_stage_alone(whole: Project, folder: str, stage: str, root: Path) -> None:
     about = stage_entry(stage, ROOT / folder)
     for name in CODE:
         shutil.copytree(whole / name, root / name, ignore=shutil.ignore_patterns("metrics.json"))
@@ -69,7 +69,7 @@ def _run_alone(whole: Project, folder: str, stage: str, root: Path) -> None:
     alone, module = Project(root), f"{folder.replace('/', '.')}.{stage}"
     arguments = ARGUMENTS if stage == "grid" else ()
     said = alone.run(module, *arguments, trace=(whole / "trace" / stage).resolve())
-    (whole / "said" / stage).write_text(said)
+    (whole / "last_lines" / stage).write_text(said)
     outs = [f"{folder}/{next(iter(out))}" for out in about["outs"]]
     for old, new in (("${item.audio}", "cnn_small"), ("${item.video}", "cnn_avg"), ("${item.loss}", "bce")):
         outs = [out.replace(old, new) for out in outs]
@@ -80,9 +80,9 @@ def _run_alone(whole: Project, folder: str, stage: str, root: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def tracked(studied, tmp_path_factory) -> Project:
-    """A copy of `studied` that DVC takes for up to date, in its root and in experiments/."""
-    project = studied.copy(tmp_path_factory.mktemp("tracked") / "project")
+def dvc_project(studies_project, tmp_path_factory) -> Project:
+    """A copy of `studies_project` in which DVC finds all stages up to date, also in experiments/."""
+    project = studies_project.copy(tmp_path_factory.mktemp("dvc") / "project")
     project.run("experiments.code_digests")
     project.do("dvc", "init", "--no-scm", "--quiet")
     project.do("dvc", "--cd", "experiments", "config", "core.no_scm", "true")

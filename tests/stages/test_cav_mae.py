@@ -14,53 +14,59 @@ from pipeline.store import epochs
 from testing.project import TINY, Project
 
 
-def test_statistics_are_those_of_the_training_split(masked):
+def test_statistics_are_those_of_the_training_split(pretraining_project):
     """By NumPy, at once, over all real columns of the training clips."""
-    split = {r["clip_id"]: r["split"] for r in masked.rows("splits.parquet")}
-    rows = {r["clip_id"]: r for r in masked.rows("spectrogram/index.parquet") if r["status"] == "ok"}
-    seen = {r["clip_id"]: r["seconds"] for r in masked.rows("frames/index.parquet") if r["status"] == "ok"}
+    split = {r["clip_id"]: r["split"] for r in pretraining_project.rows("splits.parquet")}
+    rows = {
+        r["clip_id"]: r for r in pretraining_project.rows("spectrogram/index.parquet") if r["status"] == "ok"
+    }
+    seen = {
+        r["clip_id"]: r["seconds"]
+        for r in pretraining_project.rows("frames/index.parquet")
+        if r["status"] == "ok"
+    }
     values = []
     for clip, row in rows.items():
         if split[clip] == "train":
-            shard = np.load(masked / f"data/spectrogram/{row['shard']:05d}.npy")
+            shard = np.load(pretraining_project / f"data/spectrogram/{row['shard']:05d}.npy")
             seconds = min(row["seconds"], seen[clip]) if seen[clip] >= 0.5 else row["seconds"]
             values.append(shard[row["row"], 0, :, : int(seconds * 100 + 1e-6) + 1].astype(float).ravel())
-    found = json.loads((masked / "data/statistics.json").read_text())
+    found = json.loads((pretraining_project / "data/statistics.json").read_text())
     every = np.concatenate(values)
     assert found["mean"] == pytest.approx(every.mean(), abs=1e-4)
     assert found["std"] == pytest.approx(every.std(), abs=1e-4)
     assert found["clips"] == len(values) and found["columns"] == len(every) // 16
 
 
-def test_pretraining_is_judged_as_every_other_model(masked):
-    metrics = json.loads((masked / "metrics/evaluate.json").read_text())
+def test_pretraining_is_judged_as_every_other_model(pretraining_project):
+    metrics = json.loads((pretraining_project / "metrics/evaluate.json").read_text())
     assert metrics.keys() == {"correspondence", "retrieval", "reconstruction"}
     assert len(metrics["retrieval"]) == 4
     told = metrics["reconstruction"]
     for side in ("audio_mse", "video_mse"):
         low, high = told["ci"][side]
         assert low <= told[side] <= high and told["chance"][side] > 0
-    picture = cv2.imread(str(masked / "metrics/inpainting.jpg"))
+    picture = cv2.imread(str(pretraining_project / "metrics/inpainting.jpg"))
     assert picture is not None and picture.std() > 20
-    page = (masked / "report/index.html").read_text()
+    page = (pretraining_project / "report/index.html").read_text()
     assert "Inpainting" in page and "trained without labels to reconstruct masked patches" in page
     assert "Contrastive accuracy" in page and "Sound, filled in" in page
 
 
-def test_losses_by_part_are_plotted(masked):
+def test_losses_by_part_are_plotted(pretraining_project):
     for folder in ("pretrain", "train"):  # the stage train hands on what pretrain has found
-        rows = epochs.read(masked / f"metrics/{folder}")
+        rows = epochs.read(pretraining_project / f"metrics/{folder}")
         assert [row["epoch"] for row in rows] == list(range(1, TINY["pretraining.train.epochs"] + 1))
         curves = {name.removeprefix("train/") for name in rows[0] if name.startswith("train/")}
         assert curves == {"loss", "audio_mse", "video_mse", "contrastive", "contrastive_accuracy"}
         assert all(np.isfinite(row[f"train/{curve}"]) for curve in curves for row in rows)
-        told = json.loads((masked / f"metrics/{folder}/metrics.json").read_text())
+        told = json.loads((pretraining_project / f"metrics/{folder}/metrics.json").read_text())
         assert told["epoch"] == TINY["pretraining.train.epochs"] and told["best"]["train"]["audio_mse"] > 0
-    assert (masked / "said/train").read_text().startswith("train: epoch ")
+    assert (pretraining_project / "last_lines/train").read_text().startswith("train: epoch ")
 
 
-def test_its_model_can_be_asked_with_a_file(masked, tmp_path):
-    library = Library.open(masked.root)
+def test_its_model_can_be_asked_with_a_file(pretraining_project, tmp_path):
+    library = Library.open(pretraining_project.root)
     cv2.imwrite(str(tmp_path / "wall.png"), np.full((90, 120, 3), 90, np.uint8))
     query = library.query(tmp_path / "wall.png")
     assert query.embeddings["video"].shape == (32,)
@@ -68,8 +74,8 @@ def test_its_model_can_be_asked_with_a_file(masked, tmp_path):
 
 
 @pytest.fixture
-def copy(masked, tmp_path):
-    project = masked.copy(tmp_path / "project")
+def copy(pretraining_project, tmp_path):
+    project = pretraining_project.copy(tmp_path / "project")
     yield project
     shutil.rmtree(project.root)
 
@@ -109,18 +115,18 @@ def test_fine_tuning_and_probing_start_from_it(copy):
     assert "an encoder cav_mae for both" in (copy / "report/index.html").read_text()
 
 
-def test_scratch_needs_no_pretraining_and_takes_none_away(copy, masked):
+def test_scratch_needs_no_pretraining_and_takes_none_away(copy, pretraining_project):
     copy.set(FINE | {"classification.start": "scratch", "train.epochs": 1})
     assert copy.run("pretrain").startswith("pretrain: nothing to do")
-    assert copy.files("pretrained") == masked.files("pretrained")
+    assert copy.files("pretrained") == pretraining_project.files("pretrained")
     shutil.rmtree(copy / "pretrained")
     copy.run("pretrain")
     assert [p.name for p in (copy / "pretrained").iterdir()] == ["README.md"]
     copy.run("train")
 
 
-def test_statistics_are_made_where_they_are_asked_for(copy, made):
-    assert json.loads((made / "data/statistics.json").read_text()) == {}
+def test_statistics_are_made_where_they_are_asked_for(copy, finished_project):
+    assert json.loads((finished_project / "data/statistics.json").read_text()) == {}
     (copy / "data/statistics.json").write_text("{}")
     copy.set(FINE | {"classification.start": "scratch"})
     assert "run dvc repro statistics" in copy.fails("train")
@@ -150,7 +156,7 @@ def test_mistakes_are_one_line(copy):
     assert "modality: audio does not go with task: pretraining: use modality: both" in copy.fails("pretrain")
 
 
-def test_a_killed_pretraining_ends_the_same(copy, masked):
+def test_a_killed_pretraining_ends_the_same(copy, pretraining_project):
     shutil.rmtree(copy / "pretrained")
     shutil.rmtree(copy / "metrics/pretrain")
     process = copy.stage("pretrain")
@@ -163,4 +169,4 @@ def test_a_killed_pretraining_ends_the_same(copy, masked):
     process = copy.stage("pretrain")
     out, err = process.communicate(timeout=120)
     assert "resuming after epoch" in out and not err
-    assert copy.files("pretrained") == masked.files("pretrained")
+    assert copy.files("pretrained") == pretraining_project.files("pretrained")

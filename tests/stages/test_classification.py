@@ -15,56 +15,56 @@ from pipeline.sources import people
 from testing.sandbox import DEFAULT
 
 
-def test_every_clip_has_a_face_or_a_reason(told):
-    rows = told.rows("faces/index.parquet")
-    assert len(rows) == 48 == len(told.rows("clips.parquet"))
+def test_every_clip_has_a_face_or_a_reason(people_project):
+    rows = people_project.rows("faces/index.parquet")
+    assert len(rows) == 48 == len(people_project.rows("clips.parquet"))
     good = [r for r in rows if r["status"] == "ok"]
     assert len(good) >= 45 and {r["status"] for r in rows} <= {"ok", "no_face"}
     assert all(len(r["boxes"]) == len(r["times"]) == len(r["found"]) == 1 for r in good)
-    stored = np.load(told / "data/faces/00000.npy")
+    stored = np.load(people_project / "data/faces/00000.npy")
     assert stored.shape[1:] == (1, 32, 32, 3) and stored.dtype == np.uint8
-    reasons = {r["clip_id"]: r["status"] for r in told.rows("splits.parquet")}
+    reasons = {r["clip_id"]: r["status"] for r in people_project.rows("splits.parquet")}
     assert all(reasons[r["clip_id"]] == "no_face" for r in rows if r["status"] != "ok")
 
 
-def test_sounds_are_bytes(told):
-    assert np.load(told / "data/spectrogram/00000.npy").dtype == np.uint8
+def test_sounds_are_bytes(people_project):
+    assert np.load(people_project / "data/spectrogram/00000.npy").dtype == np.uint8
 
 
-def test_metrics_and_tables_say_the_same(told):
-    metrics = json.loads((told / "metrics/evaluate.json").read_text())
+def test_metrics_and_tables_say_the_same(people_project):
+    metrics = json.loads((people_project / "metrics/evaluate.json").read_text())
     assert metrics.keys() == {"classification", "without"} and metrics["without"].keys() == {"audio", "video"}
     found = metrics["classification"]
     assert {"accuracy", "top_5", "f1_macro", "map", "ece"} == found["ci"].keys()
-    lines = (told / "metrics/confusion.csv").read_text().splitlines()[1:]
+    lines = (people_project / "metrics/confusion.csv").read_text().splitlines()[1:]
     right = [line.split(",")[1] == line.split(",")[2] for line in lines]
     assert len(lines) == found["n"] and np.mean(right) == pytest.approx(found["accuracy"], abs=1e-6)
-    assert len((told / "metrics/per_class.csv").read_text().splitlines()) == 7
-    page = (told / "report/index.html").read_text()
+    assert len((people_project / "metrics/per_class.csv").read_text().splitlines()) == 7
+    page = (people_project / "report/index.html").read_text()
     assert "What do they feel?" in page and "<h2>Classes</h2>" in page and "Sound to picture" not in page
 
 
-def test_the_model_says_what_it_was_made_for(told):
-    model = checkpoint.load(told / "checkpoints")
+def test_the_model_says_what_it_was_made_for(people_project):
+    model = checkpoint.load(people_project / "checkpoints")
     assert model.config["classes"] == ["anger", "disgust", "fear", "happy", "neutral", "sad"]
     assert model.config["input"] == "face" and model.config["label"] == "emotion"
-    assert {p.name for p in (told / "data/index").iterdir()} == {"audio.faiss", "video.faiss"}
-    told_of = json.loads((told / "metrics/index.json").read_text())
+    assert {p.name for p in (people_project / "data/index").iterdir()} == {"audio.faiss", "video.faiss"}
+    told_of = json.loads((people_project / "metrics/index.json").read_text())
     assert told_of.keys() == {"audio_to_audio", "video_to_video"}  # a voice is not near its face
 
 
 @pytest.fixture
-def copy(told, tmp_path):
-    project = told.copy(tmp_path / "project")
+def copy(people_project, tmp_path):
+    project = people_project.copy(tmp_path / "project")
     yield project
     shutil.rmtree(project.root)
 
 
-def test_one_worker_gives_the_same_faces(told, copy):
+def test_one_worker_gives_the_same_faces(people_project, copy):
     shutil.rmtree(copy / "data/faces")
     copy.set({"engine.workers": 1})
     copy.run("faces")
-    assert copy.files("data/faces") == told.files("data/faces")
+    assert copy.files("data/faces") == people_project.files("data/faces")
 
 
 def test_mistakes_are_one_line(copy, tmp_path):
@@ -79,9 +79,9 @@ def test_mistakes_are_one_line(copy, tmp_path):
     assert "input: face needs faces.enabled: true" in copy.fails("train")
 
 
-def test_a_model_of_faces_is_asked_with_the_face_in_a_file(told, tmp_path):
+def test_a_model_of_faces_is_asked_with_the_face_in_a_file(people_project, tmp_path):
     (tmp_path / "new.flv").write_bytes(people.render("1002_WSI_FEA_HI", 0))
-    library = Library.open(told.root)
+    library = Library.open(people_project.root)
     query = library.query(tmp_path / "new.flv")
     assert query.image.shape == (32, 32, 3) and query.embeddings.keys() == {"audio", "video"}
     assert library.directions(query) == ["audio_to_audio", "video_to_video"]
@@ -91,8 +91,10 @@ def test_a_model_of_faces_is_asked_with_the_face_in_a_file(told, tmp_path):
         library.query(tmp_path / "wall.png")
 
 
-def test_faces_that_are_not_wanted_leave_an_empty_account(made):
-    assert made.rows("faces/index.parquet") == [] and not list((made / "data/faces").glob("0*"))
+def test_faces_that_are_not_wanted_leave_an_empty_account(finished_project):
+    assert finished_project.rows("faces/index.parquet") == [] and not list(
+        (finished_project / "data/faces").glob("0*")
+    )
 
 
 # --- people whom training never saw ---------------------------------------------------------------------

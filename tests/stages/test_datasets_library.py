@@ -36,7 +36,7 @@ def python(project: Project, home: Path, code: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def opened(made, tmp_path_factory) -> dict[str, np.ndarray]:
+def opened(finished_project, tmp_path_factory) -> dict[str, np.ndarray]:
     """What the page's snippets find in a project, run one after the other, for every row."""
     home = tmp_path_factory.mktemp("huggingface")
     ends = f"""
@@ -65,8 +65,8 @@ np.savez(
     spectrograms=np.stack([row["frames"] for row in spectrograms]),
 )
 """
-    python(made, home, BEFORE + "\n".join(SNIPPETS) + ends)
-    assert not [p for p in (made / "data").rglob("*") if p.suffix in (".lock", ".arrow")]
+    python(finished_project, home, BEFORE + "\n".join(SNIPPETS) + ends)
+    assert not [p for p in (finished_project / "data").rglob("*") if p.suffix in (".lock", ".arrow")]
     with np.load(home / "found.npz") as found:
         return dict(found)
 
@@ -75,14 +75,16 @@ def ok(project: Project, stage: str) -> list[dict]:
     return [row for row in project.rows(f"{stage}/index.parquet") if row["status"] == "ok"]
 
 
-def test_accounts_are_no_clips(made, opened):
+def test_accounts_are_no_clips(finished_project, opened):
     """Only shards are opened: as many rows as are ok, in their order."""
-    wanted = [row["clip_id"] for row in ok(made, "wav")]
-    assert len(wanted) < len(made.rows("clips.parquet"))  # some fell out
+    wanted = [row["clip_id"] for row in ok(finished_project, "wav")]
+    assert len(wanted) < len(finished_project.rows("clips.parquet"))  # some fell out
     assert opened["wav"].tolist() == opened["names"].tolist() == wanted
-    assert opened["first"].tolist() == [row["clip_id"] for row in ok(made, "wav") if row["shard"] == 0]
-    assert opened["media"].tolist() == [row["clip_id"] for row in ok(made, "media")]
-    splits = {row["clip_id"]: row["split"] or "" for row in made.rows("splits.parquet")}
+    assert opened["first"].tolist() == [
+        row["clip_id"] for row in ok(finished_project, "wav") if row["shard"] == 0
+    ]
+    assert opened["media"].tolist() == [row["clip_id"] for row in ok(finished_project, "media")]
+    splits = {row["clip_id"]: row["split"] or "" for row in finished_project.rows("splits.parquet")}
     assert dict(zip(opened["index"].tolist(), opened["sides"].tolist(), strict=True)) == splits
 
 
@@ -91,9 +93,12 @@ def stored_in(layout: Layout, shard: int) -> dict:
     return shards.read_values(shards.read_shard_index(shards.index_path(shard)))
 
 
-def test_sounds_are_those_of_the_pipeline(made, opened, monkeypatch):
-    monkeypatch.chdir(made.root)
-    stored = [stored_in(wav.LAYOUT, shard) for shard in sorted({row["shard"] for row in ok(made, "wav")})]
+def test_sounds_are_those_of_the_pipeline(finished_project, opened, monkeypatch):
+    monkeypatch.chdir(finished_project.root)
+    stored = [
+        stored_in(wav.LAYOUT, shard)
+        for shard in sorted({row["shard"] for row in ok(finished_project, "wav")})
+    ]
     content = {clip: value for shard in stored for clip, value in shard.items()}
     sounds = np.split(opened["sounds"], np.cumsum(opened["lengths"])[:-1])
     assert len(sounds) == len(opened["wav"])
@@ -104,8 +109,8 @@ def test_sounds_are_those_of_the_pipeline(made, opened, monkeypatch):
     assert any(np.abs(sound).max() > 1000 for sound in sounds)
 
 
-def test_videos_are_those_of_the_pipeline(made, opened, monkeypatch, tmp_path):
-    monkeypatch.chdir(made.root)
+def test_videos_are_those_of_the_pipeline(finished_project, opened, monkeypatch, tmp_path):
+    monkeypatch.chdir(finished_project.root)
     content = stored_in(download.LAYOUT, 0)[opened["media"][0]]["video"]["bytes"]
     assert opened["video"].tobytes() == content
     (tmp_path / "a.flv").write_bytes(content)
@@ -114,9 +119,9 @@ def test_videos_are_those_of_the_pipeline(made, opened, monkeypatch, tmp_path):
     assert np.array_equal(opened["picture"], frame) and frame.std() > 5
 
 
-def test_arrays_are_those_that_training_reads(made, opened):
-    params = read(made / "params.yaml")
-    data = dataset.load(made / "data", params.audio, params.video)
+def test_arrays_are_those_that_training_reads(finished_project, opened):
+    params = read(finished_project / "params.yaml")
+    data = dataset.load(finished_project / "data", params.audio, params.video)
     for name, stored in (("frames", data.video), ("spectrograms", data.audio)):
         values = dict(zip(opened[f"{name}_of"].tolist(), opened[name], strict=True))
         assert opened[name].dtype == stored.dtype and opened[name].shape[1:] == stored.shape[1:]
@@ -126,7 +131,7 @@ def test_arrays_are_those_that_training_reads(made, opened):
     assert np.array_equal(opened["pictures"], opened["frames"][0])
 
 
-def test_columns_play_by_themselves_with_torchcodec(made, opened, tmp_path):
+def test_columns_play_by_themselves_with_torchcodec(finished_project, opened, tmp_path):
     try:
         import torchcodec  # noqa: F401
     except (ImportError, OSError, RuntimeError) as e:
@@ -141,7 +146,7 @@ sound = wav[0]["audio"].get_all_samples()
 video = media.cast_column("audio", Audio(decode=False))[0]["video"]
 np.savez({str(tmp_path / "found.npz")!r}, sound=sound.data[0], rate=sound.sample_rate, picture=video[0])
 """
-    python(made, tmp_path, code)
+    python(finished_project, tmp_path, code)
     with np.load(tmp_path / "found.npz") as found:
         assert found["rate"] == opened["rate"]
         assert np.abs(found["sound"] * 32768 - opened["samples"]).max() <= 1

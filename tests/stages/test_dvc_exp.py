@@ -20,11 +20,11 @@ NAME = ("-c", "user.name=a", "-c", "user.email=a@example.org")
 
 
 @pytest.fixture(scope="module")
-def clone(made, tmp_path_factory) -> Project:
+def clone(finished_project, tmp_path_factory) -> Project:
     """A clone whose pipeline was run, and committed."""
-    project = made.copy(tmp_path_factory.mktemp("clone") / "project")
+    project = finished_project.copy(tmp_path_factory.mktemp("clone") / "project")
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8")
-    (project / ".gitignore").write_text(f"{ignored}/said/\n/trace/\n")
+    (project / ".gitignore").write_text(f"{ignored}/last_lines/\n/trace/\n")
     (project / "videos/README.md").touch()  # Git keeps no empty folders
     project.do("git", "init", "--quiet", "--initial-branch=main")
     project.do("dvc", "init", "--quiet")

@@ -23,18 +23,18 @@ def asked(project: Project, stage: str, kind: str) -> set[str]:
 
 
 @pytest.mark.parametrize("stage", DEFAULT)
-def test_a_stage_needs_nothing_that_is_not_listed(made, told, stage):
+def test_a_stage_needs_nothing_that_is_not_listed(finished_project, people_project, stage):
     # The fixture ran each stage where only those data are that dvc.yaml lists; reading a key that is not
     # listed is an error. Which code a clip or a model depends on, pipeline/store/code_identity.py finds.
-    assert (made / "said" / stage).read_text().startswith(f"{stage}: ")
-    assert (told / "said" / stage).read_text().startswith(f"{stage}: ")
+    assert (finished_project / "last_lines" / stage).read_text().startswith(f"{stage}: ")
+    assert (people_project / "last_lines" / stage).read_text().startswith(f"{stage}: ")
 
 
 # The report shows all that are listed, without asking for each.
 @pytest.mark.parametrize("stage", [s for s in DEFAULT if s != "report"])
-def test_every_listed_parameter_is_read(traced, stage):
+def test_every_listed_parameter_is_read(traced_projects, stage):
     assert set(stage_entry(stage)["params"]) == {
-        key for project in traced for key in asked(project, stage, "key")
+        key for project in traced_projects for key in asked(project, stage, "key")
     }
 
 
@@ -49,15 +49,15 @@ def used(stage: str, projects: list[Project]) -> set[str]:
 
 
 @pytest.mark.parametrize("stage", DEFAULT)
-def test_a_stage_imports_nothing_but_what_is_listed(traced, stage):
+def test_a_stage_imports_nothing_but_what_is_listed(traced_projects, stage):
     listed = (*(d.removesuffix(".py") for d in code(stage)), *NEUTRAL)
     tops = [f"{name}/__init__" for name in CODE]  # empty
-    assert not [f for f in used(stage, traced) if f not in tops and not within(f, listed)]
+    assert not [f for f in used(stage, traced_projects) if f not in tops and not within(f, listed)]
 
 
 @pytest.mark.parametrize("stage", DEFAULT)
-def test_all_listed_code_is_imported(traced, stage):
-    found = used(stage, traced)
+def test_all_listed_code_is_imported(traced_projects, stage):
+    found = used(stage, traced_projects)
     assert [d for d in code(stage) if any(within(f, [d.removesuffix(".py")]) for f in found)] == code(stage)
 
 
@@ -81,9 +81,9 @@ def test_code_is_named_in_few_lines():
 # --- what a knob makes stale ----------------------------------------------------------------------------
 
 
-def test_nothing_is_stale_where_nothing_was_turned(tracked, monkeypatch):
-    monkeypatch.chdir(tracked.root)
-    with Repo(str(tracked.root)) as repo:
+def test_nothing_is_stale_where_nothing_was_turned(dvc_project, monkeypatch):
+    monkeypatch.chdir(dvc_project.root)
+    with Repo(str(dvc_project.root)) as repo:
         assert repo.status(recursive=True) == {}
 
 
@@ -122,11 +122,11 @@ def stale(project: Project) -> set[str]:
         ),  # which then find nothing to do, or write the same
     ],
 )
-def test_a_knob_makes_stale_what_reads_it(tracked, knob, value, changed, monkeypatch):
-    monkeypatch.chdir(tracked.root)
-    before = (tracked / "params.yaml").read_text()
+def test_a_knob_makes_stale_what_reads_it(dvc_project, knob, value, changed, monkeypatch):
+    monkeypatch.chdir(dvc_project.root)
+    before = (dvc_project / "params.yaml").read_text()
     try:
-        tracked.set({knob: value})
-        assert stale(tracked) == changed
+        dvc_project.set({knob: value})
+        assert stale(dvc_project) == changed
     finally:
-        (tracked / "params.yaml").write_text(before)
+        (dvc_project / "params.yaml").write_text(before)

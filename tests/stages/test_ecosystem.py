@@ -35,12 +35,12 @@ def told(project: Project, *arguments: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def published(made, tmp_path_factory) -> Project:
+def published(finished_project, tmp_path_factory) -> Project:
     """A project in Git and DVC, its model pushed to a storage and tagged, and its cache gone."""
     folder = tmp_path_factory.mktemp("published")
-    project = made.copy(folder / "project")
+    project = finished_project.copy(folder / "project")
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8")
-    (project / ".gitignore").write_text(f"{ignored}/said/\n/trace/\n")
+    (project / ".gitignore").write_text(f"{ignored}/last_lines/\n/trace/\n")
     said(project.root, "git", "init", "--quiet")
     dvc(project.root, "init", "--quiet")
     dvc(project.root, "commit", "--force", "--quiet")

@@ -32,14 +32,14 @@ FATES = {
 }
 
 
-def test_every_damaged_file_is_a_row_with_its_reason(damaged):
-    tables = [damaged.rows(f"{t}/index.parquet") for t in ("media", "wav", "frames")]
+def test_every_damaged_file_is_a_row_with_its_reason(damaged_videos_project):
+    tables = [damaged_videos_project.rows(f"{t}/index.parquet") for t in ("media", "wav", "frames")]
     statuses = [{r["clip_id"]: r["status"] for r in rows} for rows in tables]
     assert {clip: tuple(s[clip] for s in statuses) for clip in statuses[0]} == FATES
 
 
-def test_a_truncated_file_is_as_long_as_what_is_left(damaged):
-    seconds = {r["clip_id"]: r["seconds"] for r in damaged.rows("wav/index.parquet")}
+def test_a_truncated_file_is_as_long_as_what_is_left(damaged_videos_project):
+    seconds = {r["clip_id"]: r["seconds"] for r in damaged_videos_project.rows("wav/index.parquet")}
     assert 0.5 < seconds["truncated"] < 1.0 < seconds["good-1"] <= 1.5
 
 
@@ -57,7 +57,7 @@ def start_anew(project: Project, stage: str, shards: int) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize("stage", DATA_STAGES)
-def test_a_data_stage_goes_on_after_kill_9(made, project, stage):
+def test_a_data_stage_goes_on_after_kill_9(finished_project, project, stage):
     process = start_anew(project, stage, shards=random.randint(0, 2))
     time.sleep(random.uniform(0, 0.1))
     process.kill()
@@ -65,11 +65,11 @@ def test_a_data_stage_goes_on_after_kill_9(made, project, stage):
     # Neither the kill nor the number of workers changes a byte.
     project.set({"engine.workers": 1})
     project.run(stage)
-    assert project.files(FOLDERS[stage]) == made.files(FOLDERS[stage])
+    assert project.files(FOLDERS[stage]) == finished_project.files(FOLDERS[stage])
     assert not project.hidden()
 
 
-def test_a_data_stage_goes_on_after_ctrl_c(made, project):
+def test_a_data_stage_goes_on_after_ctrl_c(finished_project, project):
     process = start_anew(project, "download", shards=1)
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
@@ -81,14 +81,14 @@ def test_a_data_stage_goes_on_after_ctrl_c(made, project):
     ]
     assert not [p for p in project.hidden() if p.name != ".old"]
     assert 0 < made_now(project.run("download")) < 40
-    assert project.files("data/media") == made.files("data/media")
+    assert project.files("data/media") == finished_project.files("data/media")
 
 
 def made_now(line: str) -> int:
     return int(re.search(r"; (\d+) made", line)[1])
 
 
-def test_training_goes_on_after_ctrl_c_and_after_kill_9(made, project):
+def test_training_goes_on_after_ctrl_c_and_after_kill_9(finished_project, project):
     shutil.rmtree(project / "checkpoints")
     shutil.rmtree(project / "metrics/train")
     process = project.stage("train")
@@ -107,8 +107,8 @@ def test_training_goes_on_after_ctrl_c_and_after_kill_9(made, project):
     process.communicate()
 
     project.run("train")
-    assert project.files("checkpoints") == made.files("checkpoints")
-    assert project.files("metrics/train") == made.files("metrics/train")
+    assert project.files("checkpoints") == finished_project.files("checkpoints")
+    assert project.files("metrics/train") == finished_project.files("metrics/train")
 
 
 def read_until(process: subprocess.Popen | Warm, text: str) -> None:
@@ -135,12 +135,12 @@ def disk(folder: Path, size: str):
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_in_a_data_stage(made, project):
+def test_a_full_disk_in_a_data_stage(finished_project, project):
     folder = "data/spectrogram"
     with disk(project / folder, "160k") as enlarge:
         assert f"{folder}: No space left on device" in project.fails("spectrogram")
         assert not project.hidden()
-        whole = made.files(folder)
+        whole = finished_project.files(folder)
         kept = {n: b for n, b in project.files(folder).items() if n != "index.parquet"}
         assert kept and kept.items() < whole.items()
         enlarge()
@@ -148,20 +148,20 @@ def test_a_full_disk_in_a_data_stage(made, project):
         assert project.files(folder) == whole
 
 
-def test_a_full_disk_in_training(made, project):
+def test_a_full_disk_in_training(finished_project, project):
     with disk(project / "checkpoints", "64k") as enlarge:
         assert "No space left on device" in project.fails("train")
         assert not project.files("checkpoints")
         enlarge()
         project.run("train")
-        assert project.files("checkpoints") == made.files("checkpoints")
+        assert project.files("checkpoints") == finished_project.files("checkpoints")
 
 
 # --- two at once ----------------------------------------------------------------------------------------
 
 
-def test_two_runs_at_once_spoil_nothing(made, tracked, tmp_path):
-    project = tracked.copy(tmp_path / "project")
+def test_two_runs_at_once_spoil_nothing(finished_project, dvc_project, tmp_path):
+    project = dvc_project.copy(tmp_path / "project")
     shutil.rmtree(project / "data/media")
     (project / ".dvc/cache").rename(project / ".dvc/gone")  # else DVC brings it back from there
     first = project.start("dvc", "repro", "--no-run-cache", "--single-item", "download")
@@ -172,4 +172,4 @@ def test_two_runs_at_once_spoil_nothing(made, tracked, tmp_path):
     assert "Traceback" not in out + err and re.search(r"is busy|lock", out + err)
     out, err = first.communicate(timeout=60)
     assert first.returncode == 0, out + err
-    assert project.files("data/media") == made.files("data/media")
+    assert project.files("data/media") == finished_project.files("data/media")

@@ -23,7 +23,7 @@ def begin_anew(project: Project, stage: str) -> None:
 
 
 @pytest.mark.parametrize("stage", DATA_STAGES)
-def test_a_file_that_may_not_grow_is_one_line(made, project, stage, monkeypatch):
+def test_a_file_that_may_not_grow_is_one_line(finished_project, project, stage, monkeypatch):
     """A limit, or a file system whose files end at 4 GiB: another answer than for a full disk."""
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # `make coverage` writes files of its own
     begin_anew(project, stage)
@@ -33,29 +33,29 @@ def test_a_file_that_may_not_grow_is_one_line(made, project, stage, monkeypatch)
     assert not project.hidden()
     project.prefix = ()
     project.run(stage)
-    assert project.files(FOLDERS[stage]) == made.files(FOLDERS[stage])
+    assert project.files(FOLDERS[stage]) == finished_project.files(FOLDERS[stage])
 
 
 @pytest.mark.parametrize("stage", ["download", "wav", "frames"])
-def test_a_full_disk_in_the_stages_that_write_media(made, project, stage):
+def test_a_full_disk_in_the_stages_that_write_media(finished_project, project, stage):
     with disk(project / FOLDERS[stage], "100k") as enlarge:
         assert "No space left on device" in project.fails(stage)
         assert not project.hidden()
         enlarge()
         assert 0 < made_now(project.run(stage)) <= 40
-        assert project.files(FOLDERS[stage]) == made.files(FOLDERS[stage])
+        assert project.files(FOLDERS[stage]) == finished_project.files(FOLDERS[stage])
 
 
 @pytest.mark.parametrize(
     ("stage", "folder", "size"),
     [("index", "data/embeddings", "8k"), ("index", "data/index", "4k"), ("report", "report", "64k")],
 )
-def test_a_full_disk_after_training(made, project, stage, folder, size):
+def test_a_full_disk_after_training(finished_project, project, stage, folder, size):
     with disk(project / folder, size) as enlarge:
         assert "No space left on device: make room" in project.fails(stage)
         enlarge()
         project.run(stage)
-        assert project.files(folder) == made.files(folder)
+        assert project.files(folder) == finished_project.files(folder)
 
 
 # --- what may not be written ----------------------------------------------------------------------------
@@ -97,7 +97,7 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
 
-def test_a_clock_that_jumps_back_changes_nothing(made, project, tmp_path):
+def test_a_clock_that_jumps_back_changes_nothing(finished_project, project, tmp_path):
     (tmp_path / "clock.py").write_text(JUMPING)
     for stage in DATA_STAGES:
         begin_anew(project, stage)
@@ -108,7 +108,7 @@ def test_a_clock_that_jumps_back_changes_nothing(made, project, tmp_path):
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0 and not err, out + err
     for folder in (*FOLDERS.values(), "checkpoints", "metrics/train"):
-        assert project.files(folder) == made.files(folder)
+        assert project.files(folder) == finished_project.files(folder)
 
 
 def test_files_of_the_future_are_done_once(project):
@@ -134,9 +134,9 @@ def test_a_video_that_is_replaced_by_an_older_one_is_made_again(tmp_path):
 # --- hard links -----------------------------------------------------------------------------------------
 
 
-def test_no_stage_writes_through_a_link_into_the_cache(tracked, tmp_path):
+def test_no_stage_writes_through_a_link_into_the_cache(dvc_project, tmp_path):
     """With cache.type hardlink a file and DVC's copy of it are one: what is made anew is another file."""
-    project = tracked.copy(tmp_path / "project")
+    project = dvc_project.copy(tmp_path / "project")
     for words in (["config", "cache.type", "hardlink"], ["checkout", "--relink", "--force", "--quiet"]):
         _, err = Warm(project.root, ["dvc", *words]).communicate(timeout=120)
         assert not err
@@ -152,9 +152,9 @@ def test_no_stage_writes_through_a_link_into_the_cache(tracked, tmp_path):
     assert not cache(project)
 
 
-def test_dvc_and_hard_links_go_together(tracked, tmp_path):
+def test_dvc_and_hard_links_go_together(dvc_project, tmp_path):
     """A stage that DVC runs again; what it had before comes back whole."""
-    project = tracked.copy(tmp_path / "project")
+    project = dvc_project.copy(tmp_path / "project")
     before = project.files("data/spectrogram")
     project.do("dvc", "config", "cache.type", "hardlink")
     project.do("dvc", "checkout", "--relink", "--force", "--quiet")

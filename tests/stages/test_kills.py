@@ -30,10 +30,10 @@ class Started(Project):
         return Warm(self.root, [*command], **more)
 
 
-def test_five_kills_change_nothing(made, tmp_path):
+def test_five_kills_change_nothing(finished_project, tmp_path):
     project = begin(Started.new(tmp_path / "project"))
     rng = random.Random(0)
     kills = [*disturbed(project, AIMS, LASTS, rng, targets=("train",))]
     assert len(kills) == len(AIMS)
     folders = (*FOLDERS.values(), "data/faces", "pretrained", "checkpoints", "metrics/train")
-    assert not differences(project, made, folders)
+    assert not differences(project, finished_project, folders)

@@ -19,7 +19,7 @@ RETRIEVAL = {"audio_to_video", "video_to_audio", "audio_to_audio", "video_to_vid
 
 
 @pytest.mark.parametrize("table", [*INDEXES, "splits.parquet"])
-@pytest.mark.parametrize("where", ["made", "damaged"])
+@pytest.mark.parametrize("where", ["finished_project", "damaged_videos_project"])
 def test_rows_in_are_rows_out(request, where, table):
     project = request.getfixturevalue(where)
     clips = [r["clip_id"] for r in project.rows("clips.parquet")]
@@ -28,17 +28,17 @@ def test_rows_in_are_rows_out(request, where, table):
     assert all(r["status"] == "ok" or r["detail"] for r in rows)
 
 
-def test_every_clip_that_can_be_used_has_a_split(made):
-    rows = made.rows("splits.parquet")
+def test_every_clip_that_can_be_used_has_a_split(finished_project):
+    rows = finished_project.rows("splits.parquet")
     assert {r["split"] for r in rows if r["status"] == "ok"} == {"train", "val", "test"}
     assert {r["split"] for r in rows if r["status"] != "ok"} == {None}
 
 
-def test_a_second_run_has_nothing_to_do(made):
+def test_a_second_run_has_nothing_to_do(finished_project):
     for stage in DATA_STAGES:
-        before = touched(made, stage)
-        assert made.run(stage).endswith("; 0 made, nothing to do")
-        assert touched(made, stage) == before
+        before = touched(finished_project, stage)
+        assert finished_project.run(stage).endswith("; 0 made, nothing to do")
+        assert touched(finished_project, stage) == before
 
 
 def test_only_what_code_does_makes_anything_again(project):
@@ -82,8 +82,8 @@ def test_more_clips_cost_only_the_new_ones(project):
 # --- numbers and pages ----------------------------------------------------------------------------------
 
 
-def test_metrics_have_their_names_intervals_and_chance(made):
-    check_metrics(made / "metrics/evaluate.json")
+def test_metrics_have_their_names_intervals_and_chance(finished_project):
+    check_metrics(finished_project / "metrics/evaluate.json")
 
 
 def check_metrics(path: Path) -> None:
@@ -103,18 +103,18 @@ def told(numbers: dict, names: set[str]) -> None:
         assert 0 <= numbers["chance"][name] <= 1
 
 
-def test_what_dvc_plots_is_there(made):
+def test_what_dvc_plots_is_there(finished_project):
     def header(path: str) -> set[str]:
-        return set((made / path).read_text().splitlines()[0].split(","))
+        return set((finished_project / path).read_text().splitlines()[0].split(","))
 
     assert header("metrics/classes.csv") == {"label", "clips"}
     assert header("metrics/roc.csv") == {"fpr", "tpr"}
     assert header("metrics/train/epochs.csv") >= {"epoch", "train/loss", "val/loss", "val/accuracy"}
-    assert (made / "metrics/spectrograms.jpg").read_bytes()[:2] == b"\xff\xd8"
+    assert (finished_project / "metrics/spectrograms.jpg").read_bytes()[:2] == b"\xff\xd8"
 
 
-def test_the_report_is_one_page_that_asks_for_nothing(made):
-    page = (made / "report/index.html").read_text()
+def test_the_report_is_one_page_that_asks_for_nothing(finished_project):
+    page = (finished_project / "report/index.html").read_text()
     links = []
 
     class Links(HTMLParser):
@@ -126,7 +126,7 @@ def test_the_report_is_one_page_that_asks_for_nothing(made):
     Links().feed(page)
     assert links and all(link.startswith(("data:", "#")) for link in links)
     assert not re.search(r"@import|url\((?!['\"]?(data:|#))|\bfetch\(|XMLHttpRequest", page)
-    assert [p.name for p in (made / "report").iterdir()] == ["index.html"]
+    assert [p.name for p in (finished_project / "report").iterdir()] == ["index.html"]
 
 
 @pytest.mark.parametrize("modality", ["audio", "video"])
@@ -166,25 +166,25 @@ def test_only_what_changed_in_a_folder_is_done_again(tmp_path):
     assert not project.hidden()
 
 
-def test_too_few_clips_are_counted_in_one_line(damaged):
-    line = damaged.fails("train")
+def test_too_few_clips_are_counted_in_one_line(damaged_videos_project):
+    line = damaged_videos_project.fails("train")
     assert "too few clips" in line
-    usable = [r["split"] for r in damaged.rows("splits.parquet") if r["status"] == "ok"]
+    usable = [r["split"] for r in damaged_videos_project.rows("splits.parquet") if r["status"] == "ok"]
     for split, purpose in (("train", "train"), ("val", "choose"), ("test", "test")):
         assert f"{usable.count(split)} to {purpose}" in line
     assert "at least 2 videos are needed to train and 2 to test" in line
 
 
-def test_no_clip_at_all_is_one_line(damaged, tmp_path):
-    project = damaged.copy(tmp_path / "project")
+def test_no_clip_at_all_is_one_line(damaged_videos_project, tmp_path):
+    project = damaged_videos_project.copy(tmp_path / "project")
     shutil.rmtree(project / "videos")
     assert "videos" in project.fails("clips")
     (project / "videos").mkdir()
     assert "videos" in project.fails("clips")
 
 
-def test_a_stage_before_its_time_names_what_is_missing(damaged, tmp_path):
-    project = damaged.copy(tmp_path / "project")
+def test_a_stage_before_its_time_names_what_is_missing(damaged_videos_project, tmp_path):
+    project = damaged_videos_project.copy(tmp_path / "project")
     shutil.rmtree(project / "data/media")
     assert "data/media/index.parquet: no index there" in project.fails("wav")
     (project / "data/clips.parquet").unlink()

@@ -14,8 +14,8 @@ STAGES = DEFAULT[DEFAULT.index("statistics") :]
 
 
 @pytest.fixture(scope="module")
-def loud(made, tmp_path_factory) -> Project:
-    project = made.copy(tmp_path_factory.mktemp("loud") / "project")
+def loud(finished_project, tmp_path_factory) -> Project:
+    project = finished_project.copy(tmp_path_factory.mktemp("loud") / "project")
     shutil.copy(FILE, project / "models/tasks")
     project.set({"task": "loudness", "train.epochs": 3})
     project.output = {stage: project.run(stage) for stage in STAGES}

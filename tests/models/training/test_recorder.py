@@ -93,25 +93,25 @@ def test_an_unfinished_training_resumes(data, tmp_path, monkeypatch, capsys, epo
     assert same_files(tmp_path / "a", tmp_path / "b", files(tmp_path / "a"))
 
 
-def test_each_training_has_its_own_checkpoint(data, tmp_path, unfinished, monkeypatch, capsys):
+def test_each_training_has_its_own_checkpoint(data, tmp_path, resume_folder, monkeypatch, capsys):
     with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
         stop_after(m, 2)
         train(data, tmp_path)
     train(data, tmp_path, fingerprint="y", epochs=1)
     assert "resuming" not in capsys.readouterr().out
-    assert [p.name for p in unfinished.iterdir()] == ["train-x.ckpt"]
+    assert [p.name for p in resume_folder.iterdir()] == ["train-x.ckpt"]
     train(data, tmp_path)
     assert "resuming after epoch 2 of 3" in capsys.readouterr().out
-    assert not [*unfinished.iterdir()]
+    assert not [*resume_folder.iterdir()]
 
 
 @pytest.mark.parametrize("content", [b"torn", b""])
-def test_a_torn_checkpoint_is_not_used(data, tmp_path, unfinished, capsys, content):
-    unfinished.mkdir()
-    (unfinished / "train-x.ckpt").write_bytes(content)
+def test_a_torn_checkpoint_is_not_used(data, tmp_path, resume_folder, capsys, content):
+    resume_folder.mkdir()
+    (resume_folder / "train-x.ckpt").write_bytes(content)
     assert train(data, tmp_path, epochs=1)["epochs"] == 1
     assert "cannot be used" in capsys.readouterr().out
-    assert not [*unfinished.iterdir()]
+    assert not [*resume_folder.iterdir()]
 
 
 @pytest.mark.parametrize("epoch", [1, 3, 4])
