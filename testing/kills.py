@@ -168,7 +168,7 @@ def differences(project: Project, reference: Project, folders: tuple[str, ...] =
     for folder in folders:
         before, now = reference.files(folder), project.files(folder)
         found += [f"{folder}/{n}" for n in before.keys() | now.keys() if before.get(n) != now.get(n)]
-    found += [f"left behind: {path.relative_to(project.root)}" for path in project.hidden()]
+    found += [f"left behind: {path.relative_to(project.root)}" for path in project.hidden_files()]
     lock = [p / "dvc.lock" for p in (project, reference)]
     if lock[1].exists() and lock[0].read_bytes() != lock[1].read_bytes():
         found.append("dvc.lock")

@@ -100,8 +100,8 @@ def project(finished_project: Project, tmp_path: Path) -> Iterator[Project]:
 def dvc_project(finished_project: Project, tmp_path_factory) -> Project:
     """A copy of `finished_project` in which DVC finds every stage up to date."""
     project = finished_project.copy(tmp_path_factory.mktemp("dvc") / "project")
-    project.do("dvc", "init", "--no-scm", "--quiet")
-    project.do("dvc", "commit", "--force", "--quiet")
+    project.run_command("dvc", "init", "--no-scm", "--quiet")
+    project.run_command("dvc", "commit", "--force", "--quiet")
     return project
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from models.training.experiment import configure_pretraining
 from testing import toy
 from testing.project import ROOT
-from testing.warm import Warm
+from testing.preloaded_process import PreloadedProcess
 
 CHANCY = toy.PARAMS.classification.model_dump() | {"dropout": 0.4, "mixup": 0.4, "mixup_rate": 0.5}
 EXPERIMENTS = {  # without chance in the network itself, and with it
@@ -20,7 +20,7 @@ EXPERIMENTS = {  # without chance in the network itself, and with it
 
 def start(folder, out, precision="32-true", env=None, **more):
     """Train in a process of its own, without the time that imports take."""
-    return Warm(ROOT, ["testing.toy", str(folder), str(out), precision, json.dumps(more)], env)
+    return PreloadedProcess(ROOT, ["testing.toy", str(folder), str(out), precision, json.dumps(more)], env)
 
 
 def files(folder: Path) -> list[str]:

@@ -133,11 +133,11 @@ def test_the_source_says_what_is_wrong(ran):
     right = listed.read_text()
     try:
         listed.write_text("a,ten,flute,train\n")
-        assert ran.fails("clips").endswith(
+        assert ran.expect_error("clips").endswith(
             "vggsound.csv: line 1: should be: YouTube id, start, label, train or test"
         )
         listed.unlink()
-        assert "vggsound.csv: cannot be read" in ran.fails("clips")
+        assert "vggsound.csv: cannot be read" in ran.expect_error("clips")
     finally:
         listed.write_text(right)
 

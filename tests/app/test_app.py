@@ -28,7 +28,7 @@ from models.inference import query
 from pipeline.errors import UserError
 from pipeline.media.wav import write_wav
 from testing.recordings import sine
-from testing.warm import Warm
+from testing.preloaded_process import PreloadedProcess
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -276,7 +276,7 @@ def test_a_file_that_blocks_its_decoder_fails_alone(config, tmp_path):
 
 def test_no_model_and_a_taken_port_are_one_line(finished_project, tmp_path):
     def error_of(*arguments: str) -> str:
-        process = Warm(ROOT, ["app", *arguments])
+        process = PreloadedProcess(ROOT, ["app", *arguments])
         _, err = process.communicate(timeout=60)
         assert process.returncode == 1 and "Traceback" not in err
         return err
@@ -291,26 +291,26 @@ def test_no_model_and_a_taken_port_are_one_line(finished_project, tmp_path):
 def experiments(finished_project, tmp_path_factory):
     """Make a project with Git and DVC and an experiment `other` with another loss and score."""
     project = finished_project.copy(tmp_path_factory.mktemp("experiments") / "project")
-    do = project.do
+    run = project.run_command
 
     shutil.copy(ROOT / ".gitignore", project.root)
-    do("git", "init", "--quiet")
-    do("git", "config", "user.email", "t@example.org")
-    do("git", "config", "user.name", "t")
-    do("dvc", "init", "--quiet")
-    do("dvc", "commit", "--force", "--quiet", "dvc.yaml")
-    do("git", "add", ".")
-    do("git", "commit", "--quiet", "--message", "as it was")
+    run("git", "init", "--quiet")
+    run("git", "config", "user.email", "t@example.org")
+    run("git", "config", "user.name", "t")
+    run("dvc", "init", "--quiet")
+    run("dvc", "commit", "--force", "--quiet", "dvc.yaml")
+    run("git", "add", ".")
+    run("git", "commit", "--quiet", "--message", "as it was")
     metrics = json.loads((project / "metrics/evaluate.json").read_text())
     auc = metrics["correspondence"]["auc"]
     metrics["correspondence"]["auc"] = 0.9999
     (project / "metrics/evaluate.json").unlink()
     (project / "metrics/evaluate.json").write_text(json.dumps(metrics))
     project.set({"loss": "triplet"})
-    do("dvc", "commit", "--force", "--quiet", "dvc.yaml")
-    do("dvc", "exp", "save", "--name", "other", "--force")
-    do("git", "restore", ".")
-    do("dvc", "checkout", "--force", "dvc.yaml")
+    run("dvc", "commit", "--force", "--quiet", "dvc.yaml")
+    run("dvc", "exp", "save", "--name", "other", "--force")
+    run("git", "restore", ".")
+    run("dvc", "checkout", "--force", "dvc.yaml")
     project.auc = auc
     return project
 

@@ -127,7 +127,7 @@ def test_a_project_in_git_with_a_remote_of_dvc(dvc_project, clip, tmp_path):
         ["git", "rm", "--quiet", "--cached", "dvc.lock"],
         ["git", "commit", "--quiet", "--message", "gone"],
     ):
-        project.do(*command_)
+        project.run_command(*command_)
     url = f"file://{project.root}"
     assert agrees(load(url, revision="v1"), clip)
     assert agrees(load(project.root, revision="v1"), clip) and agrees(load(project.root), clip)

@@ -11,7 +11,7 @@ from app import search as command
 from models.inference.search import Library
 from testing.in_process import run_command
 from testing.recordings import record, sine
-from testing.warm import Warm
+from testing.preloaded_process import PreloadedProcess
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,9 @@ def run_search(project, *arguments):
 
 
 def test_the_command_itself(finished_project, clips):
-    process = Warm(finished_project.root, ["app.search", str(next(iter(clips.values()))), "-k", "2"])
+    process = PreloadedProcess(
+        finished_project.root, ["app.search", str(next(iter(clips.values()))), "-k", "2"]
+    )
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0 and not err and "audio to video" in out
 

@@ -14,7 +14,7 @@ from app.runs import THIS_PROJECT, Runs
 from pipeline.errors import UserError
 from pipeline.store.shards import read_index, shard_locations
 from testing.project import Project
-from testing.warm import Warm
+from testing.preloaded_process import PreloadedProcess
 from tests.app.test_app import browsers, chromium, get, serving  # noqa: F401
 
 STAGES = ("wav", "spectrogram", "frames")
@@ -24,7 +24,7 @@ CLIPS = f"/clips/{quote(THIS_PROJECT)}"
 def run(project: Project, *command: str) -> tuple[int, str]:
     """Run a command that has access to the storage. Returns its exit status and output."""
     env = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "EARSIGHT_"))}
-    process = Warm(project.root, [*command], env)
+    process = PreloadedProcess(project.root, [*command], env)
     out, err = process.communicate(timeout=120)
     return process.returncode, out + err
 

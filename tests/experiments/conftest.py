@@ -84,9 +84,9 @@ def dvc_project(studies_project, tmp_path_factory) -> Project:
     """A copy of `studies_project` in which DVC finds all stages up to date, also in experiments/."""
     project = studies_project.copy(tmp_path_factory.mktemp("dvc") / "project")
     project.run("experiments.code_digests")
-    project.do("dvc", "init", "--no-scm", "--quiet")
-    project.do("dvc", "--cd", "experiments", "config", "core.no_scm", "true")
-    project.do("dvc", "commit", "--force", "--quiet")
+    project.run_command("dvc", "init", "--no-scm", "--quiet")
+    project.run_command("dvc", "--cd", "experiments", "config", "core.no_scm", "true")
+    project.run_command("dvc", "commit", "--force", "--quiet")
     for folder in ("experiments", GRID, RETRIEVAL):
-        project.do("dvc", "--cd", folder, "commit", "--force", "--quiet", "dvc.yaml")
+        project.run_command("dvc", "--cd", folder, "commit", "--force", "--quiet", "dvc.yaml")
     return project

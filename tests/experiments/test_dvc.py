@@ -129,7 +129,7 @@ def test_what_code_does_makes_a_study_stale_and_what_it_says_does_not(dvc_projec
 
 def test_a_second_run_trains_nothing(dvc_project, tmp_path, monkeypatch):
     project = dvc_project.copy(tmp_path / "project")
-    out = project.do("dvc", "--cd", GRID, "repro")
+    out = project.run_command("dvc", "--cd", GRID, "repro")
     assert "Running stage '../dvc.yaml:code'" in out and out.count("Running stage") == 1
     assert f"Stage 'grid@{PAIR}' didn't change, skipping" in out
     (project / "data/splits.parquet").write_bytes(b"other")  # outside of the studies' DVC project

@@ -129,44 +129,46 @@ def test_statistics_are_made_where_they_are_asked_for(copy, finished_project):
     assert json.loads((finished_project / "data/statistics.json").read_text()) == {}
     (copy / "data/statistics.json").write_text("{}")
     copy.set(FINE | {"classification.start": "scratch"})
-    assert "run dvc repro statistics" in copy.fails("train")
+    assert "run dvc repro statistics" in copy.expect_error("train")
 
 
 def test_mistakes_are_one_line(copy):
     copy.set(FINE | {"classification.start": "elsewhere"})
-    assert "elsewhere/model.safetensors: cannot be read" in copy.fails("train")
+    assert "elsewhere/model.safetensors: cannot be read" in copy.expect_error("train")
     copy.set({"classification.start": "pretrain", "audio.feature": "fbank"})
-    assert "was trained with audio.feature mel, not fbank" in copy.fails("train")
+    assert "was trained with audio.feature mel, not fbank" in copy.expect_error("train")
     copy.set({"audio.feature": "mel", "encoder": "cav_mea"})
-    assert "did you mean cav_mae?" in copy.fails("train")
+    assert "did you mean cav_mae?" in copy.expect_error("train")
     copy.set({"encoder": "cav_mae", "task": "matching"})
     assert (
         "encoder: cav_mae does not go with task: matching: use task: pretraining or classification"
-        in copy.fails("train")
+        in copy.expect_error("train")
     )
     copy.set({"task": "pretraining", "encoders.joint.cav_mae": {"pacth": 8}})
-    assert "encoders.joint.cav_mae.pacth: unknown key for cav_mae; did you mean patch?" in copy.fails(
+    assert "encoders.joint.cav_mae.pacth: unknown key for cav_mae; did you mean patch?" in copy.expect_error(
         "pretrain"
     )
     copy.set({"encoders.joint.cav_mae": {"patch": 64}})
-    assert "smaller than a patch of 64" in copy.fails("pretrain")
+    assert "smaller than a patch of 64" in copy.expect_error("pretrain")
     copy.set({"encoders.joint.cav_mae": {"patch": 16, "columns": 16}})
-    assert "audio is a single patch of 16, but masking needs 2" in copy.fails("pretrain")
+    assert "audio is a single patch of 16, but masking needs 2" in copy.expect_error("pretrain")
     copy.set({"encoders.joint.cav_mae": {}, "modality": "audio"})
-    assert "modality: audio does not go with task: pretraining: use modality: both" in copy.fails("pretrain")
+    assert "modality: audio does not go with task: pretraining: use modality: both" in copy.expect_error(
+        "pretrain"
+    )
 
 
 def test_a_killed_pretraining_ends_the_same(copy, pretraining_project):
     shutil.rmtree(copy / "pretrained")
     shutil.rmtree(copy / "metrics/pretrain")
-    process = copy.stage("pretrain")
+    process = copy.start_stage("pretrain")
     for line in process.stdout:
         if "epoch 3 of" in line:
             break
     process.kill()
     process.communicate(timeout=60)
     assert [*(copy / "resume").glob("pretrain-*.ckpt")]
-    process = copy.stage("pretrain")
+    process = copy.start_stage("pretrain")
     out, err = process.communicate(timeout=120)
     assert "resuming after epoch" in out and not err
     assert copy.files("pretrained") == pretraining_project.files("pretrained")

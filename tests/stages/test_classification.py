@@ -69,14 +69,16 @@ def test_one_worker_gives_the_same_faces(people_project, copy):
 
 def test_mistakes_are_one_line(copy, tmp_path):
     copy.set({"label": "emotions"})
-    assert "label: emotions: the clip table has no such column; did you mean emotion?" in copy.fails("train")
+    assert "label: emotions: the clip table has no such column; did you mean emotion?" in copy.expect_error(
+        "train"
+    )
     copy.set({"label": "age"})  # there, but the same for everybody: nobody's is known
-    assert "at least 2 classes in training are needed" in copy.fails("train")
+    assert "at least 2 classes in training are needed" in copy.expect_error("train")
     (tmp_path / "no model.onnx").write_bytes(b"nothing")
     copy.set({"label": "emotion", "faces.model": str(tmp_path / "no model.onnx")})
-    assert "faces.model: " in (line := copy.fails("faces")) and "not a YuNet model" in line
+    assert "faces.model: " in (line := copy.expect_error("faces")) and "not a YuNet model" in line
     copy.set({"faces.model": None, "faces.enabled": False})
-    assert "input: face needs faces.enabled: true" in copy.fails("train")
+    assert "input: face needs faces.enabled: true" in copy.expect_error("train")
 
 
 def test_a_model_of_faces_is_asked_with_the_face_in_a_file(people_project, tmp_path):
@@ -127,7 +129,7 @@ def test_people_never_seen_are_verified(copy):
     assert not sides["train"] & sides["test"] and len(sides["test"]) == 2
     for stage in DEFAULT[DEFAULT.index("statistics") : DEFAULT.index("train")]:
         copy.run(stage)
-    out, err = copy.stage("train").communicate(timeout=120)
+    out, err = copy.start_stage("train").communicate(timeout=120)
     assert (
         not err and "training has no clip of the people of the test split: they are verified instead" in out
     )
@@ -144,7 +146,7 @@ def test_people_never_seen_are_verified(copy):
 
 def test_what_cannot_be_tested_is_not_trained(copy):
     by_person(copy, seed_with({"train": 3, "val": 0, "test": 1}))  # one person: nobody to tell from another
-    line = copy.fails("train")
+    line = copy.expect_error("train")
     assert (
         "test clips of 1 people who are not in the training split: verification needs at least 2 people"
         in line

@@ -11,7 +11,7 @@ import yaml
 
 from testing.project import Project, wait_until
 from testing.video_server import Server, film
-from testing.warm import Warm
+from testing.preloaded_process import PreloadedProcess
 
 LABELS = 'index,mid,display_name\n0,/m/a,"Speech"\n1,/m/b,"Guitar"\n'
 ONTOLOGY = (
@@ -100,7 +100,7 @@ def night(films, tmp_path_factory):
     """A bad night, and what the stage said."""
     server = Server(*films)
     project = new(tmp_path_factory.mktemp("night") / "a project", server.url, [*GOOD, *BAD])
-    process = project.stage("download", trace=project / "trace/download")
+    process = project.start_stage("download", trace=project / "trace/download")
     out, err = process.communicate(timeout=120)
     yield project, server, process.returncode, out, err
     server.stop()
@@ -158,7 +158,7 @@ def test_failures_are_listed_and_the_chosen_tried_again(night):
     project, server, *_ = night
 
     def app(*arguments):
-        done = Warm(project.root, ["app.failures", *arguments])
+        done = PreloadedProcess(project.root, ["app.failures", *arguments])
         out, err = done.communicate(timeout=120)
         return done.returncode, out, err
 
@@ -168,9 +168,9 @@ def test_failures_are_listed_and_the_chosen_tried_again(night):
     code, _, err = app("--retry", "unavailble")
     assert code == 1 and "unavailble: no such reason" in err
     project.set({"download.max_missing": 0.5, "download.retries": 0})
-    project.do("dvc", "init", "--no-scm", "--quiet")
+    project.run_command("dvc", "init", "--no-scm", "--quiet")
     project.run("source")
-    project.do("dvc", "commit", "--force", "--quiet", "source", "clips", "download")
+    project.run_command("dvc", "commit", "--force", "--quiet", "source", "clips", "download")
     server.asked.clear()
     code, out, err = app("--retry", "unavailable")
     assert code == 0, err
@@ -186,7 +186,7 @@ def test_a_kill_loses_nothing(films, tmp_path):
     try:
         videos = [f"clip{i}" for i in range(12)]
         project = new(tmp_path / "project", server.url, videos, **{"download.concurrent": 2})
-        process = project.stage("download")
+        process = project.start_stage("download")
         here = project / "data/downloads"
         wait_until(lambda: len(list(here.glob("*.mkv"))) >= 3)
         os.kill(process.pid, signal.SIGKILL)
@@ -205,7 +205,7 @@ def test_ctrl_c_is_one_line_and_leaves_no_process(films, tmp_path):
     server = Server(*films, slow=0.5)
     try:
         project = new(tmp_path / "project", server.url, [f"clip{i}" for i in range(8)])
-        process = project.stage("download")
+        process = project.start_stage("download")
         wait_until(lambda: len(server.asked) >= 3)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=30)
@@ -226,7 +226,7 @@ def test_a_stream_without_end_is_given_up(films, tmp_path):
         changes = {"download.timeout": 2.0, "download.retries": 1}
         project = new(tmp_path / "project", server.url, ["v-endless"], **changes)
         why = "1 of 1 clips are missing for temporary reasons (1 timeout): run dvc repro to fetch only these"
-        assert why in project.fails("download") and Counter(server.asked)["v-endless"] >= 2
+        assert why in project.expect_error("download") and Counter(server.asked)["v-endless"] >= 2
         server.asked.clear()
         project.set({"download.max_missing": 1.0, "download.retries": 0})
         assert "download: 1 clips in, 0 ok, 1 timeout" in project.run("download")
@@ -242,7 +242,7 @@ def test_a_server_that_has_had_enough_is_left_alone(films, tmp_path):
     try:
         videos = [f"c{i}-403" for i in range(40)]
         project = new(tmp_path / "project", server.url, videos, **{"download.give_up": 6})
-        line = project.fails("download")
+        line = project.expect_error("download")
         assert "download: 6 tries in a row failed" in line and len(server.asked) <= 6 + 4
     finally:
         server.stop()
@@ -269,5 +269,5 @@ def test_parameters_are_checked_before_any_request(tmp_path):
         ("max_missing", 2.0),
     ):
         project = Project.new(tmp_path / f"{key}-{value!s}".replace("/", ""), **{f"download.{key}": value})
-        assert f"download.{key}" in project.fails("clips") or "url" in project.fails("clips")
+        assert f"download.{key}" in project.expect_error("clips") or "url" in project.expect_error("clips")
     assert yaml.safe_load((project / "params.yaml").read_text())["data"]["source"] == "ensemble"

@@ -26,11 +26,11 @@ def clone(finished_project, tmp_path_factory) -> Project:
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8")
     (project / ".gitignore").write_text(f"{ignored}/last_lines/\n/trace/\n")
     (project / "videos/README.md").touch()  # Git keeps no empty folders
-    project.do("git", "init", "--quiet", "--initial-branch=main")
-    project.do("dvc", "init", "--quiet")
-    project.do("dvc", "commit", "--force", "--quiet")
-    project.do("git", "add", "--all")
-    project.do("git", *NAME, "commit", "--quiet", "--message", "x")
+    project.run_command("git", "init", "--quiet", "--initial-branch=main")
+    project.run_command("dvc", "init", "--quiet")
+    project.run_command("dvc", "commit", "--force", "--quiet")
+    project.run_command("git", "add", "--all")
+    project.run_command("git", *NAME, "commit", "--quiet", "--message", "x")
     return project
 
 
@@ -76,7 +76,7 @@ def test_every_command_continues_a_training_that_another_left(project, tmp_path)
     interrupt(project, signal.SIGTERM, *FLAGS)
     [checkpoint] = (project / "resume").iterdir()
     copy = project.copy(tmp_path / "a copy")  # of the workspace
-    assert continued(copy.do("dvc", "repro", "train")) >= 12
+    assert continued(copy.run_command("dvc", "repro", "train")) >= 12
     shutil.copytree(project / "resume", tmp_path / "resume")
     code, printed = exp_run(project, "--temp", *FLAGS)
     assert code == 0, printed
@@ -145,21 +145,21 @@ def test_experiments_are_compared_applied_and_left(project):
     page = (ROOT / "docs/experiments.md").read_text(encoding="utf-8")
     [line] = re.findall(r"^    dvc exp show .*--keep '(.+?)' (.+)$", page, re.MULTILINE)
     command = ("dvc", "exp", "show", "--drop", ".*", "--keep", line[0], *line[1].split())
-    table = [*csv.DictReader(io.StringIO(project.do(*command, "--csv")))]
+    table = [*csv.DictReader(io.StringIO(project.run_command(*command, "--csv")))]
     assert table[0].keys() == {"Experiment", "correspondence.accuracy", "correspondence.auc", "loss"}
     triplet = next(
         r for r in table if r["loss"] == "triplet" and r["Experiment"] not in ("workspace", "main")
     )
     assert float(triplet["correspondence.auc"]) > 0 and len(table) == 4
     # Applied, nothing is left of the other: there is nothing to run.
-    names = project.do("dvc", "exp", "list", "--name-only").split()
+    names = project.run_command("dvc", "exp", "list", "--name-only").split()
     for name in [*names, *names]:
-        project.do("dvc", "exp", "apply", name)
-        assert "up to date" in project.do("dvc", "status", "--with-deps", "evaluate")
-        assert not re.search(r"^\?\?", project.do("git", "status", "--short"), re.MULTILINE)
-    project.do("git", "restore", ".")
-    project.do("dvc", "repro", "evaluate")
-    assert "up to date" in project.do("dvc", "status", "--with-deps", "evaluate")
+        project.run_command("dvc", "exp", "apply", name)
+        assert "up to date" in project.run_command("dvc", "status", "--with-deps", "evaluate")
+        assert not re.search(r"^\?\?", project.run_command("git", "status", "--short"), re.MULTILINE)
+    project.run_command("git", "restore", ".")
+    project.run_command("dvc", "repro", "evaluate")
+    assert "up to date" in project.run_command("dvc", "status", "--with-deps", "evaluate")
 
 
 def test_a_missing_folder_is_one_line(project):

@@ -22,7 +22,7 @@ TAG = "v1.0.0"
 
 
 def said(folder: Path, *command: str) -> str:
-    return Project(folder).do(*command)
+    return Project(folder).run_command(*command)
 
 
 def dvc(folder: Path, *arguments: str) -> str:

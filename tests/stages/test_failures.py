@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from testing.project import DATA_STAGES, FOLDERS, Project, wait_until
-from testing.warm import Warm
+from testing.preloaded_process import PreloadedProcess
 
 # What becomes of each of the damaged files: in download (which decodes nothing), in wav and in frames.
 FATES = {
@@ -50,7 +50,7 @@ def start_anew(project: Project, stage: str, shards: int) -> subprocess.Popen:
     """Start a stage without what it had made, and wait until some of its shards are there."""
     folder = project / FOLDERS[stage]
     shutil.rmtree(folder)
-    process = project.stage(stage)
+    process = project.start_stage(stage)
     wait_until(lambda: len(list(folder.glob("0*.index.parquet"))) >= shards or process.poll() is not None)
     assert process.poll() is None, "done too soon"
     return process
@@ -66,7 +66,7 @@ def test_a_data_stage_goes_on_after_kill_9(finished_project, project, stage):
     project.set({"engine.workers": 1})
     project.run(stage)
     assert project.files(FOLDERS[stage]) == finished_project.files(FOLDERS[stage])
-    assert not project.hidden()
+    assert not project.hidden_files()
 
 
 def test_a_data_stage_goes_on_after_ctrl_c(finished_project, project):
@@ -79,7 +79,7 @@ def test_a_data_stage_goes_on_after_ctrl_c(finished_project, project):
     assert not out and err.splitlines() == [
         "download: interrupted: what is finished is kept, run again to go on"
     ]
-    assert not [p for p in project.hidden() if p.name != ".old"]
+    assert not [p for p in project.hidden_files() if p.name != ".old"]
     assert 0 < made_now(project.run("download")) < 40
     assert project.files("data/media") == finished_project.files("data/media")
 
@@ -91,7 +91,7 @@ def made_now(line: str) -> int:
 def test_training_goes_on_after_ctrl_c_and_after_kill_9(finished_project, project):
     shutil.rmtree(project / "checkpoints")
     shutil.rmtree(project / "metrics/train")
-    process = project.stage("train")
+    process = project.start_stage("train")
     read_until(process, "epoch 2 of")  # the first is on disk by now
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
@@ -100,7 +100,7 @@ def test_training_goes_on_after_ctrl_c_and_after_kill_9(finished_project, projec
     assert process.returncode == 1
     assert err.splitlines() == ["train: interrupted: what is finished is kept, run again to go on"]
 
-    process = project.stage("train")
+    process = project.start_stage("train")
     read_until(process, "resuming after epoch")
     read_until(process, "epoch")
     process.kill()
@@ -111,7 +111,7 @@ def test_training_goes_on_after_ctrl_c_and_after_kill_9(finished_project, projec
     assert project.files("metrics/train") == finished_project.files("metrics/train")
 
 
-def read_until(process: subprocess.Popen | Warm, text: str) -> None:
+def read_until(process: subprocess.Popen | PreloadedProcess, text: str) -> None:
     for line in process.stdout:
         if text in line:
             return
@@ -138,8 +138,8 @@ def disk(folder: Path, size: str):
 def test_a_full_disk_in_a_data_stage(finished_project, project):
     folder = "data/spectrogram"
     with disk(project / folder, "160k") as enlarge:
-        assert f"{folder}: No space left on device" in project.fails("spectrogram")
-        assert not project.hidden()
+        assert f"{folder}: No space left on device" in project.expect_error("spectrogram")
+        assert not project.hidden_files()
         whole = finished_project.files(folder)
         kept = {n: b for n, b in project.files(folder).items() if n != "index.parquet"}
         assert kept and kept.items() < whole.items()
@@ -150,7 +150,7 @@ def test_a_full_disk_in_a_data_stage(finished_project, project):
 
 def test_a_full_disk_in_training(finished_project, project):
     with disk(project / "checkpoints", "64k") as enlarge:
-        assert "No space left on device" in project.fails("train")
+        assert "No space left on device" in project.expect_error("train")
         assert not project.files("checkpoints")
         enlarge()
         project.run("train")

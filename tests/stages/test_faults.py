@@ -9,7 +9,7 @@ import pytest
 from testing.kills import cache
 from testing.project import DATA_STAGES, FOLDERS, Project
 from testing.recordings import record, sine
-from testing.warm import Warm
+from testing.preloaded_process import PreloadedProcess
 from tests.stages.test_failures import disk, made_now
 
 LIMITED = 'ulimit -f "$0" && exec "$@"'  # bash: no file may be larger than so many KiB
@@ -28,9 +28,9 @@ def test_a_file_that_may_not_grow_is_one_line(finished_project, project, stage, 
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # `make coverage` writes files of its own
     begin_anew(project, stage)
     project.prefix = ("bash", "-c", LIMITED, "4")
-    line = project.fails(stage)
+    line = project.expect_error(stage)
     assert "File too large: make room" in line
-    assert not project.hidden()
+    assert not project.hidden_files()
     project.prefix = ()
     project.run(stage)
     assert project.files(FOLDERS[stage]) == finished_project.files(FOLDERS[stage])
@@ -39,8 +39,8 @@ def test_a_file_that_may_not_grow_is_one_line(finished_project, project, stage, 
 @pytest.mark.parametrize("stage", ["download", "wav", "frames"])
 def test_a_full_disk_in_the_stages_that_write_media(finished_project, project, stage):
     with disk(project / FOLDERS[stage], "100k") as enlarge:
-        assert "No space left on device" in project.fails(stage)
-        assert not project.hidden()
+        assert "No space left on device" in project.expect_error(stage)
+        assert not project.hidden_files()
         enlarge()
         assert 0 < made_now(project.run(stage)) <= 40
         assert project.files(FOLDERS[stage]) == finished_project.files(FOLDERS[stage])
@@ -52,7 +52,7 @@ def test_a_full_disk_in_the_stages_that_write_media(finished_project, project, s
 )
 def test_a_full_disk_after_training(finished_project, project, stage, folder, size):
     with disk(project / folder, size) as enlarge:
-        assert "No space left on device: make room" in project.fails(stage)
+        assert "No space left on device: make room" in project.expect_error(stage)
         enlarge()
         project.run(stage)
         assert project.files(folder) == finished_project.files(folder)
@@ -76,7 +76,7 @@ def test_a_folder_that_may_not_be_written_is_one_line(project, stage, folder):
             pytest.skip("root can write everything here")
         project.prefix = ("setpriv", "--bounding-set=-dac_override")
     try:
-        line = project.fails(stage)
+        line = project.expect_error(stage)
     finally:
         (project / folder).chmod(0o755)
     assert "Permission denied: allow" in line and folder in line
@@ -104,7 +104,7 @@ def test_a_clock_that_jumps_back_changes_nothing(finished_project, project, tmp_
     for folder in ("checkpoints", "metrics/train"):
         shutil.rmtree(project / folder)
     for stage in (*DATA_STAGES, "train"):
-        process = Warm(project.root, [str(tmp_path / "clock.py"), f"stages.{stage}"])
+        process = PreloadedProcess(project.root, [str(tmp_path / "clock.py"), f"stages.{stage}"])
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0 and not err, out + err
     for folder in (*FOLDERS.values(), "checkpoints", "metrics/train"):
@@ -138,7 +138,7 @@ def test_no_stage_writes_through_a_link_into_the_cache(dvc_project, tmp_path):
     """With cache.type hardlink a file and DVC's copy of it are one: what is made anew is another file."""
     project = dvc_project.copy(tmp_path / "project")
     for words in (["config", "cache.type", "hardlink"], ["checkout", "--relink", "--force", "--quiet"]):
-        _, err = Warm(project.root, ["dvc", *words]).communicate(timeout=120)
+        _, err = PreloadedProcess(project.root, ["dvc", *words]).communicate(timeout=120)
         assert not err
     linked = [p for p in project.root.rglob("*") if p.is_file() and p.stat().st_nlink > 1]
     folders = {p.relative_to(project.root).parts[0] for p in linked}
@@ -156,13 +156,13 @@ def test_dvc_and_hard_links_go_together(dvc_project, tmp_path):
     """A stage that DVC runs again; what it had before comes back whole."""
     project = dvc_project.copy(tmp_path / "project")
     before = project.files("data/spectrogram")
-    project.do("dvc", "config", "cache.type", "hardlink")
-    project.do("dvc", "checkout", "--relink", "--force", "--quiet")
+    project.run_command("dvc", "config", "cache.type", "hardlink")
+    project.run_command("dvc", "checkout", "--relink", "--force", "--quiet")
     params, lock = (project / "params.yaml").read_text(), (project / "dvc.lock").read_text()
     project.set({"audio.n_mels": 20})
-    project.do("dvc", "repro", "--no-run-cache", "--single-item", "spectrogram")
+    project.run_command("dvc", "repro", "--no-run-cache", "--single-item", "spectrogram")
     assert not cache(project) and project.files("data/spectrogram") != before
     (project / "params.yaml").write_text(params)
     (project / "dvc.lock").write_text(lock)
-    project.do("dvc", "checkout", "--force", "--quiet", "spectrogram")
+    project.run_command("dvc", "checkout", "--force", "--quiet", "spectrogram")
     assert project.files("data/spectrogram") == before

@@ -5,7 +5,7 @@ from typing import Any
 
 from testing.kills import begin, differences, disturbed
 from testing.project import FOLDERS, Project
-from testing.warm import Warm
+from testing.preloaded_process import PreloadedProcess
 
 # s that each stage takes on an idle machine, at least: a kill comes within that time.
 LASTS = {
@@ -26,8 +26,8 @@ AIMS = ["download", "wav", "spectrogram", "frames", "train"]
 class Started(Project):
     """Whose DVC has been imported already; the stages that it begins have not."""
 
-    def start(self, *command: str, **more: Any) -> Warm:
-        return Warm(self.root, [*command], **more)
+    def start(self, *command: str, **more: Any) -> PreloadedProcess:
+        return PreloadedProcess(self.root, [*command], **more)
 
 
 def test_five_kills_change_nothing(finished_project, tmp_path):

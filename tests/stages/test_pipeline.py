@@ -46,14 +46,16 @@ def test_only_what_code_does_makes_anything_again(project):
     for folder in ("models", "pipeline"):
         for path in (project / folder).rglob("*.py"):
             path.write_text(f"{path.read_text()}\n# A comment.\n")
-        project.do("ruff", "format", "--quiet", "--config", "line-length = 70", str(project / folder))
+        project.run_command(
+            "ruff", "format", "--quiet", "--config", "line-length = 70", str(project / folder)
+        )
     for name in ("models/losses/bce", "models/audio/cnn_small", "pipeline/sources/ensemble"):
         shutil.copy(project / f"{name}.py", project / f"{name}_2.py")
     for stage in DATA_STAGES:
         assert project.run(stage).endswith("; 0 made, nothing to do")
     checkpoint = (project / "checkpoints/model.safetensors").stat().st_mtime_ns
     curves = project.files("metrics/train")
-    process = project.stage("train")
+    process = project.start_stage("train")
     assert "train: nothing to do: checkpoints/ was made from the same" in process.communicate(timeout=120)[0]
     assert (project / "checkpoints/model.safetensors").stat().st_mtime_ns == checkpoint
     assert project.files("metrics/train") == curves
@@ -163,11 +165,11 @@ def test_only_what_changed_in_a_folder_is_done_again(tmp_path):
     for stage in stages:
         assert ": 5 clips in, 5 ok; 2 made, " in project.run(stage)
         assert [r["clip_id"] for r in project.rows(f"{FOLDERS[stage][5:]}/index.parquet")] == names
-    assert not project.hidden()
+    assert not project.hidden_files()
 
 
 def test_too_few_clips_are_counted_in_one_line(damaged_videos_project):
-    line = damaged_videos_project.fails("train")
+    line = damaged_videos_project.expect_error("train")
     assert "too few clips" in line
     usable = [r["split"] for r in damaged_videos_project.rows("splits.parquet") if r["status"] == "ok"]
     for split, purpose in (("train", "train"), ("val", "choose"), ("test", "test")):
@@ -178,17 +180,17 @@ def test_too_few_clips_are_counted_in_one_line(damaged_videos_project):
 def test_no_clip_at_all_is_one_line(damaged_videos_project, tmp_path):
     project = damaged_videos_project.copy(tmp_path / "project")
     shutil.rmtree(project / "videos")
-    assert "videos" in project.fails("clips")
+    assert "videos" in project.expect_error("clips")
     (project / "videos").mkdir()
-    assert "videos" in project.fails("clips")
+    assert "videos" in project.expect_error("clips")
 
 
 def test_a_stage_before_its_time_names_what_is_missing(damaged_videos_project, tmp_path):
     project = damaged_videos_project.copy(tmp_path / "project")
     shutil.rmtree(project / "data/media")
-    assert "data/media/index.parquet: no index there" in project.fails("wav")
+    assert "data/media/index.parquet: no index there" in project.expect_error("wav")
     (project / "data/clips.parquet").unlink()
-    assert "data/clips.parquet: no such clip table" in project.fails("download")
+    assert "data/clips.parquet: no such clip table" in project.expect_error("download")
 
 
 # --- published data sets --------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from pipeline.store import epochs
 from testing import toy
 from testing.toy import train
 from testing.training import CHANCY, EXPERIMENTS, same_files, start
-from testing.warm import Warm
+from testing.preloaded_process import PreloadedProcess
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_two_processes_train_the_model_of_one(folder, data, tmp_path, nodes):
         free_socket.bind(("127.0.0.1", 0))
         port = free_socket.getsockname()[1]
 
-    def node(number: int) -> Warm:
+    def node(number: int) -> PreloadedProcess:
         if nodes == 1:
             return start(folder, tmp_path, **options)
         variables = {
