@@ -5,8 +5,8 @@ from pathlib import Path
 
 from models.training.experiment import configure_pretraining
 from testing import toy
-from testing.project import ROOT
 from testing.preloaded_process import PreloadedProcess
+from testing.project import ROOT
 
 CHANCY = toy.PARAMS.classification.model_dump() | {"dropout": 0.4, "mixup": 0.4, "mixup_rate": 0.5}
 EXPERIMENTS = {  # without chance in the network itself, and with it

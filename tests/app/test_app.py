@@ -27,8 +27,8 @@ from app.runs import THIS_PROJECT, Runs
 from models.inference import query
 from pipeline.errors import UserError
 from pipeline.media.wav import write_wav
-from testing.recordings import sine
 from testing.preloaded_process import PreloadedProcess
+from testing.recordings import sine
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -10,8 +10,8 @@ import pytest
 from app import search as command
 from models.inference.search import Library
 from testing.in_process import run_command
-from testing.recordings import record, sine
 from testing.preloaded_process import PreloadedProcess
+from testing.recordings import record, sine
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import pytest
 from app.runs import THIS_PROJECT, Runs
 from pipeline.errors import UserError
 from pipeline.store.shards import read_index, shard_locations
-from testing.project import Project
 from testing.preloaded_process import PreloadedProcess
+from testing.project import Project
 from tests.app.test_app import browsers, chromium, get, serving  # noqa: F401
 
 STAGES = ("wav", "spectrogram", "frames")

@@ -9,9 +9,9 @@ import psutil
 import pytest
 import yaml
 
+from testing.preloaded_process import PreloadedProcess
 from testing.project import Project, wait_until
 from testing.video_server import Server, film
-from testing.preloaded_process import PreloadedProcess
 
 LABELS = 'index,mid,display_name\n0,/m/a,"Speech"\n1,/m/b,"Guitar"\n'
 ONTOLOGY = (

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from testing.project import DATA_STAGES, FOLDERS, Project, wait_until
 from testing.preloaded_process import PreloadedProcess
+from testing.project import DATA_STAGES, FOLDERS, Project, wait_until
 
 # What becomes of each of the damaged files: in download (which decodes nothing), in wav and in frames.
 FATES = {

@@ -7,9 +7,9 @@ import shutil
 import pytest
 
 from testing.kills import cache
+from testing.preloaded_process import PreloadedProcess
 from testing.project import DATA_STAGES, FOLDERS, Project
 from testing.recordings import record, sine
-from testing.preloaded_process import PreloadedProcess
 from tests.stages.test_failures import disk, made_now
 
 LIMITED = 'ulimit -f "$0" && exec "$@"'  # bash: no file may be larger than so many KiB

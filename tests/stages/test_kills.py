@@ -4,8 +4,8 @@ import random
 from typing import Any
 
 from testing.kills import begin, differences, disturbed
-from testing.project import FOLDERS, Project
 from testing.preloaded_process import PreloadedProcess
+from testing.project import FOLDERS, Project
 
 # s that each stage takes on an idle machine, at least: a kill comes within that time.
 LASTS = {

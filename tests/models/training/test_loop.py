@@ -16,9 +16,9 @@ from models.video import encoders as video_encoders
 from pipeline.errors import UserError
 from pipeline.store import epochs
 from testing import toy
+from testing.preloaded_process import PreloadedProcess
 from testing.toy import train
 from testing.training import CHANCY, EXPERIMENTS, same_files, start
-from testing.preloaded_process import PreloadedProcess
 
 
 @pytest.fixture(scope="module")

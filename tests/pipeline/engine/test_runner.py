@@ -16,8 +16,8 @@ from pipeline.engine import runner
 from pipeline.errors import UserError
 from pipeline.store import atomic
 from pipeline.store.shards import Shards, read_index
-from testing.toy_stage import Engine, clips, job
 from testing.preloaded_process import PreloadedProcess
+from testing.toy_stage import Engine, clips, job
 
 ROOT = Path(__file__).resolve().parents[3]
 
