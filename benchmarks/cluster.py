@@ -24,7 +24,7 @@ GOALS = {"ray_two_workers": 1.7}
 def make(folder: Path, clips: int, engine: str, workers: int) -> None:
     (folder / "none").mkdir(parents=True)
     where = {"engine.name": engine, "engine.address": None, "engine.workers": workers, "engine.storage": None}
-    commands.turn(folder, where | {"data.ensemble.clips": clips, "data.folder": str(folder / "none")})
+    commands.set_params(folder, where | {"data.ensemble.clips": clips, "data.folder": str(folder / "none")})
 
 
 def digest(folder: Path) -> str:
@@ -40,12 +40,12 @@ def digest(folder: Path) -> str:
 def seconds(folder: Path, clips: int, engine: str, workers: int) -> tuple[dict[str, float], dict[str, str]]:
     """By the clock, of each stage and in all, and of processor time; and what each wrote."""
     make(folder, clips, engine, workers)
-    commands.stage(folder, "clips")
+    commands.measure_stage(folder, "clips")
     took, wrote, cpu = {}, {}, 0.0
     for stage, place in STAGES.items():
-        cost = commands.stage(folder, stage)
-        if f"{clips} clips in" not in cost.said:
-            raise RuntimeError(cost.said)
+        cost = commands.measure_stage(folder, stage)
+        if f"{clips} clips in" not in cost.output:
+            raise RuntimeError(cost.output)
         took[stage], wrote[stage] = cost.wall, digest(folder / "data" / place)
         cpu += cost.cpu
     return took | {"all": sum(took.values()), "cpu": cpu}, wrote

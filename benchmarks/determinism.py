@@ -19,7 +19,7 @@ import yaml
 
 from benchmarks import result_files
 from pipeline.config import ROOT
-from testing.kills import begin, whole
+from testing.kills import init_dvc, run_to_end
 from testing.project import Project
 
 TARGETS = ("evaluate", "index")
@@ -28,12 +28,12 @@ LEARNT = ("pretrain", "train", "evaluate", "index")  # whose outputs hold for th
 NEAR = 1e-6
 
 
-def made(folder: Path, code: Path, changes: dict[str, Any]) -> dict:
+def run_pipeline(folder: Path, code: Path, changes: dict[str, Any]) -> dict:
     """One run: out -> hash as in dvc.lock, metric -> value, and what it took, s."""
-    project = begin(Project(code).copy(folder))
+    project = init_dvc(Project(code).copy(folder))
     project.set(changes)
     began = time.monotonic()
-    whole(project, TARGETS)
+    run_to_end(project, TARGETS)
     seconds = time.monotonic() - began
     lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
     outs = {s: {o["path"]: o["md5"] for o in entry.get("outs", [])} for s, entry in lock.items()}
@@ -64,7 +64,7 @@ def measure(folder: Path, how: list[dict[str, Any]], changes: dict[str, Any]) ->
     shutil.copy(ROOT / "params.yaml", code / "params.yaml")
     found = []
     for number, engine in enumerate(how):
-        run = made(folder / str(number), code, changes | engine)
+        run = run_pipeline(folder / str(number), code, changes | engine)
         found.append(engine | run)
         print(f"{engine}: {run['seconds']} s", flush=True)
     first = found[0]

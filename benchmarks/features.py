@@ -39,19 +39,19 @@ def measure(folder: Path, films: list[Path]) -> dict[str, Cost]:
     media = folder / "films"
     media.mkdir(parents=True)
     paths = [Path(shutil.copy(path, media)) for path in films]
-    commands.make(folder, paths, len(paths), workers=2)
+    commands.write_project(folder, paths, len(paths), workers=2)
     shutil.copytree(ROOT / "checkpoints", folder / "checkpoints")
-    stages = {name: commands.stage(folder, name) for name in STAGES}
+    stages = {name: commands.measure_stage(folder, name) for name in STAGES}
     counted = [stages[name] for name in COUNTED]
     ask = [sys.executable, "-m", "app.features", str(media), "--workers", "2"]
     found = {
         "stages": Cost(sum(cost.wall for cost in counted), sum(cost.cpu for cost in counted)),
-        "features": commands.command(folder, [*ask, "middle"]),
-        "features_along": commands.command(folder, [*ask, "along", "--every", str(EVERY)]),
+        "features": commands.measure_command(folder, [*ask, "middle"]),
+        "features_along": commands.measure_command(folder, [*ask, "along", "--every", str(EVERY)]),
     }
     for name in ("features", "features_along"):
-        if f"{len(films)} ok; {len(films)} made" not in found[name].said:
-            raise RuntimeError(found[name].said)
+        if f"{len(films)} ok; {len(films)} made" not in found[name].output:
+            raise RuntimeError(found[name].output)
     return found
 
 

@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks import result_files
-from testing.kills import MADE, TARGETS, Run, begin, differences, disturbed, whole
+from testing.kills import OUTPUT_FOLDERS, TARGETS, Run, differences, init_dvc, run_to_end, run_with_kills
 from testing.project import Project
 
 AIMS = ("clips", "download", "wav", "spectrogram", "frames", "faces", "split", "train")
@@ -26,23 +26,23 @@ ROUND = 10  # kills, after which a run is let go to its end
 
 def measure(folder: Path, kills: int, seed: int) -> dict:
     rng = random.Random(seed)
-    reference = begin(Project.new(folder / "reference", **{"faces.enabled": True}))
-    clean = folder / "clean"
-    reference.copy(clean)
-    lasts = whole(reference, TARGETS)
-    turn = itertools.cycle(AIMS)
+    reference = init_dvc(Project.new(folder / "reference", **{"faces.enabled": True}))
+    clean_root = folder / "clean"
+    reference.copy(clean_root)
+    durations = run_to_end(reference, TARGETS)
+    stage_cycle = itertools.cycle(AIMS)
     done, broken, rounds = [], [], 0
     while len(done) < kills:
         rounds += 1
-        aims = [next(turn) for _ in range(min(ROUND, kills - len(done)))]
-        project = Project(clean).copy(folder / f"round-{rounds}")
-        for kill in disturbed(project, sorted(aims, key=AIMS.index), lasts, rng):
+        stages = [next(stage_cycle) for _ in range(min(ROUND, kills - len(done)))]
+        project = Project(clean_root).copy(folder / f"round-{rounds}")
+        for kill in run_with_kills(project, sorted(stages, key=AIMS.index), durations, rng):
             done.append(kill)
             print(len(done), kill, flush=True)
         broken += [f"round {rounds}: {what}" for what in differences(project, reference)]
         run = Run(project, TARGETS)
-        if run.wait() or run.began:
-            broken.append(f"round {rounds}: a further run has something to do: {[*run.began]}")
+        if run.wait() or run.start_times:
+            broken.append(f"round {rounds}: a further run has something to do: {[*run.start_times]}")
     return {
         "kills": len(done),
         "seed": seed,
@@ -53,8 +53,8 @@ def measure(folder: Path, kills: int, seed: int) -> dict:
             "the stage": sum(k["alone"] for k in done),
         },
         "torn_by_dvc": dict(Counter(name for kill in done for name in kill["tore"])),
-        "compared": [*MADE, "dvc.lock", "DVC's cache"],
-        "files_compared": sum(len(reference.files(f)) for f in MADE),
+        "compared": [*OUTPUT_FOLDERS, "dvc.lock", "DVC's cache"],
+        "files_compared": sum(len(reference.files(f)) for f in OUTPUT_FOLDERS),
         "broken": broken,
         "each": done,
     }

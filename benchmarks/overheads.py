@@ -66,14 +66,14 @@ def nothing_to_do(folder: Path, rounds: int = 5) -> dict:
 
 
 def start(folder: Path) -> dict:
-    paths = films.make(folder / "films", 1)
+    paths = films.write_videos(folder / "films", 1)
     found = {}
-    commands.make(folder, paths, 1, 1, **{"faces.enabled": True})
+    commands.write_project(folder, paths, 1, 1, **{"faces.enabled": True})
     for name in STAGES:
-        commands.stage(folder, name)  # compiled, and read from the disk
+        commands.measure_stage(folder, name)  # compiled, and read from the disk
     for name in STAGES:
         shutil.rmtree(folder / "data" / {"download": "media"}.get(name, name), ignore_errors=True)
-        cost = commands.stage(folder, name)
+        cost = commands.measure_stage(folder, name)
         words = [sys.executable, "-X", "importtime", "-m", f"stages.{name}"]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         said = subprocess.run(words, cwd=folder, capture_output=True, text=True, env=environment, check=True)
@@ -83,13 +83,13 @@ def start(folder: Path) -> dict:
 
 def append(folder: Path, rows: int) -> dict:
     """The same films under other names; one worker for each core."""
-    paths = films.make(folder / "films", 120)
+    paths = films.write_videos(folder / "films", 120)
     more = rows + rows // 100
 
     def run(count: int) -> dict[str, float]:
-        commands.make(folder, paths, count, len(os.sched_getaffinity(0)))
-        commands.stage(folder, "download")
-        return {name: commands.stage(folder, name).wall for name in DATA}
+        commands.write_project(folder, paths, count, len(os.sched_getaffinity(0)))
+        commands.measure_stage(folder, "download")
+        return {name: commands.measure_stage(folder, name).wall for name in DATA}
 
     whole = run(rows)
     added, nothing = run(more), run(more)
@@ -104,10 +104,10 @@ def append(folder: Path, rows: int) -> dict:
 
 
 def small(folder: Path) -> dict:
-    commands.turn(folder, {"data.ensemble.clips": 60, "train.epochs": 1})
+    commands.set_params(folder, {"data.ensemble.clips": 60, "train.epochs": 1})
     (folder / "videos").mkdir()
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    costs = {name: round(commands.stage(folder, name).wall, 2) for name in stages}
+    costs = {name: round(commands.measure_stage(folder, name).wall, 2) for name in stages}
     modules = {
         "train": "models.training.loop",
         "evaluate": "models.evaluation.evaluation, models.tasks.matching",
@@ -132,7 +132,7 @@ def copied(folder: Path) -> Path:
 
 
 def after_training(root: Path) -> dict:
-    costs = {name: commands.stage(root, name).wall for name in ("train", "evaluate", "report")}
+    costs = {name: commands.measure_stage(root, name).wall for name in ("train", "evaluate", "report")}
     share = (costs["evaluate"] + costs["report"]) / costs["train"]
     return {f"{name}_s": round(wall, 1) for name, wall in costs.items()} | {"share": round(share, 3)}
 

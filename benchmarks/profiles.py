@@ -55,7 +55,7 @@ def cpu(function: Callable[[], Any]) -> float:
 def decoding(folder: Path, count: int) -> dict[str, Any]:
     """Each step and its limit by turns, in this process."""
     params = read(ROOT / "params.yaml")
-    paths = [str(path) for path in films.make(folder, 24)]
+    paths = [str(path) for path in films.write_videos(folder, 24)]
     paths = [paths[i % len(paths)] for i in range(count)]
     clips = [{"clip_id": str(i), "start": None, "end": None} for i in range(count)]
     media = [Media(path, path) for path in paths]
@@ -168,10 +168,10 @@ def step() -> dict[str, Any]:
 
     with FlopCounterMode(display=False) as counter:
         once()
-    seconds = statistics.median(commands.seconds(once) for _ in range(4 * ROUNDS))
+    seconds = statistics.median(commands.measure_seconds(once) for _ in range(4 * ROUNDS))
     matrix = torch.randn(4096, 4096, dtype=torch.bfloat16 if bf16 else torch.float32)
     matrix @ matrix
-    peak = 2 * 4096**3 / min(commands.seconds(lambda: matrix @ matrix) for _ in range(ROUNDS))
+    peak = 2 * 4096**3 / min(commands.measure_seconds(lambda: matrix @ matrix) for _ in range(ROUNDS))
     rate = counter.get_total_flops() / seconds
     return {
         "batch": batch,

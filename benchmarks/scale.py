@@ -161,14 +161,15 @@ def clip(count: int = 128) -> dict:
     """Twice: the cost of a clip is what the others add to the first."""
     found: dict[str, Any] = {"clips": count, "films": films.ABOUT_SEGMENTS, "ms": {}, "kb": {}}
     with tempfile.TemporaryDirectory(prefix="earsight-scale-") as name:
-        paths = films.make(Path(name) / "films", 32, films.segment)
+        paths = films.write_videos(Path(name) / "films", 32, films.segment)
         found["kb"]["media"] = round(sum(p.stat().st_size for p in paths) / len(paths) / 1000, 1)
         walls: dict[int, dict[str, float]] = {}
         for rows in (1, count):
             folder = Path(name) / str(rows)
-            commands.make(folder, paths, rows, 1, **{"data.clip_seconds": float(films.SECONDS)})
+            commands.write_project(folder, paths, rows, 1, **{"data.clip_seconds": float(films.SECONDS)})
             walls[rows] = {
-                s: commands.stage(folder, s).wall for s in ("download", "wav", "spectrogram", "frames")
+                s: commands.measure_stage(folder, s).wall
+                for s in ("download", "wav", "spectrogram", "frames")
             }
         for name_, wall in walls[count].items():
             found["ms"][name_] = round(1000 * (wall - walls[1][name_]) / (count - 1), 2)

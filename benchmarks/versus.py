@@ -124,22 +124,22 @@ def alone(name: str, folder: Path, paths: list[Path]) -> float:
     """Seconds of a process that does one of the above."""
     words = [sys.executable, "-m", "benchmarks.versus", f"--plain={name}", str(folder), *map(str, paths)]
     folder.mkdir()
-    return commands.command(ROOT, words).wall
+    return commands.measure_command(ROOT, words).wall
 
 
 def stages(folder: Path, paths: list[Path], names: tuple[str, ...], knobs: dict) -> float:
     """Seconds of the stages over these films, everything included."""
-    commands.make(folder, paths, len(paths), len(os.sched_getaffinity(0)), **knobs)
-    commands.stage(folder, "download")
-    costs = [commands.stage(folder, name) for name in names]
+    commands.write_project(folder, paths, len(paths), len(os.sched_getaffinity(0)), **knobs)
+    commands.measure_stage(folder, "download")
+    costs = [commands.measure_stage(folder, name) for name in names]
     for cost in costs:
-        if f"{len(paths)} clips in, {len(paths)} ok" not in cost.said:
-            raise RuntimeError(cost.said)
+        if f"{len(paths)} clips in, {len(paths)} ok" not in cost.output:
+            raise RuntimeError(cost.output)
     return sum(cost.wall for cost in costs)
 
 
 def sound(folder: Path, count: int) -> dict:
-    paths = films.make(folder / "films", count)
+    paths = films.write_videos(folder / "films", count)
     mels = {"sample_rate": 22050, "n_fft": 2048, "win_length": 2048, "hop_length": 512, "n_mels": 128}
     knobs = {f"audio.{name}": value for name, value in mels.items()}
     ours = stages(folder / "ours", paths, ("wav", "spectrogram"), knobs)
@@ -153,7 +153,7 @@ def sound(folder: Path, count: int) -> dict:
 
 
 def frames(folder: Path, count: int) -> dict:
-    paths = films.make(folder / "films", count, films.segment)
+    paths = films.write_videos(folder / "films", count, films.segment)
     video = {"frames": FRAMES, "height": SIDE, "width": SIDE, "window_frames": 1}
     knobs = {f"video.{name}": value for name, value in video.items()}
     ours = stages(folder / "ours", paths, ("frames",), knobs | {"data.clip_seconds": float(films.SECONDS)})
@@ -304,8 +304,8 @@ def step(batch: int, rounds: int) -> dict:
 
     module.train()
     for one in (ours, plainly):
-        commands.seconds(one)
-    times = [(commands.seconds(ours), commands.seconds(plainly)) for _ in range(rounds)]
+        commands.measure_seconds(one)
+    times = [(commands.measure_seconds(ours), commands.measure_seconds(plainly)) for _ in range(rounds)]
     return {
         "batch": batch,
         "rounds": rounds,

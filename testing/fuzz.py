@@ -47,7 +47,7 @@ class Note(NamedTuple):
 
 def make(folder: Path, files: int, seed: int) -> None:
     """`files` broken ones in `folder`, `<container>/<mutation>-<number>.<extension>`; and a good one each."""
-    good = mutants.all_good()
+    good = mutants.encode_files()
     kinds, ways = list(good), list(mutants.MUTATIONS)
     rng = random.Random(seed)
     pairs = [(kind, way) for kind in kinds for way in ways]
@@ -80,7 +80,7 @@ def parameters(folder: Path) -> None:
         "faces.size": 48,
         "faces.align": True,
     }
-    commands.turn(folder, knobs)
+    commands.set_params(folder, knobs)
     (folder / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
 
 
@@ -124,7 +124,7 @@ def stage(folder: Path, name: str, files: int, peaks: dict) -> str:
     start = f"{sys.executable} -c 'from testing.timed import main; main()'"
     words = f"exec {start} {name} {name}.notes {limit} 2>{name}.said"
     try:
-        peaks[name] = commands.command(folder, ["bash", "-c", words], watch=True).peaks
+        peaks[name] = commands.measure_command(folder, ["bash", "-c", words], watch=True).peaks
     except RuntimeError as e:
         return f"{name}: {e}: " + (folder / f"{name}.said").read_text()
     return (folder / f"{name}.said").read_text()
@@ -132,7 +132,7 @@ def stage(folder: Path, name: str, files: int, peaks: dict) -> str:
 
 def again(folder: Path, files: int) -> list[str]:
     """With one worker, so that each file comes after others than before: is every byte the same?"""
-    commands.turn(folder, {"engine.workers": 1})
+    commands.set_params(folder, {"engine.workers": 1})
     found = []
     for name in DECODE:
         data = folder / "data" / name

@@ -68,25 +68,27 @@ def pretraining_project(make_once, finished_project: Project, tmp_path_factory) 
     """Pretrain CAV-MAE on the data of `finished_project`: run the stages after the data stages."""
 
     def make(root: Path) -> Project:
-        whole = finished_project.copy(root)
-        whole.set({"task": "pretraining"})
-        return _run_stages_alone(whole, DEFAULT[DEFAULT.index("statistics") :], tmp_path_factory)
+        project = finished_project.copy(root)
+        project.set({"task": "pretraining"})
+        return _run_stages_alone(project, DEFAULT[DEFAULT.index("statistics") :], tmp_path_factory)
 
     return make_once("pretraining", make)
 
 
-def _run_stages_alone(whole: Project, stages: tuple[str, ...], tmp_path_factory) -> Project:
+def _run_stages_alone(project: Project, stages: tuple[str, ...], tmp_path_factory) -> Project:
     for folder in ("trace", "last_lines"):
-        (whole / folder).mkdir(exist_ok=True)
+        (project / folder).mkdir(exist_ok=True)
     for stage in stages:
-        alone, outs = sandbox(whole, stage, tmp_path_factory.mktemp(stage) / "project")
-        (whole / "last_lines" / stage).write_text(alone.run(stage, trace=whole / "trace" / stage))
+        sandbox_project, outs = sandbox(project, stage, tmp_path_factory.mktemp(stage) / "project")
+        (project / "last_lines" / stage).write_text(
+            sandbox_project.run(stage, trace=project / "trace" / stage)
+        )
         for out in outs:
-            (whole / out).parent.mkdir(parents=True, exist_ok=True)
-            if (whole / out).is_dir():
-                shutil.rmtree(whole / out)
-            shutil.move(alone / out, whole / out)
-    return whole
+            (project / out).parent.mkdir(parents=True, exist_ok=True)
+            if (project / out).is_dir():
+                shutil.rmtree(project / out)
+            shutil.move(sandbox_project / out, project / out)
+    return project
 
 
 @pytest.fixture
@@ -116,9 +118,9 @@ def damaged_videos_project(tmp_path_factory) -> Project:
     videos = project / "videos"
     for name in ("good-1", "good-2", "locked", "vanishes-after-clips", "vanishes-after-download"):
         record(videos / f"{name}.flv", frames=45, sound=sine(1.5))
-    whole = (videos / "good-1.flv").read_bytes()
-    (videos / "truncated.flv").write_bytes(whole[: len(whole) // 2])
-    (videos / "header.flv").write_bytes(whole[:40])
+    content = (videos / "good-1.flv").read_bytes()
+    (videos / "truncated.flv").write_bytes(content[: len(content) // 2])
+    (videos / "header.flv").write_bytes(content[:40])
     (videos / "empty.flv").touch()
     (videos / "random.flv").write_bytes(random.Random(0).randbytes(20_000))
     (videos / "folder.flv").mkdir()

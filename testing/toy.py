@@ -1,4 +1,4 @@
-"""A tiny data set on disk: a band of the spectrogram and a bar in the picture tell what belongs together."""
+"""A tiny data set on disk: a band of the spectrogram and a bar in the picture show which kind a clip is."""
 
 import json
 import sys

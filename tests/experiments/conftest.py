@@ -40,43 +40,43 @@ def studies_project(make_once, finished_project, tmp_path_factory) -> Project:
     """
 
     def make(root: Path) -> Project:
-        whole = finished_project.copy(root)
+        project = finished_project.copy(root)
         encoders = {"audio_encoder": ["cnn_small"], "video_encoder": ["cnn_avg"]}
         grid = {"grid": encoders | {"loss": ["bce"]}, "leaders": 1, "seeds": [1], "set": {"train.epochs": 2}}
-        whole.set(grid, f"{GRID}/study.yaml")
-        whole.set({"seeds": [0], "set": {"train.epochs": 2}}, f"{RETRIEVAL}/study.yaml")
+        project.set(grid, f"{GRID}/study.yaml")
+        project.set({"seeds": [0], "set": {"train.epochs": 2}}, f"{RETRIEVAL}/study.yaml")
         for folder, stage in STAGES:
-            _run_stage_alone(whole, folder, stage, tmp_path_factory.mktemp(stage) / "project")
-        return whole
+            _run_stage_alone(project, folder, stage, tmp_path_factory.mktemp(stage) / "project")
+        return project
 
     return make_once("studies", make)
 
 
-def _run_stage_alone(whole: Project, folder: str, stage: str, root: Path) -> None:
-    about = stage_entry(stage, ROOT / folder)
+def _run_stage_alone(project: Project, folder: str, stage: str, root: Path) -> None:
+    entry = stage_entry(stage, ROOT / folder)
     for name in CODE:
-        shutil.copytree(whole / name, root / name, ignore=shutil.ignore_patterns("metrics.json"))
+        shutil.copytree(project / name, root / name, ignore=shutil.ignore_patterns("metrics.json"))
     for study in (GRID, RETRIEVAL):
         for name in ("models", "metrics"):
             shutil.rmtree(root / study / name, ignore_errors=True)
-    shutil.copy(whole / "params.yaml", root)
-    for name in about["deps"]:
-        source = (whole / folder / name).resolve()
-        target = root / source.relative_to(whole.root.resolve())
+    shutil.copy(project / "params.yaml", root)
+    for name in entry["deps"]:
+        source = (project / folder / name).resolve()
+        target = root / source.relative_to(project.root.resolve())
         target.parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, target)
-    alone, module = Project(root), f"{folder.replace('/', '.')}.{stage}"
+    sandbox_project, module = Project(root), f"{folder.replace('/', '.')}.{stage}"
     arguments = ARGUMENTS if stage == "grid" else ()
-    said = alone.run(module, *arguments, trace=(whole / "trace" / stage).resolve())
-    (whole / "last_lines" / stage).write_text(said)
-    outs = [f"{folder}/{next(iter(out))}" for out in about["outs"]]
+    last_line = sandbox_project.run(module, *arguments, trace=(project / "trace" / stage).resolve())
+    (project / "last_lines" / stage).write_text(last_line)
+    outs = [f"{folder}/{next(iter(out))}" for out in entry["outs"]]
     for old, new in (("${item.audio}", "cnn_small"), ("${item.video}", "cnn_avg"), ("${item.loss}", "bce")):
         outs = [out.replace(old, new) for out in outs]
     for out in [*outs, f"{folder}/README.md"]:
-        (whole / out).parent.mkdir(parents=True, exist_ok=True)
-        (whole / out).unlink(missing_ok=True)
-        shutil.move(alone / out, whole / out)
+        (project / out).parent.mkdir(parents=True, exist_ok=True)
+        (project / out).unlink(missing_ok=True)
+        shutil.move(sandbox_project / out, project / out)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from pipeline.config import Params
 from pipeline.config.reader import Yaml
 from pipeline.errors import UserError
 from testing import defaults
-from testing.strategies import odd, some, text
+from testing.strategies import max_examples, odd_texts, text
 
 OWN = yaml.load(defaults.PARAMS.read_text(encoding="utf-8"), Yaml)
 
@@ -29,7 +29,7 @@ def keys(values: dict, path: tuple = ()) -> list[tuple]:
 
 
 scalars = (
-    st.none() | st.booleans() | st.integers() | st.floats() | text | odd | st.dates() | st.datetimes()
+    st.none() | st.booleans() | st.integers() | st.floats() | text | odd_texts | st.dates() | st.datetimes()
     | st.binary(max_size=4)
     | st.sampled_from([0, 1, -1, 2**63, 10**30, 1e-5, 1e308, "timm/x", "torchvision/resnet18", "cnn", "null"])
 )  # fmt: skip
@@ -49,7 +49,7 @@ def read(values: object) -> Params:
         return config.read(path)
 
 
-@some(150)
+@max_examples(150)
 @given(st.sampled_from(keys(OWN)), anything, st.booleans())
 def test_any_value_at_any_key_is_right_or_told(key, value, more):
     values = json.loads(json.dumps(OWN))
@@ -66,15 +66,19 @@ def test_any_value_at_any_key_is_right_or_told(key, value, more):
     assert read(found.model_dump()) == found  # what is right comes back as it is
 
 
-@some(60)
+@max_examples(60)
 @given(anything)
 def test_any_file_is_right_or_told(value):
     with pytest.raises(UserError):
         read(value)
 
 
-@some(100)
-@given(st.dictionaries(st.sampled_from([".".join(k) for k in keys(OWN)]) | text | odd, anything, max_size=2))
+@max_examples(100)
+@given(
+    st.dictionaries(
+        st.sampled_from([".".join(k) for k in keys(OWN)]) | text | odd_texts, anything, max_size=2
+    )
+)
 def test_any_settings_of_a_table_are_right_or_told(changes):
     whole = Params.model_validate(OWN)
     try:

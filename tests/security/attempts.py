@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.media.files import Media
 from pipeline.media.wav import WavStep
-from testing.recordings import AUDIO, clip
+from testing.recordings import AUDIO, clip_row
 from tests.pipeline.media.test_frames import step as frames_step
 from tests.pipeline.sources.test_audioset import folder as lists  # noqa: F401
 
@@ -21,7 +21,7 @@ LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="inotify
 def outcomes(path) -> list:
     """What the stages `wav` and `frames` make of a file."""
     media = [Media(str(path), str(path))]
-    return [outcome for step in (WavStep(AUDIO, 4.0), frames_step()) for outcome in step([clip()], media)]
+    return [outcome for step in (WavStep(AUDIO, 4.0), frames_step()) for outcome in step([clip_row()], media)]
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from pipeline.errors import UserError
 from pipeline.sources import audioset_lists
 from testing import defaults
 from testing.project import ROOT
-from testing.untrained import built
+from testing.untrained import build_untrained_model
 from tests.pipeline.sources.test_audioset import data_params
 
 
@@ -81,7 +81,7 @@ def test_json_without_end_is_one_line(lists, tmp_path):
     (lists / "ontology.json").write_text("[" * 100_000)
     with pytest.raises(UserError, match="not AudioSet's ontology"):
         audioset_lists.Classes.read(data_params(descendants=True).audioset)
-    model = built(video_encoder="shallow")
+    model = build_untrained_model(video_encoder="shallow")
     checkpoint.save(tmp_path / "model", model.module, model.config)
     (tmp_path / "model/config.json").write_text("[" * 100_000)
     with pytest.raises(UserError, match="not a model"):

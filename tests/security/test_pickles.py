@@ -16,7 +16,7 @@ from models.sharing import cav_mae_checkpoint
 from models.training.recorder import resumable_precision
 from pipeline.errors import UserError
 from pipeline.store.formats import Arrays
-from testing.untrained import built
+from testing.untrained import build_untrained_model
 from tests.security.attempts import LINUX, Canary, opening
 
 
@@ -34,7 +34,7 @@ def test_no_array_is_unpickled(tmp_path, canary):
 )
 def test_no_model_is_unpickled(tmp_path, canary, write):
     evil = {"state_dict": Canary(canary), "callbacks": Canary(canary)}
-    model = built(video_encoder="shallow")
+    model = build_untrained_model(video_encoder="shallow")
     checkpoint.save(tmp_path, model.module, model.config)
     write(evil, tmp_path / "model.safetensors")
     for ask in (checkpoint.load, load):
@@ -98,7 +98,7 @@ def test_no_index_opens_another_file(tmp_path):
 
 
 def test_embeddings_are_numbers(tmp_path, canary):
-    model = built(video_encoder="shallow")
+    model = build_untrained_model(video_encoder="shallow")
     place = tmp_path / "data/embeddings"
     place.mkdir(parents=True)
     import pyarrow as pa

@@ -66,10 +66,10 @@ def measured(path: Path) -> dict:
         "import json, resource, sys, time\n"
         "from tests.pipeline.media.test_frames import step\n"
         "from pipeline.media.files import Media\n"
-        "from testing.recordings import clip\n"
+        "from testing.recordings import clip_row\n"
         "use = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10\n"
         "before, began = use(), time.monotonic()\n"
-        "[o] = step()([clip()], [Media(None, sys.argv[1])])\n"
+        "[o] = step()([clip_row()], [Media(None, sys.argv[1])])\n"
         "told = {'s': time.monotonic() - began, 'MB': use() - before}\n"
         "print(json.dumps(told | {'status': o.status, 'detail': o.detail}))\n"
     )

@@ -11,7 +11,7 @@ import yaml
 
 from testing.preloaded_process import PreloadedProcess
 from testing.project import Project, wait_until
-from testing.video_server import Server, film
+from testing.video_server import Server, encode_video
 
 LABELS = 'index,mid,display_name\n0,/m/a,"Speech"\n1,/m/b,"Guitar"\n'
 ONTOLOGY = (
@@ -36,11 +36,11 @@ GOOD = ("good1", "good2", "-abc", "v-429", "v-brief")
 def films(tmp_path_factory):
     folder = tmp_path_factory.mktemp("films")
     files = {
-        "silent": film(folder / "a.mp4", sound=False),
-        "blind": film(folder / "b.mp4", picture=False),
-        "brief": film(folder / "c.mp4", seconds=3.0),
+        "silent": encode_video(folder / "a.mp4", sound=False),
+        "blind": encode_video(folder / "b.mp4", picture=False),
+        "brief": encode_video(folder / "c.mp4", seconds=3.0),
     }
-    return film(folder / "d.mp4"), files
+    return encode_video(folder / "d.mp4"), files
 
 
 def new(root, url, videos, **changes):
@@ -122,7 +122,7 @@ def test_each_fault_ends_as_it_should(night):
 
 def test_faults_that_may_pass_are_tried_again_and_final_ones_are_not(night):
     _, server, *_ = night
-    asked = Counter(server.asked)
+    asked = Counter(server.requests)
     assert asked["v-403"] == asked["v-500"] == 3  # once, and twice more
     assert asked["v-404"] == 1 and asked["v-html"] == 1
     assert asked["v-429"] == 4  # refused twice; then looked at, and read
@@ -142,16 +142,16 @@ def test_the_next_run_fetches_exactly_the_rest(night):
     project, server, *_ = night
     before = statuses(project)
     rest = {v for v, s in before.items() if s in ("network", "cut_short")}
-    server.asked.clear()
+    server.requests.clear()
     project.set({"download.max_missing": 0.5, "download.retries": 0})
     said = project.run("download")
     assert "14 clips in, 5 ok" in said and "; 4 made" in said
-    assert set(server.asked) == rest and statuses(project) == before
-    server.asked.clear()
+    assert set(server.requests) == rest and statuses(project) == before
+    server.requests.clear()
     project.set({"download.max_missing": 0.5, "download.per_minute": 200.0})  # says how, not what
     (project / "pipeline/download/queue.py").open("a").write("\n# mended\n")  # nor does the code
     project.run("download")
-    assert set(server.asked) == rest
+    assert set(server.requests) == rest
 
 
 def test_failures_are_listed_and_the_chosen_tried_again(night):
@@ -171,13 +171,13 @@ def test_failures_are_listed_and_the_chosen_tried_again(night):
     project.run_command("dvc", "init", "--no-scm", "--quiet")
     project.run("source")
     project.run_command("dvc", "commit", "--force", "--quiet", "source", "clips", "download")
-    server.asked.clear()
+    server.requests.clear()
     code, out, err = app("--retry", "unavailable")
     assert code == 0, err
     assert (
         "1 clips will be downloaded again" in out
-        and "v-404" in server.asked
-        and "v-silent" not in server.asked
+        and "v-404" in server.requests
+        and "v-silent" not in server.requests
     )
 
 
@@ -193,9 +193,9 @@ def test_a_kill_loses_nothing(films, tmp_path):
         process.communicate(timeout=30)
         wait_until(lambda: not strays(project))  # its workers and their ffmpeg end with it
         came = {p.stem.removesuffix("_1") for p in here.glob("*.mkv")}
-        server.asked.clear()
+        server.requests.clear()
         assert "12 clips in, 12 ok" in project.run("download")
-        assert not came & set(server.asked) and set(server.asked) == set(videos) - came
+        assert not came & set(server.requests) and set(server.requests) == set(videos) - came
         assert not leftovers(project)
     finally:
         server.stop()
@@ -206,7 +206,7 @@ def test_ctrl_c_is_one_line_and_leaves_no_process(films, tmp_path):
     try:
         project = new(tmp_path / "project", server.url, [f"clip{i}" for i in range(8)])
         process = project.start_stage("download")
-        wait_until(lambda: len(server.asked) >= 3)
+        wait_until(lambda: len(server.requests) >= 3)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=30)
         assert (
@@ -226,11 +226,11 @@ def test_a_stream_without_end_is_given_up(films, tmp_path):
         changes = {"download.timeout": 2.0, "download.retries": 1}
         project = new(tmp_path / "project", server.url, ["v-endless"], **changes)
         why = "1 of 1 clips are missing for temporary reasons (1 timeout): run dvc repro to fetch only these"
-        assert why in project.expect_error("download") and Counter(server.asked)["v-endless"] >= 2
-        server.asked.clear()
+        assert why in project.expect_error("download") and Counter(server.requests)["v-endless"] >= 2
+        server.requests.clear()
         project.set({"download.max_missing": 1.0, "download.retries": 0})
         assert "download: 1 clips in, 0 ok, 1 timeout" in project.run("download")
-        assert set(server.asked) == {"v-endless"}  # a fault that may pass is tried again
+        assert set(server.requests) == {"v-endless"}  # a fault that may pass is tried again
     finally:
         server.stop()
     assert statuses(project) == {"v-endless": "timeout"} and not leftovers(project)
@@ -243,7 +243,7 @@ def test_a_server_that_has_had_enough_is_left_alone(films, tmp_path):
         videos = [f"c{i}-403" for i in range(40)]
         project = new(tmp_path / "project", server.url, videos, **{"download.give_up": 6})
         line = project.expect_error("download")
-        assert "download: 6 tries in a row failed" in line and len(server.asked) <= 6 + 4
+        assert "download: 6 tries in a row failed" in line and len(server.requests) <= 6 + 4
     finally:
         server.stop()
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from testing.kills import cache
+from testing.kills import cache_errors
 from testing.preloaded_process import PreloadedProcess
 from testing.project import DATA_STAGES, FOLDERS, Project
 from testing.recordings import record, sine
@@ -144,12 +144,12 @@ def test_no_stage_writes_through_a_link_into_the_cache(dvc_project, tmp_path):
     folders = {p.relative_to(project.root).parts[0] for p in linked}
     if not linked:
         pytest.skip("no hard links here")
-    assert {"data", "checkpoints", "report"} <= folders and not cache(project)
+    assert {"data", "checkpoints", "report"} <= folders and not cache_errors(project)
     project.set({"data.ensemble.seed": 1, "train.epochs": 1, "audio.n_mels": 20})
     stages = ("clips", *DATA_STAGES, "faces", "split", "statistics", "pretrain", "train", "evaluate", "index")
     for stage in (*stages, "report"):
         project.run(stage)
-    assert not cache(project)
+    assert not cache_errors(project)
 
 
 def test_dvc_and_hard_links_go_together(dvc_project, tmp_path):
@@ -161,7 +161,7 @@ def test_dvc_and_hard_links_go_together(dvc_project, tmp_path):
     params, lock = (project / "params.yaml").read_text(), (project / "dvc.lock").read_text()
     project.set({"audio.n_mels": 20})
     project.run_command("dvc", "repro", "--no-run-cache", "--single-item", "spectrogram")
-    assert not cache(project) and project.files("data/spectrogram") != before
+    assert not cache_errors(project) and project.files("data/spectrogram") != before
     (project / "params.yaml").write_text(params)
     (project / "dvc.lock").write_text(lock)
     project.run_command("dvc", "checkout", "--force", "--quiet", "spectrogram")

@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from testing.kills import begin, differences, disturbed
+from testing.kills import differences, init_dvc, run_with_kills
 from testing.preloaded_process import PreloadedProcess
 from testing.project import FOLDERS, Project
 
@@ -31,9 +31,9 @@ class Started(Project):
 
 
 def test_five_kills_change_nothing(finished_project, tmp_path):
-    project = begin(Started.new(tmp_path / "project"))
+    project = init_dvc(Started.new(tmp_path / "project"))
     rng = random.Random(0)
-    kills = [*disturbed(project, AIMS, LASTS, rng, targets=("train",))]
+    kills = [*run_with_kills(project, AIMS, LASTS, rng, targets=("train",))]
     assert len(kills) == len(AIMS)
     folders = (*FOLDERS.values(), "data/faces", "pretrained", "checkpoints", "metrics/train")
     assert not differences(project, finished_project, folders)
