@@ -20,12 +20,12 @@ OWN = yaml.load(defaults.PARAMS.read_text(encoding="utf-8"), Yaml)
 
 
 def keys(values: dict, path: tuple = ()) -> list[tuple]:
-    found = []
+    paths = []
     for name, value in values.items():
-        found.append((*path, name))
+        paths.append((*path, name))
         if isinstance(value, dict):
-            found += keys(value, (*path, name))
-    return found
+            paths += keys(value, (*path, name))
+    return paths
 
 
 scalars = (
@@ -43,32 +43,32 @@ anything = st.recursive(
 
 
 def read(values: object) -> Params:
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place, "params.yaml")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "params.yaml")
         path.write_text(yaml.dump(values, Dumper=yaml.CSafeDumper, sort_keys=False), encoding="utf-8")
         return config.read(path)
 
 
 @max_examples(150)
 @given(st.sampled_from(keys(OWN)), anything, st.booleans())
-def test_any_value_at_any_key_is_right_or_told(key, value, more):
+def test_any_value_at_any_key_is_valid_or_an_error(key, value, more):
     values = json.loads(json.dumps(OWN))
     *sections, last = key
-    place = values
+    parent = values
     for section in sections:
-        place = place[section]
-    place[f"{last}x" if more else last] = value
+        parent = parent[section]
+    parent[f"{last}x" if more else last] = value
     try:
-        found = read(values)
+        params = read(values)
     except UserError as e:
         assert "params.yaml" in str(e) and len(str(e)) < 5000
         return
-    assert read(found.model_dump()) == found  # what is right comes back as it is
+    assert read(params.model_dump()) == params  # what is right comes back as it is
 
 
 @max_examples(60)
 @given(anything)
-def test_any_file_is_right_or_told(value):
+def test_any_value_as_a_file_is_an_error(value):
     with pytest.raises(UserError):
         read(value)
 
@@ -79,11 +79,11 @@ def test_any_file_is_right_or_told(value):
         st.sampled_from([".".join(k) for k in keys(OWN)]) | text | odd_texts, anything, max_size=2
     )
 )
-def test_any_settings_of_a_table_are_right_or_told(changes):
+def test_any_settings_of_a_table_are_valid_or_an_error(changes):
     whole = Params.model_validate(OWN)
     try:
-        found = config.apply_settings(whole, changes, "study.yaml: set")
+        params = config.apply_settings(whole, changes, "study.yaml: set")
     except UserError as e:
         assert str(e).startswith("study.yaml: set")
         return
-    assert isinstance(found, Params) and whole == Params.model_validate(OWN)
+    assert isinstance(params, Params) and whole == Params.model_validate(OWN)

@@ -1,4 +1,4 @@
-"""CAV-MAE through all stages: without labels, then from its checkpoint with labels, as params.yaml says."""
+"""Run all stages with CAV-MAE: pretraining without labels, then fine-tuning from its checkpoint."""
 
 import json
 import shutil
@@ -15,12 +15,12 @@ from testing.project import TINY, Project
 
 
 def test_statistics_are_those_of_the_training_split(pretraining_project):
-    """By NumPy, at once, over all real columns of the training clips."""
+    """Compare with NumPy over all real columns of the training clips."""
     split = {r["clip_id"]: r["split"] for r in pretraining_project.rows("splits.parquet")}
     rows = {
         r["clip_id"]: r for r in pretraining_project.rows("spectrogram/index.parquet") if r["status"] == "ok"
     }
-    seen = {
+    frames_seconds = {
         r["clip_id"]: r["seconds"]
         for r in pretraining_project.rows("frames/index.parquet")
         if r["status"] == "ok"
@@ -29,23 +29,25 @@ def test_statistics_are_those_of_the_training_split(pretraining_project):
     for clip, row in rows.items():
         if split[clip] == "train":
             shard = np.load(pretraining_project / f"data/spectrogram/{row['shard']:05d}.npy")
-            seconds = min(row["seconds"], seen[clip]) if seen[clip] >= 0.5 else row["seconds"]
+            seconds = (
+                min(row["seconds"], frames_seconds[clip]) if frames_seconds[clip] >= 0.5 else row["seconds"]
+            )
             values.append(shard[row["row"], 0, :, : int(seconds * 100 + 1e-6) + 1].astype(float).ravel())
-    found = json.loads((pretraining_project / "data/statistics.json").read_text())
-    every = np.concatenate(values)
-    assert found["mean"] == pytest.approx(every.mean(), abs=1e-4)
-    assert found["std"] == pytest.approx(every.std(), abs=1e-4)
-    assert found["clips"] == len(values) and found["columns"] == len(every) // 16
+    statistics = json.loads((pretraining_project / "data/statistics.json").read_text())
+    columns = np.concatenate(values)
+    assert statistics["mean"] == pytest.approx(columns.mean(), abs=1e-4)
+    assert statistics["std"] == pytest.approx(columns.std(), abs=1e-4)
+    assert statistics["clips"] == len(values) and statistics["columns"] == len(columns) // 16
 
 
-def test_pretraining_is_judged_as_every_other_model(pretraining_project):
+def test_pretraining_has_metrics_and_a_report(pretraining_project):
     metrics = json.loads((pretraining_project / "metrics/evaluate.json").read_text())
     assert metrics.keys() == {"correspondence", "retrieval", "reconstruction"}
     assert len(metrics["retrieval"]) == 4
-    told = metrics["reconstruction"]
+    reconstruction = metrics["reconstruction"]
     for side in ("audio_mse", "video_mse"):
-        low, high = told["ci"][side]
-        assert low <= told[side] <= high and told["chance"][side] > 0
+        low, high = reconstruction["ci"][side]
+        assert low <= reconstruction[side] <= high and reconstruction["chance"][side] > 0
     picture = cv2.imread(str(pretraining_project / "metrics/inpainting.jpg"))
     assert picture is not None and picture.std() > 20
     page = (pretraining_project / "report/index.html").read_text()
@@ -54,18 +56,20 @@ def test_pretraining_is_judged_as_every_other_model(pretraining_project):
 
 
 def test_losses_by_part_are_plotted(pretraining_project):
-    for folder in ("pretrain", "train"):  # the stage train hands on what pretrain has found
+    for folder in ("pretrain", "train"):  # the stage train copies the results of pretrain
         rows = epochs.read(pretraining_project / f"metrics/{folder}")
         assert [row["epoch"] for row in rows] == list(range(1, TINY["pretraining.train.epochs"] + 1))
         curves = {name.removeprefix("train/") for name in rows[0] if name.startswith("train/")}
         assert curves == {"loss", "audio_mse", "video_mse", "contrastive", "contrastive_accuracy"}
         assert all(np.isfinite(row[f"train/{curve}"]) for curve in curves for row in rows)
-        told = json.loads((pretraining_project / f"metrics/{folder}/metrics.json").read_text())
-        assert told["epoch"] == TINY["pretraining.train.epochs"] and told["best"]["train"]["audio_mse"] > 0
+        metrics = json.loads((pretraining_project / f"metrics/{folder}/metrics.json").read_text())
+        assert (
+            metrics["epoch"] == TINY["pretraining.train.epochs"] and metrics["best"]["train"]["audio_mse"] > 0
+        )
     assert (pretraining_project / "last_lines/train").read_text().startswith("train: epoch ")
 
 
-def test_its_model_can_be_asked_with_a_file(pretraining_project, tmp_path):
+def test_the_model_searches_with_a_file(pretraining_project, tmp_path):
     library = Library.open(pretraining_project.root)
     cv2.imwrite(str(tmp_path / "wall.png"), np.full((90, 120, 3), 90, np.uint8))
     query = library.query(tmp_path / "wall.png")
@@ -80,43 +84,45 @@ def copy(pretraining_project, tmp_path):
     shutil.rmtree(project.root)
 
 
-FINE = {"task": "classification", "encoder": "cav_mae", "train.epochs": 6}
+FINE_TUNING = {"task": "classification", "encoder": "cav_mae", "train.epochs": 6}
 
 
 def weights(project: Project, folder: str) -> dict[str, torch.Tensor]:
     return checkpoint.load(project / folder).module.state_dict()
 
 
-def test_fine_tuning_and_probing_start_from_it(copy):
+def test_fine_tuning_and_probing_start_from_the_pretrained_model(copy):
     before = (copy / "pretrained/model.safetensors").stat().st_mtime_ns
-    copy.set(FINE | {"classification.frozen": True, "evaluate.frames": 2})
+    copy.set(FINE_TUNING | {"classification.frozen": True, "evaluate.frames": 2})
     copy.run("pretrain")
-    assert (copy / "pretrained/model.safetensors").stat().st_mtime_ns == before  # nothing was to be done
+    assert (copy / "pretrained/model.safetensors").stat().st_mtime_ns == before  # there was nothing to do
     copy.run("train")
-    begun, probed = weights(copy, "pretrained"), weights(copy, "checkpoints")
-    inside = [k for k in begun if k.startswith("encoder.")]
-    assert inside and all(torch.equal(begun[k], probed[f"fusion.{k}"]) for k in inside)
+    start_weights, probe_weights = weights(copy, "pretrained"), weights(copy, "checkpoints")
+    encoder_keys = [k for k in start_weights if k.startswith("encoder.")]
+    assert encoder_keys and all(
+        torch.equal(start_weights[k], probe_weights[f"fusion.{k}"]) for k in encoder_keys
+    )
     copy.run("evaluate")
     metrics = json.loads((copy / "metrics/evaluate.json").read_text())
     assert metrics.keys() == {"classification", "without"}
     copy.set({"classification.frozen": False})
     copy.run("train")
-    tuned = weights(copy, "checkpoints")
-    moved = [
+    tuned_weights = weights(copy, "checkpoints")
+    changed_keys = [
         k
-        for k in inside
-        if k.startswith("encoder.towers") and not torch.equal(begun[k], tuned[f"fusion.{k}"])
+        for k in encoder_keys
+        if k.startswith("encoder.towers") and not torch.equal(start_weights[k], tuned_weights[f"fusion.{k}"])
     ]
-    assert moved
-    assert torch.equal(tuned["fusion.encoder.audio_mean"], begun["encoder.audio_mean"])
+    assert changed_keys
+    assert torch.equal(tuned_weights["fusion.encoder.audio_mean"], start_weights["encoder.audio_mean"])
     copy.run("evaluate")
     copy.run("index")
     copy.run("report")
     assert "an encoder cav_mae for both" in (copy / "report/index.html").read_text()
 
 
-def test_scratch_needs_no_pretraining_and_takes_none_away(copy, pretraining_project):
-    copy.set(FINE | {"classification.start": "scratch", "train.epochs": 1})
+def test_training_from_scratch_keeps_the_pretrained_model(copy, pretraining_project):
+    copy.set(FINE_TUNING | {"classification.start": "scratch", "train.epochs": 1})
     assert copy.run("pretrain").startswith("pretrain: nothing to do")
     assert copy.files("pretrained") == pretraining_project.files("pretrained")
     shutil.rmtree(copy / "pretrained")
@@ -125,15 +131,15 @@ def test_scratch_needs_no_pretraining_and_takes_none_away(copy, pretraining_proj
     copy.run("train")
 
 
-def test_statistics_are_made_where_they_are_asked_for(copy, finished_project):
+def test_missing_statistics_are_an_error(copy, finished_project):
     assert json.loads((finished_project / "data/statistics.json").read_text()) == {}
     (copy / "data/statistics.json").write_text("{}")
-    copy.set(FINE | {"classification.start": "scratch"})
+    copy.set(FINE_TUNING | {"classification.start": "scratch"})
     assert "run dvc repro statistics" in copy.expect_error("train")
 
 
 def test_mistakes_are_one_line(copy):
-    copy.set(FINE | {"classification.start": "elsewhere"})
+    copy.set(FINE_TUNING | {"classification.start": "elsewhere"})
     assert "elsewhere/model.safetensors: cannot be read" in copy.expect_error("train")
     copy.set({"classification.start": "pretrain", "audio.feature": "fbank"})
     assert "was trained with audio.feature mel, not fbank" in copy.expect_error("train")

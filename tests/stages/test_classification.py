@@ -1,4 +1,4 @@
-"""A classifier of embedded people, from the first stage to the page; and what goes wrong on the way."""
+"""A classifier of synthetic people, from the first stage to the report; and its errors."""
 
 import json
 import shutil
@@ -31,26 +31,31 @@ def test_sounds_are_bytes(people_project):
     assert np.load(people_project / "data/spectrogram/00000.npy").dtype == np.uint8
 
 
-def test_metrics_and_tables_say_the_same(people_project):
+def test_metrics_and_tables_agree(people_project):
     metrics = json.loads((people_project / "metrics/evaluate.json").read_text())
     assert metrics.keys() == {"classification", "without"} and metrics["without"].keys() == {"audio", "video"}
-    found = metrics["classification"]
-    assert {"accuracy", "top_5", "f1_macro", "map", "ece"} == found["ci"].keys()
+    classification = metrics["classification"]
+    assert {"accuracy", "top_5", "f1_macro", "map", "ece"} == classification["ci"].keys()
     lines = (people_project / "metrics/confusion.csv").read_text().splitlines()[1:]
-    right = [line.split(",")[1] == line.split(",")[2] for line in lines]
-    assert len(lines) == found["n"] and np.mean(right) == pytest.approx(found["accuracy"], abs=1e-6)
+    is_right = [line.split(",")[1] == line.split(",")[2] for line in lines]
+    assert len(lines) == classification["n"] and np.mean(is_right) == pytest.approx(
+        classification["accuracy"], abs=1e-6
+    )
     assert len((people_project / "metrics/per_class.csv").read_text().splitlines()) == 7
     page = (people_project / "report/index.html").read_text()
     assert "What do they feel?" in page and "<h2>Classes</h2>" in page and "Sound to picture" not in page
 
 
-def test_the_model_says_what_it_was_made_for(people_project):
+def test_the_model_records_its_classes_and_input(people_project):
     model = checkpoint.load(people_project / "checkpoints")
     assert model.config["classes"] == ["anger", "disgust", "fear", "happy", "neutral", "sad"]
     assert model.config["input"] == "face" and model.config["label"] == "emotion"
     assert {p.name for p in (people_project / "data/index").iterdir()} == {"audio.faiss", "video.faiss"}
-    told_of = json.loads((people_project / "metrics/index.json").read_text())
-    assert told_of.keys() == {"audio_to_audio", "video_to_video"}  # a voice is not near its face
+    metrics = json.loads((people_project / "metrics/index.json").read_text())
+    assert metrics.keys() == {
+        "audio_to_audio",
+        "video_to_video",
+    }  # classification does not align voices with faces
 
 
 @pytest.fixture
@@ -72,7 +77,7 @@ def test_mistakes_are_one_line(copy, tmp_path):
     assert "label: emotions: the clip table has no such column; did you mean emotion?" in copy.expect_error(
         "train"
     )
-    copy.set({"label": "age"})  # there, but the same for everybody: nobody's is known
+    copy.set({"label": "age"})  # the column exists, but is empty
     assert "at least 2 classes in training are needed" in copy.expect_error("train")
     (tmp_path / "no model.onnx").write_bytes(b"nothing")
     copy.set({"label": "emotion", "faces.model": str(tmp_path / "no model.onnx")})
@@ -81,7 +86,7 @@ def test_mistakes_are_one_line(copy, tmp_path):
     assert "input: face needs faces.enabled: true" in copy.expect_error("train")
 
 
-def test_a_model_of_faces_is_asked_with_the_face_in_a_file(people_project, tmp_path):
+def test_a_model_of_faces_searches_with_the_face_in_a_file(people_project, tmp_path):
     (tmp_path / "new.flv").write_bytes(people.render("1002_WSI_FEA_HI", 0))
     library = Library.open(people_project.root)
     query = library.query(tmp_path / "new.flv")
@@ -93,40 +98,40 @@ def test_a_model_of_faces_is_asked_with_the_face_in_a_file(people_project, tmp_p
         library.query(tmp_path / "wall.png")
 
 
-def test_faces_that_are_not_wanted_leave_an_empty_account(finished_project):
+def test_disabled_faces_leave_an_empty_index(finished_project):
     assert finished_project.rows("faces/index.parquet") == [] and not list(
         (finished_project / "data/faces").glob("0*")
     )
 
 
-# --- people whom training never saw ---------------------------------------------------------------------
+# --- people unseen in training --------------------------------------------------------------------------
 
 
-def by_person(project, seed: int) -> dict[str, set[str]]:
-    """Split by subject with another seed; who is on which side."""
+def split_by_subject(project, seed: int) -> dict[str, set[str]]:
+    """Split by subject with another seed; return the people of each split."""
     project.set({"label": "subject", "split.by": "subject", "split.seed": seed, "split.test": 0.5})
     project.run("split")
     people = {row["clip_id"]: row["subject"] for row in project.rows("clips.parquet")}
-    sides = {"train": set(), "val": set(), "test": set()}
+    people_by_split = {"train": set(), "val": set(), "test": set()}
     for row in project.rows("splits.parquet"):
         if row["split"]:
-            sides[row["split"]].add(people[row["clip_id"]])
-    return sides
+            people_by_split[row["split"]].add(people[row["clip_id"]])
+    return people_by_split
 
 
-def seed_with(sizes: dict[str, int]) -> int:
-    """A split.seed that puts so many of the four people on each side."""
+def find_seed(sizes: dict[str, int]) -> int:
+    """Return a split.seed that puts the given number of the four people into each split."""
     people = [f"subject:{1001 + i}" for i in range(4)]
     for seed in range(1000):
-        found = [split_of(person, 0.2, 0.5, seed) for person in people]
-        if all(found.count(name) == count for name, count in sizes.items()):
+        splits = [split_of(person, 0.2, 0.5, seed) for person in people]
+        if all(splits.count(name) == count for name, count in sizes.items()):
             return seed
     raise AssertionError(sizes)
 
 
-def test_people_never_seen_are_verified(copy):
-    sides = by_person(copy, seed_with({"train": 2, "val": 0, "test": 2}))
-    assert not sides["train"] & sides["test"] and len(sides["test"]) == 2
+def test_unseen_people_are_verified(copy):
+    people_by_split = split_by_subject(copy, find_seed({"train": 2, "val": 0, "test": 2}))
+    assert not people_by_split["train"] & people_by_split["test"] and len(people_by_split["test"]) == 2
     for stage in DEFAULT[DEFAULT.index("statistics") : DEFAULT.index("train")]:
         copy.run(stage)
     out, err = copy.start_stage("train").communicate(timeout=120)
@@ -144,8 +149,8 @@ def test_people_never_seen_are_verified(copy):
     assert "Verification by both" in (copy / "report/index.html").read_text()
 
 
-def test_what_cannot_be_tested_is_not_trained(copy):
-    by_person(copy, seed_with({"train": 3, "val": 0, "test": 1}))  # one person: nobody to tell from another
+def test_too_few_unseen_people_stop_training(copy):
+    split_by_subject(copy, find_seed({"train": 3, "val": 0, "test": 1}))  # one person: verification needs two
     line = copy.expect_error("train")
     assert (
         "test clips of 1 people who are not in the training split: verification needs at least 2 people"

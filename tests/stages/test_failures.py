@@ -1,4 +1,4 @@
-"""What goes wrong on the way: one line, nothing half-written, nothing lost, and the next run goes on."""
+"""Stages that fail or are killed print one line, lose nothing, and the next run resumes."""
 
 import os
 import random
@@ -15,11 +15,11 @@ import pytest
 from testing.preloaded_process import PreloadedProcess
 from testing.project import DATA_STAGES, FOLDERS, Project, wait_until
 
-# What becomes of each of the damaged files: in download (which decodes nothing), in wav and in frames.
-FATES = {
+# The status of each damaged file in download (which decodes nothing), in wav and in frames.
+EXPECTED_STATUSES = {
     "good-1": ("ok", "ok", "ok"),
     "good-2": ("ok", "ok", "ok"),
-    "truncated": ("ok", "ok", "ok"),  # what is left of it is real
+    "truncated": ("ok", "ok", "ok"),  # its first half is valid
     "header": ("ok", "corrupt", "corrupt"),
     "empty": ("corrupt", "corrupt", "corrupt"),
     "random": ("ok", "corrupt", "corrupt"),
@@ -32,13 +32,13 @@ FATES = {
 }
 
 
-def test_every_damaged_file_is_a_row_with_its_reason(damaged_videos_project):
+def test_every_damaged_file_has_a_row_with_a_status(damaged_videos_project):
     tables = [damaged_videos_project.rows(f"{t}/index.parquet") for t in ("media", "wav", "frames")]
     statuses = [{r["clip_id"]: r["status"] for r in rows} for rows in tables]
-    assert {clip: tuple(s[clip] for s in statuses) for clip in statuses[0]} == FATES
+    assert {clip: tuple(s[clip] for s in statuses) for clip in statuses[0]} == EXPECTED_STATUSES
 
 
-def test_a_truncated_file_is_as_long_as_what_is_left(damaged_videos_project):
+def test_a_truncated_file_has_its_remaining_length(damaged_videos_project):
     seconds = {r["clip_id"]: r["seconds"] for r in damaged_videos_project.rows("wav/index.parquet")}
     assert 0.5 < seconds["truncated"] < 1.0 < seconds["good-1"] <= 1.5
 
@@ -46,8 +46,8 @@ def test_a_truncated_file_is_as_long_as_what_is_left(damaged_videos_project):
 # --- killed, interrupted --------------------------------------------------------------------------------
 
 
-def start_anew(project: Project, stage: str, shards: int) -> subprocess.Popen:
-    """Start a stage without what it had made, and wait until some of its shards are there."""
+def restart_stage(project: Project, stage: str, shards: int) -> subprocess.Popen:
+    """Delete the outputs of a stage, start it, and wait for its first shards."""
     folder = project / FOLDERS[stage]
     shutil.rmtree(folder)
     process = project.start_stage(stage)
@@ -57,8 +57,8 @@ def start_anew(project: Project, stage: str, shards: int) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize("stage", DATA_STAGES)
-def test_a_data_stage_goes_on_after_kill_9(finished_project, project, stage):
-    process = start_anew(project, stage, shards=random.randint(0, 2))
+def test_a_data_stage_resumes_after_kill_9(finished_project, project, stage):
+    process = restart_stage(project, stage, shards=random.randint(0, 2))
     time.sleep(random.uniform(0, 0.1))
     process.kill()
     process.communicate()
@@ -69,34 +69,34 @@ def test_a_data_stage_goes_on_after_kill_9(finished_project, project, stage):
     assert not project.hidden_files()
 
 
-def test_a_data_stage_goes_on_after_ctrl_c(finished_project, project):
-    process = start_anew(project, "download", shards=1)
-    began = time.monotonic()
+def test_a_data_stage_resumes_after_ctrl_c(finished_project, project):
+    process = restart_stage(project, "download", shards=1)
+    start = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - start < 10
     assert process.returncode == 1
     assert not out and err.splitlines() == [
         "download: interrupted: what is finished is kept, run again to go on"
     ]
     assert not [p for p in project.hidden_files() if p.name != ".old"]
-    assert 0 < made_now(project.run("download")) < 40
+    assert 0 < count_new_clips(project.run("download")) < 40
     assert project.files("data/media") == finished_project.files("data/media")
 
 
-def made_now(line: str) -> int:
+def count_new_clips(line: str) -> int:
     return int(re.search(r"; (\d+) made", line)[1])
 
 
-def test_training_goes_on_after_ctrl_c_and_after_kill_9(finished_project, project):
+def test_training_resumes_after_ctrl_c_and_after_kill_9(finished_project, project):
     shutil.rmtree(project / "checkpoints")
     shutil.rmtree(project / "metrics/train")
     process = project.start_stage("train")
     read_until(process, "epoch 2 of")  # the first is on disk by now
-    began = time.monotonic()
+    start = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - start < 10
     assert process.returncode == 1
     assert err.splitlines() == ["train: interrupted: what is finished is kept, run again to go on"]
 
@@ -122,8 +122,8 @@ def read_until(process: subprocess.Popen | PreloadedProcess, text: str) -> None:
 
 
 @contextmanager
-def disk(folder: Path, size: str):
-    """A disk of this size in place of a folder; gives a function that makes it larger."""
+def small_disk(folder: Path, size: str):
+    """Mount a disk of this size in place of a folder; yield a function that enlarges it."""
     shutil.rmtree(folder)
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
@@ -137,19 +137,19 @@ def disk(folder: Path, size: str):
 
 def test_a_full_disk_in_a_data_stage(finished_project, project):
     folder = "data/spectrogram"
-    with disk(project / folder, "160k") as enlarge:
+    with small_disk(project / folder, "160k") as enlarge:
         assert f"{folder}: No space left on device" in project.expect_error("spectrogram")
         assert not project.hidden_files()
-        whole = finished_project.files(folder)
-        kept = {n: b for n, b in project.files(folder).items() if n != "index.parquet"}
-        assert kept and kept.items() < whole.items()
+        expected = finished_project.files(folder)
+        shards = {n: b for n, b in project.files(folder).items() if n != "index.parquet"}
+        assert shards and shards.items() < expected.items()
         enlarge()
-        assert 0 < made_now(project.run("spectrogram")) < 40
-        assert project.files(folder) == whole
+        assert 0 < count_new_clips(project.run("spectrogram")) < 40
+        assert project.files(folder) == expected
 
 
 def test_a_full_disk_in_training(finished_project, project):
-    with disk(project / "checkpoints", "64k") as enlarge:
+    with small_disk(project / "checkpoints", "64k") as enlarge:
         assert "No space left on device" in project.expect_error("train")
         assert not project.files("checkpoints")
         enlarge()
@@ -160,7 +160,7 @@ def test_a_full_disk_in_training(finished_project, project):
 # --- two at once ----------------------------------------------------------------------------------------
 
 
-def test_two_runs_at_once_spoil_nothing(finished_project, dvc_project, tmp_path):
+def test_two_simultaneous_runs_do_no_damage(finished_project, dvc_project, tmp_path):
     project = dvc_project.copy(tmp_path / "project")
     shutil.rmtree(project / "data/media")
     (project / ".dvc/cache").rename(project / ".dvc/gone")  # else DVC brings it back from there

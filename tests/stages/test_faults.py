@@ -1,5 +1,4 @@
-"""Disks that are full or may not be written, a clock that jumps, a cache of hard links: one clear line, or
-the same bytes as without."""
+"""Full and read-only disks, a jumping clock, a cache of hard links: one error line, or the same bytes."""
 
 import os
 import shutil
@@ -10,24 +9,24 @@ from testing.kills import cache_errors
 from testing.preloaded_process import PreloadedProcess
 from testing.project import DATA_STAGES, FOLDERS, Project
 from testing.recordings import record, sine
-from tests.stages.test_failures import disk, made_now
+from tests.stages.test_failures import count_new_clips, small_disk
 
-LIMITED = 'ulimit -f "$0" && exec "$@"'  # bash: no file may be larger than so many KiB
+FILE_SIZE_LIMIT = 'ulimit -f "$0" && exec "$@"'  # bash: no file may be larger than so many KiB
 
 
-def begin_anew(project: Project, stage: str) -> None:
+def delete_outputs(project: Project, stage: str) -> None:
     shutil.rmtree(project / FOLDERS[stage])
 
 
-# --- no room --------------------------------------------------------------------------------------------
+# --- full disks -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stage", DATA_STAGES)
-def test_a_file_that_may_not_grow_is_one_line(finished_project, project, stage, monkeypatch):
-    """A limit, or a file system whose files end at 4 GiB: another answer than for a full disk."""
+def test_a_file_size_limit_is_a_one_line_error(finished_project, project, stage, monkeypatch):
+    """A limit, or a file system whose files end at 4 GiB: the error is not that of a full disk."""
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # `make coverage` writes files of its own
-    begin_anew(project, stage)
-    project.prefix = ("bash", "-c", LIMITED, "4")
+    delete_outputs(project, stage)
+    project.prefix = ("bash", "-c", FILE_SIZE_LIMIT, "4")
     line = project.expect_error(stage)
     assert "File too large: make room" in line
     assert not project.hidden_files()
@@ -38,11 +37,11 @@ def test_a_file_that_may_not_grow_is_one_line(finished_project, project, stage, 
 
 @pytest.mark.parametrize("stage", ["download", "wav", "frames"])
 def test_a_full_disk_in_the_stages_that_write_media(finished_project, project, stage):
-    with disk(project / FOLDERS[stage], "100k") as enlarge:
+    with small_disk(project / FOLDERS[stage], "100k") as enlarge:
         assert "No space left on device" in project.expect_error(stage)
         assert not project.hidden_files()
         enlarge()
-        assert 0 < made_now(project.run(stage)) <= 40
+        assert 0 < count_new_clips(project.run(stage)) <= 40
         assert project.files(FOLDERS[stage]) == finished_project.files(FOLDERS[stage])
 
 
@@ -51,27 +50,27 @@ def test_a_full_disk_in_the_stages_that_write_media(finished_project, project, s
     [("index", "data/embeddings", "8k"), ("index", "data/index", "4k"), ("report", "report", "64k")],
 )
 def test_a_full_disk_after_training(finished_project, project, stage, folder, size):
-    with disk(project / folder, size) as enlarge:
+    with small_disk(project / folder, size) as enlarge:
         assert "No space left on device: make room" in project.expect_error(stage)
         enlarge()
         project.run(stage)
         assert project.files(folder) == finished_project.files(folder)
 
 
-# --- what may not be written ----------------------------------------------------------------------------
+# --- read-only folders ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("stage", "folder"), [("clips", "data"), ("wav", "data"), ("frames", "data/frames"), ("split", "data")]
 )
-def test_a_folder_that_may_not_be_written_is_one_line(project, stage, folder):
+def test_a_read_only_folder_is_a_one_line_error(project, stage, folder):
     if stage == "frames":
         for path in (project / folder).iterdir():  # a shard is missing, and cannot be made
             path.unlink()
     elif stage == "wav":
         shutil.rmtree(project / "data/wav")
     (project / folder).chmod(0o555)
-    if os.geteuid() == 0:  # root may write everything, save where it gives up that right
+    if os.geteuid() == 0:  # root writes everything unless it drops that capability
         if not shutil.which("setpriv"):
             pytest.skip("root can write everything here")
         project.prefix = ("setpriv", "--bounding-set=-dac_override")
@@ -84,7 +83,7 @@ def test_a_folder_that_may_not_be_written_is_one_line(project, stage, folder):
 
 # --- the clock ------------------------------------------------------------------------------------------
 
-JUMPING = """
+JUMPING_CLOCK = """
 import runpy, sys, time
 now = [2e9]
 def back():
@@ -98,9 +97,9 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 def test_a_clock_that_jumps_back_changes_nothing(finished_project, project, tmp_path):
-    (tmp_path / "clock.py").write_text(JUMPING)
+    (tmp_path / "clock.py").write_text(JUMPING_CLOCK)
     for stage in DATA_STAGES:
-        begin_anew(project, stage)
+        delete_outputs(project, stage)
     for folder in ("checkpoints", "metrics/train"):
         shutil.rmtree(project / folder)
     for stage in (*DATA_STAGES, "train"):
@@ -111,15 +110,15 @@ def test_a_clock_that_jumps_back_changes_nothing(finished_project, project, tmp_
         assert project.files(folder) == finished_project.files(folder)
 
 
-def test_files_of_the_future_are_done_once(project):
-    """What a clock that was wrong left behind: nothing is taken for newer or older by its time."""
+def test_file_times_are_not_used(project):
+    """A wrong clock leaves wrong file times: no stage reads them."""
     for path in (project / "data").rglob("*"):
         os.utime(path, (4e9, 4e9) if path.suffix == ".npy" else (1, 1))
     for stage in DATA_STAGES:
         assert project.run(stage).endswith("; 0 made, nothing to do")
 
 
-def test_a_video_that_is_replaced_by_an_older_one_is_made_again(tmp_path):
+def test_a_video_replaced_by_an_older_one_is_processed_again(tmp_path):
     project = Project.new(tmp_path / "project", **{"data.source": "folder"})
     for name, pitch in (("a", 300), ("b", 500)):
         record(project / f"videos/{name}.flv", frames=45, sound=sine(1.5, pitch))
@@ -128,14 +127,14 @@ def test_a_video_that_is_replaced_by_an_older_one_is_made_again(tmp_path):
     record(project / "videos/a.flv", frames=45, sound=sine(1.5, 700))
     os.utime(project / "videos/a.flv", (1e9, 1e9))
     for stage in ("download", "wav"):
-        assert made_now(project.run(stage)) == 1
+        assert count_new_clips(project.run(stage)) == 1
 
 
 # --- hard links -----------------------------------------------------------------------------------------
 
 
-def test_no_stage_writes_through_a_link_into_the_cache(dvc_project, tmp_path):
-    """With cache.type hardlink a file and DVC's copy of it are one: what is made anew is another file."""
+def test_no_stage_changes_a_hard_linked_file_of_the_cache(dvc_project, tmp_path):
+    """With cache.type hardlink, outputs share files with DVC's cache: stages write new files instead."""
     project = dvc_project.copy(tmp_path / "project")
     for words in (["config", "cache.type", "hardlink"], ["checkout", "--relink", "--force", "--quiet"]):
         _, err = PreloadedProcess(project.root, ["dvc", *words]).communicate(timeout=120)
@@ -152,8 +151,8 @@ def test_no_stage_writes_through_a_link_into_the_cache(dvc_project, tmp_path):
     assert not cache_errors(project)
 
 
-def test_dvc_and_hard_links_go_together(dvc_project, tmp_path):
-    """A stage that DVC runs again; what it had before comes back whole."""
+def test_dvc_restores_hard_linked_outputs(dvc_project, tmp_path):
+    """DVC reruns a stage; then its previous outputs are restored intact."""
     project = dvc_project.copy(tmp_path / "project")
     before = project.files("data/spectrogram")
     project.run_command("dvc", "config", "cache.type", "hardlink")
