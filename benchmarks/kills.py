@@ -31,32 +31,32 @@ def measure(folder: Path, kills: int, seed: int) -> dict:
     reference.copy(clean_root)
     durations = run_to_end(reference, TARGETS)
     stage_cycle = itertools.cycle(AIMS)
-    done, broken, rounds = [], [], 0
-    while len(done) < kills:
+    kill_records, broken, rounds = [], [], 0
+    while len(kill_records) < kills:
         rounds += 1
-        stages = [next(stage_cycle) for _ in range(min(ROUND, kills - len(done)))]
+        stages = [next(stage_cycle) for _ in range(min(ROUND, kills - len(kill_records)))]
         project = Project(clean_root).copy(folder / f"round-{rounds}")
         for kill in run_with_kills(project, sorted(stages, key=AIMS.index), durations, rng):
-            done.append(kill)
-            print(len(done), kill, flush=True)
+            kill_records.append(kill)
+            print(len(kill_records), kill, flush=True)
         broken += [f"round {rounds}: {what}" for what in differences(project, reference)]
         run = Run(project, TARGETS)
         if run.wait() or run.start_times:
             broken.append(f"round {rounds}: a further run has something to do: {[*run.start_times]}")
     return {
-        "kills": len(done),
+        "kills": len(kill_records),
         "seed": seed,
         "rounds": rounds,
-        "while_running": dict(Counter(kill["running"] for kill in done)),
+        "while_running": dict(Counter(kill["running"] for kill in kill_records)),
         "of": {
-            "the process group": sum(not k["alone"] for k in done),
-            "the stage": sum(k["alone"] for k in done),
+            "the process group": sum(not k["alone"] for k in kill_records),
+            "the stage": sum(k["alone"] for k in kill_records),
         },
-        "torn_by_dvc": dict(Counter(name for kill in done for name in kill["tore"])),
+        "torn_by_dvc": dict(Counter(name for kill in kill_records for name in kill["tore"])),
         "compared": [*OUTPUT_FOLDERS, "dvc.lock", "DVC's cache"],
         "files_compared": sum(len(reference.files(f)) for f in OUTPUT_FOLDERS),
         "broken": broken,
-        "each": done,
+        "each": kill_records,
     }
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="earsight-kills-") as folder:
         result = measure(Path(folder), options.kills, options.seed)
-    result_files.keep("kills", result)
+    result_files.save("kills", result)
     print(f"{result['kills']} kills in {result['rounds']} rounds, while running {result['while_running']}")
     if result["broken"]:
         sys.exit("\n".join(result["broken"]))

@@ -63,7 +63,7 @@ def main() -> None:
     clips = parser.parse_args().clips
     with tempfile.TemporaryDirectory(prefix="earsight-memory-") as folder:
         result = measure(Path(folder), clips)
-    result_files.keep("memory", result)
+    result_files.save("memory", result)
     print(table(result))
 
 

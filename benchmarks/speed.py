@@ -126,19 +126,19 @@ def loader(work: Path, paths: list[Path]) -> dict:
     windows = Windows(data, params.train.batch_size)
     best = float("inf")
     for _ in range(3):
-        began = time.perf_counter()
-        seen = sum(len(a) for a, _ in torch.utils.data.DataLoader(windows, batch_size=None))
-        best = min(best, time.perf_counter() - began)
+        start_time = time.perf_counter()
+        n_clips = sum(len(a) for a, _ in torch.utils.data.DataLoader(windows, batch_size=None))
+        best = min(best, time.perf_counter() - start_time)
     clip = np.concatenate(windows.parts)[:DISTINCT]
     start, frames = data.locate_windows(clip, np.concatenate(windows.at)[:DISTINCT])
     seconds = start * params.audio.hop_length / params.audio.sample_rate
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     for c, second, frame in zip(clip, seconds, frames, strict=True):
         path = str(paths[int(data.clip_id[c].split("-")[1]) % len(paths)])
         bare.sound(path, params.audio.sample_rate, second, params.audio.window_seconds)
         bare.picture(path, data.times[c][frame[0]], params.video.height, params.video.width)
-    raw = time.perf_counter() - began
-    return {"loader": seen / best, "raw": len(clip) / raw}
+    raw = time.perf_counter() - start_time
+    return {"loader": n_clips / best, "raw": len(clip) / raw}
 
 
 def milliseconds(seconds: dict, rows: int) -> dict:
@@ -219,7 +219,7 @@ def main() -> None:
     rows = parser.parse_args().clips
     with tempfile.TemporaryDirectory(prefix="earsight-speed-") as folder:
         result = measure(Path(folder), rows)
-    result_files.keep("speed", result)
+    result_files.save("speed", result)
     print(table(result))
 
 

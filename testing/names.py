@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from pipeline.config import ROOT
 
-FOLDERS = ("app", "experiments", "models", "pipeline", "stages")
+FOLDERS = ("app", "benchmarks", "experiments", "models", "pipeline", "stages", "testing", "tests")
+NOT_YET = ("testing/fuzz.py", "tests/stages/test_dvc_yaml.py")  # files whose names are still to be changed
 BANNED = frozenset(
     (
         *("asked", "begun", "chosen", "drawn", "found", "given", "heard", "kept", "known", "lent", "made"),
@@ -40,6 +41,7 @@ def main() -> None:
         f"{path.relative_to(ROOT)}:{line}: {name}: say what it is (a noun), or what it does (a verb)"
         for folder in FOLDERS
         for path in sorted((ROOT / folder).rglob("*.py"))
+        if path.relative_to(ROOT).as_posix() not in NOT_YET
         for name, line in banned_names(path.read_text(encoding="utf-8"))
     ]
     if lines:
