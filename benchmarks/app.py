@@ -29,7 +29,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks import result_files
-from benchmarks.search import clustered
+from benchmarks.search import make_clustered_vectors
 from models import checkpoint
 from models.inference import vector_index
 from models.inference.index import indexed
@@ -45,16 +45,16 @@ def library(folder: Path, count: int) -> None:
     (folder / "checkpoints").symlink_to(ROOT / "checkpoints")
     model = checkpoint.load(ROOT / "checkpoints")
     dim = np.load(ROOT / f"data/embeddings/{indexed(model)[0]}.npy", mmap_mode="r").shape[1]
-    known = clustered(count, 0, dim)[0]
+    vectors = make_clustered_vectors(count, 0, dim)[0]
     ids = pa.array([f"clip-{i:07d}" for i in range(count)])
     clips = pq.read_table(ROOT / "data/embeddings/clips.parquet")
     (folder / "data/embeddings").mkdir(parents=True)
     (folder / "data/index").mkdir()
-    pq.write_table(_repeated(clips, ids), folder / "data/embeddings/clips.parquet")
+    pq.write_table(_repeat_rows(clips, ids), folder / "data/embeddings/clips.parquet")
     for side in indexed(model):
-        np.save(folder / f"data/embeddings/{side}.npy", known)
+        np.save(folder / f"data/embeddings/{side}.npy", vectors)
         vector_index.save(
-            vector_index.build(known, vector_index.resolve_kind("auto", count)),
+            vector_index.build(vectors, vector_index.resolve_kind("auto", count)),
             folder / f"data/index/{side}.faiss",
         )
     for stage in ("wav", "frames"):
@@ -64,13 +64,13 @@ def library(folder: Path, count: int) -> None:
                 (folder / "data" / stage / path.name).symlink_to(path)
         index = pq.read_table(ROOT / "data" / stage / "index.parquet")
         index = index.filter(pc.equal(index["status"], "ok"))
-        pq.write_table(_repeated(index, ids), folder / "data" / stage / "index.parquet")
+        pq.write_table(_repeat_rows(index, ids), folder / "data" / stage / "index.parquet")
 
 
-def _repeated(table: pa.Table, ids: pa.Array) -> pa.Table:
+def _repeat_rows(table: pa.Table, ids: pa.Array) -> pa.Table:
     """As many rows as there are `ids`, which become their clip_id."""
-    found = table.take(np.arange(len(ids)) % len(table))
-    return found.set_column(found.schema.get_field_index("clip_id"), "clip_id", ids)
+    rows = table.take(np.arange(len(ids)) % len(table))
+    return rows.set_column(rows.schema.get_field_index("clip_id"), "clip_id", ids)
 
 
 def sound(seed: int) -> bytes:
@@ -80,27 +80,27 @@ def sound(seed: int) -> bytes:
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[tuple[int, float]]:
-    """The app on `folder`: its port, and the seconds until its page could be had."""
-    said = folder / "said"
+def serve_app(folder: Path) -> Iterator[tuple[int, float]]:
+    """Run the app on `folder`; yield its port and the seconds until its page loads."""
+    output_file = folder / "said"
     command = [sys.executable, "-m", "app", "--port", "0", "--project", str(folder)]
-    began = time.perf_counter()
-    with open(said, "w") as output:
+    start = time.perf_counter()
+    with open(output_file, "w") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
     try:
-        while not (found := re.search(r"http://127\.0\.0\.1:(\d+)", said.read_text())):
+        while not (match := re.search(r"http://127\.0\.0\.1:(\d+)", output_file.read_text())):
             if process.poll() is not None:
-                raise RuntimeError(said.read_text())
+                raise RuntimeError(output_file.read_text())
             time.sleep(0.02)
-        Person(int(found[1])).get("/")
-        yield int(found[1]), time.perf_counter() - began
+        PageClient(int(match[1])).get("/")
+        yield int(match[1]), time.perf_counter() - start
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(30)
 
 
-class Person:
-    """Asks as the page's own script does."""
+class PageClient:
+    """Send the requests that the page's own script sends."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -131,21 +131,21 @@ class Person:
         return content
 
     def search(self, wav: bytes) -> str:
-        """What the page shows of the clips nearest to a sound."""
-        edge = uuid.uuid4().hex
-        head = f'--{edge}\r\nContent-Disposition: form-data; name="files"; filename="sound.wav"\r\n\r\n'
-        body = head.encode() + wav + f"\r\n--{edge}--\r\n".encode()
-        [path] = self.post("/gradio_api/upload", body, f"multipart/form-data; boundary={edge}")
+        """Search with a sound; return the HTML of the nearest clips."""
+        boundary = uuid.uuid4().hex
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="sound.wav"\r\n\r\n'
+        body = head.encode() + wav + f"\r\n--{boundary}--\r\n".encode()
+        [path] = self.post("/gradio_api/upload", body, f"multipart/form-data; boundary={boundary}")
         session = uuid.uuid4().hex
-        given = {"path": path, "meta": {"_type": "gradio.FileData"}}
-        question = {
+        file_data = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        request = {
             "fn_index": self.number,
-            "data": ["this project", given, "both", 10],
+            "data": ["this project", file_data, "both", 10],
             "session_hash": session,
         }
-        self.post("/gradio_api/queue/join", json.dumps(question).encode(), "application/json")
-        told = self.get(f"/gradio_api/queue/data?session_hash={session}").decode()
-        for line in told.splitlines():
+        self.post("/gradio_api/queue/join", json.dumps(request).encode(), "application/json")
+        events = self.get(f"/gradio_api/queue/data?session_hash={session}").decode()
+        for line in events.splitlines():
             event = json.loads(line.removeprefix("data: ") or "{}")
             if event.get("msg") == "process_completed":
                 html = event["output"]["data"][0]
@@ -153,10 +153,10 @@ class Person:
                 if not event["success"] or "nearest to this sound" not in html:
                     raise RuntimeError(html)
                 return html
-        raise RuntimeError(told)
+        raise RuntimeError(events)
 
 
-def timed(function: Callable[[], Any]) -> float:
+def measure_seconds(function: Callable[[], Any]) -> float:
     began = time.perf_counter()
     function()
     return time.perf_counter() - began
@@ -173,24 +173,30 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="earsight-app-benchmark-") as name:
         folder = Path(name)
         library(folder, count)
-        with serving(folder):
+        with serve_app(folder):
             pass  # the first start reads everything from the disk
         began = time.perf_counter()
-        with serving(folder) as (port, there):
-            person = Person(port)
+        with serve_app(folder) as (port, there):
+            person = PageClient(port)
             person.search(sound(0))
             ready = time.perf_counter() - began
-            alone = [timed(lambda i=i: person.search(sound(i))) for i in range(ASKED)]
+            alone = [measure_seconds(lambda i=i: person.search(sound(i))) for i in range(ASKED)]
             rows = re.findall(r"clips/this%20project/(\d+)", person.search(sound(1)))
-            picture = [timed(lambda r=r: person.get(f"/clips/this%20project/{r}.jpg")) for r in set(rows)]
+            picture = [
+                measure_seconds(lambda r=r: person.get(f"/clips/this%20project/{r}.jpg")) for r in set(rows)
+            ]
             together: list[float] = []
 
             def come(number: int) -> None:
-                other = Person(port)
-                together.extend(timed(lambda i=i: other.search(sound(number + i))) for i in range(EACH))
+                other = PageClient(port)
+                together.extend(
+                    measure_seconds(lambda i=i: other.search(sound(number + i))) for i in range(EACH)
+                )
 
             threads = [threading.Thread(target=come, args=[i]) for i in range(PEOPLE)]
-            all_of_them = timed(lambda: [t.start() for t in threads] and [t.join() for t in threads])
+            all_of_them = measure_seconds(
+                lambda: [t.start() for t in threads] and [t.join() for t in threads]
+            )
     if len(together) != PEOPLE * EACH:
         raise RuntimeError(f"{len(together)} of {PEOPLE * EACH} questions were answered")
     result = {
@@ -204,7 +210,7 @@ def main() -> None:
         "at_once": summary(together)
         | {"people": PEOPLE, "questions": len(together), "a_second": round(len(together) / all_of_them, 1)},
     }
-    result_files.keep("app", result)
+    result_files.save("app", result)
     for key, value in result.items():
         print(f"{key}: {value}")
 

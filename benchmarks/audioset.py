@@ -19,18 +19,18 @@ from pipeline.store.summary import classes
 PICTURE = Path("docs/pictures/audioset.png")
 
 
-def main(given: list[str]) -> None:
+def main(paths: list[str]) -> None:
     data = read(ROOT / "params.yaml").data
-    named = dict(zip(("train", "labels", "ontology"), given, strict=False))
-    if "train" in named:
-        named |= {"train": [named["train"]], "eval": []}
-    wanted = data.audioset.model_copy(update={**named, "classes": "musical"})
-    data = data.model_copy(update={"audioset": wanted})
-    began = time.monotonic()
+    settings = dict(zip(("train", "labels", "ontology"), paths, strict=False))
+    if "train" in settings:
+        settings |= {"train": [settings["train"]], "eval": []}
+    params = data.audioset.model_copy(update={**settings, "classes": "musical"})
+    data = data.model_copy(update={"audioset": params})
+    start = time.monotonic()
     table = audioset.clips(data)
     counts = classes(table)
     (most, first), (least, last) = next(iter(counts.items())), list(counts.items())[-1]
-    print(f"{len(table)} clips of {len(counts)} classes, read in {time.monotonic() - began:.1f} s")
+    print(f"{len(table)} clips of {len(counts)} classes, read in {time.monotonic() - start:.1f} s")
     print(f"most: {most} {first}; least: {least} {last}; {first / last:.1f} times as many")
     for note in audioset.notes(data, table):
         print(note)

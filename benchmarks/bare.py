@@ -40,18 +40,18 @@ def picture(path: str, time: float | None, height: int, width: int) -> np.ndarra
 
 def pictures(path: str, times: list[float], height: int, width: int) -> list[np.ndarray]:
     """(height, width, 3) uint8 each: the frames at these times (s, in order), with a seek where one helps."""
-    found = []
+    images = []
     with av.open(path) as file:
         stream = file.streams.video[0]
         stream.thread_type = "NONE"
         for time in times:
             _seek(file, stream, time)
             frame = next(f for f in file.decode(stream) if f.time >= time - 0.001)
-            found.append(frame.to_ndarray(format="rgb24", height=height, width=width))
-    return found
+            images.append(frame.to_ndarray(format="rgb24", height=height, width=width))
+    return images
 
 
-def decoded(path: str, kind: str, first: float = 0.0, last: float = np.inf) -> None:
+def decode(path: str, kind: str, first: float = 0.0, last: float = np.inf) -> None:
     """All frames from the keyframe before `first` (s) to `last`, thrown away. kind: audio or video."""
     with av.open(path) as file:
         stream = getattr(file.streams, kind)[0]

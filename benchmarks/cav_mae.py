@@ -25,7 +25,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import result_files
-from benchmarks.cav_mae_plain import Plain, prepared
+from benchmarks.cav_mae_plain import Plain, prepare
 from models import checkpoint
 from models.joint.cav_mae import SIDES
 from models.training.precision import BF16_INSTRUCTIONS, lightning_precision
@@ -109,17 +109,17 @@ def data(size: str, batch: int) -> tuple[Tensor, Tensor]:
 def plain_inputs(module: torch.nn.Module, audio: Tensor, video: Tensor) -> dict[str, Tensor]:
     """Of whole patches: the columns beyond the last one are cut off."""
     rows, columns = (n * module.encoder.patch for n in module.encoder.grid["audio"])
-    return prepared(audio[:, :, :rows, :columns], video, STATISTICS["mean"], STATISTICS["std"])
+    return prepare(audio[:, :, :rows, :columns], video, STATISTICS["mean"], STATISTICS["std"])
 
 
 def optimizer(module: torch.nn.Module, plain: Plain | None = None) -> torch.optim.Optimizer:
     """Of `module`, or of `plain` where it is there, AdamW with the same constants."""
-    found = module.configure_optimizers()["optimizer"]
+    result = module.configure_optimizers()["optimizer"]
     if plain:
-        group = found.param_groups[0]
+        group = result.param_groups[0]
         trained = [p for p in plain.parameters() if p.requires_grad]
-        found = torch.optim.AdamW(trained, lr=group["lr"], betas=group["betas"])
-    return found
+        result = torch.optim.AdamW(trained, lr=group["lr"], betas=group["betas"])
+    return result
 
 
 def stepper(
@@ -140,11 +140,13 @@ def stepper(
     pinned = None if device.type == "cpu" else {side: x.pin_memory() for side, x in inputs().items()}
 
     def loss() -> Tensor:
-        given = {side: x.to(device, non_blocking=True) for side, x in pinned.items()} if pinned else inputs()
+        batch_inputs = (
+            {side: x.to(device, non_blocking=True) for side, x in pinned.items()} if pinned else inputs()
+        )
         orders = module.draw_masks(count)
         if plain:
-            return plain(given, *orders)["loss"]
-        return module.loss_terms(*given.values(), same, *orders)["loss"]
+            return plain(batch_inputs, *orders)["loss"]
+        return module.loss_terms(*batch_inputs.values(), same, *orders)["loss"]
 
     def step() -> None:
         for part in (module.encoder, module.decoder):
@@ -188,14 +190,14 @@ def difference(module: torch.nn.Module, plain: Plain, windows: tuple[Tensor, Ten
     with torch.no_grad():
         ours = module.loss_terms(*windows, torch.eye(count, dtype=torch.bool), *orders)
         theirs = plain(plain_inputs(module, *windows), *orders)
-    found = max(abs(ours[name] - theirs[name]).item() for name in ("loss", "contrastive"))
-    assert found < TOLERANCE, f"the plain way is another network: {ours}, {theirs}"
-    return found
+    largest = max(abs(ours[name] - theirs[name]).item() for name in ("loss", "contrastive"))
+    assert largest < TOLERANCE, f"the plain way is another network: {ours}, {theirs}"
+    return largest
 
 
 def multiply_adds(module: torch.nn.Module, windows: tuple[Tensor, Tensor]) -> tuple[int, int]:
     """Of one sample: the forward pass, and with the backward pass."""
-    found = []
+    macs_by_pass = []
     for backward in (False, True):
         # What is fused is counted by parts: its backward pass computes some of the forward pass again.
         with FlopCounterMode(display=False) as counted, sdpa_kernel(SDPBackend.MATH):
@@ -204,9 +206,9 @@ def multiply_adds(module: torch.nn.Module, windows: tuple[Tensor, Tensor]) -> tu
             loss = module.loss_terms(*inputs, same, *module.draw_masks(1))["loss"]
             if backward:
                 loss.backward()
-        found.append(counted.get_total_flops() // 2)
+        macs_by_pass.append(counted.get_total_flops() // 2)
     module.zero_grad()
-    return found[0], found[1]
+    return macs_by_pass[0], macs_by_pass[1]
 
 
 def speed(size: str) -> dict:
@@ -319,7 +321,7 @@ def measure() -> dict:
     if load > BUSY:  # threads wait for each other at every operation: two on one core take many times as long
         print(f"cav_mae: {load:.1f} processes run here already: the times will mean little", file=sys.stderr)
     peak = apart("limit")
-    found: dict = {
+    results: dict = {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "load_average_before": round(load, 2),
@@ -335,11 +337,11 @@ def measure() -> dict:
         used = {variant: apart("memory", size, variant) for variant in VARIANTS[size]}
         rates = its["samples_per_second"]
         share = {
-            v: its["macs_step"] * rate / peak["bfloat16" if found["bfloat16"] and v in AUTO else "float32"]
+            v: its["macs_step"] * rate / peak["bfloat16" if results["bfloat16"] and v in AUTO else "float32"]
             for v, rate in rates.items()
         }
         step = {v: m["peak"] - m["before"] for v, m in used.items()}
-        found[size] = {
+        results[size] = {
             "batch": BATCH[size],
             "audio_shape": list(SHAPES[size][0]),
             "video_shape": list(SHAPES[size][1]),
@@ -354,14 +356,14 @@ def measure() -> dict:
             "step_mb": {v: round(m / 1e6) for v, m in step.items()},
             "step_memory_to_plain": {v: rounded(m / step["plain"]) for v, m in step.items()},
         }
-    rates = found["base"]["samples_per_second"]
-    found["hours_25_epochs_audioset_2m"] = {v: round(hours(rate)) for v, rate in rates.items()}
+    rates = results["base"]["samples_per_second"]
+    results["hours_25_epochs_audioset_2m"] = {v: round(hours(rate)) for v, rate in rates.items()}
     if torch.cuda.is_available():
         print("cav_mae: GPU", file=sys.stderr, flush=True)
-        found["gpu"] = shortened(apart("gpu", card=True))
+        results["gpu"] = round_floats(apart("gpu", card=True))
     else:
-        found |= {"gpu": None, "gpu_why": "torch.cuda.is_available() is False on this machine"}
-    return found | {"counted": COUNTED}
+        results |= {"gpu": None, "gpu_why": "torch.cuda.is_available() is False on this machine"}
+    return results | {"counted": COUNTED}
 
 
 def rounded(value: float) -> float:
@@ -369,23 +371,23 @@ def rounded(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-def shortened(found):
-    if isinstance(found, dict):
-        return {name: shortened(value) for name, value in found.items()}
-    if isinstance(found, list):
-        return [shortened(value) for value in found]
-    return rounded(found) if isinstance(found, float) else found
+def round_floats(value):
+    if isinstance(value, dict):
+        return {name: round_floats(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [round_floats(item) for item in value]
+    return rounded(value) if isinstance(value, float) else value
 
 
-def table(found: dict) -> str:
-    peak = ", ".join(f"{name} {value:,.0f}" for name, value in found["peak_matmul_gmacs"].items())
+def table(results: dict) -> str:
+    peak = ", ".join(f"{name} {value:,.0f}" for name, value in results["peak_matmul_gmacs"].items())
     lines = [
-        f"a matrix product reaches {peak} billion multiply-adds a second, {found['threads']} threads",
+        f"a matrix product reaches {peak} billion multiply-adds a second, {results['threads']} threads",
         "",
         " " * 27 + " samples/s  to plain  of peak   peak MB   step MB  to plain",
     ]
     for size in SHAPES:
-        its = found[size]
+        its = results[size]
         for v in VARIANTS[size]:
             lines.append(
                 f"{f'{size} {v}':27}{its['samples_per_second'][v]:10,.4g} {its['ratio_to_plain'][v]:8.2f}x"
@@ -393,21 +395,22 @@ def table(found: dict) -> str:
                 f" {its['step_memory_to_plain'][v]:8.2f}x"
             )
     for size in SHAPES:
-        its = found[size]
+        its = results[size]
         lines.append(
             f"{size}: batch {its['batch']}, {its['parameters'] / 1e6:.1f} M parameters,"
             f" {its['gmacs_forward']:g} billion multiply-adds forward, {its['gmacs_step']:g} with backward;"
             f" losses differ by {its['loss_differs_by']:g}"
         )
-    whole = ", ".join(f"{v} {h:,}" for v, h in found["hours_25_epochs_audioset_2m"].items())
+    whole = ", ".join(f"{v} {h:,}" for v, h in results["hours_25_epochs_audioset_2m"].items())
     lines.append(f"hours for {EPOCHS} epochs of {CLIPS:,} clips at base: {whole}")
-    if not found["gpu"]:
-        return "\n".join([*lines, f"no GPU measured: {found['gpu_why']}"])
+    gpu = results["gpu"]
+    if not gpu:
+        return "\n".join([*lines, f"no GPU measured: {results['gpu_why']}"])
     lines += [
         "",
-        f"{found['gpu']['card']}: {found['gpu']['peak_matmul_tmacs_bfloat16']:g} T multiply-adds a second",
+        f"{gpu['card']}: {gpu['peak_matmul_tmacs_bfloat16']:g} T multiply-adds a second",
     ]
-    for row in found["gpu"]["rows"]:
+    for row in gpu["rows"]:
         head = f"base {row['variant']:21} batch {row['batch']:4}"
         if row["samples_per_second"] is None:
             lines.append(f"{head} {row['why']}")
@@ -427,7 +430,7 @@ def main() -> None:
         print(json.dumps(PARTS[part[0]](*part[1:])))
         return
     result = measure()
-    result_files.keep("cav_mae", result)
+    result_files.save("cav_mae", result)
     print(table(result))
 
 

@@ -16,7 +16,7 @@ from models.video._frames import MEAN, STD
 SMALL = 1e-6  # added to a patch's variance
 
 
-def prepared(audio: Tensor, video: Tensor, mean: float, std: float) -> dict[str, Tensor]:
+def prepare(audio: Tensor, video: Tensor, mean: float, std: float) -> dict[str, Tensor]:
     """Windows as stored to what the plain network is given, on the host: (batch, channels, freq, time) and
     (batch, 3, height, width) float32, the middle frame, all of it normalised."""
     picture = video[:, video.shape[1] // 2].permute(0, 3, 1, 2).float().div(255)
@@ -108,19 +108,21 @@ class Plain(nn.Module):
             tokens = layer(tokens, side)
         return tokens
 
-    def fused(self, tokens: Tensor, kind: str) -> Tensor:
+    def fuse(self, tokens: Tensor, kind: str) -> Tensor:
         for layer in self.joint:
             tokens = layer(tokens, kind)
         return self.norms[kind](tokens)
 
-    def decoded(self, tokens: Tensor, back: dict[str, Tensor]) -> dict[str, Tensor]:
+    def decode(self, tokens: Tensor, back: dict[str, Tensor]) -> dict[str, Tensor]:
         """back: of each side the place of each patch among those kept and those masked, (batch, patches)."""
         tokens, parts = self.enter(tokens), []
-        seen = dict(zip(SIDES, tokens.split([self.kept[side] for side in SIDES], dim=1), strict=True))
+        tokens_by_side = dict(
+            zip(SIDES, tokens.split([self.n_visible[side] for side in SIDES], dim=1), strict=True)
+        )
         for side in SIDES:
-            lacking = back[side].shape[1] - seen[side].shape[1]
+            lacking = back[side].shape[1] - tokens_by_side[side].shape[1]
             hidden = self.mask_token.repeat(len(tokens), lacking, 1)
-            x = torch.cat([seen[side], hidden], dim=1)
+            x = torch.cat([tokens_by_side[side], hidden], dim=1)
             x = x.gather(1, back[side][:, :, None].expand(-1, -1, x.shape[2]))  # unshuffled
             parts.append(x + getattr(self, f"{side}_positions") + self.decoder_modality[side])
         x = torch.cat(parts, dim=1)
@@ -132,26 +134,28 @@ class Plain(nn.Module):
     def forward(
         self, inputs: dict[str, Tensor], keep: dict[str, Tensor], masked: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """inputs: of `prepared`, cut to whole patches. keep, masked: as of Pretraining.parts. Returns loss,
+        """inputs: of `prepare`, cut to whole patches. keep, masked: as of Pretraining.parts. Returns loss,
         audio, video (errors), contrastive, contrastive_accuracy."""
-        self.kept = {side: keep[side].shape[1] for side in SIDES}
+        self.n_visible = {side: keep[side].shape[1] for side in SIDES}
         back = {side: torch.cat([keep[side], masked[side]], dim=1).argsort(1) for side in SIDES}
         tokens = {side: self.encoded(side, inputs[side], keep[side]) for side in SIDES}
-        found = self.decoded(self.fused(torch.cat([tokens[side] for side in SIDES], dim=1), "both"), back)
-        told = {side: self.error(side, found[side], inputs[side], back[side]) for side in SIDES}
-        vectors = [F.normalize(self.fused(tokens[side], side).mean(1).float(), dim=1) for side in SIDES]
+        reconstructions = self.decode(
+            self.fuse(torch.cat([tokens[side] for side in SIDES], dim=1), "both"), back
+        )
+        errors = {side: self.error(side, reconstructions[side], inputs[side], back[side]) for side in SIDES}
+        vectors = [F.normalize(self.fuse(tokens[side], side).mean(1).float(), dim=1) for side in SIDES]
         similarity = vectors[0] @ vectors[1].T / self.settings["temperature"]
-        told["contrastive"] = -similarity.log_softmax(0).diag().mean()
+        errors["contrastive"] = -similarity.log_softmax(0).diag().mean()
         right = similarity.detach().softmax(0).argmax(0) == torch.arange(len(back["audio"])).to(
             similarity.device
         )
-        loss = self.settings["reconstruction"] * (told["audio"] + told["video"])
-        loss = loss + self.settings["contrastive"] * told["contrastive"]
-        return {"loss": loss, **told, "contrastive_accuracy": right.float().mean()}
+        loss = self.settings["reconstruction"] * (errors["audio"] + errors["video"])
+        loss = loss + self.settings["contrastive"] * errors["contrastive"]
+        return {"loss": loss, **errors, "contrastive_accuracy": right.float().mean()}
 
-    def error(self, side: str, found: Tensor, x: Tensor, back: Tensor) -> Tensor:
+    def error(self, side: str, reconstruction: Tensor, x: Tensor, back: Tensor) -> Tensor:
         target = self.patches(side, x)
         mean, var = target.mean(-1, keepdim=True), target.var(-1, keepdim=True)
         target = (target - mean) / (var + SMALL) ** 0.5
-        mask = (back >= self.kept[side]).float()
-        return (((found - target) ** 2).mean(-1) * mask).sum() / mask.sum()
+        mask = (back >= self.n_visible[side]).float()
+        return (((reconstruction - target) ** 2).mean(-1) * mask).sum() / mask.sum()

@@ -16,81 +16,89 @@ from testing import commands
 from testing.project import FOLDERS
 
 WAYS = (("ray", 1), ("ray", 2), ("local", 2))
-FEWEST = 16  # clips that the source gives
+MIN_CLIPS = 16  # clips that the source gives
 GOALS = {"ray_two_workers": 1.7}
 
 
-def make(folder: Path, clips: int, engine: str, workers: int) -> None:
+def write_project(folder: Path, clips: int, engine: str, workers: int) -> None:
     (folder / "none").mkdir(parents=True)
-    where = {"engine.name": engine, "engine.address": None, "engine.workers": workers, "engine.storage": None}
-    commands.turn(folder, where | {"data.ensemble.clips": clips, "data.folder": str(folder / "none")})
+    changes = {
+        "engine.name": engine,
+        "engine.address": None,
+        "engine.workers": workers,
+        "engine.storage": None,
+    }
+    commands.set_params(folder, changes | {"data.ensemble.clips": clips, "data.folder": str(folder / "none")})
 
 
 def digest(folder: Path) -> str:
     """Of all files, by their names."""
-    found = hashlib.blake2b(digest_size=16)
+    hasher = hashlib.blake2b(digest_size=16)
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        found.update(f"{path.relative_to(folder)}\0".encode())
+        hasher.update(f"{path.relative_to(folder)}\0".encode())
         with open(path, "rb") as f:
-            found.update(hashlib.file_digest(f, "blake2b").digest())
-    return found.hexdigest()
+            hasher.update(hashlib.file_digest(f, "blake2b").digest())
+    return hasher.hexdigest()
 
 
 def seconds(folder: Path, clips: int, engine: str, workers: int) -> tuple[dict[str, float], dict[str, str]]:
     """By the clock, of each stage and in all, and of processor time; and what each wrote."""
-    make(folder, clips, engine, workers)
-    commands.stage(folder, "clips")
-    took, wrote, cpu = {}, {}, 0.0
-    for stage, out in FOLDERS.items():
-        cost = commands.stage(folder, stage)
-        if f"{clips} clips in" not in cost.said:
-            raise RuntimeError(cost.said)
-        took[stage], wrote[stage] = cost.wall, digest(folder / out)
+    write_project(folder, clips, engine, workers)
+    commands.measure_stage(folder, "clips")
+    stage_seconds, digests, cpu = {}, {}, 0.0
+    for stage, output in FOLDERS.items():
+        cost = commands.measure_stage(folder, stage)
+        if f"{clips} clips in" not in cost.output:
+            raise RuntimeError(cost.output)
+        stage_seconds[stage], digests[stage] = cost.wall, digest(folder / output)
         cpu += cost.cpu
-    return took | {"all": sum(took.values()), "cpu": cpu}, wrote
+    return stage_seconds | {"all": sum(stage_seconds.values()), "cpu": cpu}, digests
 
 
 def measure(folder: Path, clips: int) -> dict:
-    found, wrote = {}, {}
+    seconds_by_way, digests_by_way = {}, {}
     for number, (engine, workers) in enumerate(WAYS):
         name = f"{engine}_{workers}"
-        found[name], wrote[name] = seconds(folder / str(number), clips, engine, workers)
-        print(f"{name}: {found[name]['all']:.1f} s", flush=True)
+        seconds_by_way[name], digests_by_way[name] = seconds(folder / str(number), clips, engine, workers)
+        print(f"{name}: {seconds_by_way[name]['all']:.1f} s", flush=True)
     for stage in FOLDERS:
-        if len({of[stage] for of in wrote.values()}) > 1:
-            raise RuntimeError(f"{stage} did not write the same files: {wrote}")
-    start, _ = seconds(folder / "start", FEWEST, "ray", 1)
-    bare, _ = seconds(folder / "bare", FEWEST, "local", 1)
+        if len({values[stage] for values in digests_by_way.values()}) > 1:
+            raise RuntimeError(f"{stage} did not write the same files: {digests_by_way}")
+    start, _ = seconds(folder / "start", MIN_CLIPS, "ray", 1)
+    local_start, _ = seconds(folder / "bare", MIN_CLIPS, "local", 1)
 
     def gain(stage: str) -> float:
-        return found["ray_1"][stage] / found["ray_2"][stage]
+        return seconds_by_way["ray_1"][stage] / seconds_by_way["ray_2"][stage]
 
     ratios = {
         "ray_two_workers": gain("all"),
-        "ray_two_workers_beyond_start": (found["ray_1"]["all"] - start["all"])
-        / (found["ray_2"]["all"] - start["all"]),
+        "ray_two_workers_beyond_start": (seconds_by_way["ray_1"]["all"] - start["all"])
+        / (seconds_by_way["ray_2"]["all"] - start["all"]),
         **{f"ray_two_workers_{stage}": gain(stage) for stage in FOLDERS},
-        "ray_to_local_with_two_workers": found["ray_2"]["all"] / found["local_2"]["all"],
+        "ray_to_local_with_two_workers": seconds_by_way["ray_2"]["all"] / seconds_by_way["local_2"]["all"],
     }
     return {
         "ratios": {name: round(value, 2) for name, value in ratios.items()},
         "goals": GOALS,
-        "seconds": {name: {stage: round(s, 1) for stage, s in of.items()} for name, of in found.items()},
+        "seconds": {
+            name: {stage: round(s, 1) for stage, s in values.items()}
+            for name, values in seconds_by_way.items()
+        },
         "start_seconds": {
-            name: {stage: round(s, 1) for stage, s in of.items()}
-            for name, of in (("ray", start), ("local", bare))
+            name: {stage: round(s, 1) for stage, s in values.items()}
+            for name, values in (("ray", start), ("local", local_start))
         },
         "clips": clips,
         "same_files": True,
         "included": "the whole process of each stage, the start of Ray and of its workers and their end; "
-        f"start_seconds is a run with {FEWEST} clips. That the ways write the same files is checked",
+        f"start_seconds is a run with {MIN_CLIPS} clips. That the ways write the same files is checked",
     }
 
 
 def table(result: dict) -> str:
     lines = [f"{'seconds':10} " + " ".join(f"{stage:>12}" for stage in (*FOLDERS, "all", "cpu"))]
-    for name, of in result["seconds"].items():
-        lines.append(f"{name:10} " + " ".join(f"{of[stage]:12.1f}" for stage in (*FOLDERS, "all", "cpu")))
+    for name, values in result["seconds"].items():
+        lines.append(f"{name:10} " + " ".join(f"{values[stage]:12.1f}" for stage in (*FOLDERS, "all", "cpu")))
     for name, value in result["ratios"].items():
         goal = f"  (goal {GOALS[name]:g})" if name in GOALS else ""
         lines.append(f"{name:40} {value:6.2f} times{goal}")
@@ -102,7 +110,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=2048, help="embedded clips (default 2048)")
     with tempfile.TemporaryDirectory(prefix="earsight-cluster-") as folder:
         result = measure(Path(folder), parser.parse_args().clips)
-    result_files.keep("cluster", result)
+    result_files.save("cluster", result)
     print(table(result))
 
 

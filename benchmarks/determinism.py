@@ -19,74 +19,75 @@ import yaml
 
 from benchmarks import result_files
 from pipeline.config import ROOT
-from testing.kills import begin, whole
+from testing.kills import init_dvc, run_to_end
 from testing.project import Project
 
 TARGETS = ("evaluate", "index")
 METRICS = ("clips", "evaluate", "index", "train/metrics")
-LEARNT = ("pretrain", "train", "evaluate", "index")  # whose outputs hold for the metrics; the rest are data
-NEAR = 1e-6
+# Of these only the metrics are compared; the outputs of all other stages must be equal.
+TRAINED_STAGES = ("pretrain", "train", "evaluate", "index")
+TOLERANCE = 1e-6
 
 
-def made(folder: Path, code: Path, changes: dict[str, Any]) -> dict:
+def run_pipeline(folder: Path, code: Path, changes: dict[str, Any]) -> dict:
     """One run: out -> hash as in dvc.lock, metric -> value, and what it took, s."""
-    project = begin(Project(code).copy(folder))
+    project = init_dvc(Project(code).copy(folder))
     project.set(changes)
-    began = time.monotonic()
-    whole(project, TARGETS)
-    seconds = time.monotonic() - began
+    start = time.monotonic()
+    run_to_end(project, TARGETS)
+    seconds = time.monotonic() - start
     lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
     outs = {s: {o["path"]: o["md5"] for o in entry.get("outs", [])} for s, entry in lock.items()}
     metrics = {}
     for name in METRICS:
-        metrics |= flat(json.loads((project / f"metrics/{name}.json").read_text()), name)
+        metrics |= flatten(json.loads((project / f"metrics/{name}.json").read_text()), name)
     shutil.rmtree(folder)
     return {"outs": outs, "metrics": metrics, "seconds": round(seconds)}
 
 
-def flat(value: Any, name: str) -> dict[str, Any]:
+def flatten(value: Any, name: str) -> dict[str, Any]:
     """Nested values by their names, joined with dots."""
     if isinstance(value, dict | list):
         items = value.items() if isinstance(value, dict) else enumerate(value)
-        return {k: v for key, inner in items for k, v in flat(inner, f"{name}.{key}").items()}
+        return {k: v for key, inner in items for k, v in flatten(inner, f"{name}.{key}").items()}
     return {name: value}
 
 
-def apart(a: Any, b: Any) -> float:
+def metric_distance(a: Any, b: Any) -> float:
     """How far two metrics are apart; what are no numbers are the same or not."""
     if isinstance(a, int | float) and isinstance(b, int | float):
         return abs(a - b)
     return 0.0 if a == b else float("inf")
 
 
-def measure(folder: Path, how: list[dict[str, Any]], changes: dict[str, Any]) -> dict:
+def measure(folder: Path, engines: list[dict[str, Any]], changes: dict[str, Any]) -> dict:
     code = Project.new(folder / "code").root
     shutil.copy(ROOT / "params.yaml", code / "params.yaml")
-    found = []
-    for number, engine in enumerate(how):
-        run = made(folder / str(number), code, changes | engine)
-        found.append(engine | run)
+    runs = []
+    for number, engine in enumerate(engines):
+        run = run_pipeline(folder / str(number), code, changes | engine)
+        runs.append(engine | run)
         print(f"{engine}: {run['seconds']} s", flush=True)
-    first = found[0]
-    data = {s: outs for s, outs in first["outs"].items() if s not in LEARNT}
-    learnt = {s: outs for s, outs in first["outs"].items() if s in LEARNT}
-    broken, farthest = [], 0.0
-    for number, other in enumerate(found[1:], 1):
+    first = runs[0]
+    data = {s: outs for s, outs in first["outs"].items() if s not in TRAINED_STAGES}
+    trained_outputs = {s: outs for s, outs in first["outs"].items() if s in TRAINED_STAGES}
+    broken, max_distance = [], 0.0
+    for number, other in enumerate(runs[1:], 1):
         for stage, outs in data.items():
-            theirs = other["outs"].get(stage, {})
-            broken += [f"run {number}: {stage}: {out}" for out in outs if outs[out] != theirs.get(out)]
+            other_outs = other["outs"].get(stage, {})
+            broken += [f"run {number}: {stage}: {out}" for out in outs if outs[out] != other_outs.get(out)]
         for name in first["metrics"].keys() | other["metrics"].keys():
-            distance = apart(first["metrics"].get(name), other["metrics"].get(name))
-            farthest = max(farthest, distance)
-            if distance > NEAR:
+            distance = metric_distance(first["metrics"].get(name), other["metrics"].get(name))
+            max_distance = max(max_distance, distance)
+            if distance > TOLERANCE:
                 broken.append(f"run {number}: {name}: {distance:g} apart")
-    same = all(other["outs"].get(s) == outs for other in found for s, outs in learnt.items())
+    same = all(other["outs"].get(s) == outs for other in runs for s, outs in trained_outputs.items())
     return {
-        "runs": [{k: v for k, v in run.items() if k not in ("outs", "metrics")} for run in found],
+        "runs": [{k: v for k, v in run.items() if k not in ("outs", "metrics")} for run in runs],
         "data_stages": data,
         "metrics_compared": len(first["metrics"]),
-        "metrics_farthest_apart": farthest,
-        "bound": NEAR,
+        "metrics_farthest_apart": max_distance,
+        "bound": TOLERANCE,
         "weights_and_embeddings_the_same": same,
         "broken": sorted(broken),
     }
@@ -100,7 +101,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, help="data.ensemble.clips")
     parser.add_argument("--epochs", type=int, help="train.epochs")
     options = parser.parse_args()
-    how = [
+    engines = [
         {"engine.name": name, "engine.workers": workers}
         for name in options.engine
         for workers in options.workers
@@ -109,9 +110,9 @@ def main() -> None:
     changes = {"data.ensemble.clips": options.clips, "train.epochs": options.epochs}
     changes = {key: value for key, value in changes.items() if value is not None}
     with tempfile.TemporaryDirectory(prefix="earsight-determinism-") as folder:
-        result = measure(Path(folder), how, changes)
-    result_files.keep("determinism", {"changes": changes} | result)
-    print(f"{len(how)} runs; metrics at most {result['metrics_farthest_apart']:g} apart")
+        result = measure(Path(folder), engines, changes)
+    result_files.save("determinism", {"changes": changes} | result)
+    print(f"{len(engines)} runs; metrics at most {result['metrics_farthest_apart']:g} apart")
     if result["broken"]:
         sys.exit("\n".join(result["broken"]))
 

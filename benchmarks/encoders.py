@@ -40,20 +40,20 @@ def measure(name: str, registry, sizes: dict, x: torch.Tensor, dim: int) -> dict
     }
 
 
-def table(found: dict, params) -> str:
+def table(results: dict, params) -> str:
     a, v = params.audio, params.video
     lines = [
         MARK,
         "",
         f"Sound of {a.window_seconds:g} s ({a.feature}), and {FRAMES} frames of {v.height} × {v.width}, of"
         " which `frame`, `avenet`, `timm/` and `torchvision/` take the middle one. A training step of a batch"
-        f" of {BATCH}, single precision, {found['threads']} threads.",
+        f" of {BATCH}, single precision, {results['threads']} threads.",
         "",
         "| | parameters | multiply-adds for one input | ms for a training step |",
         "| --- | ---: | ---: | ---: |",
     ]
     for kind in ("audio", "video"):
-        for name, row in found[kind].items():
+        for name, row in results[kind].items():
             lines.append(
                 f"| {kind} `{name}` | {row['parameters'] / 1e6:.2f} M | {row['multiply_adds'] / 1e6:,.0f} M "
                 f"| {row['ms_batch']:,.0f} |"
@@ -68,19 +68,19 @@ def main() -> None:
     pictures = torch.randint(
         0, 256, (BATCH, FRAMES, params.video.height, params.video.width, 3), dtype=torch.uint8
     )
-    found: dict = {"threads": torch.get_num_threads(), "batch": BATCH}
+    results: dict = {"threads": torch.get_num_threads(), "batch": BATCH}
     dim = params.train.embedding_dim
     for kind, registry, x in (("audio", audio_encoders, sound), ("video", video_encoders, pictures)):
         sizes = getattr(params.encoders, kind)
-        found[kind] = {
+        results[kind] = {
             name: measure(name, registry, sizes.get(name, {}), x, dim)
             for name in (*registry.names(), *HUBS[kind])
         }
-    result_files.keep("encoders", found)
+    result_files.save("encoders", results)
     text = PAGE.read_text(encoding="utf-8")
-    made = table(found, params)
-    PAGE.write_text(text[: text.index(MARK)] + made, encoding="utf-8")
-    print(made)
+    markdown = table(results, params)
+    PAGE.write_text(text[: text.index(MARK)] + markdown, encoding="utf-8")
+    print(markdown)
 
 
 if __name__ == "__main__":

@@ -22,57 +22,59 @@ from testing import commands
 from testing.commands import Cost
 
 STAGES = ("download", "wav", "spectrogram", "frames", "split", "index")
-COUNTED = ("wav", "spectrogram", "frames", "index")
-SHARE = 8  # the few clips are this part of the many
-EVERY = 0.5  # s
+MEASURED_STAGES = ("wav", "spectrogram", "frames", "index")
+CLIP_RATIO = 8  # the few clips are this part of the many
+WINDOW_INTERVAL = 0.5  # s
 
 
-def film(folder: Path, data: DataParams, number: int) -> Path:
-    """A clip of the embedded data as a file."""
+def write_clip(folder: Path, data: DataParams, number: int) -> Path:
+    """Write a clip of the embedded data to a file."""
     path = folder / f"ensemble-{number:05d}.flv"
     path.write_bytes(ensemble.render(number, data))
     return path
 
 
-def measure(folder: Path, films: list[Path]) -> dict[str, Cost]:
-    """What these films take: the stages, app.features, and app.features along time."""
+def measure(folder: Path, videos: list[Path]) -> dict[str, Cost]:
+    """Measure these videos: the stages, app.features, and app.features along time."""
     media = folder / "films"
     media.mkdir(parents=True)
-    paths = [Path(shutil.copy(path, media)) for path in films]
-    commands.make(folder, paths, len(paths), workers=2)
+    paths = [Path(shutil.copy(path, media)) for path in videos]
+    commands.write_project(folder, paths, len(paths), workers=2)
     shutil.copytree(ROOT / "checkpoints", folder / "checkpoints")
-    stages = {name: commands.stage(folder, name) for name in STAGES}
-    counted = [stages[name] for name in COUNTED]
-    ask = [sys.executable, "-m", "app.features", str(media), "--workers", "2"]
-    found = {
-        "stages": Cost(sum(cost.wall for cost in counted), sum(cost.cpu for cost in counted)),
-        "features": commands.command(folder, [*ask, "middle"]),
-        "features_along": commands.command(folder, [*ask, "along", "--every", str(EVERY)]),
+    stages = {name: commands.measure_stage(folder, name) for name in STAGES}
+    stage_costs = [stages[name] for name in MEASURED_STAGES]
+    command = [sys.executable, "-m", "app.features", str(media), "--workers", "2"]
+    costs = {
+        "stages": Cost(sum(cost.wall for cost in stage_costs), sum(cost.cpu for cost in stage_costs)),
+        "features": commands.measure_command(folder, [*command, "middle"]),
+        "features_along": commands.measure_command(
+            folder, [*command, "along", "--every", str(WINDOW_INTERVAL)]
+        ),
     }
     for name in ("features", "features_along"):
-        if f"{len(films)} ok; {len(films)} made" not in found[name].said:
-            raise RuntimeError(found[name].said)
-    return found
+        if f"{len(videos)} ok; {len(videos)} made" not in costs[name].output:
+            raise RuntimeError(costs[name].output)
+    return costs
 
 
-def table(clips: list[int], found: list[dict[str, Cost]]) -> dict:
-    """The result, of the few clips and of the many."""
-    told: dict = {"clips": clips, "workers": 2, "every_s": EVERY}
-    for name in found[0]:
-        walls, cpus = [cost[name].wall for cost in found], [cost[name].cpu for cost in found]
+def table(clips: list[int], costs: list[dict[str, Cost]]) -> dict:
+    """Return the result from the costs of few clips and of many."""
+    result: dict = {"clips": clips, "workers": 2, "every_s": WINDOW_INTERVAL}
+    for name in costs[0]:
+        walls, cpus = [cost[name].wall for cost in costs], [cost[name].cpu for cost in costs]
         each = [(many - few) / (clips[1] - clips[0]) * 1000 for few, many in (walls, cpus)]
-        told[name] = {
+        result[name] = {
             "wall_s": [round(wall, 2) for wall in walls],
             "cpu_s": [round(cpu, 2) for cpu in cpus],
             "ms_a_clip_beyond_start": {"wall": round(each[0], 2), "cpu": round(each[1], 2)},
         }
-    stages, features = told["stages"], told["features"]
+    stages, features = result["stages"], result["features"]
     beyond = [cost["ms_a_clip_beyond_start"]["wall"] for cost in (stages, features)]
-    told["speed_of_the_stages"] = {
+    result["speed_of_the_stages"] = {
         "with_start": round(stages["wall_s"][1] / features["wall_s"][1], 2),
         "beyond_start": round(beyond[0] / beyond[1], 2),
     }
-    return told
+    return result
 
 
 def main() -> None:
@@ -84,17 +86,17 @@ def main() -> None:
     if config["inputs"] != inputs(params):
         raise SystemExit("checkpoints: not a model of params.yaml: run dvc repro first")
     data = params.override({"data.ensemble.broken": 0.0}).data
-    clips = [count // SHARE, count]
+    clips = [count // CLIP_RATIO, count]
     with tempfile.TemporaryDirectory(prefix="earsight-features-") as name:
         folder = Path(name)
         (folder / "films").mkdir()
         with ProcessPoolExecutor(2) as pool:
-            films = list(pool.map(partial(film, folder / "films", data), range(count), chunksize=8))
-        measure(folder / "warm", films[:SHARE])  # the first to run compiles, and reads from the disk
-        found = [measure(folder / str(number), films[:number]) for number in clips]
-    result = table(clips, found)
-    result_files.keep("features", result)
-    for name in found[0]:
+            videos = list(pool.map(partial(write_clip, folder / "films", data), range(count), chunksize=8))
+        measure(folder / "warm", videos[:CLIP_RATIO])  # the first to run compiles, and reads from the disk
+        costs = [measure(folder / str(number), videos[:number]) for number in clips]
+    result = table(clips, costs)
+    result_files.save("features", result)
+    for name in costs[0]:
         print(f"{name}: {', '.join(f'{key} {value}' for key, value in result[name].items())}")
     print(f"app.features beside the stages: {result['speed_of_the_stages']} times as fast")
 

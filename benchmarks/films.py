@@ -20,7 +20,7 @@ SECONDS, SEGMENT_FPS, SEGMENT_SIZE = 10, 25, (640, 360)
 ABOUT_SEGMENTS = "H.264 640x360, 25 frames/s, 10 s, x264's own distance of keyframes (250); AAC 44.1 kHz mono"
 
 
-def make(folder: Path, distinct: int, one: Callable[[Path, int], Path] | None = None) -> list[Path]:
+def write_videos(folder: Path, distinct: int, one: Callable[[Path, int], Path] | None = None) -> list[Path]:
     """`distinct` different films in `folder`, on two cores. one: `film` or `segment`."""
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(2) as pool:

@@ -34,7 +34,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="earsight-fuzz-") as folder:
         result = run(options.keep or Path(folder), options.files, options.seed)
     if "outcomes" in result:
-        result_files.keep("fuzz", result)
+        result_files.save("fuzz", result)
         print(table(result))
     if result["broken"]:
         sys.exit("\n".join(result["broken"]))

@@ -61,7 +61,7 @@ def features(number: int, data: DataParams) -> tuple[np.ndarray, np.ndarray]:
     return np.r_[pixels.mean(0), pixels.std(0)], np.r_[loud, level.std()]
 
 
-def joint(picture: np.ndarray, sound: np.ndarray) -> np.ndarray:
+def pair_features(picture: np.ndarray, sound: np.ndarray) -> np.ndarray:
     """Features of pairs, standardized (n, p) and (n, s): each, all products, all absolute differences."""
     products = picture[:, :, None] * sound[:, None]
     gaps = np.abs(picture[:, :, None] - sound[:, None])
@@ -69,64 +69,67 @@ def joint(picture: np.ndarray, sound: np.ndarray) -> np.ndarray:
     return np.hstack([picture, sound, products.reshape(n, -1), gaps.reshape(n, -1)])
 
 
-def strangers(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def pair_with_other_labels(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """For each clip one of another label; every clip is chosen once, so that none speaks for itself."""
     names = rng.permutation(np.unique(labels))
     order = np.concatenate([rng.permutation(np.flatnonzero(labels == name)) for name in names])
-    most = max(np.sum(labels == name) for name in names)
-    chosen = np.empty(len(labels), int)
-    chosen[order] = np.roll(order, most)
-    return chosen
+    largest_class = max(np.sum(labels == name) for name in names)
+    partners = np.empty(len(labels), int)
+    partners[order] = np.roll(order, largest_class)
+    return partners
 
 
-def matching(picture: np.ndarray, sound: np.ndarray, labels: np.ndarray) -> dict:
+def evaluate_pairs(picture: np.ndarray, sound: np.ndarray, labels: np.ndarray) -> dict:
     """Cross-validated accuracy of logistic regression on balanced pairs, with its 95% bootstrap interval."""
     rng = np.random.default_rng(0)
     picture, sound = StandardScaler().fit_transform(picture), StandardScaler().fit_transform(sound)
-    right = np.zeros((ROUNDS, len(labels), 2))
-    for hits in right:
+    is_correct = np.zeros((ROUNDS, len(labels), 2))
+    for hits in is_correct:
         fold = rng.permutation(len(labels)) % FOLDS
         pairs: list[tuple[np.ndarray, np.ndarray]] = []
         for k in range(FOLDS):
-            mine = np.flatnonzero(fold == k)
-            pairs.append((mine, mine[strangers(labels[mine], rng)]))
+            test_clips = np.flatnonzero(fold == k)
+            pairs.append((test_clips, test_clips[pair_with_other_labels(labels[test_clips], rng)]))
 
-        def made(parts, pairs=pairs):
-            clips, others = (np.concatenate([pairs[k][i] for k in parts]) for i in (0, 1))
-            own, wrong = joint(picture[clips], sound[clips]), joint(picture[clips], sound[others])
-            return np.vstack([own, wrong]), np.r_[np.ones(len(clips)), np.zeros(len(clips))]
+        def make_pairs(parts, pairs=pairs):
+            clips, partners = (np.concatenate([pairs[k][i] for k in parts]) for i in (0, 1))
+            positives, negatives = (
+                pair_features(picture[clips], sound[clips]),
+                pair_features(picture[clips], sound[partners]),
+            )
+            return np.vstack([positives, negatives]), np.r_[np.ones(len(clips)), np.zeros(len(clips))]
 
         for k in range(FOLDS):
             model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
-            model.fit(*made([j for j in range(FOLDS) if j != k]))
-            x, truth = made([k])
+            model.fit(*make_pairs([j for j in range(FOLDS) if j != k]))
+            x, truth = make_pairs([k])
             hits[pairs[k][0]] = (model.predict(x) == truth).reshape(2, -1).T
-    clip = right.mean((0, 2))
+    clip = is_correct.mean((0, 2))
     means = [clip[rng.integers(len(clip), size=len(clip))].mean() for _ in range(2000)]
     low, high = np.percentile(means, [2.5, 97.5])
     return {"accuracy": round(float(clip.mean()), 4), "ci": [round(float(low), 4), round(float(high), 4)]}
 
 
-def colour_and_loudness(clips: int, seed: int = 0) -> dict:
+def evaluate_colour_and_loudness(clips: int, seed: int = 0) -> dict:
     """The part about mean colour and loudness, and the same with the spread of both added."""
-    about = {"ensemble": EnsembleParams(clips=clips, seed=seed, broken=0.0)}
-    data = read(ROOT / "params.yaml").data.model_copy(update=about)
+    changes = {"ensemble": EnsembleParams(clips=clips, seed=seed, broken=0.0)}
+    data = read(ROOT / "params.yaml").data.model_copy(update=changes)
     labels = np.array([row["labels"][0] for row in ensemble.clips(data).to_pylist()])
-    begin = time.perf_counter()
+    start = time.perf_counter()
     with ProcessPoolExecutor() as pool:
-        found = list(pool.map(partial(features, data=data), range(clips), chunksize=8))
-    seconds = time.perf_counter() - begin
-    picture, sound = (np.stack([f[i] for f in found]) for i in (0, 1))
+        clip_features = list(pool.map(partial(features, data=data), range(clips), chunksize=8))
+    seconds = time.perf_counter() - start
+    picture, sound = (np.stack([f[i] for f in clip_features]) for i in (0, 1))
     return {
         "clips": clips,
         "render_seconds": round(seconds, 1),
         "limit": LIMIT,
-        "mean": matching(picture[:, :3], sound[:, :1], labels),
-        "mean_and_spread": matching(picture, sound, labels),
+        "mean": evaluate_pairs(picture[:, :3], sound[:, :1], labels),
+        "mean_and_spread": evaluate_pairs(picture, sound, labels),
     }
 
 
-def dealt_anew(data: Dataset, seed: int) -> Dataset:
+def shuffle_sounds(data: Dataset, seed: int) -> Dataset:
     """`data`, its training and validation clips with each other's sounds; the test is as it was."""
     rng = np.random.default_rng(seed)
     source = np.arange(len(data))
@@ -138,14 +141,14 @@ def dealt_anew(data: Dataset, seed: int) -> Dataset:
     return replace(data, audio=data.audio.take(source), seconds=seconds)
 
 
-def sounds_dealt_anew() -> dict:
+def evaluate_shuffled_sounds() -> dict:
     """The test accuracy of the default model when it learnt from pairs that do not belong together."""
     params = read()
     data = dataset.load("data", params.audio, params.video)
     with tempfile.TemporaryDirectory() as out:
         train(
             configure(params),
-            dealt_anew(data, params.seed),
+            shuffle_sounds(data, params.seed),
             settings=params.train,
             augmentation=params.augment,
             inputs=inputs(params),
@@ -154,34 +157,36 @@ def sounds_dealt_anew() -> dict:
             fingerprint="honesty",
         )
         model = checkpoint.load(out)
-    found = evaluation.evaluate(model, data, Settings.from_params(params))
-    return _correspondence(found.metrics)
+    result = evaluation.evaluate(model, data, Settings.from_params(params))
+    return _select_metrics(result.metrics)
 
 
-def _correspondence(metrics: dict) -> dict:
-    found = metrics["correspondence"]
-    return {name: found[name] for name in ("accuracy", "auc", "n")} | {"ci": found["ci"]}
+def _select_metrics(metrics: dict) -> dict:
+    correspondence = metrics["correspondence"]
+    return {name: correspondence[name] for name in ("accuracy", "auc", "n")} | {"ci": correspondence["ci"]}
 
 
 def main(argv: list[str]) -> int:
-    simple = colour_and_loudness(int(argv[0]) if argv else 400)
-    default = _correspondence(json.loads(Path("metrics/evaluate.json").read_text(encoding="utf-8")))
-    shuffled = sounds_dealt_anew()
-    found = {"colour_and_loudness": simple, "default_model": default, "sounds_dealt_anew": shuffled}
-    result_files.keep("honesty", found)
+    simple = evaluate_colour_and_loudness(int(argv[0]) if argv else 400)
+    default = _select_metrics(json.loads(Path("metrics/evaluate.json").read_text(encoding="utf-8")))
+    shuffled = evaluate_shuffled_sounds()
+    results = {"colour_and_loudness": simple, "default_model": default, "sounds_dealt_anew": shuffled}
+    result_files.save("honesty", results)
     low, high = shuffled["ci"]["accuracy"]
-    above = max(simple["mean"]["ci"][1], high)
+    upper_bound = max(simple["mean"]["ci"][1], high)
     parts = [
         ("mean colour and loudness", simple["mean"], simple["mean"]["accuracy"] <= LIMIT),
         ("with their spread", simple["mean_and_spread"], True),
-        ("the default model", default, above < default["accuracy"] < 1),
+        ("the default model", default, upper_bound < default["accuracy"] < 1),
         ("the same, sounds dealt out anew", shuffled, low <= 0.5 <= high),
     ]
-    for name, part, fair in parts:
+    for name, part, is_expected in parts:
         ci = part["ci"] if isinstance(part["ci"], list) else part["ci"]["accuracy"]
         interval = f"95% {ci[0]:.1%} to {ci[1]:.1%}"
-        print(f"honesty: {name}: {part['accuracy']:.1%} right ({interval}): {'ok' if fair else 'BROKEN'}")
-    return 0 if all(fair for *_, fair in parts) else 1
+        print(
+            f"honesty: {name}: {part['accuracy']:.1%} right ({interval}): {'ok' if is_expected else 'BROKEN'}"
+        )
+    return 0 if all(is_expected for *_, is_expected in parts) else 1
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks import result_files
 from pipeline.config import data_stages
-from testing.kills import MADE, TARGETS, Run, begin, differences, disturbed, whole
+from testing.kills import OUTPUT_FOLDERS, TARGETS, Run, differences, init_dvc, run_to_end, run_with_kills
 from testing.project import Project
 
 AIMS = ("clips", *data_stages(), "split", "train")
@@ -27,37 +27,37 @@ ROUND = 10  # kills, after which a run is let go to its end
 
 def measure(folder: Path, kills: int, seed: int) -> dict:
     rng = random.Random(seed)
-    reference = begin(Project.new(folder / "reference", **{"faces.enabled": True}))
-    clean = folder / "clean"
-    reference.copy(clean)
-    lasts = whole(reference, TARGETS)
-    turn = itertools.cycle(AIMS)
-    done, broken, rounds = [], [], 0
-    while len(done) < kills:
+    reference = init_dvc(Project.new(folder / "reference", **{"faces.enabled": True}))
+    clean_root = folder / "clean"
+    reference.copy(clean_root)
+    durations = run_to_end(reference, TARGETS)
+    stage_cycle = itertools.cycle(AIMS)
+    kill_records, broken, rounds = [], [], 0
+    while len(kill_records) < kills:
         rounds += 1
-        aims = [next(turn) for _ in range(min(ROUND, kills - len(done)))]
-        project = Project(clean).copy(folder / f"round-{rounds}")
-        for kill in disturbed(project, sorted(aims, key=AIMS.index), lasts, rng):
-            done.append(kill)
-            print(len(done), kill, flush=True)
+        stages = [next(stage_cycle) for _ in range(min(ROUND, kills - len(kill_records)))]
+        project = Project(clean_root).copy(folder / f"round-{rounds}")
+        for kill in run_with_kills(project, sorted(stages, key=AIMS.index), durations, rng):
+            kill_records.append(kill)
+            print(len(kill_records), kill, flush=True)
         broken += [f"round {rounds}: {what}" for what in differences(project, reference)]
         run = Run(project, TARGETS)
-        if run.wait() or run.began:
-            broken.append(f"round {rounds}: a further run has something to do: {[*run.began]}")
+        if run.wait() or run.start_times:
+            broken.append(f"round {rounds}: a further run has something to do: {[*run.start_times]}")
     return {
-        "kills": len(done),
+        "kills": len(kill_records),
         "seed": seed,
         "rounds": rounds,
-        "while_running": dict(Counter(kill["running"] for kill in done)),
+        "while_running": dict(Counter(kill["running"] for kill in kill_records)),
         "of": {
-            "the process group": sum(not k["alone"] for k in done),
-            "the stage": sum(k["alone"] for k in done),
+            "the process group": sum(not k["alone"] for k in kill_records),
+            "the stage": sum(k["alone"] for k in kill_records),
         },
-        "torn_by_dvc": dict(Counter(name for kill in done for name in kill["tore"])),
-        "compared": [*MADE, "dvc.lock", "DVC's cache"],
-        "files_compared": sum(len(reference.files(f)) for f in MADE),
+        "torn_by_dvc": dict(Counter(name for kill in kill_records for name in kill["tore"])),
+        "compared": [*OUTPUT_FOLDERS, "dvc.lock", "DVC's cache"],
+        "files_compared": sum(len(reference.files(f)) for f in OUTPUT_FOLDERS),
         "broken": broken,
-        "each": done,
+        "each": kill_records,
     }
 
 
@@ -68,7 +68,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="earsight-kills-") as folder:
         result = measure(Path(folder), options.kills, options.seed)
-    result_files.keep("kills", result)
+    result_files.save("kills", result)
     print(f"{result['kills']} kills in {result['rounds']} rounds, while running {result['while_running']}")
     if result["broken"]:
         sys.exit("\n".join(result["broken"]))

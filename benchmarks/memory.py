@@ -20,12 +20,12 @@ def peaks(folder: Path, paths: list[Path], rows: int) -> dict[str, dict[str, int
     """stage -> role (parent, worker) -> the most bytes that one such process held."""
     work = folder / str(rows)
     work.mkdir()
-    commands.make(work, paths, rows, workers=2)
-    return {name: commands.stage(work, name, watch=True).peaks for name in DATA_STAGES}
+    commands.write_project(work, paths, rows, workers=2)
+    return {name: commands.measure_stage(work, name, watch=True).peaks for name in DATA_STAGES}
 
 
 def measure(folder: Path, clips: int) -> dict:
-    paths = films.make(folder / "films", DISTINCT)
+    paths = films.write_videos(folder / "films", DISTINCT)
     few, many = peaks(folder, paths, clips // 10), peaks(folder, paths, clips)
     ratios = {name: round(_whole(many[name]) / _whole(few[name]), 3) for name in DATA_STAGES}
     return {
@@ -63,7 +63,7 @@ def main() -> None:
     clips = parser.parse_args().clips
     with tempfile.TemporaryDirectory(prefix="earsight-memory-") as folder:
         result = measure(Path(folder), clips)
-    result_files.keep("memory", result)
+    result_files.save("memory", result)
     print(table(result))
 
 

@@ -50,8 +50,8 @@ def seconds(*words: str, folder: Path = ROOT) -> float:
 def nothing_to_do(folder: Path, rounds: int = 5) -> dict:
     subprocess.run(["git", "init", "--quiet", folder], check=True)
     seconds("dvc", "init", "--quiet", folder=folder)
-    said = subprocess.run(["dvc", "repro"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    if "up to date" not in said:
+    output = subprocess.run(["dvc", "repro"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    if "up to date" not in output:
         raise SystemExit("something was to do: run again")
     times = [(seconds("dvc", "repro"), seconds("dvc", "status", folder=folder)) for _ in range(rounds)]
     repro, status = (statistics.median(one) for one in zip(*times, strict=True))
@@ -63,31 +63,33 @@ def nothing_to_do(folder: Path, rounds: int = 5) -> dict:
 
 
 def start(folder: Path) -> dict:
-    paths = films.make(folder / "films", 1)
-    found = {}
-    commands.make(folder, paths, 1, 1, **{"faces.enabled": True})
-    outs = data_stages() | {"split": "data/splits.parquet"}
-    for name in outs:
-        commands.stage(folder, name)  # compiled, and read from the disk
-    for name, out in outs.items():
-        shutil.rmtree(folder / out, ignore_errors=True)
-        cost = commands.stage(folder, name)
+    paths = films.write_videos(folder / "films", 1)
+    results = {}
+    commands.write_project(folder, paths, 1, 1, **{"faces.enabled": True})
+    outputs = data_stages() | {"split": "data/splits.parquet"}
+    for name in outputs:
+        commands.measure_stage(folder, name)  # compiled, and read from the disk
+    for name, output in outputs.items():
+        shutil.rmtree(folder / output, ignore_errors=True)
+        cost = commands.measure_stage(folder, name)
         words = [sys.executable, "-X", "importtime", "-m", f"stages.{name}"]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        said = subprocess.run(words, cwd=folder, capture_output=True, text=True, env=environment, check=True)
-        found[name] = {"s": round(cost.wall, 2), "torch": "| torch\n" in said.stderr}
-    return found
+        process = subprocess.run(
+            words, cwd=folder, capture_output=True, text=True, env=environment, check=True
+        )
+        results[name] = {"s": round(cost.wall, 2), "torch": "| torch\n" in process.stderr}
+    return results
 
 
 def append(folder: Path, rows: int) -> dict:
     """The same films under other names; one worker for each core."""
-    paths = films.make(folder / "films", 120)
+    paths = films.write_videos(folder / "films", 120)
     more = rows + rows // 100
 
     def run(count: int) -> dict[str, float]:
-        commands.make(folder, paths, count, len(os.sched_getaffinity(0)))
-        commands.stage(folder, "download")
-        return {name: commands.stage(folder, name).wall for name in DATA_STAGES[1:]}
+        commands.write_project(folder, paths, count, len(os.sched_getaffinity(0)))
+        commands.measure_stage(folder, "download")
+        return {name: commands.measure_stage(folder, name).wall for name in DATA_STAGES[1:]}
 
     whole = run(rows)
     added, nothing = run(more), run(more)
@@ -102,9 +104,9 @@ def append(folder: Path, rows: int) -> dict:
 
 
 def small(folder: Path) -> dict:
-    commands.turn(folder, {"data.ensemble.clips": 60, "train.epochs": 1})
+    commands.set_params(folder, {"data.ensemble.clips": 60, "train.epochs": 1})
     (folder / "videos").mkdir()
-    costs = {name: round(commands.stage(folder, name).wall, 2) for name in stage_names()}
+    costs = {name: round(commands.measure_stage(folder, name).wall, 2) for name in stage_names()}
     modules = {
         "train": "models.training.loop",
         "evaluate": "models.evaluation.evaluation, models.tasks.matching",
@@ -120,7 +122,7 @@ def small(folder: Path) -> dict:
     }
 
 
-def copied(folder: Path) -> Path:
+def copy_project(folder: Path) -> Path:
     """This project with its data and its model, to be trained again."""
     skip = shutil.ignore_patterns(".git", ".venv", ".dvc", "report", "dist", "tmp", "experiments", "tests")
     shutil.copytree(ROOT, folder / "project", ignore=skip, symlinks=False)
@@ -129,7 +131,7 @@ def copied(folder: Path) -> Path:
 
 
 def after_training(root: Path) -> dict:
-    costs = {name: commands.stage(root, name).wall for name in ("train", "evaluate", "report")}
+    costs = {name: commands.measure_stage(root, name).wall for name in ("train", "evaluate", "report")}
     share = (costs["evaluate"] + costs["report"]) / costs["train"]
     return {f"{name}_s": round(wall, 1) for name, wall in costs.items()} | {"share": round(share, 3)}
 
@@ -139,11 +141,13 @@ def training(root: Path) -> dict:
     shutil.rmtree(root / "checkpoints", ignore_errors=True)
     words = [sys.executable, "-m", "benchmarks.overheads", "--timed"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    said = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout
-    return json.loads(said.splitlines()[-1])
+    output = subprocess.run(
+        words, cwd=root, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    return json.loads(output.splitlines()[-1])
 
 
-def timed() -> dict:
+def time_training_parts() -> dict:
     """Of the stage train in this folder, by clocks around a few functions: a profiler slows every function of
     Python, and so the loop more than the model."""
     from lightning.pytorch import Trainer
@@ -156,20 +160,20 @@ def timed() -> dict:
     from pipeline.dataset import dataset
     from stages.train import train
 
-    took: dict[str, float] = defaultdict(float)
+    total_seconds: dict[str, float] = defaultdict(float)
 
-    def clock(what: str, owner: type, name: str) -> None:
+    def clock(part: str, owner: type, name: str) -> None:
         function = getattr(owner, name)
 
         @functools.wraps(function)
-        def around(*args, **kwargs):
-            began = time.perf_counter()
+        def timed_function(*args, **kwargs):
+            start = time.perf_counter()
             try:
                 return function(*args, **kwargs)
             finally:
-                took[what] += time.perf_counter() - began
+                total_seconds[part] += time.perf_counter() - start
 
-        setattr(owner, name, around)
+        setattr(owner, name, timed_function)
 
     clock("loop", Trainer, "fit")
     clock("model", Strategy, "optimizer_step")  # training's forward and backward pass within
@@ -183,9 +187,9 @@ def timed() -> dict:
     clips = params.train.epochs * len(data.indices("train"))
     return {
         "precision": lightning_precision(params.train.precision),
-        "clips_s": round(clips / took["loop"]),
-        **{f"{what}_s": round(s, 2) for what, s in took.items()},
-        "share_lost": round(1 - took["model"] / took["loop"], 4),
+        "clips_s": round(clips / total_seconds["loop"]),
+        **{f"{part}_s": round(s, 2) for part, s in total_seconds.items()},
+        "share_lost": round(1 - total_seconds["model"] / total_seconds["loop"], 4),
     }
 
 
@@ -195,27 +199,27 @@ def main() -> None:
     parser.add_argument("--clips", type=int, nargs="+", default=[8192, 32768], help="of append")
     parser.add_argument("--only", choices=list(GOALS))
     parser.add_argument("--timed", action="store_true", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.timed:
-        print(json.dumps(timed()))
+    options = parser.parse_args()
+    if options.timed:
+        print(json.dumps(time_training_parts()))
         return
-    found = json.loads(RESULT.read_text()) if given.only and RESULT.exists() else {}
+    results = json.loads(RESULT.read_text()) if options.only and RESULT.exists() else {}
     with tempfile.TemporaryDirectory(prefix="earsight-overheads-") as name:
         folder = Path(name)
-        ways = {
+        measurements = {
             "nothing_to_do": lambda: nothing_to_do(folder / "empty"),
             "start": lambda: start(folder / "start"),
-            "append": lambda: {f"{n} clips": append(folder / "append" / str(n), n) for n in given.clips},
-            "after_training": lambda: after_training(copied(folder / "after")),
-            "training": lambda: training(copied(folder / "training")),
+            "append": lambda: {f"{n} clips": append(folder / "append" / str(n), n) for n in options.clips},
+            "after_training": lambda: after_training(copy_project(folder / "after")),
+            "training": lambda: training(copy_project(folder / "training")),
             "small": lambda: small(folder / "small"),
         }
-        for what, measure in ways.items():
-            if given.only in (None, what):
+        for what, measure in measurements.items():
+            if options.only in (None, what):
                 (folder / what).mkdir(exist_ok=True)
-                found[what] = measure() | {"goal": GOALS[what]}
-                print(f"{what}: {found[what]}", flush=True)
-    result_files.keep("overheads", found, given.only)
+                results[what] = measure() | {"goal": GOALS[what]}
+                print(f"{what}: {results[what]}", flush=True)
+    result_files.save("overheads", results, options.only)
 
 
 if __name__ == "__main__":

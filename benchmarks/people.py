@@ -36,14 +36,14 @@ from pipeline.config import ROOT, read
 from pipeline.media.faces import cut_face, largest_face, load_detector
 from pipeline.sources import people
 
-SHEET, SHOWN = Path("docs/pictures/people.jpg"), 6  # people
-FOUND = 0.95
+SHEET, N_PEOPLE_IN_SHEET = Path("docs/pictures/people.jpg"), 6  # people
+MIN_DETECTION_RATE = 0.95
 PART = 0.6  # of what a face or MFCCs tell, at most, may a mean tell
 FOLDS = 5
 SIDE = 20  # pixels of the small face
 
 
-def look(name: str, seed: int, yunet: str | None) -> dict:
+def measure_clip(name: str, seed: int, yunet: str | None) -> dict:
     """What there is to know of one clip."""
     with av.open(io.BytesIO(people.render(name, seed))) as file:
         frames, waves, rate = [], [], people.voice.RATE
@@ -54,13 +54,13 @@ def look(name: str, seed: int, yunet: str | None) -> dict:
                 waves.append(frame.to_ndarray()[0])
     picture, sound = frames[len(frames) // 2], np.concatenate(waves)
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    began = time.process_time()
+    start = time.process_time()
     face = largest_face(load_detector(None)(picture))
-    found: dict = {"haar": face is not None, "haar ms": 1000 * (time.process_time() - began)}
+    features: dict = {"haar": face is not None, "haar ms": 1000 * (time.process_time() - start)}
     if yunet:
-        began = time.process_time()
-        found["yunet"] = bool(load_detector(yunet)(picture))
-        found["yunet ms"] = 1000 * (time.process_time() - began)
+        start = time.process_time()
+        features["yunet"] = bool(load_detector(yunet)(picture))
+        features["yunet ms"] = 1000 * (time.process_time() - start)
     h, w = grey.shape
     box = face.box if face else (0.35, 0.3, 0.3, 0.3 * w / h)
     small = cut_face(picture, box, SIDE, 0.0).mean(2)
@@ -69,7 +69,7 @@ def look(name: str, seed: int, yunet: str | None) -> dict:
     f0 = librosa.yin(sound, fmin=70, fmax=500, sr=rate, hop_length=512)[: len(rms)]
     voiced = rms[: len(f0)] > 0.3 * rms.max()
     mfcc = librosa.feature.mfcc(y=sound, sr=rate, n_mfcc=20)
-    return found | {
+    return features | {
         "picture": picture,
         "mean colour": picture.reshape(-1, 3).mean(0),
         "mean colour of the middle": middle.mean(0),
@@ -86,8 +86,8 @@ def main() -> int:
     data = read(ROOT / "params.yaml").data
     rows = people.clips(data).to_pylist()
     with ProcessPoolExecutor() as pool:
-        one = partial(look, seed=data.people.seed, yunet=yunet)
-        clips = list(pool.map(one, [row["clip_id"] for row in rows], chunksize=8))
+        measure = partial(measure_clip, seed=data.people.seed, yunet=yunet)
+        clips = list(pool.map(measure, [row["clip_id"] for row in rows], chunksize=8))
     result: dict = {"clips": len(rows), "people": data.people.people}
     for kind in ("haar", "yunet"):
         if kind in clips[0]:
@@ -97,37 +97,39 @@ def main() -> int:
     first = {
         (row["subject"], row["emotion"]): c["picture"] for row, c in zip(rows[::-1], clips[::-1], strict=True)
     }
-    shown = sorted({row["subject"] for row in rows})[:SHOWN]
+    people_in_sheet = sorted({row["subject"] for row in rows})[:N_PEOPLE_IN_SHEET]
     kinds = sorted({row["emotion"] for row in rows})
-    sheet = np.vstack([np.hstack([first[who, kind][:, 30:330] for kind in kinds]) for who in shown])
+    sheet = np.vstack(
+        [np.hstack([first[person, kind][:, 30:330] for kind in kinds]) for person in people_in_sheet]
+    )
     small = cv2.resize(sheet, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     cv2.imwrite(str(SHEET), cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
     means = ["mean colour", "mean colour of the middle", "mean pitch and loudness"]
     sets = {name: [name] for name in means} | {"all of these": means}
     sets |= {name: [name] for name in ("small grey face", "MFCC")}
-    who = np.array([row["subject"] for row in rows])
-    told = {
+    subjects = np.array([row["subject"] for row in rows])
+    questions = {
         "emotion": (
             np.array([row["emotion"] for row in rows]),
             StratifiedKFold(FOLDS, shuffle=True, random_state=0),
         ),
         "emotion, by person": (np.array([row["emotion"] for row in rows]), GroupKFold(FOLDS)),
-        "person": (who, StratifiedKFold(FOLDS, shuffle=True, random_state=0)),
+        "person": (subjects, StratifiedKFold(FOLDS, shuffle=True, random_state=0)),
     }
-    good = result["haar"]["found"] >= FOUND
-    for question, (labels, folds) in told.items():
+    good = result["haar"]["found"] >= MIN_DETECTION_RATE
+    for question, (labels, folds) in questions.items():
         chance = 1 / len(set(labels))
         result[question] = {"chance": chance}
         for name, parts in sets.items():
             x = np.stack([np.concatenate([np.ravel(c[p]) for p in parts]) for c in clips])
             model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=0.3))
-            groups = who if isinstance(folds, GroupKFold) else None
+            groups = subjects if isinstance(folds, GroupKFold) else None
             score = float(cross_val_score(model, x, labels, groups=groups, cv=folds).mean())
             result[question][name] = round(score, 3)
             print(f"{question} from {name}: {score:.3f} (chance {chance:.3f})")
         best = max(result[question]["small grey face"], result[question]["MFCC"])
         good &= max(result[question][name] for name in means) <= PART * best
-    result_files.keep("people", result)
+    result_files.save("people", result)
     return 0 if good else 1
 
 

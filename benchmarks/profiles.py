@@ -29,7 +29,7 @@ import numpy as np
 import scipy.fft
 
 from benchmarks import bare, films, result_files
-from benchmarks.overheads import copied
+from benchmarks.overheads import copy_project
 from pipeline.config import ROOT, read, stage_names
 from pipeline.media.files import Media
 from pipeline.media.frames import FramesStep
@@ -42,16 +42,16 @@ TOP = 6
 ROUNDS = 5
 
 
-def cpu(function: Callable[[], Any]) -> float:
-    began = time.process_time()
+def cpu_seconds(function: Callable[[], Any]) -> float:
+    start = time.process_time()
     function()
-    return time.process_time() - began
+    return time.process_time() - start
 
 
-def decoding(folder: Path, count: int) -> dict[str, Any]:
+def profile_decoding(folder: Path, count: int) -> dict[str, Any]:
     """Each step and its limit by turns, in this process."""
     params = read(ROOT / "params.yaml")
-    paths = [str(path) for path in films.make(folder, 24)]
+    paths = [str(path) for path in films.write_videos(folder, 24)]
     paths = [paths[i % len(paths)] for i in range(count)]
     clips = [{"clip_id": str(i), "start": None, "end": None} for i in range(count)]
     media = [Media(path, path) for path in paths]
@@ -61,41 +61,43 @@ def decoding(folder: Path, count: int) -> dict[str, Any]:
     sounds = [outcome.value for outcome in wav(clips, media)]
     times = [outcome.extra["times"] for outcome in frames(clips, media)]
     size = params.video.height, params.video.width
-    ways: dict[str, tuple[Callable, ...]] = {
+    functions: dict[str, tuple[Callable, ...]] = {
         "wav": (
             lambda: list(wav(clips, media)),
-            lambda: [bare.decoded(path, "audio") for path in paths],
+            lambda: [bare.decode(path, "audio") for path in paths],
             lambda: [bare.sound(path, params.audio.sample_rate) for path in paths],
         ),
         "spectrogram": (
             lambda: list(spectrogram(clips, sounds)),
             lambda: None,
-            lambda: [transformed(sound, params.audio) for sound in sounds],
+            lambda: [compute_mel(sound, params.audio) for sound in sounds],
         ),
         "frames": (
             lambda: list(frames(clips, media)),
-            lambda: [bare.decoded(path, "video", t[0], t[-1]) for path, t in zip(paths, times, strict=True)],
+            lambda: [bare.decode(path, "video", t[0], t[-1]) for path, t in zip(paths, times, strict=True)],
             lambda: [bare.pictures(path, t, *size) for path, t in zip(paths, times, strict=True)],
         ),
     }
-    found = {}
-    for name, one in ways.items():
-        rounds = [[cpu(way) for way in one] for _ in range(ROUNDS)]
-        ours, alone, least = (1000 * statistics.median(way) / count for way in zip(*rounds, strict=True))
+    results = {}
+    for name, one in functions.items():
+        rounds = [[cpu_seconds(way) for way in one] for _ in range(ROUNDS)]
+        ours, decode_ms, limit_ms = (
+            1000 * statistics.median(way) / count for way in zip(*rounds, strict=True)
+        )
         profiler = cProfile.Profile()
         profiler.runcall(one[0])
-        found[name] = {
+        results[name] = {
             "ms_a_clip": round(ours, 2),
-            "limit_ms": round(least, 2),
-            "decoded_alone_ms": round(alone, 2),
+            "limit_ms": round(limit_ms, 2),
+            "decoded_alone_ms": round(decode_ms, 2),
             "of_limit": round(statistics.median(limit / step for step, _, limit in rounds), 2),
             "goal": GOALS[name],
-            "most": most(profiler),
+            "most": slowest_functions(profiler),
         }
-    return found
+    return results
 
 
-def transformed(content: bytes, audio: Any) -> np.ndarray:
+def compute_mel(content: bytes, audio: Any) -> np.ndarray:
     """The arithmetic of a mel spectrogram and nothing around it, of the sound alone."""
     sound, _ = read_wav(content)
     if audio.feature != "mel":
@@ -114,18 +116,18 @@ def transformed(content: bytes, audio: Any) -> np.ndarray:
     return np.concatenate(parts, axis=1).astype(np.float16)
 
 
-def most(profiler: cProfile.Profile) -> list[dict[str, Any]]:
+def slowest_functions(profiler: cProfile.Profile) -> list[dict[str, Any]]:
     """The functions with most time of their own."""
     stats = pstats.Stats(profiler).stats
     whole = sum(own for _, _, own, _, _ in stats.values())
     first = sorted(stats.items(), key=lambda item: -item[1][2])[:TOP]
     return [
-        {"function": named(*key), "share": round(own / whole, 3), "calls": calls}
+        {"function": function_name(*key), "share": round(own / whole, 3), "calls": calls}
         for key, (_, calls, own, _, _) in first
     ]
 
 
-def named(file: str, line: int, name: str) -> str:
+def function_name(file: str, line: int, name: str) -> str:
     if file.startswith("~"):
         return name.strip("<>{}")
     parts = Path(file).parts
@@ -146,7 +148,7 @@ def step() -> dict[str, Any]:
     optimizer = module.configure_optimizers()["optimizer"]
     batch = params.train.batch_size
     order = torch.arange(batch)
-    given = {
+    batch_inputs = {
         "audio": torch.randn(batch, *config["audio_shape"]).half(),
         "video": torch.randint(0, 256, (batch, *config["video_shape"]), dtype=torch.uint8),
         "positive": order,
@@ -155,19 +157,23 @@ def step() -> dict[str, Any]:
     }
     bf16 = lightning_precision("auto") == "bf16-mixed"
 
-    def once() -> None:
+    def train_step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = sum(module.compute_losses(*module.embed_pair(given["audio"], given["video"]), given))
+            loss = sum(
+                module.compute_losses(
+                    *module.embed_pair(batch_inputs["audio"], batch_inputs["video"]), batch_inputs
+                )
+            )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
 
     with FlopCounterMode(display=False) as counter:
-        once()
-    seconds = statistics.median(commands.seconds(once) for _ in range(4 * ROUNDS))
+        train_step()
+    seconds = statistics.median(commands.measure_seconds(train_step) for _ in range(4 * ROUNDS))
     matrix = torch.randn(4096, 4096, dtype=torch.bfloat16 if bf16 else torch.float32)
     matrix @ matrix
-    peak = 2 * 4096**3 / min(commands.seconds(lambda: matrix @ matrix) for _ in range(ROUNDS))
+    peak = 2 * 4096**3 / min(commands.measure_seconds(lambda: matrix @ matrix) for _ in range(ROUNDS))
     rate = counter.get_total_flops() / seconds
     return {
         "batch": batch,
@@ -182,21 +188,21 @@ def step() -> dict[str, Any]:
 
 def stages(root: Path) -> dict[str, Any]:
     """Each in a process of its own; those that decode say what the parent does beside its workers."""
-    found = {}
+    results = {}
     for name in stage_names():
         words = [sys.executable, "-m", "benchmarks.profiles", f"--stage={name}"]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        said = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, check=True)
-        found[name] = json.loads(said.stdout.splitlines()[-1])
-        print(f"{name}: {found[name]['s']} s", flush=True)
-    return found
+        process = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, check=True)
+        results[name] = json.loads(process.stdout.splitlines()[-1])
+        print(f"{name}: {results[name]['s']} s", flush=True)
+    return results
 
 
 def stage(name: str) -> dict[str, Any]:
     """A stage in this folder, its imports counted."""
-    profiler, began = cProfile.Profile(), time.perf_counter()
+    profiler, start = cProfile.Profile(), time.perf_counter()
     profiler.runcall(lambda: getattr(importlib.import_module(f"stages.{name}"), name)())
-    return {"s": round(time.perf_counter() - began, 2), "most": most(profiler)}
+    return {"s": round(time.perf_counter() - start, 2), "most": slowest_functions(profiler)}
 
 
 def main() -> None:
@@ -204,20 +210,20 @@ def main() -> None:
     parser.formatter_class = argparse.RawTextHelpFormatter
     parser.add_argument("--clips", type=int, default=240, help="of decoding")
     parser.add_argument("--stage", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.stage:
-        print(json.dumps(stage(given.stage)))
+    options = parser.parse_args()
+    if options.stage:
+        print(json.dumps(stage(options.stage)))
         return
     av.logging.set_level(av.logging.FATAL)
     with tempfile.TemporaryDirectory(prefix="earsight-profiles-") as name:
         folder = Path(name)
-        found = {"steps": decoding(folder / "films", given.clips)}
-        for key, value in found["steps"].items():
+        results = {"steps": profile_decoding(folder / "films", options.clips)}
+        for key, value in results["steps"].items():
             print(f"{key}: {value['of_limit']} of the limit", flush=True)
-        found["training_step"] = step()
-        print(f"training step: {found['training_step']}", flush=True)
-        found["stages"] = stages(copied(folder / "copy"))
-    result_files.keep("profiles", found)
+        results["training_step"] = step()
+        print(f"training step: {results['training_step']}", flush=True)
+        results["stages"] = stages(copy_project(folder / "copy"))
+    result_files.save("profiles", results)
 
 
 if __name__ == "__main__":

@@ -11,16 +11,20 @@ from pipeline.media import ffmpeg
 from pipeline.store.metric_files import write_json
 
 
-def keep(name: str, found: dict, only: str | None = None) -> None:
+def save(name: str, results: dict, only: str | None = None) -> None:
     """Write a benchmark's results with the command that made them. only: the part that was measured anew, and
     then has its own."""
-    about = {"command": " ".join([f"python -m benchmarks.{name}", *sys.argv[1:]]), "machine": machine()}
-    found = found | {only: found[only] | about} if only else {"command": about["command"]} | found | about
-    write_json(found, Path(f"benchmarks/results/{name}.json"))
+    metadata = {"command": " ".join([f"python -m benchmarks.{name}", *sys.argv[1:]]), "machine": machine()}
+    results = (
+        results | {only: results[only] | metadata}
+        if only
+        else {"command": metadata["command"]} | results | metadata
+    )
+    write_json(results, Path(f"benchmarks/results/{name}.json"))
 
 
 def machine() -> dict:
-    """What the figures depend on, beside the code."""
+    """Describe the machine: what the results depend on, besides the code."""
     return {
         "cores": len(os.sched_getaffinity(0)),
         "system": f"{platform.system()} {platform.machine()}",

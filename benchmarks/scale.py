@@ -55,7 +55,7 @@ def nothing(rows: list[dict], values: list) -> list[Outcome]:
     return [Outcome(value=value, extra={"seconds": 10.0, "times": [5.0]}) for _ in rows]
 
 
-def made(count: int) -> pa.Table:
+def make_clip_table(count: int) -> pa.Table:
     """A clip table as a folder gives it."""
     ids = [f"clip-{i:08d}" for i in range(count)]
     paths = [f"media/{i % 1000:03d}/{name}.mp4" for i, name in enumerate(ids)]
@@ -75,31 +75,31 @@ def made(count: int) -> pa.Table:
     )
 
 
-def index(count: int, place: Path, **more: tuple[pa.DataType, object]) -> None:
+def index(count: int, folder: Path, **more: tuple[pa.DataType, object]) -> None:
     """An index of a stage that brought everything out."""
     number = np.arange(count, dtype=np.int32)
     names = pa.array([f"clip-{i:08d}" for i in range(count)])
-    same = [f"{i:032x}" for i in range(count)]
+    digests = [f"{i:032x}" for i in range(count)]
     ok, blank = pa.array(["ok"] * count), pa.array([""] * count)
-    columns = [names, number // SIZE, number % SIZE, ok, blank, pa.array(same), pa.array(same)]
+    columns = [names, number // SIZE, number % SIZE, ok, blank, pa.array(digests), pa.array(digests)]
     columns += [pa.array([value] * count, kind) for kind, value in more.values()]
     schema = pa.schema([*INDEX_SCHEMA, *(pa.field(name, kind) for name, (kind, _) in more.items())])
-    place.mkdir(parents=True, exist_ok=True)
-    write_table(pa.table(columns, schema=schema), place / "index.parquet")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_table(pa.table(columns, schema=schema), folder / "index.parquet")
 
 
-def one(step: str, count: int, folder: Path) -> None:
+def run_step(step: str, count: int, folder: Path) -> None:
     """A step as its stage does it."""
     params, data = read(ROOT / "params.yaml"), folder / "data"
     if step == "clips":
-        table = clip_table.check(made(count), "here")
+        table = clip_table.check(make_clip_table(count), "here")
         data.mkdir(exist_ok=True)
         write_table(table, data / "clips.parquet")
         describe(table), classes(table)
     elif step == "split":
         accounts = read_index(data / "spectrogram"), read_index(data / "frames")
-        found = assign(clip_table.read(data / "clips.parquet"), *accounts, params.split, 1.0)
-        write_table(found, data / "splits.parquet")
+        splits = assign(clip_table.read(data / "clips.parquet"), *accounts, params.split, 1.0)
+        write_table(splits, data / "splits.parquet")
     elif step == "load":
         dataset.load(data, params.audio, params.video)
     else:
@@ -111,14 +111,14 @@ def one(step: str, count: int, folder: Path) -> None:
         runner.run(job, rows, SIZE, SimpleNamespace(name="local", workers=2, timeout=600.0, storage=None))
 
 
-def measured(step: str, count: int, folder: Path) -> dict[str, float]:
+def measure_step(step: str, count: int, folder: Path) -> dict[str, float]:
     words = [sys.executable, "-m", "benchmarks.scale", f"--one={step}", f"--rows={count}", f"--in={folder}"]
     line = subprocess.run(words, check=True, capture_output=True, text=True, cwd=ROOT).stdout.splitlines()[-1]
     return json.loads(line)
 
 
 def rows(counts: list[int]) -> dict:
-    found: dict[str, dict] = {step: {} for step in STEPS}
+    results: dict[str, dict] = {step: {} for step in STEPS}
     for count in counts:
         with tempfile.TemporaryDirectory(prefix="earsight-scale-") as name:
             folder = Path(name)
@@ -126,19 +126,19 @@ def rows(counts: list[int]) -> dict:
             index(count, folder / "data/spectrogram", seconds=(float64, 10.0))
             index(count, folder / "data/frames", seconds=(float64, 10.0), times=(several, [5.0]))
             for step in STEPS:
-                found[step][str(count)] = measured(step, count, folder)
-                print(f"{step}, {count} rows: {found[step][str(count)]}", flush=True)
+                results[step][str(count)] = measure_step(step, count, folder)
+                print(f"{step}, {count} rows: {results[step][str(count)]}", flush=True)
     if len(counts) > 1:
         few, many = counts[-2:]
-        for costs in found.values():
+        for costs in results.values():
             ratio = costs[str(many)]["s"] / costs[str(few)]["s"]
             costs["growth"] = round(math.log(ratio) / math.log(many / few), 2)
-    return found
+    return results
 
 
 def status(counts: list[int]) -> dict:
     """`dvc status` of a folder of shards that DVC has seen."""
-    found: dict[str, dict] = {}
+    results: dict[str, dict] = {}
     for count in counts:
         with tempfile.TemporaryDirectory(prefix="earsight-scale-") as name:
             folder = Path(name)
@@ -148,34 +148,37 @@ def status(counts: list[int]) -> dict:
                 (folder / f"shards/{i:05d}.npy").write_bytes(i.to_bytes(8) + block)
                 (folder / f"shards/{i:05d}.index.parquet").write_bytes(i.to_bytes(8) + block[:10_000])
             times = {}
-            for what in (["init", "--no-scm"], ["add", "shards"], ["status"], ["status"]):
-                began = time.perf_counter()
-                subprocess.run(["dvc", *what, "--quiet"], cwd=folder, check=True, capture_output=True)
-                times[what[0]] = round(time.perf_counter() - began, 2)
-            found[str(count)] = {"add_s": times["add"], "status_s": times["status"]}
-            print(f"status, {count} shards: {found[str(count)]}", flush=True)
-    return found
+            for command in (["init", "--no-scm"], ["add", "shards"], ["status"], ["status"]):
+                start = time.perf_counter()
+                subprocess.run(["dvc", *command, "--quiet"], cwd=folder, check=True, capture_output=True)
+                times[command[0]] = round(time.perf_counter() - start, 2)
+            results[str(count)] = {"add_s": times["add"], "status_s": times["status"]}
+            print(f"status, {count} shards: {results[str(count)]}", flush=True)
+    return results
 
 
 def clip(count: int = 128) -> dict:
     """Twice: the cost of a clip is what the others add to the first."""
-    found: dict[str, Any] = {"clips": count, "films": films.ABOUT_SEGMENTS, "ms": {}, "kb": {}}
+    results: dict[str, Any] = {"clips": count, "films": films.ABOUT_SEGMENTS, "ms": {}, "kb": {}}
     with tempfile.TemporaryDirectory(prefix="earsight-scale-") as name:
-        paths = films.make(Path(name) / "films", 32, films.segment)
-        found["kb"]["media"] = round(sum(p.stat().st_size for p in paths) / len(paths) / 1000, 1)
+        paths = films.write_videos(Path(name) / "films", 32, films.segment)
+        results["kb"]["media"] = round(sum(p.stat().st_size for p in paths) / len(paths) / 1000, 1)
         walls: dict[int, dict[str, float]] = {}
         for rows in (1, count):
             folder = Path(name) / str(rows)
-            commands.make(folder, paths, rows, 1, **{"data.clip_seconds": float(films.SECONDS)})
+            commands.write_project(folder, paths, rows, 1, **{"data.clip_seconds": float(films.SECONDS)})
             walls[rows] = {
-                s: commands.stage(folder, s).wall for s in ("download", "wav", "spectrogram", "frames")
+                s: commands.measure_stage(folder, s).wall
+                for s in ("download", "wav", "spectrogram", "frames")
             }
-        for name_, wall in walls[count].items():
-            found["ms"][name_] = round(1000 * (wall - walls[1][name_]) / (count - 1), 2)
-            stored = folder / "data" / ("media" if name_ == "download" else name_)
-            if name_ != "download":
-                found["kb"][name_] = round(sum(p.stat().st_size for p in stored.iterdir()) / count / 1000, 1)
-    return found | learning()
+        for stage, wall in walls[count].items():
+            results["ms"][stage] = round(1000 * (wall - walls[1][stage]) / (count - 1), 2)
+            stage_folder = folder / "data" / ("media" if stage == "download" else stage)
+            if stage != "download":
+                results["kb"][stage] = round(
+                    sum(p.stat().st_size for p in stage_folder.iterdir()) / count / 1000, 1
+                )
+    return results | learning()
 
 
 def learning() -> dict:
@@ -185,49 +188,49 @@ def learning() -> dict:
     params = read(ROOT / "params.yaml")
     data = dataset.load(ROOT / "data", params.audio, params.video, params.input)
     model = checkpoint.load(ROOT / "checkpoints")
-    clips_ = np.arange(len(data))
-    began = time.perf_counter()
+    clip_numbers = np.arange(len(data))
+    start = time.perf_counter()
     for _ in range(4):
-        model.embed(data, clips_)
-    embedded = 4 * len(data) / (time.perf_counter() - began)
+        model.embed(data, clip_numbers)
+    clips_per_second = 4 * len(data) / (time.perf_counter() - start)
     training = json.loads((ROOT / "benchmarks/results/overheads.json").read_text())["training"]
-    return {"learns_clips_s": training["clips_s"], "embeds_clips_s": round(embedded)}
+    return {"learns_clips_s": training["clips_s"], "embeds_clips_s": round(clips_per_second)}
 
 
 SETS = {"VGGSound": 200_000, "AudioSet": 2_100_000, "a hundred million": 100_000_000}
 VECTOR = {"flat": 512, "ivf_pq": 74}  # bytes, of benchmarks.search
 
 
-def table(found: dict) -> str:
+def table(results: dict) -> str:
     """What so many clips cost, as Markdown."""
-    ms, kb = found["clip"]["ms"], found["clip"]["kb"]
-    largest = max(map(int, (n for n in found["rows"]["load"] if n.isdecimal())))
-    ram = {step: costs[str(largest)]["peak_gib"] / largest for step, costs in found["rows"].items()}
+    ms, kb = results["clip"]["ms"], results["clip"]["kb"]
+    largest = max(map(int, (n for n in results["rows"]["load"] if n.isdecimal())))
+    ram = {step: costs[str(largest)]["peak_gib"] / largest for step, costs in results["rows"].items()}
     per_minute = read(ROOT / "params.yaml").download.per_minute
 
-    def told(value: float, unit: str) -> str:
+    def format_value(value: float, unit: str) -> str:
         return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
 
     def stored(size: float) -> str:
         unit, name = next(u for u in ((1e9, "TB"), (1e6, "GB"), (1e3, "MB")) if size >= u[0] or u[0] == 1e3)
-        return told(size / unit, name)
+        return format_value(size / unit, name)
 
     lines: dict[str, Callable[[int], str]] = {
         "clips": lambda n: f"{n:,}",
         f"shards of {SIZE:,} in a stage": lambda n: f"{-(-n // SIZE):,}",
-        f"download, {per_minute:g} a minute": lambda n: told(n / per_minute / 1440, "days"),
-        "`wav`, core hours": lambda n: told(n * ms["wav"] / 3.6e6, "h"),
-        "`spectrogram`, core hours": lambda n: told(n * ms["spectrogram"] / 3.6e6, "h"),
-        "`frames`, core hours": lambda n: told(n * ms["frames"] / 3.6e6, "h"),
-        "the three on 64 cores": lambda n: told(
+        f"download, {per_minute:g} a minute": lambda n: format_value(n / per_minute / 1440, "days"),
+        "`wav`, core hours": lambda n: format_value(n * ms["wav"] / 3.6e6, "h"),
+        "`spectrogram`, core hours": lambda n: format_value(n * ms["spectrogram"] / 3.6e6, "h"),
+        "`frames`, core hours": lambda n: format_value(n * ms["frames"] / 3.6e6, "h"),
+        "the three on 64 cores": lambda n: format_value(
             n * (ms["wav"] + ms["spectrogram"] + ms["frames"]) / 3.6e6 / 64, "h"
         ),
         **{f"`{name}` on disk": lambda n, k=kb[name]: stored(n * k) for name in kb},
-        "memory of a data stage's parent": lambda n: told(n * ram["first"], "GiB"),
-        "memory of `split`": lambda n: told(n * ram["split"], "GiB"),
-        "memory of `train`, `index`, for the tables": lambda n: told(n * ram["load"], "GiB"),
-        "an epoch of `train`": lambda n: told(n / found["clip"]["learns_clips_s"] / 3600, "h"),
-        "embedding by `index`": lambda n: told(n / found["clip"]["embeds_clips_s"] / 3600, "h"),
+        "memory of a data stage's parent": lambda n: format_value(n * ram["first"], "GiB"),
+        "memory of `split`": lambda n: format_value(n * ram["split"], "GiB"),
+        "memory of `train`, `index`, for the tables": lambda n: format_value(n * ram["load"], "GiB"),
+        "an epoch of `train`": lambda n: format_value(n / results["clip"]["learns_clips_s"] / 3600, "h"),
+        "embedding by `index`": lambda n: format_value(n / results["clip"]["embeds_clips_s"] / 3600, "h"),
         **{f"index `{kind}`": lambda n, b=b: stored(n * b / 1000) for kind, b in VECTOR.items()},
     }
     head = ["", *SETS]
@@ -244,28 +247,28 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="of the kept results, for docs/scaling.md")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--in", dest="folder", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.one:
-        began = time.perf_counter()
-        one(given.one, given.rows[0], given.folder)
-        wall = time.perf_counter() - began
+    options = parser.parse_args()
+    if options.one:
+        start = time.perf_counter()
+        run_step(options.one, options.rows[0], options.folder)
+        wall = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(json.dumps({"s": round(wall, 2), "peak_gib": round(peak, 2)}))
         return
-    if given.table:
+    if options.table:
         print(table(json.loads(RESULT.read_text(encoding="utf-8"))))
         return
-    found = json.loads(RESULT.read_text(encoding="utf-8")) if given.only else {}
-    ways: dict[str, Callable[[], dict]] = {
+    results = json.loads(RESULT.read_text(encoding="utf-8")) if options.only else {}
+    measurements: dict[str, Callable[[], dict]] = {
         "clip": clip,
-        "rows": lambda: rows(given.rows),
-        "status": lambda: status(given.shards),
+        "rows": lambda: rows(options.rows),
+        "status": lambda: status(options.shards),
     }
-    for what, measure in ways.items():
-        if given.only in (None, what):
-            found[what] = measure()
-    print(f"clip: {found['clip']}")
-    result_files.keep("scale", found, given.only)
+    for name, measure in measurements.items():
+        if options.only in (None, name):
+            results[name] = measure()
+    print(f"clip: {results['clip']}")
+    result_files.save("scale", results, options.only)
 
 
 if __name__ == "__main__":

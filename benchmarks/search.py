@@ -24,14 +24,14 @@ from pipeline.metrics import retrieval
 QUERIES, CLUSTERS, DIM = 1000, 5000, 128
 
 
-def clustered(count: int, queries: int, dim: int = DIM) -> tuple[np.ndarray, np.ndarray]:
+def make_clustered_vectors(count: int, queries: int, dim: int = DIM) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors around centres, (count, dim) float32, and `queries` of the same kind."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(CLUSTERS, dim)).astype(np.float32)
-    found = centres[rng.integers(0, CLUSTERS, count + queries)]
-    found += rng.normal(scale=0.6, size=found.shape).astype(np.float32)
-    found /= np.linalg.norm(found, axis=1, keepdims=True)
-    return found[:count], found[count:]
+    vectors = centres[rng.integers(0, CLUSTERS, count + queries)]
+    vectors += rng.normal(scale=0.6, size=vectors.shape).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors[:count], vectors[count:]
 
 
 def memory(key: str) -> float:
@@ -41,18 +41,18 @@ def memory(key: str) -> float:
 
 
 def index(kind: str, count: int) -> dict:
-    known, queries = clustered(count, QUERIES)
-    before, began = memory("VmRSS"), time.perf_counter()
-    searcher = vector_index.Searcher(vector_index.build(known, kind), known)
-    built = time.perf_counter() - began
-    held = memory("VmRSS") - before
+    vectors, queries = make_clustered_vectors(count, QUERIES)
+    memory_before, start = memory("VmRSS"), time.perf_counter()
+    searcher = vector_index.Searcher(vector_index.build(vectors, kind), vectors)
+    build_seconds = time.perf_counter() - start
+    memory_gib = memory("VmRSS") - memory_before
     faiss.omp_set_num_threads(1)
-    began = time.perf_counter()
+    start = time.perf_counter()
     for query in queries:
         searcher.search(query[None], 10)
-    each = (time.perf_counter() - began) / len(queries) * 1000
+    each = (time.perf_counter() - start) / len(queries) * 1000
     faiss.omp_set_num_threads(os.cpu_count() or 1)
-    share = vector_index.recall(searcher, queries)
+    recall = vector_index.recall(searcher, queries)
     with tempfile.NamedTemporaryFile() as file:
         vector_index.save(searcher.index, file.name)
         size = os.path.getsize(file.name) / 2**20
@@ -60,22 +60,22 @@ def index(kind: str, count: int) -> dict:
         "kind": kind,
         "vectors": count,
         "ms_a_query": round(each, 3),
-        "recall_10": round(share, 4),
-        "build_s": round(built, 1),
-        "memory_gib": round(held, 2),
+        "recall_10": round(recall, 4),
+        "build_s": round(build_seconds, 1),
+        "memory_gib": round(memory_gib, 2),
         "file_mib": round(size),
     }
 
 
 def usual(count: int) -> dict:
-    known, queries = clustered(count, 20)
-    began = time.perf_counter()
+    vectors, queries = make_clustered_vectors(count, 20)
+    start = time.perf_counter()
     for query in queries:
-        np.argsort(-(known @ query))[:10]
+        np.argsort(-(vectors @ query))[:10]
     return {
         "kind": "NumPy",
         "vectors": count,
-        "ms_a_query": round((time.perf_counter() - began) / 20 * 1000, 1),
+        "ms_a_query": round((time.perf_counter() - start) / 20 * 1000, 1),
     }
 
 
@@ -84,9 +84,9 @@ def evaluation(count: int) -> dict:
     audio = rng.normal(size=(count, DIM)).astype(np.float32)
     video = audio + 2 * rng.normal(size=(count, DIM)).astype(np.float32)
     labels = [[f"class {i}"] for i in rng.integers(0, 50, count)]
-    began = time.perf_counter()
+    start = time.perf_counter()
     retrieval.evaluate({"audio": audio, "video": video}, labels, None, 1000, 0)
-    return {"clips": count, "s": round(time.perf_counter() - began, 1), "peak_gib": round(memory("VmHWM"), 2)}
+    return {"clips": count, "s": round(time.perf_counter() - start, 1), "peak_gib": round(memory("VmHWM"), 2)}
 
 
 def main() -> None:
@@ -94,22 +94,25 @@ def main() -> None:
     parser.add_argument("--vectors", type=int, default=1_000_000)
     parser.add_argument("--clips", type=int, default=10_000)
     parser.add_argument("--one", help=argparse.SUPPRESS)  # one measurement, in a process of its own
-    given = parser.parse_args()
-    if given.one:
-        what = {"usual": lambda: usual(given.vectors), "evaluation": lambda: evaluation(given.clips)}
-        print(json.dumps(what.get(given.one, lambda: index(given.one, given.vectors))()))
+    options = parser.parse_args()
+    if options.one:
+        measurements = {
+            "usual": lambda: usual(options.vectors),
+            "evaluation": lambda: evaluation(options.clips),
+        }
+        print(json.dumps(measurements.get(options.one, lambda: index(options.one, options.vectors))()))
         return
-    found = {}
+    results = {}
     for name in ("usual", "flat", "hnsw", "ivf_pq", "evaluation"):
         command = [sys.executable, "-m", "benchmarks.search", f"--one={name}"]
-        command += [f"--vectors={given.vectors}", f"--clips={given.clips}"]
+        command += [f"--vectors={options.vectors}", f"--clips={options.clips}"]
         env = os.environ | {"OMP_NUM_THREADS": "1"} if name == "usual" else None
         line = subprocess.run(
             command, check=True, capture_output=True, text=True, env=env
         ).stdout.splitlines()[-1]
-        found[name] = json.loads(line)
-        print(", ".join(f"{k} {v}" for k, v in found[name].items()), flush=True)
-    result_files.keep("search", found)
+        results[name] = json.loads(line)
+        print(", ".join(f"{k} {v}" for k, v in results[name].items()), flush=True)
+    result_files.save("search", results)
 
 
 if __name__ == "__main__":

@@ -43,12 +43,12 @@ def ours(folder: Path, paths: list[Path], rows: int, workers: int, cores: set[in
     """Seconds of the three stages, everything included; with `rows` of 1 it is what starting up takes."""
     work = folder / f"ours-{rows}-{workers}-{cores}"
     work.mkdir()
-    commands.make(work, paths, rows, workers, **{"video.frames": 1, "video.window_frames": 1})
-    download = commands.stage(work, "download", cores)
-    costs = {name: commands.stage(work, name, cores) for name in STEPS}
+    commands.write_project(work, paths, rows, workers, **{"video.frames": 1, "video.window_frames": 1})
+    download = commands.measure_stage(work, "download", cores)
+    costs = {name: commands.measure_stage(work, name, cores) for name in STEPS}
     for cost in costs.values():
-        if f"{rows} clips in, {rows} ok" not in cost.said:
-            raise RuntimeError(cost.said)
+        if f"{rows} clips in, {rows} ok" not in cost.output:
+            raise RuntimeError(cost.output)
     total = {"wall": sum(c.wall for c in costs.values()), "cpu": sum(c.cpu for c in costs.values())}
     return total | {name: c.wall for name, c in costs.items()} | {"download": download.wall}
 
@@ -57,15 +57,15 @@ def usual(folder: Path, paths: list[Path], rows: int, cores: set[int] | None = N
     work = folder / f"usual-{cores}"
     work.mkdir()
     words = [sys.executable, "-m", "benchmarks.usual", str(work), str(rows), *map(str, paths)]
-    commands.make(work, paths, 1, 1)
-    cost = commands.command(work, words, cores)
-    return json.loads(cost.said) | {"whole_wall": cost.wall, "whole_cpu": cost.cpu}
+    commands.write_project(work, paths, 1, 1)
+    cost = commands.measure_command(work, words, cores)
+    return json.loads(cost.output) | {"whole_wall": cost.wall, "whole_cpu": cost.cpu}
 
 
 def limit(paths: list[Path], rows: int) -> dict:
     """Seconds of the bare decode in this process, on one core."""
     params, wall = read(), []
-    with commands.on({min(os.sched_getaffinity(0))}):
+    with commands.use_cores({min(os.sched_getaffinity(0))}):
         for decode in (
             lambda p: bare.sound(p, params.audio.sample_rate),
             lambda p: bare.picture(p, None, params.video.height, params.video.width),
@@ -126,19 +126,19 @@ def loader(work: Path, paths: list[Path]) -> dict:
     windows = Windows(data, params.train.batch_size)
     best = float("inf")
     for _ in range(3):
-        began = time.perf_counter()
-        seen = sum(len(a) for a, _ in torch.utils.data.DataLoader(windows, batch_size=None))
-        best = min(best, time.perf_counter() - began)
+        start_time = time.perf_counter()
+        n_clips = sum(len(a) for a, _ in torch.utils.data.DataLoader(windows, batch_size=None))
+        best = min(best, time.perf_counter() - start_time)
     clip = np.concatenate(windows.parts)[:DISTINCT]
     start, frames = data.locate_windows(clip, np.concatenate(windows.at)[:DISTINCT])
     seconds = start * params.audio.hop_length / params.audio.sample_rate
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     for c, second, frame in zip(clip, seconds, frames, strict=True):
         path = str(paths[int(data.clip_id[c].split("-")[1]) % len(paths)])
         bare.sound(path, params.audio.sample_rate, second, params.audio.window_seconds)
         bare.picture(path, data.times[c][frame[0]], params.video.height, params.video.width)
-    raw = time.perf_counter() - began
-    return {"loader": seen / best, "raw": len(clip) / raw}
+    raw = time.perf_counter() - start_time
+    return {"loader": n_clips / best, "raw": len(clip) / raw}
 
 
 def milliseconds(seconds: dict, rows: int) -> dict:
@@ -147,7 +147,7 @@ def milliseconds(seconds: dict, rows: int) -> dict:
 
 
 def measure(folder: Path, rows: int) -> dict:
-    paths = films.make(folder / "films", DISTINCT)
+    paths = films.write_videos(folder / "films", DISTINCT)
     one = {min(os.sched_getaffinity(0))}
     theirs, held = usual(folder, paths, rows), usual(folder, paths, rows, one)
     single, single_held, double = ours(folder, paths, rows, 1), ours(folder, paths, rows, 1, one), None
@@ -155,7 +155,7 @@ def measure(folder: Path, rows: int) -> dict:
     if len(os.sched_getaffinity(0)) > 1:
         double = ours(folder, paths, rows, 2)
     work = folder / f"ours-{rows}-1-None"
-    commands.stage(work, "split")
+    commands.measure_stage(work, "split")
     few = min(rows, 3 * DISTINCT)
     read_again, floor = loader(work, paths), limit(paths, few)
 
@@ -219,7 +219,7 @@ def main() -> None:
     rows = parser.parse_args().clips
     with tempfile.TemporaryDirectory(prefix="earsight-speed-") as folder:
         result = measure(Path(folder), rows)
-    result_files.keep("speed", result)
+    result_files.save("speed", result)
     print(table(result))
 
 

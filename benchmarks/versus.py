@@ -37,7 +37,7 @@ RESULT = Path("benchmarks/results/versus.json")
 GOALS = {"sound": 10, "frames": 15, "step": 2.5, "retrieval": 100}
 FRAMES, SIDE = 10, 224
 CLIPS, DIM, LABELS = 1000, 128, 50  # of retrieval
-TOLD = ("ndcg_30", "recall_10", "map")
+METRIC_NAMES = ("ndcg_30", "recall_10", "map")
 
 
 # --- what published code does -----------------------------------------------------------------------
@@ -90,7 +90,7 @@ def plain_frames(folder: Path, paths: list[Path]) -> None:
 
 def plain_retrieval(vectors: dict[str, np.ndarray], labels: list[set[str]]) -> dict[str, dict]:
     """nDCG@30, recall@10 and mAP by a loop over queries and candidates, in four directions."""
-    found: dict[str, dict] = {}
+    results: dict[str, dict] = {}
     for source, target in ((a, b) for a in vectors for b in vectors):
         gains, recalls, precisions = [], [], []
         for i, query in enumerate(vectors[source]):
@@ -113,39 +113,39 @@ def plain_retrieval(vectors: dict[str, np.ndarray], labels: list[set[str]]) -> d
                     total += hits / (rank + 1)
             precisions.append(total / hits if hits else 0.0)
         means = [float(np.mean(one)) for one in (gains, recalls, precisions)]
-        found[f"{source}_to_{target}"] = dict(zip(TOLD, means, strict=True))
-    return found
+        results[f"{source}_to_{target}"] = dict(zip(METRIC_NAMES, means, strict=True))
+    return results
 
 
 # --- the comparisons ----------------------------------------------------------------------------------
 
 
-def alone(name: str, folder: Path, paths: list[Path]) -> float:
+def seconds_of_plain(name: str, folder: Path, paths: list[Path]) -> float:
     """Seconds of a process that does one of the above."""
     words = [sys.executable, "-m", "benchmarks.versus", f"--plain={name}", str(folder), *map(str, paths)]
     folder.mkdir()
-    return commands.command(ROOT, words).wall
+    return commands.measure_command(ROOT, words).wall
 
 
 def stages(folder: Path, paths: list[Path], names: tuple[str, ...], knobs: dict) -> float:
     """Seconds of the stages over these films, everything included."""
-    commands.make(folder, paths, len(paths), len(os.sched_getaffinity(0)), **knobs)
-    commands.stage(folder, "download")
-    costs = [commands.stage(folder, name) for name in names]
+    commands.write_project(folder, paths, len(paths), len(os.sched_getaffinity(0)), **knobs)
+    commands.measure_stage(folder, "download")
+    costs = [commands.measure_stage(folder, name) for name in names]
     for cost in costs:
-        if f"{len(paths)} clips in, {len(paths)} ok" not in cost.said:
-            raise RuntimeError(cost.said)
+        if f"{len(paths)} clips in, {len(paths)} ok" not in cost.output:
+            raise RuntimeError(cost.output)
     return sum(cost.wall for cost in costs)
 
 
 def sound(folder: Path, count: int) -> dict:
-    paths = films.make(folder / "films", count)
+    paths = films.write_videos(folder / "films", count)
     mels = {"sample_rate": 22050, "n_fft": 2048, "win_length": 2048, "hop_length": 512, "n_mels": 128}
     knobs = {f"audio.{name}": value for name, value in mels.items()}
     ours = stages(folder / "ours", paths, ("wav", "spectrogram"), knobs)
-    picture = alone("sound", folder / "plain", paths)
-    array = alone("sound_array", folder / "plain_array", paths)
-    return _told(count, ours, picture) | {
+    picture = seconds_of_plain("sound", folder / "plain", paths)
+    array = seconds_of_plain("sound_array", folder / "plain_array", paths)
+    return _comparison(count, ours, picture) | {
         "plain_saved_as_npy_s": round(array, 2),
         "times_saved_as_npy": round(array / ours, 2),
         "films": films.ABOUT,
@@ -153,11 +153,13 @@ def sound(folder: Path, count: int) -> dict:
 
 
 def frames(folder: Path, count: int) -> dict:
-    paths = films.make(folder / "films", count, films.segment)
+    paths = films.write_videos(folder / "films", count, films.segment)
     video = {"frames": FRAMES, "height": SIDE, "width": SIDE, "window_frames": 1}
     knobs = {f"video.{name}": value for name, value in video.items()}
     ours = stages(folder / "ours", paths, ("frames",), knobs | {"data.clip_seconds": float(films.SECONDS)})
-    return _told(count, ours, alone("frames", folder / "plain", paths)) | {"films": films.ABOUT_SEGMENTS}
+    return _comparison(count, ours, seconds_of_plain("frames", folder / "plain", paths)) | {
+        "films": films.ABOUT_SEGMENTS
+    }
 
 
 def retrieval() -> dict:
@@ -170,16 +172,16 @@ def retrieval() -> dict:
         s: v / np.linalg.norm(v, axis=1, keepdims=True) for s, v in (("audio", audio), ("video", video))
     }
     labels = [[f"class {i}"] for i in rng.integers(0, LABELS, CLIPS)]
-    began = time.perf_counter()
-    found = fast.evaluate(vectors, labels, None, 0, 0)
-    ours = time.perf_counter() - began
-    began = time.perf_counter()
+    start = time.perf_counter()
+    metrics = fast.evaluate(vectors, labels, None, 0, 0)
+    ours = time.perf_counter() - start
+    start = time.perf_counter()
     slow = plain_retrieval(vectors, [set(one) for one in labels])
-    plain = time.perf_counter() - began
+    plain = time.perf_counter() - start
     for direction, means in slow.items():
         for name, mean in means.items():
-            if abs(found[direction][name] - mean) > 1e-5:
-                raise RuntimeError(f"{direction}: {name}: {found[direction][name]}, by the loop {mean}")
+            if abs(metrics[direction][name] - mean) > 1e-5:
+                raise RuntimeError(f"{direction}: {name}: {metrics[direction][name]}, by the loop {mean}")
     return {
         "clips": CLIPS,
         "ours_s": round(ours, 3),
@@ -188,7 +190,7 @@ def retrieval() -> dict:
     }
 
 
-def _told(clips: int, ours: float, plain: float) -> dict:
+def _comparison(clips: int, ours: float, plain: float) -> dict:
     return {
         "clips": clips,
         "ours_s": round(ours, 2),
@@ -269,8 +271,8 @@ def step(batch: int, rounds: int) -> dict:
     from models.training.precision import lightning_precision
 
     module, plain = _ours(), _plain()
-    adam = module.configure_optimizers()["optimizer"]
-    usual = torch.optim.Adam(plain.parameters(), lr=1e-4, weight_decay=1e-5)
+    optimizer = module.configure_optimizers()["optimizer"]
+    plain_optimizer = torch.optim.Adam(plain.parameters(), lr=1e-4, weight_decay=1e-5)
     audio = torch.randn(batch, 1, 257, 200).half()
     video = torch.randint(0, 256, (batch, 1, SIDE, SIDE, 3), dtype=torch.uint8)
     order = torch.arange(batch)
@@ -280,9 +282,9 @@ def step(batch: int, rounds: int) -> dict:
     def ours() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             loss = sum(module.compute_losses(*module.embed_pair(audio, video), pairs))
-        adam.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        adam.step()
+        optimizer.step()
 
     def half(which: slice, target: int) -> tuple[torch.Tensor, torch.Tensor]:
         sound = audio[which].float()
@@ -291,21 +293,21 @@ def step(batch: int, rounds: int) -> dict:
         picture = video[which, 0].permute(0, 3, 1, 2).float() / 255
         return sound, picture
 
-    def plainly() -> None:
+    def plain_step() -> None:
         """A batch of as many pairs: half of them match."""
         middle = batch // 2
         right, wrong = half(slice(middle), 1), half(slice(middle, None), 0)
         sound, picture = (torch.cat(x) for x in zip(right, wrong, strict=True))
         target = torch.tensor([1] * middle + [0] * (batch - middle))
         loss = F.cross_entropy(plain(sound, picture), target)
-        usual.zero_grad()
+        plain_optimizer.zero_grad()
         loss.backward()
-        usual.step()
+        plain_optimizer.step()
 
     module.train()
-    for one in (ours, plainly):
-        commands.seconds(one)
-    times = [(commands.seconds(ours), commands.seconds(plainly)) for _ in range(rounds)]
+    for one in (ours, plain_step):
+        commands.measure_seconds(one)
+    times = [(commands.measure_seconds(ours), commands.measure_seconds(plain_step)) for _ in range(rounds)]
     return {
         "batch": batch,
         "rounds": rounds,
@@ -326,28 +328,28 @@ def main() -> None:
     parser.add_argument("--only", choices=list(GOALS))
     parser.add_argument("--plain", help=argparse.SUPPRESS)  # one of the plain ways, in a process of its own
     parser.add_argument("paths", nargs="*", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.plain:
-        folder, *paths = given.paths
-        if given.plain == "frames":
+    options = parser.parse_args()
+    if options.plain:
+        folder, *paths = options.paths
+        if options.plain == "frames":
             plain_frames(folder, paths)
         else:
-            plain_sound(folder, paths, picture=given.plain == "sound")
+            plain_sound(folder, paths, picture=options.plain == "sound")
         return
-    found = json.loads(RESULT.read_text()) if given.only and RESULT.exists() else {}
+    results = json.loads(RESULT.read_text()) if options.only and RESULT.exists() else {}
     with tempfile.TemporaryDirectory(prefix="earsight-versus-") as name:
         folder = Path(name)
-        ways: dict[str, Callable[[], dict]] = {
-            "sound": lambda: sound(folder / "sound", given.clips),
-            "frames": lambda: frames(folder / "frames", given.clips // 4),
-            "step": lambda: step(given.batch, given.rounds),
+        measurements: dict[str, Callable[[], dict]] = {
+            "sound": lambda: sound(folder / "sound", options.clips),
+            "frames": lambda: frames(folder / "frames", options.clips // 4),
+            "step": lambda: step(options.batch, options.rounds),
             "retrieval": retrieval,
         }
-        for what, measure in ways.items():
-            if given.only in (None, what):
-                found[what] = measure() | {"goal": GOALS[what]}
-                print(f"{what}: {found[what]}", flush=True)
-    result_files.keep("versus", found, given.only)
+        for what, measure in measurements.items():
+            if options.only in (None, what):
+                results[what] = measure() | {"goal": GOALS[what]}
+                print(f"{what}: {results[what]}", flush=True)
+    result_files.save("versus", results, options.only)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Print the tests of what changed since the last commit: `make check` runs them.
+"""Print the tests of the files that changed since the last commit: `make check` runs them.
 
 The tests mirror the tree: those of `pipeline/store/shards.py` are in `tests/pipeline/store/test_shards.py`. A
 module without a test of its own has those of its folder, or of the nearest folder above that has any.

@@ -1,4 +1,4 @@
-"""A Ray cluster and an S3 server of this machine, for the tests of a file."""
+"""Fixtures: a Ray cluster and an S3 server on this machine, one for each test file."""
 
 import os
 from http.client import HTTPConnection
@@ -11,23 +11,25 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def ray_cluster():
-    """One node with two processors, and this process connected to it."""
+    """Start a Ray node with two CPUs and connect this process to it."""
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(ROOT)  # for the steps of tests: of the project, what workers need is sent
-    there = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    ray.init(address=there.address, log_to_driver=False, logging_level="ERROR")
-    yield there
+    python_path = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(
+        ROOT
+    )  # for steps defined in tests; Ray sends the project's own code to workers
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    yield cluster
     ray.shutdown()
-    there.shutdown()
-    os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+    cluster.shutdown()
+    os.environ.pop("PYTHONPATH") if python_path is None else os.environ.update(PYTHONPATH=python_path)
 
 
 @pytest.fixture(scope="module")
 def s3():
-    """An empty bucket, and the environment in which `s3://` reaches it."""
+    """Make an empty bucket and set the environment variables with which `s3://` reaches it; yield its URL."""
     server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     pytest.importorskip("s3fs")
     server.start()
@@ -43,9 +45,9 @@ def s3():
         s3fs.S3FileSystem().mkdir("earsight")
         yield "s3://earsight/toys"
         s3fs.S3FileSystem.clear_instance_cache()
-    # moto's buckets are the process's, not the server's: the next file's would be there already.
-    asked = HTTPConnection(host, port, timeout=30)
-    asked.request("POST", "/moto-api/reset")
-    asked.getresponse().read()
-    asked.close()
+    # moto's buckets belong to the process, not to the server: delete them for the next test file.
+    connection = HTTPConnection(host, port, timeout=30)
+    connection.request("POST", "/moto-api/reset")
+    connection.getresponse().read()
+    connection.close()
     server.stop()

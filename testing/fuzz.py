@@ -41,7 +41,7 @@ class Note(NamedTuple):
 
 def make(folder: Path, files: int, seed: int) -> None:
     """`files` broken ones in `folder`, `<container>/<mutation>-<number>.<extension>`; and a good one each."""
-    good = mutants.all_good()
+    good = mutants.encode_files()
     kinds, ways = list(good), list(mutants.MUTATIONS)
     rng = random.Random(seed)
     pairs = [(kind, way) for kind in kinds for way in ways]
@@ -74,7 +74,7 @@ def parameters(folder: Path) -> None:
         "faces.size": 48,
         "faces.align": True,
     }
-    commands.turn(folder, knobs)
+    commands.set_params(folder, knobs)
     (folder / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
 
 
@@ -92,9 +92,9 @@ def run(folder: Path, files: int, seed: int) -> dict:
     rows = read_table(folder / "data/clips.parquet").to_pylist()
     accounts = {name: read_index(folder / where).to_pylist() for name, where in STAGES.items()}
     names = {row["clip_id"]: Path(row["audio"] or row["video"]) for row in rows}
-    made = sorted(p.relative_to(folder) for p in (folder / "videos").rglob("*.*"))
-    if sorted(names.values()) != made:
-        broken.append(f"{len(made)} files, of which {len(names)} are clips")
+    paths = sorted(p.relative_to(folder) for p in (folder / "videos").rglob("*.*"))
+    if sorted(names.values()) != paths:
+        broken.append(f"{len(paths)} files, of which {len(names)} are clips")
     broken += wrong(accounts, names)
     result = counts(accounts, names) | costs(names, peaks, notes)
     if result["longest_s"]["seconds"] > TIMEOUT:
@@ -118,7 +118,7 @@ def stage(folder: Path, name: str, files: int, peaks: dict) -> str:
     start = f"{sys.executable} -c 'from testing.timed import main; main()'"
     words = f"exec {start} {name} {name}.notes {limit} 2>{name}.said"
     try:
-        peaks[name] = commands.command(folder, ["bash", "-c", words], watch=True).peaks
+        peaks[name] = commands.measure_command(folder, ["bash", "-c", words], watch=True).peaks
     except RuntimeError as e:
         return f"{name}: {e}: " + (folder / f"{name}.said").read_text()
     return (folder / f"{name}.said").read_text()
@@ -126,8 +126,8 @@ def stage(folder: Path, name: str, files: int, peaks: dict) -> str:
 
 def again(folder: Path, files: int) -> list[str]:
     """With one worker, so that each file comes after others than before: is every byte the same?"""
-    commands.turn(folder, {"engine.workers": 1})
-    found = []
+    commands.set_params(folder, {"engine.workers": 1})
+    errors = []
     for name in DECODE:
         data = folder / STAGES[name]
         before = {p.name: p.read_bytes() for p in data.iterdir()}
@@ -136,30 +136,30 @@ def again(folder: Path, files: int) -> list[str]:
             return [fault]
         now = {p.name: p.read_bytes() for p in data.iterdir()}
         if other := sorted(n for n in before.keys() | now.keys() if before.get(n) != now.get(n)):
-            found.append(f"{name}: with one worker other bytes in {', '.join(other)}")
-    return found
+            errors.append(f"{name}: with one worker other bytes in {', '.join(other)}")
+    return errors
 
 
 def wrong(accounts: dict[str, list[dict]], names: dict[str, Path]) -> list[str]:
     """What does not add up in the accounts of the stages."""
-    found = []
+    errors = []
     for stage, rows in accounts.items():
         if [row["clip_id"] for row in rows] != list(names):
-            found.append(f"{stage}: the account has other clips than the table")
+            errors.append(f"{stage}: the account has other clips than the table")
         for row in rows:
             name, status = names.get(row["clip_id"]), row["status"]
             if status not in STATUSES or (status != OK and not row["detail"]):
-                found.append(f"{stage}: {name}: {status} without a reason")
+                errors.append(f"{stage}: {name}: {status} without a reason")
     for clip, path in names.items():
         if path.stem == GOOD:
             kind = next(k for k in mutants.KINDS if k.name == path.parent.name)
-            for stage, there in (("wav", kind.audio), ("spectrogram", kind.audio), ("frames", kind.video)):
+            for stage, stream in (("wav", kind.audio), ("spectrogram", kind.audio), ("frames", kind.video)):
                 status = next(row["status"] for row in accounts[stage] if row["clip_id"] == clip)
                 if stage == "frames" and kind.name in UNSEEN:
-                    there = None
-                if (status == OK) != bool(there):
-                    found.append(f"{stage}: {path}: {status}, though nothing was done to it")
-    return found
+                    stream = None
+                if (status == OK) != bool(stream):
+                    errors.append(f"{stage}: {path}: {status}, though nothing was done to it")
+    return errors
 
 
 def counts(accounts: dict[str, list[dict]], names: dict[str, Path]) -> dict:

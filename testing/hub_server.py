@@ -1,4 +1,4 @@
-"""A stand-in for Hugging Face's hub on loopback: as much of it as pushing and pulling a model needs."""
+"""A local imitation of the Hugging Face Hub: the requests that push and pull a model."""
 
 import base64
 import hashlib
@@ -12,22 +12,22 @@ from typing import Any
 import yaml
 
 TOKEN = "hf_right"
-LARGE = (".safetensors", ".onnx")  # what goes by way of Git LFS
+LARGE = (".safetensors", ".onnx")  # stored in Git LFS
 
 
 class HubServer:
-    """repos: id -> commits, each {path: content}; the last is main. Ended by `stop`.
+    """repos: id -> commits, each {path: content}; the last is main. `stop` ends the server.
 
-    private: visibility that was asked for. gated: repositories whose files are refused. fails: the status of
-    every answer, once it is set. asked: "METHOD path" of all requests.
+    private: the requested visibility. gated: repositories whose files are refused. error_status: if set, the
+    status of every answer. requests: "METHOD path" of all requests.
     """
 
     def __init__(self) -> None:
         self.repos: dict[str, list[dict[str, bytes]]] = {}
         self.private: dict[str, Any] = {}
         self.gated: set[str] = set()
-        self.fails = 0
-        self.asked: list[str] = []
+        self.error_status = 0
+        self.requests: list[str] = []
         self.blobs: dict[str, bytes] = {}
         owner = self
 
@@ -41,7 +41,7 @@ class HubServer:
                 length = int(self.headers.get("Content-Length", 0))
                 body = self.rfile.read(length) if length else self.chunks()
                 path = urllib.parse.unquote(urllib.parse.urlparse(self.path).path)
-                owner.asked.append(f"{self.command} {path}")
+                owner.requests.append(f"{self.command} {path}")
                 token = self.headers.get("Authorization", "").removeprefix("Bearer ")
                 status, content, headers = owner.answer(self.command, path, body, token)
                 self.send_response(status)
@@ -53,13 +53,13 @@ class HubServer:
                     self.wfile.write(content)
 
             def chunks(self) -> bytes:
-                found = b""
+                content = b""
                 if self.headers.get("Transfer-Encoding") == "chunked":
                     while size := int(self.rfile.readline(), 16):
-                        found += self.rfile.read(size)
+                        content += self.rfile.read(size)
                         self.rfile.readline()
                     self.rfile.readline()
-                return found
+                return content
 
             do_GET = do_HEAD = do_POST = do_PUT = answer
 
@@ -73,45 +73,47 @@ class HubServer:
         self.http.server_close()
 
     def answer(self, method: str, path: str, body: bytes, token: str) -> tuple[int, bytes, dict[str, str]]:
-        if self.fails:
-            return self.fails, b"{}", {}
+        if self.error_status:
+            return self.error_status, b"{}", {}
         if method in ("POST", "PUT") and not path.startswith(("/lfs/", "/api/validate")) and token != TOKEN:
             return 401, b"{}", {"X-Error-Message": "Invalid credentials in Authorization header"}
-        for pattern, wanted, way in WAYS:
-            if wanted == method.replace("HEAD", "GET") and (found := re.fullmatch(pattern, path)):
-                return way(self, body, *found.groups())
+        for pattern, route_method, handler in ROUTES:
+            if route_method == method.replace("HEAD", "GET") and (match := re.fullmatch(pattern, path)):
+                return handler(self, body, *match.groups())
         return 404, b"{}", {}
 
-    # --- up -----------------------------------------------------------------------------------------
+    # --- push --------------------------------------------------------------------------------------
 
     def create(self, body: bytes):
-        wanted = json.loads(body)
-        repo = f"{wanted['organization']}/{wanted['name']}"
+        request = json.loads(body)
+        repo = f"{request['organization']}/{request['name']}"
         new = repo not in self.repos
         if new:
             self.repos[repo] = [{".gitattributes": b""}]
-            self.private[repo] = wanted.get("visibility")
-        return told({"url": f"{self.url}/{repo}", "id": repo, "name": repo}, 200 if new else 409)
+            self.private[repo] = request.get("visibility")
+        return json_answer({"url": f"{self.url}/{repo}", "id": repo, "name": repo}, 200 if new else 409)
 
     def validate(self, body: bytes):
         front = json.loads(body)["content"].split("---\n")[1]
         errors = [] if isinstance(yaml.safe_load(front), dict) else [{"message": "no mapping"}]
-        return told({"errors": errors, "warnings": []}, 400 if errors else 200)
+        return json_answer({"errors": errors, "warnings": []}, 400 if errors else 200)
 
     def preupload(self, body: bytes, repo: str, _: str):
         files = [f["path"] for f in json.loads(body)["files"]]
         mode = {path: "lfs" if path.endswith(LARGE) else "regular" for path in files}
-        return told({"files": [{"path": p, "uploadMode": m, "shouldIgnore": False} for p, m in mode.items()]})
+        return json_answer(
+            {"files": [{"path": p, "uploadMode": m, "shouldIgnore": False} for p, m in mode.items()]}
+        )
 
     def batch(self, body: bytes, _: str):
         objects = json.loads(body)["objects"]
-        for each in objects:
-            if each["oid"] not in self.blobs:
-                each["actions"] = {
-                    "upload": {"href": f"{self.url}/lfs/{each['oid']}"},
+        for item in objects:
+            if item["oid"] not in self.blobs:
+                item["actions"] = {
+                    "upload": {"href": f"{self.url}/lfs/{item['oid']}"},
                     "verify": {"href": f"{self.url}/lfs/verify"},
                 }
-        return told({"transfer": "basic", "objects": objects})
+        return json_answer({"transfer": "basic", "objects": objects})
 
     def put(self, body: bytes, oid: str):
         if hashlib.sha256(body).hexdigest() != oid:
@@ -120,9 +122,9 @@ class HubServer:
         return 200, b"", {}
 
     def verify(self, body: bytes):
-        wanted = json.loads(body)
-        right = len(self.blobs.get(wanted["oid"], b"")) == wanted["size"]
-        return (200 if right else 404), b"{}", {}
+        request = json.loads(body)
+        is_complete = len(self.blobs.get(request["oid"], b"")) == request["size"]
+        return (200 if is_complete else 404), b"{}", {}
 
     def commit(self, body: bytes, repo: str, _: str):
         files = dict(self.repos[repo][-1])
@@ -136,41 +138,47 @@ class HubServer:
                 del files[value["path"]]
         self.repos[repo].append(files)
         sha = commit_of(len(self.repos[repo]) - 1)
-        return told({"commitUrl": f"{self.url}/{repo}/commit/{sha}", "commitOid": sha, "success": True})
+        return json_answer(
+            {"commitUrl": f"{self.url}/{repo}/commit/{sha}", "commitOid": sha, "success": True}
+        )
 
-    # --- down ---------------------------------------------------------------------------------------
+    # --- pull ---------------------------------------------------------------------------------------
 
     def at(self, repo: str, revision: str | None) -> tuple[str, dict[str, bytes]] | tuple[int, bytes, dict]:
         if repo not in self.repos:
-            return 401, b"{}", {"X-Error-Code": "RepoNotFound"}  # as it says of what nobody may know of
-        known = {commit_of(i): files for i, files in enumerate(self.repos[repo])}
-        sha = list(known)[-1] if revision in (None, "main") else revision
-        return (sha, known[sha]) if sha in known else (404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+            return (
+                401,
+                b"{}",
+                {"X-Error-Code": "RepoNotFound"},
+            )  # the hub does not reveal whether a private repository exists
+        commits = {commit_of(i): files for i, files in enumerate(self.repos[repo])}
+        sha = list(commits)[-1] if revision in (None, "main") else revision
+        return (sha, commits[sha]) if sha in commits else (404, b"{}", {"X-Error-Code": "RevisionNotFound"})
 
     def info(self, _: bytes, repo: str, revision: str | None = None):
-        found = self.at(repo, revision)
-        return found if len(found) == 3 else told({"id": repo, "sha": found[0], "siblings": []})
+        commit = self.at(repo, revision)
+        return commit if len(commit) == 3 else json_answer({"id": repo, "sha": commit[0], "siblings": []})
 
     def tree(self, _: bytes, repo: str, revision: str):
-        found = self.at(repo, revision)
-        if len(found) == 3:
-            return found
+        commit = self.at(repo, revision)
+        if len(commit) == 3:
+            return commit
         rows = []
-        for path, content in found[1].items():
+        for path, content in commit[1].items():
             row = {"type": "file", "path": path, "size": len(content), "oid": blob_of(content)}
             if path.endswith(LARGE):
                 oid = hashlib.sha256(content).hexdigest()
                 row["lfs"] = {"oid": oid, "size": len(content), "pointerSize": 130}
             rows.append(row)
-        return told(rows)
+        return json_answer(rows)
 
     def resolve(self, _: bytes, repo: str, revision: str, path: str):
         if repo in self.gated:
             return 403, b"{}", {"X-Error-Code": "GatedRepo"}
-        found = self.at(repo, revision)
-        if len(found) == 3:
-            return found
-        sha, files = found
+        commit = self.at(repo, revision)
+        if len(commit) == 3:
+            return commit
+        sha, files = commit
         if path not in files:
             return 404, b"{}", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": sha}
         content = files[path]
@@ -179,7 +187,7 @@ class HubServer:
 
 
 REPO = r"([\w.-]+/[\w.-]+)"
-WAYS = [
+ROUTES = [
     ("/api/repos/create", "POST", HubServer.create),
     ("/api/validate-yaml", "POST", HubServer.validate),
     (f"/api/models/{REPO}/preupload/(.+)", "POST", HubServer.preupload),
@@ -194,7 +202,7 @@ WAYS = [
 ]
 
 
-def told(value: Any, status: int = 200) -> tuple[int, bytes, dict[str, str]]:
+def json_answer(value: Any, status: int = 200) -> tuple[int, bytes, dict[str, str]]:
     return status, json.dumps(value).encode(), {"Content-Type": "application/json"}
 
 
@@ -203,5 +211,5 @@ def commit_of(number: int) -> str:
 
 
 def blob_of(content: bytes) -> str:
-    """Git's own name of a file."""
+    """Return the Git object name of a file."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()

@@ -1,4 +1,4 @@
-"""`kill -9` at random moments of `dvc repro`: is what comes out in the end the same?"""
+"""Kill `dvc repro` at random moments, and compare its final outputs with those of an uninterrupted run."""
 
 import hashlib
 import os
@@ -18,20 +18,20 @@ from pipeline.config import data_stages
 from testing.project import Project
 
 TARGETS = (*data_stages(), "evaluate", "index")
-MADE = ("data", "pretrained", "checkpoints", "metrics")
-LONGEST = 3600.0  # s that one run may take
+OUTPUT_FOLDERS = ("data", "pretrained", "checkpoints", "metrics")
+MAX_SECONDS = 3600.0  # s that one run may take
 
 
 @dataclass
 class Run:
-    """`dvc repro` as it goes. began: stage -> when, s (monotonic)."""
+    """A running `dvc repro`. start_times: stage -> s (monotonic)."""
 
     project: Project
     targets: tuple[str, ...]
     process: subprocess.Popen = field(init=False)
-    began: dict[str, float] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
-    ended: float = 0.0
+    start_times: dict[str, float] = field(default_factory=dict)
+    output_lines: list[str] = field(default_factory=list)
+    end_time: float = 0.0
 
     def __post_init__(self) -> None:
         self.process = self.project.start("dvc", "repro", "--no-run-cache", *self.targets)
@@ -44,28 +44,28 @@ class Run:
 
     def _read(self, pipe) -> None:
         for line in pipe:
-            self.said.append(line)
+            self.output_lines.append(line)
             if line.startswith("Running stage '"):
-                self.began[line.split("'")[1]] = time.monotonic()
+                self.start_times[line.split("'")[1]] = time.monotonic()
 
     @property
-    def running(self) -> str:
-        """The stage that began last."""
-        return max(self.began, key=self.began.__getitem__, default="dvc")
+    def current_stage(self) -> str:
+        """Return the stage that started last."""
+        return max(self.start_times, key=self.start_times.__getitem__, default="dvc")
 
     def wait(self) -> int:
         try:
-            code = self.process.wait(LONGEST)
+            code = self.process.wait(MAX_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             raise
-        self.ended = time.monotonic()
+        self.end_time = time.monotonic()
         for reader in self.readers:
             reader.join()
         return code
 
     def kill(self, alone: bool) -> bool:
-        """The process group, or the stage's own process alone. False where the run had ended by itself."""
+        """Kill the process group, or only the stage's process. Return False if the run has already ended."""
         if self.process.poll() is not None:
             return False
         stage = self._stage() if alone else None
@@ -82,13 +82,13 @@ class Run:
     def _stage(self) -> psutil.Process | None:
         try:
             family = psutil.Process(self.process.pid).children(recursive=True)
-            return next((p for p in family if f"stages.{self.running}" in p.cmdline()), None)
+            return next((p for p in family if f"stages.{self.current_stage}" in p.cmdline()), None)
         except psutil.NoSuchProcess:
             return None
 
 
-def begin(project: Project) -> Project:
-    """Make DVC know it."""
+def init_dvc(project: Project) -> Project:
+    """Initialize DVC in the project."""
     for words in (["init", "--no-scm", "--quiet"], ["config", "core.analytics", "false"]):
         _, err = project.start("dvc", *words).communicate()
         if err:
@@ -96,92 +96,92 @@ def begin(project: Project) -> Project:
     return project
 
 
-def whole(project: Project, targets: tuple[str, ...]) -> dict[str, float]:
-    """Run to the end; how long each stage took, s."""
+def run_to_end(project: Project, targets: tuple[str, ...]) -> dict[str, float]:
+    """Run to the end; return the duration of each stage, s."""
     run = Run(project, targets)
     if run.wait():
-        raise RuntimeError("dvc repro: " + "".join(run.said[-20:]))
-    times = [*sorted(run.began.values()), run.ended]
-    return {stage: times[times.index(at) + 1] - at for stage, at in run.began.items()}
+        raise RuntimeError("dvc repro: " + "".join(run.output_lines[-20:]))
+    times = [*sorted(run.start_times.values()), run.end_time]
+    return {stage: times[times.index(at) + 1] - at for stage, at in run.start_times.items()}
 
 
-def disturbed(
+def run_with_kills(
     project: Project,
-    aims: list[str],
-    lasts: dict[str, float],
+    stages: list[str],
+    durations: dict[str, float],
     rng: random.Random,
     targets: tuple[str, ...] = TARGETS,
 ) -> Iterator[dict]:
-    """Kill a run at a random moment of each of `aims`, and go on; then run to the end. Yields each kill.
+    """Kill a run at a random moment of each of `stages` and run again; then run to the end. Yield each kill.
 
-    lasts: how long each stage takes, s, in their order. Where an aim has nothing to do any more, the next
-    stage that has is struck.
+    durations: stage -> s, in the order of the stages. If a stage has nothing to do, the next one that runs
+    is killed.
     """
-    order = list(lasts)
-    for aim in aims:
+    order = list(durations)
+    for stage in stages:
         run = Run(project, targets)
-        later = order[order.index(aim) :]
-        while not (met := [s for s in later if s in run.began]) and run.process.poll() is None:
+        later = order[order.index(stage) :]
+        while not (started := [s for s in later if s in run.start_times]) and run.process.poll() is None:
             time.sleep(0.005)
-        moment = rng.uniform(0, lasts[met[0] if met else aim])
+        moment = rng.uniform(0, durations[started[0] if started else stage])
         alone = rng.random() < 0.3
         end = time.monotonic() + moment
         while time.monotonic() < end and run.process.poll() is None:
             time.sleep(0.005)
-        running = run.running
+        current_stage = run.current_stage
         if run.kill(alone):
             yield {
-                "running": running,
+                "running": current_stage,
                 "after_s": round(moment, 2),
                 "alone": alone,
-                "tore": mend(project),
+                "tore": delete_torn_files(project),
             }
         elif run.wait():
-            raise RuntimeError("dvc repro, not killed: " + "".join(run.said[-20:]))
-    whole(project, targets)
+            raise RuntimeError("dvc repro, not killed: " + "".join(run.output_lines[-20:]))
+    run_to_end(project, targets)
 
 
-def mend(project: Project) -> list[str]:
-    """Delete what DVC tore, as one would, and return it.
+def delete_torn_files(project: Project) -> list[str]:
+    """Delete files that DVC left half-written, as a user would; return their names.
 
-    DVC empties dvc.lock, and its note of who is at work, before it writes them anew: a kill between leaves a
-    file that it refuses. What stages had finished is in their own folders, and kept.
+    DVC empties dvc.lock and rwlock before it writes them anew: a kill in between leaves a file that it
+    refuses. The finished work of stages is in their own folders and stays.
     """
-    torn = [
+    names = [
         n for n in ("dvc.lock", ".dvc/tmp/rwlock") if (project / n).exists() and not _readable(project / n)
     ]
-    for name in torn:
+    for name in names:
         (project / name).unlink()
-    return torn
+    return names
 
 
 def _readable(path: Path) -> bool:
     try:
-        found = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text())
     except yaml.YAMLError:
         return False
-    return isinstance(found, dict) and (path.name != "dvc.lock" or bool(found.get("stages")))
+    return isinstance(content, dict) and (path.name != "dvc.lock" or bool(content.get("stages")))
 
 
-def differences(project: Project, reference: Project, folders: tuple[str, ...] = MADE) -> list[str]:
-    """What is other than after an undisturbed run, or should not be there."""
-    found = []
+def differences(project: Project, reference: Project, folders: tuple[str, ...] = OUTPUT_FOLDERS) -> list[str]:
+    """Return the files that differ from an uninterrupted run, or should not exist."""
+    errors = []
     for folder in folders:
         before, now = reference.files(folder), project.files(folder)
-        found += [f"{folder}/{n}" for n in before.keys() | now.keys() if before.get(n) != now.get(n)]
-    found += [f"left behind: {path.relative_to(project.root)}" for path in project.hidden()]
+        errors += [f"{folder}/{n}" for n in before.keys() | now.keys() if before.get(n) != now.get(n)]
+    errors += [f"left behind: {path.relative_to(project.root)}" for path in project.hidden_files()]
     lock = [p / "dvc.lock" for p in (project, reference)]
     if lock[1].exists() and lock[0].read_bytes() != lock[1].read_bytes():
-        found.append("dvc.lock")
-    return sorted(found) + cache(project)
+        errors.append("dvc.lock")
+    return sorted(errors) + cache_errors(project)
 
 
-def cache(project: Project) -> list[str]:
-    """Files in DVC's cache that are not what their names say."""
-    found = []
+def cache_errors(project: Project) -> list[str]:
+    """Return the files in DVC's cache whose content does not match the hash in their name."""
+    errors = []
     for path in (project / ".dvc/cache/files/md5").rglob("*"):
         if path.is_file() and not path.name.endswith(".tmp"):
             name = path.parent.name + path.name.removesuffix(".dir")
             if hashlib.md5(path.read_bytes()).hexdigest() != name:
-                found.append(f"DVC's cache: {name}")
-    return found
+                errors.append(f"DVC's cache: {name}")
+    return errors

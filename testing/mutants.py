@@ -1,6 +1,6 @@
-"""Media files to fuzz with: a good one of each container that is read, and what can be broken about it.
+"""Media files for fuzzing: a valid file of each container, and mutations that break it.
 
-All is encoded in this process; what is broken follows from a seed.
+All files are encoded in this process; a seed determines the mutations.
 """
 
 import io
@@ -17,7 +17,7 @@ from av.error import FFmpegError
 
 from pipeline.sources import people
 
-os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder says much otherwise
+os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder prints much otherwise
 FPS = 12
 FRAMES = 14
 SIZE = 176, 144  # H.263 allows few sizes
@@ -41,7 +41,7 @@ ABSURD = (
 
 
 class Kind(NamedTuple):
-    """A container with what is in it. name: of the file's folder. form: PyAV's muxer."""
+    """A container and its codecs. name: the file's folder. form: PyAV's muxer."""
 
     name: str
     extension: str
@@ -141,17 +141,17 @@ KINDS = (
 )
 
 
-# --- good ones ------------------------------------------------------------------------------------------
+# --- valid files ---------------------------------------------------------------------------------------
 
 
-def scene() -> tuple[list[np.ndarray], np.ndarray]:
-    """FRAMES pictures (height, width, 3) uint8 of an embedded face, and (time,) float32 at 48 kHz."""
-    film = io.BytesIO(people.render("1001_DFA_HAP_HI", 0))
-    with av.open(film) as container:
-        found = container.decode(video=0)
+def render_scene() -> tuple[list[np.ndarray], np.ndarray]:
+    """Return FRAMES pictures (height, width, 3) uint8 of a synthetic face; sound (time,) float32, 48 kHz."""
+    video = io.BytesIO(people.render("1001_DFA_HAP_HI", 0))
+    with av.open(video) as container:
+        frames = container.decode(video=0)
         width, height = SIZE
         pictures = [
-            next(found).reformat(width=width, height=height, format="rgb24").to_ndarray()
+            next(frames).reformat(width=width, height=height, format="rgb24").to_ndarray()
             for _ in range(FRAMES)
         ]
     t = np.arange(round(1.2 * 48000)) / 48000
@@ -159,8 +159,8 @@ def scene() -> tuple[list[np.ndarray], np.ndarray]:
     return pictures, sound.astype(np.float32)
 
 
-def good(kind: Kind, pictures: list[np.ndarray], sound: np.ndarray) -> bytes:
-    """A file of this kind; raises av.FFmpegError or ValueError where there is no such encoder or muxer."""
+def encode_file(kind: Kind, pictures: list[np.ndarray], sound: np.ndarray) -> bytes:
+    """Encode a file of this kind; raise av.FFmpegError or ValueError if an encoder or muxer is missing."""
     file = io.BytesIO()
     with av.open(file, "w", format=kind.form, options={"fflags": "+bitexact"}) as out:
         video = audio = None
@@ -190,14 +190,14 @@ def good(kind: Kind, pictures: list[np.ndarray], sound: np.ndarray) -> bytes:
                 packets += video.encode(frame)
             packets += video.encode(None)
         if audio:
-            packets += _heard(audio, kind, sound[: round(48000 * max(kind.frames, FRAMES) / FPS)])
+            packets += _encode_audio(audio, kind, sound[: round(48000 * max(kind.frames, FRAMES) / FPS)])
         packets = [p for p in packets if p.dts is not None or kind.form == "image2pipe"]
         for packet in sorted(packets, key=lambda p: (p.dts or 0) * p.time_base):
             out.mux(packet)
     return file.getvalue()
 
 
-def _heard(audio, kind: Kind, sound: np.ndarray) -> list:
+def _encode_audio(audio, kind: Kind, sound: np.ndarray) -> list:
     context = audio.codec_context
     context.open(strict=False)
     form = context.format.name
@@ -210,42 +210,42 @@ def _heard(audio, kind: Kind, sound: np.ndarray) -> list:
     return packets + audio.encode(None)
 
 
-def all_good(kinds: tuple[Kind, ...] = KINDS) -> dict[Kind, bytes]:
-    """One of each kind."""
-    pictures, sound = scene()
-    return {kind: good(kind, pictures, sound) for kind in kinds}
+def encode_files(kinds: tuple[Kind, ...] = KINDS) -> dict[Kind, bytes]:
+    """Encode a valid file of each kind."""
+    pictures, sound = render_scene()
+    return {kind: encode_file(kind, pictures, sound) for kind in kinds}
 
 
-# --- what is broken about them ---------------------------------------------------------------------------
+# --- mutations -----------------------------------------------------------------------------------------
 
 Mutation = Callable[[bytes, random.Random, bytes], bytes]
 
 
-def flipped(content: bytes, rng: random.Random, other: bytes) -> bytes:
-    """Bits anywhere."""
-    return _flipped(content, rng, len(content))
+def flip_bits(content: bytes, rng: random.Random, other: bytes) -> bytes:
+    """Flip bits anywhere."""
+    return _flip_bits(content, rng, len(content))
 
 
-def flipped_header(content: bytes, rng: random.Random, other: bytes) -> bytes:
-    """Bits among the first bytes."""
-    return _flipped(content, rng, min(HEAD, len(content)))
+def flip_header_bits(content: bytes, rng: random.Random, other: bytes) -> bytes:
+    """Flip bits among the first bytes."""
+    return _flip_bits(content, rng, min(HEAD, len(content)))
 
 
-def _flipped(content: bytes, rng: random.Random, end: int) -> bytes:
-    made = bytearray(content)
+def _flip_bits(content: bytes, rng: random.Random, end: int) -> bytes:
+    mutant = bytearray(content)
     for _ in range(1 << rng.randrange(8)):
-        made[rng.randrange(end)] ^= 1 << rng.randrange(8)
-    return bytes(made)
+        mutant[rng.randrange(end)] ^= 1 << rng.randrange(8)
+    return bytes(mutant)
 
 
-def cut(content: bytes, rng: random.Random, other: bytes) -> bytes:
-    """Only the first part is there; sometimes only the last."""
+def cut_off(content: bytes, rng: random.Random, other: bytes) -> bytes:
+    """Keep only the first part; sometimes only the last."""
     at = rng.randrange(1, len(content))
     return content[at:] if rng.random() < 0.25 else content[:at]
 
 
-def spliced(content: bytes, rng: random.Random, other: bytes) -> bytes:
-    """A part is missing, is there again and again, is another file's, or all from there on is."""
+def splice(content: bytes, rng: random.Random, other: bytes) -> bytes:
+    """Delete or repeat a part, or replace it, or everything after it, by bytes of another file."""
     a, b = sorted(rng.randrange(len(content)) for _ in range(2))
     c, d = sorted(rng.randrange(len(other)) for _ in range(2))
     return rng.choice(
@@ -258,65 +258,64 @@ def spliced(content: bytes, rng: random.Random, other: bytes) -> bytes:
     )
 
 
-def zeroed(content: bytes, rng: random.Random, other: bytes) -> bytes:
-    """Some of the header is zeros, all of it at times."""
+def zero_header(content: bytes, rng: random.Random, other: bytes) -> bytes:
+    """Set a part of the header to zeros."""
     start = rng.choice((0, rng.randrange(min(HEAD, len(content)))))
     length = min(1 << rng.randrange(2, 10), len(content) - start)
     return content[:start] + bytes(length) + content[start + length :]
 
 
-def absurd(content: bytes, rng: random.Random, other: bytes) -> bytes:
-    """Numbers in the header, or at the end where some containers have it, that cannot be: sizes of chunks,
-    counts, offsets."""
-    made = bytearray(content)
+def write_absurd_numbers(content: bytes, rng: random.Random, other: bytes) -> bytes:
+    """Write impossible numbers (sizes, counts, offsets) into the header, or at the end, where some containers
+    have it."""
+    mutant = bytearray(content)
     for _ in range(rng.randrange(1, 5)):
-        width = min(rng.choice((1, 2, 4, 4, 8)), len(made))
-        at = rng.randrange(max(min(HEAD, len(made)) - width, 1))
+        width = min(rng.choice((1, 2, 4, 4, 8)), len(mutant))
+        at = rng.randrange(max(min(HEAD, len(mutant)) - width, 1))
         if rng.random() < 0.3:
-            at = len(made) - width - at if len(made) - width - at >= 0 else at
-        made[at : at + width] = _encoded(rng.choice(ABSURD), width, rng.choice("<>"))
-    return bytes(made)
+            at = len(mutant) - width - at if len(mutant) - width - at >= 0 else at
+        mutant[at : at + width] = _pack(rng.choice(ABSURD), width, rng.choice("<>"))
+    return bytes(mutant)
 
 
-def lying(content: bytes, rng: random.Random, other: bytes) -> bytes:
-    """The picture's size, the sound's rate or the frames' number, wherever it stands, is an absurd one."""
+def write_absurd_sizes(content: bytes, rng: random.Random, other: bytes) -> bytes:
+    """Replace picture size, sample rate or frame count, wherever they occur, by absurd numbers."""
     facts = [v for kind in KINDS for v in (*kind.size, kind.rate)] + [FPS, FRAMES, 25]
     codes = {
-        _encoded(value, width, order): (width, order)
+        _pack(value, width, order): (width, order)
         for value in sorted(set(facts))
         for width in (2, 4)
         for order in "<>"
         if value >> 8 or width == 4
     }
-    there = sorted(code for code in codes if code in content)
-    if not there:
-        return absurd(content, rng, other)
-    made, same = content, rng.choice((None, rng.choice(ABSURD)))  # at times all of them the same
-    for code in rng.sample(there, min(len(there), rng.randrange(1, 5))):
+    codes_in_content = sorted(code for code in codes if code in content)
+    if not codes_in_content:
+        return write_absurd_numbers(content, rng, other)
+    mutant, common_value = content, rng.choice((None, rng.choice(ABSURD)))  # at times all of them the same
+    for code in rng.sample(codes_in_content, min(len(codes_in_content), rng.randrange(1, 5))):
         width, order = codes[code]
-        value = rng.choice(ABSURD) if same is None else same
-        made = made.replace(code, _encoded(value, width, order), rng.choice((1, 2, -1)))
-    return made
+        value = rng.choice(ABSURD) if common_value is None else common_value
+        mutant = mutant.replace(code, _pack(value, width, order), rng.choice((1, 2, -1)))
+    return mutant
 
 
-def _encoded(value: int, width: int, order: str) -> bytes:
+def _pack(value: int, width: int, order: str) -> bytes:
     return struct.pack(order + {1: "B", 2: "H", 4: "I", 8: "Q"}[width], value & ((1 << 8 * width) - 1))
 
 
-def swapped(content: bytes, rng: random.Random, other: bytes) -> bytes:
-    """Packets of the sound stand in the stream of the picture, and the other way round; where there is one
-    stream, or its muxer will not have it, parts of the file change places."""
-    return _swapped_packets(content, rng) or _swapped_parts(content, rng)
+def swap_streams(content: bytes, rng: random.Random, other: bytes) -> bytes:
+    """Move packets between the audio and the video stream; if that is impossible, swap parts of the file."""
+    return _swap_packets(content, rng) or _swap_parts(content, rng)
 
 
-def _swapped_packets(content: bytes, rng: random.Random) -> bytes | None:
-    made, share = io.BytesIO(), rng.uniform(0.1, 1.0)
+def _swap_packets(content: bytes, rng: random.Random) -> bytes | None:
+    mutant, share = io.BytesIO(), rng.uniform(0.1, 1.0)
     try:
         with av.open(io.BytesIO(content)) as source:
-            if len(source.streams) < 2 or source.format.name.split(",")[0] not in SWAPPED:
+            if len(source.streams) < 2 or source.format.name.split(",")[0] not in MUXERS:
                 return None
-            form = SWAPPED[source.format.name.split(",")[0]]
-            with av.open(made, "w", format=form, options={"fflags": "+bitexact"}) as out:
+            form = MUXERS[source.format.name.split(",")[0]]
+            with av.open(mutant, "w", format=form, options={"fflags": "+bitexact"}) as out:
                 streams = [out.add_stream_from_template(s) for s in list(source.streams)[:2]]
                 for packet in source.demux(*list(source.streams)[:2]):
                     if packet.dts is None:
@@ -329,22 +328,22 @@ def _swapped_packets(content: bytes, rng: random.Random) -> bytes | None:
                         continue
     except (FFmpegError, ValueError, IndexError):
         return None
-    return made.getvalue()
+    return mutant.getvalue()
 
 
-def _swapped_parts(content: bytes, rng: random.Random) -> bytes:
+def _swap_parts(content: bytes, rng: random.Random) -> bytes:
     a, b, c, d = sorted(rng.randrange(len(content) + 1) for _ in range(4))
     return content[:a] + content[c:d] + content[b:c] + content[a:b] + content[d:]
 
 
-SWAPPED = {"flv": "flv", "mov": "mov", "matroska": "matroska", "avi": "avi", "nut": "nut", "mpegts": "mpegts"}
+MUXERS = {"flv": "flv", "mov": "mov", "matroska": "matroska", "avi": "avi", "nut": "nut", "mpegts": "mpegts"}
 MUTATIONS: dict[str, Mutation] = {
-    "flipped bits": flipped,
-    "flipped bits of the header": flipped_header,
-    "cut off": cut,
-    "spliced": spliced,
-    "zeroed header": zeroed,
-    "absurd numbers": absurd,
-    "absurd sizes and rates": lying,
-    "swapped streams": swapped,
+    "flipped bits": flip_bits,
+    "flipped bits of the header": flip_header_bits,
+    "cut off": cut_off,
+    "spliced": splice,
+    "zeroed header": zero_header,
+    "absurd numbers": write_absurd_numbers,
+    "absurd sizes and rates": write_absurd_sizes,
+    "swapped streams": swap_streams,
 }

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from pipeline.config import ROOT
 
-FOLDERS = ("app", "experiments", "models", "pipeline", "stages")
+FOLDERS = ("app", "benchmarks", "experiments", "models", "pipeline", "stages", "testing", "tests")
 BANNED = frozenset(
     (
         *("asked", "begun", "chosen", "drawn", "found", "given", "heard", "kept", "known", "lent", "made"),

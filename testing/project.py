@@ -1,4 +1,4 @@
-"""A copy of this project in a temporary folder, with parameters so small that all of it runs in seconds."""
+"""A copy of this project in a temporary folder, with parameters so small that all stages run in seconds."""
 
 import compileall
 import functools
@@ -16,7 +16,7 @@ import yaml
 
 from pipeline.config import data_stages, stage_names
 from testing import defaults
-from testing.warm import HERE, Warm
+from testing.preloaded_process import TEST_ENVIRONMENT, PreloadedProcess
 
 ROOT = Path(__file__).resolve().parents[1]
 TRACE = ROOT / "testing/trace.py"
@@ -72,7 +72,7 @@ class Project:
 
     @classmethod
     def new(cls, root: Path, **changes: Any) -> "Project":
-        """The code and the tiny parameters, without data."""
+        """Make a project of the code and the tiny parameters, without data."""
         _compile()
         for name in CODE:
             shutil.copytree(ROOT / name, root / name, ignore=_results_of_studies)
@@ -91,7 +91,7 @@ class Project:
         return self.root / name
 
     def set(self, changes: dict[str, Any], file: str = "params.yaml") -> None:
-        """Change values of a file of parameters, by their keys."""
+        """Set values of a parameter file. changes: dotted key -> value."""
         path = self / file
         values = yaml.load(path.read_text(), yaml.CSafeLoader)
         for key, value in changes.items():
@@ -104,9 +104,9 @@ class Project:
             section[name] = value
         path.write_text(yaml.dump(values, Dumper=yaml.CSafeDumper, sort_keys=False))
 
-    def start(self, *command: str, **more: Any) -> subprocess.Popen:
-        """A process in the project, in a session of its own, so that a signal to its group stays with it."""
-        env = os.environ | HERE | more.pop("env", {})
+    def start(self, *command: str, **options: Any) -> subprocess.Popen:
+        """Start a process in the project, in its own session: a signal to its group reaches nothing else."""
+        env = os.environ | TEST_ENVIRONMENT | options.pop("env", {})
         pipe = subprocess.PIPE
         return subprocess.Popen(
             command,
@@ -116,35 +116,37 @@ class Project:
             text=True,
             start_new_session=True,
             env=env,
-            **more,
+            **options,
         )
 
-    def do(self, *command: str) -> str:
-        """Run a command that ends well; return what it prints."""
-        process = Warm(self.root, [*command]) if command[0] == "dvc" else self.start(*command)
+    def run_command(self, *command: str) -> str:
+        """Run a command that must succeed; return its output."""
+        process = PreloadedProcess(self.root, [*command]) if command[0] == "dvc" else self.start(*command)
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0, (command, out + err)
         return out
 
-    def stage(self, name: str, *arguments: str, trace: Path | None = None) -> subprocess.Popen | Warm:
-        """A stage's process. trace: where to note what it asks for, see trace.py."""
+    def start_stage(
+        self, name: str, *arguments: str, trace: Path | None = None
+    ) -> subprocess.Popen | PreloadedProcess:
+        """Start a stage. trace: the file that lists what the stage reads, see trace.py."""
         module = name if "." in name else f"stages.{name}"
         command = [str(TRACE), str(trace), module] if trace else [module]
         if not self.prefix:
-            return Warm(self.root, [*command, *arguments])
-        how = [] if trace else ["-m"]
-        return self.start(*self.prefix, sys.executable, *how, *command, *arguments)
+            return PreloadedProcess(self.root, [*command, *arguments])
+        options = [] if trace else ["-m"]
+        return self.start(*self.prefix, sys.executable, *options, *command, *arguments)
 
     def run(self, name: str, *arguments: str, trace: Path | None = None) -> str:
-        """Run a stage that ends well; return the last line that it prints."""
-        process = self.stage(name, *arguments, trace=trace)
+        """Run a stage that must succeed; return the last line that it prints."""
+        process = self.start_stage(name, *arguments, trace=trace)
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0 and not err, f"{name}: {out}{err}"
         return out.splitlines()[-1]
 
-    def fails(self, name: str) -> str:
-        """Run a stage that ends with status 1 and one line; return the line."""
-        process = self.stage(name)
+    def expect_error(self, name: str) -> str:
+        """Run a stage that must end with status 1 and one error line; return the line."""
+        process = self.start_stage(name)
         out, err = process.communicate(timeout=120)
         assert process.returncode == 1, f"{name}: {out}{err}"
         lines = err.splitlines()
@@ -152,22 +154,24 @@ class Project:
         return lines[0]
 
     def rows(self, name: str) -> list[dict]:
-        """A table under data/."""
+        """Return the rows of a table under data/."""
         return pq.read_table(self / f"data/{name}").to_pylist()
 
     def files(self, folder: str) -> dict[str, bytes]:
-        """Everything under a folder, hidden files too: relative path -> content."""
-        top = self / folder
-        return {str(p.relative_to(top)): p.read_bytes() for p in sorted(top.rglob("*")) if not p.is_dir()}
+        """Return all files under a folder, hidden ones too: relative path -> content."""
+        parent = self / folder
+        return {
+            str(p.relative_to(parent)): p.read_bytes() for p in sorted(parent.rglob("*")) if not p.is_dir()
+        }
 
-    def hidden(self) -> list[Path]:
-        """Temporary files, and what a run puts aside."""
-        tops = [self / folder for folder in ("data", "checkpoints", "metrics")]
-        return [p for top in tops for p in top.rglob("*") if p.name.startswith(".") or p.suffix == ".tmp"]
+    def hidden_files(self) -> list[Path]:
+        """Return temporary and hidden files: those of an unfinished run."""
+        folders = [self / folder for folder in ("data", "checkpoints", "metrics")]
+        return [p for top in folders for p in top.rglob("*") if p.name.startswith(".") or p.suffix == ".tmp"]
 
 
 def _results_of_studies(folder: str, names: list[str]) -> list[str]:
-    """What is in the folder of a study and not in a project that never ran it."""
+    """Return the names in the folder of a study that only a run of the study makes."""
     if Path(folder).parent != ROOT / "experiments":
         return []
     return [
@@ -177,7 +181,7 @@ def _results_of_studies(folder: str, names: list[str]) -> list[str]:
 
 @functools.cache
 def _compile() -> None:
-    """So that no copy needs to: each would take a second for it."""
+    """Compile the code once: otherwise each copy takes a second for it."""
     for name in CODE:
         compileall.compile_dir(ROOT / name, quiet=1)
 
@@ -185,5 +189,5 @@ def _compile() -> None:
 def wait_until(condition: Callable[[], Any], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition is still false"
         time.sleep(0.005)

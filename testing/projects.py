@@ -1,4 +1,4 @@
-"""Fixtures: projects that several tests look at, each made once."""
+"""Fixtures: projects that several test files read. Each is made once."""
 
 import os
 import random
@@ -13,7 +13,7 @@ from testing.project import DATA_STAGES, STAGES, Project
 from testing.recordings import record, sine
 from testing.sandbox import sandbox
 
-# Synthetic people, of the project `told`.
+# Synthetic people: the settings of `people_project`.
 PEOPLE = {
     "input": "face",
     "data.source": "people",
@@ -28,8 +28,8 @@ PEOPLE = {
 
 
 @pytest.fixture(scope="session")
-def once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], Project]], Project]:
-    """Have a project made once for all processes that run tests; each has a copy of it."""
+def make_once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], Project]], Project]:
+    """Return a function that makes a project once for all test processes; each process gets a copy."""
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
 
@@ -46,84 +46,88 @@ def once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], Project
 
 
 @pytest.fixture(scope="session")
-def made(once, tmp_path_factory) -> Project:
-    """The embedded data, all stages run, each where nothing is but what dvc.yaml lists for it.
+def finished_project(make_once, tmp_path_factory) -> Project:
+    """Run all stages on the embedded data, each in a folder with only what dvc.yaml lists for it.
 
-    What a stage asked for lies in `trace/<stage>`, what it ended with in `said/<stage>`.
+    `trace/<stage>` lists what a stage reads, `last_lines/<stage>` has the last line that it prints.
     """
-    return once("made", lambda root: _alone(Project.new(root), STAGES, tmp_path_factory))
+    return make_once("finished", lambda root: _run_stages_alone(Project.new(root), STAGES, tmp_path_factory))
 
 
 @pytest.fixture(scope="session")
-def told(once, tmp_path_factory) -> Project:
-    """Embedded people, whose faces and voices say what they feel: as `made`."""
+def people_project(make_once, tmp_path_factory) -> Project:
+    """As `finished_project`: classify the emotion of synthetic people by face and voice."""
     changes = {"task": "classification", "label": "emotion"} | PEOPLE
-    return once("told", lambda root: _alone(Project.new(root, **changes), STAGES, tmp_path_factory))
+    return make_once(
+        "people", lambda root: _run_stages_alone(Project.new(root, **changes), STAGES, tmp_path_factory)
+    )
 
 
 @pytest.fixture(scope="session")
-def masked(once, made: Project, tmp_path_factory) -> Project:
-    """CAV-MAE without labels, on the data of `made`: the stages after those that make them."""
+def pretraining_project(make_once, finished_project: Project, tmp_path_factory) -> Project:
+    """Pretrain CAV-MAE on the data of `finished_project`: run the stages after the data stages."""
 
     def make(root: Path) -> Project:
-        whole = made.copy(root)
-        whole.set({"task": "pretraining"})
-        return _alone(whole, STAGES[STAGES.index("statistics") :], tmp_path_factory)
+        project = finished_project.copy(root)
+        project.set({"task": "pretraining"})
+        return _run_stages_alone(project, STAGES[STAGES.index("statistics") :], tmp_path_factory)
 
-    return once("masked", make)
+    return make_once("pretraining", make)
 
 
-def _alone(whole: Project, stages: tuple[str, ...], tmp_path_factory) -> Project:
-    for folder in ("trace", "said"):
-        (whole / folder).mkdir(exist_ok=True)
+def _run_stages_alone(project: Project, stages: tuple[str, ...], tmp_path_factory) -> Project:
+    for folder in ("trace", "last_lines"):
+        (project / folder).mkdir(exist_ok=True)
     for stage in stages:
-        alone, outs = sandbox(whole, stage, tmp_path_factory.mktemp(stage) / "project")
-        (whole / "said" / stage).write_text(alone.run(stage, trace=whole / "trace" / stage))
+        sandbox_project, outs = sandbox(project, stage, tmp_path_factory.mktemp(stage) / "project")
+        (project / "last_lines" / stage).write_text(
+            sandbox_project.run(stage, trace=project / "trace" / stage)
+        )
         for out in outs:
-            (whole / out).parent.mkdir(parents=True, exist_ok=True)
-            if (whole / out).is_dir():
-                shutil.rmtree(whole / out)
-            shutil.move(alone / out, whole / out)
-    return whole
+            (project / out).parent.mkdir(parents=True, exist_ok=True)
+            if (project / out).is_dir():
+                shutil.rmtree(project / out)
+            shutil.move(sandbox_project / out, project / out)
+    return project
 
 
 @pytest.fixture
-def project(made: Project, tmp_path: Path) -> Iterator[Project]:
-    """A copy of `made` for one test."""
-    yield made.copy(tmp_path / "project")
+def project(finished_project: Project, tmp_path: Path) -> Iterator[Project]:
+    """A copy of `finished_project` for one test."""
+    yield finished_project.copy(tmp_path / "project")
     shutil.rmtree(tmp_path / "project")  # pytest would keep them, 30 MB each
 
 
 @pytest.fixture(scope="session")
-def tracked(made: Project, tmp_path_factory) -> Project:
-    """A copy of `made` that DVC takes for up to date."""
-    project = made.copy(tmp_path_factory.mktemp("tracked") / "project")
-    project.do("dvc", "init", "--no-scm", "--quiet")
-    project.do("dvc", "commit", "--force", "--quiet")
+def dvc_project(finished_project: Project, tmp_path_factory) -> Project:
+    """A copy of `finished_project` in which DVC finds every stage up to date."""
+    project = finished_project.copy(tmp_path_factory.mktemp("dvc") / "project")
+    project.run_command("dvc", "init", "--no-scm", "--quiet")
+    project.run_command("dvc", "commit", "--force", "--quiet")
     return project
 
 
 @pytest.fixture(scope="session")
-def damaged(tmp_path_factory) -> Project:
-    """A folder of videos, most of them damaged in some way, through all data stages.
+def damaged_videos_project(tmp_path_factory) -> Project:
+    """Run all data stages on a folder of videos, most of them damaged in some way.
 
-    Two files vanish on the way, and `locked.flv` may not be read. `trace/<stage>`: what a stage asked for.
+    Two files vanish between stages, and `locked.flv` is unreadable. `trace/<stage>`: what a stage reads.
     """
     changes = {"data.source": "folder", "data.shard_size": 4}
-    project = Project.new(tmp_path_factory.mktemp("damaged") / "project", **changes)
+    project = Project.new(tmp_path_factory.mktemp("damaged-videos") / "project", **changes)
     videos = project / "videos"
     for name in ("good-1", "good-2", "locked", "vanishes-after-clips", "vanishes-after-download"):
         record(videos / f"{name}.flv", frames=45, sound=sine(1.5))
-    whole = (videos / "good-1.flv").read_bytes()
-    (videos / "truncated.flv").write_bytes(whole[: len(whole) // 2])
-    (videos / "header.flv").write_bytes(whole[:40])
+    content = (videos / "good-1.flv").read_bytes()
+    (videos / "truncated.flv").write_bytes(content[: len(content) // 2])
+    (videos / "header.flv").write_bytes(content[:40])
     (videos / "empty.flv").touch()
     (videos / "random.flv").write_bytes(random.Random(0).randbytes(20_000))
     (videos / "folder.flv").mkdir()
     (videos / "playlist.flv").write_text("#EXTM3U\n#EXTINF:1.5,\ngood-1.flv\n")
     (videos / "concat.flv").write_text("ffconcat version 1.0\nfile good-1.flv\nfile good-2.flv\n")
     (videos / "locked.flv").chmod(0)
-    if os.geteuid() == 0:  # root may read everything, save where it gives up that right
+    if os.geteuid() == 0:  # root reads everything unless it drops that capability
         if not shutil.which("setpriv"):
             pytest.skip("root can read everything here")
         project.prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
@@ -138,15 +142,15 @@ def damaged(tmp_path_factory) -> Project:
 
 
 @pytest.fixture(scope="session")
-def published(tmp_path_factory) -> list[Project]:
-    """A folder as of each published data set, through the stages that know of sources; traced like `made`."""
+def source_projects(tmp_path_factory) -> list[Project]:
+    """Run the stages that read the source on a folder of each public data set; with `trace/<stage>`."""
     files = {
         "crema_d": ["1001_IEO_HAP_LO.flv", "1002_DFA_SAD_XX.flv"],
         "voxceleb": ["faces/Ann/r/0.jpg", "voices/Ann/r/0.wav"],
     }
     lists = {"train": ["videos/train.csv"], "eval": [], "labels": "videos/l.csv", "ontology": "videos/o.json"}
     knobs = {f"data.audioset.{key}": value for key, value in (lists | {"classes": "all"}).items()}
-    # Nobody listens there: what is asked for is missing, which is allowed here.
+    # No server listens there: every clip is missing, which `max_missing` allows.
     knobs |= {"download.url": "http://127.0.0.1:9/{id}", "download.retries": 0, "download.max_missing": 1.0}
     project = Project.new(
         tmp_path_factory.mktemp("audioset") / "project", **{"data.source": "audioset"} | knobs
@@ -171,8 +175,12 @@ def published(tmp_path_factory) -> list[Project]:
 
 
 @pytest.fixture(scope="session")
-def traced(
-    made: Project, told: Project, masked: Project, damaged: Project, published: list[Project]
+def traced_projects(
+    finished_project: Project,
+    people_project: Project,
+    pretraining_project: Project,
+    damaged_videos_project: Project,
+    source_projects: list[Project],
 ) -> list[Project]:
-    """Every project whose stages noted what they asked for."""
-    return [made, told, masked, damaged, *published]
+    """Every project with `trace/<stage>`."""
+    return [finished_project, people_project, pretraining_project, damaged_videos_project, *source_projects]

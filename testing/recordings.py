@@ -1,4 +1,4 @@
-"""Recordings made for tests: frames that tell their number by their brightness, sound that is a sine."""
+"""Synthetic recordings: the brightness of a frame encodes its number, the sound is a sine."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 
-REAL = Path(__file__).resolve().parents[2] / "shared" / "real_clips"
+REAL_CLIPS = Path(__file__).resolve().parents[2] / "shared" / "real_clips"
 STEP = 3  # levels of luma from one frame to the next
 
 AUDIO = SimpleNamespace(
@@ -24,17 +24,17 @@ AUDIO = SimpleNamespace(
 )
 
 
-def clip(start: float | None = None, end: float | None = None) -> dict:
+def clip_row(start: float | None = None, end: float | None = None) -> dict:
     return {"clip_id": "a", "start": start, "end": end}
 
 
-def numbers(pictures: np.ndarray) -> list[int]:
-    """The numbers of counted frames, (n, height, width, 3) uint8 -> n."""
+def frame_numbers(pictures: np.ndarray) -> list[int]:
+    """Return the numbers of frames made by `grey_frame`, (n, height, width, 3) uint8 -> n."""
     return [round(float(p.mean()) * 219 / 255 / STEP) for p in pictures]
 
 
-def grey(i: int, width: int = 96, height: int = 64, form: str = "yuv420p") -> av.VideoFrame:
-    """Frame number i."""
+def grey_frame(i: int, width: int = 96, height: int = 64, form: str = "yuv420p") -> av.VideoFrame:
+    """Return frame number i, whose brightness encodes i."""
     planes = np.full((height * 3 // 2, width), 128, np.uint8)
     planes[:height] = 16 + STEP * i
     frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
@@ -61,11 +61,11 @@ def record(
     aspect: Fraction | None = None,
     **more,
 ) -> Path:
-    """A file of `frames` (how many, or a list of av.VideoFrame; 0: no picture track) and `sound` (44,100 Hz).
+    """Write a file of `frames` (a count, or a list of av.VideoFrame; 0: no video) and `sound` (44,100 Hz).
 
     times: when each frame is shown, in 1 / rate s. sound_at: when the sound begins, s.
     """
-    pictures = [grey(i, form=form) for i in range(frames)] if isinstance(frames, int) else frames
+    pictures = [grey_frame(i, form=form) for i in range(frames)] if isinstance(frames, int) else frames
     with av.open(str(path), "w", format=format, **more) as out:
         video = audio = None
         if pictures:

@@ -1,7 +1,7 @@
-"""A data stage as it is, that notes what each clip took: STAGE NOTES LIMIT are the arguments of `main`.
+"""Run a data stage and log the cost of each clip. `main` takes the arguments STAGE NOTES LIMIT.
 
-A line of NOTES for each clip that the step ended with: clip_id, seconds, its process and the most bytes that
-this one held up to then. A run that is not done after LIMIT s says where it hangs, and ends.
+NOTES gets a line for each finished clip: clip_id, seconds, process id, peak memory of the process in bytes.
+A run that takes more than LIMIT s prints its stack and ends.
 """
 
 import faulthandler
@@ -18,20 +18,20 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Timed:
-    """A step that takes one clip at a time, and notes it."""
+class TimedStep:
+    """A step that writes the cost of each clip to the file `notes`."""
 
     step: Any
     notes: str
 
     def __call__(self, clips: list[dict], values: list) -> Iterator[Any]:
-        made = self.step(clips, values)
+        outcomes = self.step(clips, values)
         for clip in clips:
             began = time.perf_counter()
-            outcome = next(made)
+            outcome = next(outcomes)
             seconds = time.perf_counter() - began
-            held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            line = json.dumps([clip["clip_id"], round(seconds, 4), os.getpid(), held]) + "\n"
+            peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            line = json.dumps([clip["clip_id"], round(seconds, 4), os.getpid(), peak_bytes]) + "\n"
             note = os.open(self.notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             try:
                 os.write(note, line.encode())  # at once: workers write side by side
@@ -47,10 +47,10 @@ def main() -> None:
     from pipeline.engine import runner
 
     module = importlib.import_module(f"stages.{name}")
-    whole = runner.run
+    run_unchanged = runner.run
 
-    def noting(job, *rest):
-        return whole(replace(job, step=Timed(job.step, str(Path(notes).absolute()))), *rest)
+    def run_timed(job, *rest):
+        return run_unchanged(replace(job, step=TimedStep(job.step, str(Path(notes).absolute()))), *rest)
 
-    runner.run = noting
+    runner.run = run_timed
     run(getattr(module, name))

@@ -1,4 +1,4 @@
-"""A tiny data set on disk: a band of the spectrogram and a bar in the picture tell what belongs together."""
+"""A tiny data set on disk: a band of the spectrogram and a bar in the picture show which kind a clip is."""
 
 import json
 import sys
@@ -134,14 +134,14 @@ if __name__ == "__main__":  # trains in a process of its own, so that it can be 
     from models.training import recorder
     from pipeline.store import resume
 
-    where, out, precision, *more = sys.argv[1:]
-    wanted = {"epochs": 6, "precision": precision} | json.loads((more or ["{}"])[0])
-    tried = experiment(**wanted.pop("experiment", {}))
-    augmentation = AUGMENT if wanted.pop("augment", True) else NO_AUGMENT
+    data_folder, out, precision, *options_json = sys.argv[1:]
+    options = {"epochs": 6, "precision": precision} | json.loads((options_json or ["{}"])[0])
+    trial = experiment(**options.pop("experiment", {}))
+    augmentation = AUGMENT if options.pop("augment", True) else NO_AUGMENT
     resume.FOLDER = f"{out}/resume"
-    if wanted.pop("slow_saving", False):
+    if options.pop("slow_saving", False):
         recorder.MAX_SAVING = 1e-9
     try:
-        train(load(Path(where)), out, tried, augmentation, "same", **wanted)
+        train(load(Path(data_folder)), out, trial, augmentation, "same", **options)
     except KeyboardInterrupt:
         sys.exit("interrupted")

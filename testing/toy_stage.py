@@ -1,4 +1,4 @@
-"""A data stage for tests: each clip's row says what becomes of it."""
+"""A data stage for tests: the `kind` of a clip determines its outcome."""
 
 import json
 import os

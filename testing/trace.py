@@ -1,8 +1,8 @@
-"""Runs a stage and notes which parameters, modules and other files of the project it asks for.
+"""Run a stage and log which parameters, modules and other files of the project it reads.
 
     python trace.py LOG MODULE [ARGUMENT ...]
 
-Worker processes import the main module again, so what they ask for is noted too.
+Worker processes import the main module again, so what they read is logged too.
 """
 
 import os
@@ -10,18 +10,18 @@ import runpy
 import sys
 
 LOG = os.environ.setdefault("TRACE_LOG", sys.argv[1] if len(sys.argv) > 1 else os.devnull)
-SEEN = set()
+NOTED = set()
 
 
 def note(kind: str, name: str) -> None:
-    if (kind, name) not in SEEN:
-        SEEN.add((kind, name))
+    if (kind, name) not in NOTED:
+        NOTED.add((kind, name))
         with open(LOG, "a", encoding="utf-8") as log:
             log.write(f"{kind} {name}\n")
 
 
-class Finder:
-    """Finds nothing: it only hears of every module that is asked for."""
+class ImportRecorder:
+    """An import finder that logs module names and finds nothing."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -29,28 +29,28 @@ class Finder:
             note("module", name)
 
 
-def hear(event: str, arguments: tuple) -> None:
+def record_open(event: str, arguments: tuple) -> None:
     if event == "open" and isinstance(arguments[0], str) and arguments[0].endswith((".css", ".html", ".js")):
         note("file", os.path.relpath(arguments[0]))
 
 
-sys.meta_path.insert(0, Finder)
-sys.addaudithook(hear)
+sys.meta_path.insert(0, ImportRecorder)
+sys.addaudithook(record_open)
 sys.path[0] = os.getcwd()
 
 from pipeline import config  # noqa: E402
 
-read = config.View.__getattr__
+get_value = config.View.__getattr__
 
 
-def noting(view, name):
-    value = read(view, name)
+def get_and_note(view, name):
+    value = get_value(view, name)
     if not isinstance(value, config.View):
         note("key", f"{view._path}.{name}".lstrip("."))
     return value
 
 
-config.View.__getattr__ = noting
+config.View.__getattr__ = get_and_note
 
 if __name__ == "__main__":
     module = sys.argv[2]

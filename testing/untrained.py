@@ -1,4 +1,4 @@
-"""Models of any kind that were never trained."""
+"""Untrained models of any kind."""
 
 from dataclasses import asdict
 
@@ -10,10 +10,12 @@ from models.training.experiment import inputs
 from testing import toy
 
 
-def built(audio_shape=(1, 16, 20), video_shape=(1, 32, 32, 3), sizes=None, **changes) -> Model:
-    """A model that was never trained. sizes: of audio, video and joint encoder."""
-    tried = toy.experiment(encoders={"audio": {}, "video": {}, "joint": {}} | (sizes or {}), **changes)
-    config = asdict(tried) | {
+def build_untrained_model(
+    audio_shape=(1, 16, 20), video_shape=(1, 32, 32, 3), sizes=None, **changes
+) -> Model:
+    """Build a model with random weights. sizes: settings of the audio, video and joint encoder."""
+    trial = toy.experiment(encoders={"audio": {}, "video": {}, "joint": {}} | (sizes or {}), **changes)
+    config = asdict(trial) | {
         "train": toy.settings().model_dump(),
         "inputs": inputs(toy.PARAMS),
         "audio_shape": list(audio_shape),
@@ -21,7 +23,7 @@ def built(audio_shape=(1, 16, 20), video_shape=(1, 32, 32, 3), sizes=None, **cha
     }
     if "classification" in config:
         config |= {"classes": ["a", "b", "c"], "weights": None}
-    if tried.encoder:
+    if trial.encoder:
         config |= {"statistics": {"mean": -38.0, "std": 10.0}}
     torch.manual_seed(0)
     return Model(checkpoint.build(config), config)

@@ -1,4 +1,4 @@
-"""A server on loopback that answers as servers do: with ranges, with errors, half, slowly, without end."""
+"""A local video server: ranges, errors, cut, slow and endless answers."""
 
 import http.server
 import re
@@ -6,20 +6,20 @@ import threading
 import time
 from pathlib import Path
 
-from testing.recordings import grey, record, sine
+from testing.recordings import grey_frame, record, sine
 
 
 class Server:
-    """Serves `media` (bytes) under any name, and misbehaves under some. Ended by `stop`.
+    """Serve `media` (bytes) under any name; some names cause errors. `stop` ends the server.
 
-    asked: the names that were asked for, in order (GET only). At most `most` s of stalling.
+    requests: the requested names, in order (GET only).
     """
 
     def __init__(self, media: bytes, files: dict[str, bytes] | None = None, slow: float = 0.0) -> None:
         self.media, self.files, self.slow = media, files or {}, slow
-        self.asked: list[str] = []
-        self.busy: dict[str, int] = {}  # name -> how often it still says 429
-        self.over = threading.Event()
+        self.requests: list[str] = []
+        self.remaining_429: dict[str, int] = {}  # name -> number of further answers 429
+        self.stopped = threading.Event()
         owner = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -32,7 +32,7 @@ class Server:
                 owner.answer(self, body=False)
 
             def do_GET(self) -> None:
-                owner.asked.append(self.path.strip("/").split(".")[0])
+                owner.requests.append(self.path.strip("/").split(".")[0])
                 owner.answer(self, body=True)
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -41,7 +41,7 @@ class Server:
         threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def stop(self) -> None:
-        self.over.set()
+        self.stopped.set()
         self.http.shutdown()
         self.http.server_close()
 
@@ -51,8 +51,8 @@ class Server:
         if kind in ("404", "403", "500"):
             request.send_error(int(kind))
             return
-        if kind == "429" and self.busy.setdefault(name, 2) > 0:
-            self.busy[name] -= 1
+        if kind == "429" and self.remaining_429.setdefault(name, 2) > 0:
+            self.remaining_429[name] -= 1
             request.send_error(429)
             return
         if kind == "html":
@@ -64,7 +64,7 @@ class Server:
             request.send_header("Content-Type", "video/mp4")
             request.send_header("Connection", "close")
             request.end_headers()
-            while body and not self.over.is_set():
+            while body and not self.stopped.is_set():
                 request.wfile.write(b"\0" * 65536)
                 time.sleep(0.005)
             request.close_connection = True
@@ -88,28 +88,30 @@ class Server:
         request.end_headers()
         if not body:
             return
-        part = content[first : last + 1]
+        content_range = content[first : last + 1]
         try:
             if kind in ("cut", "stall"):
-                request.wfile.write(part[: min(len(part) // 2, max(len(content) // 2 - first, 0))])
+                request.wfile.write(
+                    content_range[: min(len(content_range) // 2, max(len(content) // 2 - first, 0))]
+                )
                 request.wfile.flush()
                 if kind == "stall":
-                    self.over.wait(20)
+                    self.stopped.wait(20)
                 request.close_connection = True
                 request.connection.shutdown(2)
                 return
             if self.slow:
                 time.sleep(self.slow)
-            request.wfile.write(part)
+            request.wfile.write(content_range)
         except OSError:
             request.close_connection = True
 
 
-def film(path: Path, seconds: float = 6.0, sound: bool = True, picture: bool = True) -> bytes:
-    """An MP4 whose index comes first, as servers have them."""
+def encode_video(path: Path, seconds: float = 6.0, sound: bool = True, picture: bool = True) -> bytes:
+    """Write an MP4 whose index comes first, as on servers; return its content."""
     record(
         path,
-        frames=[grey(i % 60) for i in range(round(seconds * 30))] if picture else 0,
+        frames=[grey_frame(i % 60) for i in range(round(seconds * 30))] if picture else 0,
         codec="mpeg4",
         sound=sine(seconds) if sound else None,
         sound_codec="aac",

@@ -7,12 +7,12 @@ from pipeline.store import resume
 
 pytest_plugins = ("testing.clusters", "testing.projects")  # fixtures
 
-# A shell that starts the tests in the background has Ctrl-C ignored, and what they start would inherit that.
+# A shell that starts the tests in the background ignores Ctrl-C: child processes would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# What takes longest begins first, so that no process is left alone with it: stages, which wait for projects
-# that the first of them makes, then all that is short. (xdist would begin with the files of most tests.)
+# The longest tests begin first, so that no process runs alone at the end: stages, which wait for projects
+# that the first of them makes, then the short ones. (xdist would begin with the files of most tests.)
 ORDER = ("stages/test_dvc_yaml", "models", "stages", "app", "")
 
 
@@ -21,8 +21,8 @@ def pytest_collection_modifyitems(items: list) -> None:
 
 
 def pytest_collection_finish() -> None:
-    # All tests of a process would pay for collections that go through what is imported, and for one after
-    # every 700 objects: tracing a model makes millions.
+    # Each garbage collection goes through all imported objects, and there is one after every 700 new objects:
+    # tracing a model makes millions.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000)
@@ -33,8 +33,8 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(autouse=True)
-def unfinished(tmp_path, monkeypatch):
-    """Where a test's own process leaves unfinished work: no other test finds it."""
+def resume_folder(tmp_path, monkeypatch):
+    """The folder of unfinished work (`pipeline.store.resume`), one for each test."""
     folder = tmp_path.with_name(f"{tmp_path.name}-resume")  # beside what tests list
     monkeypatch.setattr(resume, "FOLDER", str(folder))
     return folder

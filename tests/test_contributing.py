@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md, followed to the letter in a copy of the project: its files, its commands."""
+"""Write the files and run the commands of CONTRIBUTING.md in a copy of the project."""
 
 import json
 import os
@@ -23,13 +23,13 @@ CLIPS = 20
 
 
 def commands(begin: str) -> list[list[str]]:
-    """What follows `begin` in each command that begins so."""
+    """Return the arguments after `begin` of each command that starts with it."""
     return [shlex.split(c.removeprefix(begin)) for c in COMMANDS if c.startswith(f"{begin} ")]
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
-    """The project and its tests, and what CONTRIBUTING.md adds."""
+    """Make a copy of the project and its tests, with the files that CONTRIBUTING.md adds."""
     project = Project.new(tmp_path_factory.mktemp("contributing") / "project")
     for name in ("params.schema.json", "pyproject.toml"):
         shutil.copy(ROOT / name, project / name)
@@ -43,8 +43,8 @@ def project(tmp_path_factory) -> Project:
 
 
 def python(project: Project, *arguments: str) -> str:
-    """What `python` with these arguments says in the project, where it ends well."""
-    done = subprocess.run(
+    """Run `python` in the project; it must succeed. Return its output."""
+    process = subprocess.run(
         [sys.executable, *arguments],
         cwd=project.root,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -52,8 +52,8 @@ def python(project: Project, *arguments: str) -> str:
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
+    assert process.returncode == 0, process.stdout[-3000:] + process.stderr[-3000:]
+    return process.stdout
 
 
 def test_there_is_an_example_of_each_kind():
@@ -65,19 +65,19 @@ def test_there_is_an_example_of_each_kind():
     assert COMMANDS.count("python -m pipeline.config.schema") == 3
 
 
-def test_the_examples_are_as_make_lint_wants_them(project):
+def test_make_lint_accepts_the_examples(project):
     python(project, "-m", "ruff", "check", *CODE)
     python(project, "-m", "ruff", "format", "--check", *CODE)
 
 
 def test_the_common_checks_run_on_them(project):
-    asked = commands("python -m pytest")
-    assert [c[-1] for c in asked] == ["bands", "soft_triplet"]
-    # Both in one process, and that the schema is that of this code.
-    files = (asked[0][0], "tests/pipeline/config/test_schema.py")
-    names = " or ".join([*(c[-1] for c in asked), "generated"])
-    said = python(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rA", *files, "-k", names)
-    assert "PASSED tests/pipeline/config/test_schema.py::test_all_that_is_generated_is_up_to_date" in said
+    arguments = commands("python -m pytest")
+    assert [c[-1] for c in arguments] == ["bands", "soft_triplet"]
+    # Both in one process, with the test that the schema is up to date.
+    files = (arguments[0][0], "tests/pipeline/config/test_schema.py")
+    names = " or ".join([*(c[-1] for c in arguments), "generated"])
+    output = python(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rA", *files, "-k", names)
+    assert "PASSED tests/pipeline/config/test_schema.py::test_all_that_is_generated_is_up_to_date" in output
     for check in (
         "test_encoder_takes_any_size_and_batch_1[audio-bands]",
         "test_gradient_reaches_every_parameter[audio-bands]",
@@ -87,12 +87,12 @@ def test_the_common_checks_run_on_them(project):
         "test_a_right_batch_costs_less_than_a_wrong_one[soft_triplet]",
         "test_every_loss_learns_the_toy[soft_triplet-clip]",
     ):
-        assert f"PASSED tests/models/test_components.py::{check}" in said
+        assert f"PASSED tests/models/test_components.py::{check}" in output
 
 
 @pytest.fixture(scope="module")
-def ran(project) -> Project:
-    """Its commands, on a folder that looks like VGGSound, with the other knobs small."""
+def trained_project(project) -> Project:
+    """Run the stages with the documented parameters on a folder like VGGSound, the others small."""
     lines = []
     for i in range(CLIPS):
         video, start = f"-{i:010d}", 10 * i
@@ -110,38 +110,38 @@ def ran(project) -> Project:
     assert "data.folder=/data/VGGSound" in flags
     project.set(TINY | {"train.epochs": 3})
     apply_overrides(project / "params.yaml", [f.replace("/data/VGGSound", "videos") for f in flags])
-    project.said = {stage: project.run(stage) for stage in STAGES[: STAGES.index("train") + 1]}
+    project.last_lines = {stage: project.run(stage) for stage in STAGES[: STAGES.index("train") + 1]}
     return project
 
 
-def test_the_source_becomes_clips(ran):
-    rows = ran.rows("clips.parquet")
-    assert ran.said["clips"] == f"clips: {CLIPS + 1} clips, 2 classes, from vggsound"
+def test_the_source_becomes_clips(trained_project):
+    rows = trained_project.rows("clips.parquet")
+    assert trained_project.last_lines["clips"] == f"clips: {CLIPS + 1} clips, 2 classes, from vggsound"
     assert rows[1]["clip_id"] == "vggsound--0000000001_000010" and rows[1]["labels"] == [
         "playing flute, alone"
     ]
     for folder in FOLDERS.values():
-        status = [r["status"] for r in ran.rows(f"{folder.removeprefix('data/')}/index.parquet")]
+        status = [r["status"] for r in trained_project.rows(f"{folder.removeprefix('data/')}/index.parquet")]
         assert status == ["ok"] * CLIPS + ["unreadable"], folder
-    sides = {r["clip_id"]: r["split"] for r in ran.rows("splits.parquet")}
+    sides = {r["clip_id"]: r["split"] for r in trained_project.rows("splits.parquet")}
     assert [i for i in range(CLIPS) if sides[rows[i]["clip_id"]] == "test"] == list(range(0, CLIPS, 4))
 
 
-def test_the_source_says_what_is_wrong(ran):
-    listed = ran / "videos/vggsound.csv"
-    right = listed.read_text()
+def test_the_source_says_what_is_wrong(trained_project):
+    list_file = trained_project / "videos/vggsound.csv"
+    content = list_file.read_text()
     try:
-        listed.write_text("a,ten,flute,train\n")
-        assert ran.fails("clips").endswith(
+        list_file.write_text("a,ten,flute,train\n")
+        assert trained_project.expect_error("clips").endswith(
             "vggsound.csv: line 1: should be: YouTube id, start, label, train or test"
         )
-        listed.unlink()
-        assert "vggsound.csv: cannot be read" in ran.fails("clips")
+        list_file.unlink()
+        assert "vggsound.csv: cannot be read" in trained_project.expect_error("clips")
     finally:
-        listed.write_text(right)
+        list_file.write_text(content)
 
 
-def test_the_encoder_and_the_loss_are_trained(ran):
-    config = json.loads((ran / "checkpoints/config.json").read_text())
+def test_the_encoder_and_the_loss_are_trained(trained_project):
+    config = json.loads((trained_project / "checkpoints/config.json").read_text())
     assert (config["audio_encoder"], config["loss"]) == ("bands", "soft_triplet")
     assert config["encoders"]["audio"] == {"width": 128} and config["chosen"]["epochs"] == 3

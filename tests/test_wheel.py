@@ -16,7 +16,7 @@ from pipeline.store.code_identity import code_digest
 from testing import toy
 from testing.hub_server import TOKEN, HubServer
 from testing.recordings import record, sine
-from testing.untrained import built
+from testing.untrained import build_untrained_model
 
 ROOT = Path(__file__).resolve().parents[1]
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
@@ -45,7 +45,7 @@ def site(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
     folder, video = tmp_path_factory.mktemp("dist") / "bells", toy.PARAMS.video
-    model = built(video_encoder="cnn_avg", video_shape=(1, video.height, video.width, 3))
+    model = build_untrained_model(video_encoder="cnn_avg", video_shape=(1, video.height, video.width, 3))
     checkpoint.save(folder, model.module, model.config | {"version": VERSION})
     return folder
 

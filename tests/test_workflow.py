@@ -1,4 +1,4 @@
-"""What CI, a development container and citation managers read says nothing that is not so."""
+"""The files of CI, of the development container and of the citation agree with the project."""
 
 import json
 import os
@@ -41,18 +41,18 @@ def test_actions_are_named_with_their_version():
 
 
 def test_its_commands_and_files_are_there():
-    known = {"cat", "cml", "python", "sudo", "command"}  # cml: that of setup-cml
+    commands = {"cat", "cml", "python", "sudo", "command"}  # cml: that of setup-cml
     for step in STEPS:
         if "run" in step:
             first = step["run"].split()[0]
-            assert first in known or os.access(ROOT / first, os.X_OK), first
+            assert first in commands or os.access(ROOT / first, os.X_OK), first
     for name in re.findall(r"[\w./-]+\.txt", " ".join(s.get("run", "") for s in STEPS)):
         assert (ROOT / name).exists(), name
     pins = {python for s in STEPS for python in [s.get("with", {}).get("python-version")] if python}
     assert pins == {"3.11"}
 
 
-def test_a_fork_is_given_nothing():
+def test_a_fork_gets_no_permissions():
     assert WORKFLOW["permissions"] == {"contents": "read"}
     assert [j["permissions"] for j in WORKFLOW["jobs"].values() if "permissions" in j] == [
         {"contents": "read", "pull-requests": "write"}
@@ -70,11 +70,11 @@ def test_a_fork_is_given_nothing():
 # --- the report -----------------------------------------------------------------------------------------
 
 
-def run(folder: Path, *command: str, fine: bool = True, **env: str) -> subprocess.CompletedProcess:
+def run(folder: Path, *command: str, must_succeed: bool = True, **env: str) -> subprocess.CompletedProcess:
     env = os.environ | {"DVC_NO_ANALYTICS": "1"} | env
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
-    assert not fine or done.returncode == 0, done.stdout + done.stderr
-    return done
+    process = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
+    assert not must_succeed or process.returncode == 0, process.stdout + process.stderr
+    return process
 
 
 def commit(folder: Path) -> None:
@@ -83,17 +83,17 @@ def commit(folder: Path) -> None:
     run(folder, "git", *name, "commit", "--quiet", "--message", "x")
 
 
-def fill(folder: Path, accuracy: float, rate: float, level: int, cells: int) -> None:
+def write_files(folder: Path, accuracy: float, rate: float, level: int, n_cells: int) -> None:
     (folder / "params.yaml").write_text(f"rate: {rate}\nseed: 0\n")
     (folder / "metrics.json").write_text(json.dumps({"test": {"accuracy": accuracy, "n": 7}}))
-    (folder / "grid/cells.json").write_text(json.dumps({f"cell_{i}": accuracy for i in range(cells)}))
+    (folder / "grid/cells.json").write_text(json.dumps({f"cell_{i}": accuracy for i in range(n_cells)}))
     (folder / "loss.csv").write_text(f"step,loss\n0,1\n1,{1 - accuracy}\n")
     cv2.imwrite(str(folder / "map.jpg"), np.full((8, 8, 3), level, np.uint8))
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory) -> Path:
-    """A project of DVC with a change that is not committed."""
+    """Make a DVC project with an uncommitted change."""
     folder = tmp_path_factory.mktemp("repository")
     (folder / "grid").mkdir()
     stage = {"cmd": "true", "params": ["rate", "seed"], "metrics": [{"metrics.json": {"cache": False}}]}
@@ -104,35 +104,35 @@ def repository(tmp_path_factory) -> Path:
     (folder / ".gitignore").write_text("/out/\n__pycache__\n")
     run(folder, "git", "init", "--quiet")
     run(folder, sys.executable, "-m", "dvc", "init", "--quiet")
-    fill(folder, accuracy=0.5, rate=0.1, level=10, cells=70)
+    write_files(folder, accuracy=0.5, rate=0.1, level=10, n_cells=70)
     commit(folder)
-    fill(folder, accuracy=0.75, rate=0.2, level=200, cells=70)
+    write_files(folder, accuracy=0.75, rate=0.2, level=200, n_cells=70)
     return folder
 
 
-def drawer(folder: Path, code: str) -> str:
-    """A folder with a stand-in for vl_convert, to be found before a real one."""
+def write_vl_convert(folder: Path, code: str) -> str:
+    """Write a stand-in for vl_convert; return its folder, for PYTHONPATH."""
     folder.mkdir()
     (folder / "vl_convert.py").write_text(code)
     return str(folder)
 
 
-def cells(report: str) -> list[list[str]]:
-    """The rows of all tables."""
+def table_rows(report: str) -> list[list[str]]:
+    """Return the rows of all tables of a report."""
     return [
         [c.strip() for c in line.strip("|").split("|")] for line in report.splitlines() if line[:1] == "|"
     ]
 
 
 def test_the_report_shows_what_changed(repository, tmp_path):
-    drawn = "def vegalite_to_png(spec, scale):\n    import json\n    return json.dumps(spec).encode()\n"
-    python = drawer(tmp_path / "drawer", drawn)
+    code = "def vegalite_to_png(spec, scale):\n    import json\n    return json.dumps(spec).encode()\n"
+    python = write_vl_convert(tmp_path / "drawer", code)
     (repository / "out").mkdir(exist_ok=True)
     run(repository, sys.executable, str(REPORT), "HEAD", "out/report.md", PYTHONPATH=python)
     report = (repository / "out/report.md").read_text()
     base = run(repository, "git", "rev-parse", "--short", "HEAD").stdout.strip()
     assert re.findall(r"^## (.+)", report, re.M) == [f"Metrics, against {base}", "Parameters", "Plots"]
-    rows = cells(report)
+    rows = table_rows(report)
     assert ["Path", "Metric", base, "workspace", "Change"] in rows
     assert ["metrics.json", "test.accuracy", "0.5", "0.75", "0.25"] in rows
     assert ["params.yaml", "rate", "0.1", "0.2"] in rows
@@ -160,16 +160,16 @@ def test_the_report_of_no_change_and_without_a_drawer(repository, tmp_path):
     same = tmp_path / "same"
     shutil.copytree(repository, same)
     commit(same)
-    python = drawer(tmp_path / "drawer", "raise ImportError\n")
+    python = write_vl_convert(tmp_path / "drawer", "raise ImportError\n")
     run(same, sys.executable, str(REPORT), "HEAD", PYTHONPATH=python)
     report = (same / "report.md").read_text()
-    assert report.count("Nothing changed.") == 2 and "<details>" not in report and cells(report) == []
+    assert report.count("Nothing changed.") == 2 and "<details>" not in report and table_rows(report) == []
     assert "Not drawn, for want of vl-convert-python: Loss." in report
 
 
-def test_a_base_that_is_none_is_told(repository):
-    done = run(repository, sys.executable, str(REPORT), "nowhere", "out/other.md", fine=False)
-    assert done.returncode == 1 and "nowhere" in done.stderr and "Traceback" not in done.stderr
+def test_an_unknown_base_is_an_error(repository):
+    process = run(repository, sys.executable, str(REPORT), "nowhere", "out/other.md", must_succeed=False)
+    assert process.returncode == 1 and "nowhere" in process.stderr and "Traceback" not in process.stderr
     assert not (repository / "out/other.md").exists()
 
 
@@ -178,25 +178,25 @@ def test_a_base_that_is_none_is_told(repository):
 
 def test_the_development_container():
     text = (ROOT / ".devcontainer/devcontainer.json").read_text(encoding="utf-8")
-    found = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
-    assert re.search(r"python:3\.1[123]-", found["image"])
-    program, target = found["postCreateCommand"].split()
+    container = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
+    assert re.search(r"python:3\.1[123]-", container["image"])
+    program, target = container["postCreateCommand"].split()
     assert program == "make" and run(ROOT, "make", "--dry-run", target)
-    [port] = found["forwardPorts"]
+    [port] = container["forwardPorts"]
     assert f"default={port}" in (ROOT / "app/__main__.py").read_text(encoding="utf-8")
-    wanted = {"iterative.dvc", "ms-python.python", "charliermarsh.ruff", "redhat.vscode-yaml"}
-    assert wanted <= set(found["customizations"]["vscode"]["extensions"])
+    extensions = {"iterative.dvc", "ms-python.python", "charliermarsh.ruff", "redhat.vscode-yaml"}
+    assert extensions <= set(container["customizations"]["vscode"]["extensions"])
 
 
 def test_the_citation():
-    found = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert {"cff-version", "message", "title", "abstract", "authors"} <= found.keys()
-    assert found["cff-version"] == "1.2.0" and found["version"] == VERSION
-    assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith(found["license"])
-    assert found["authors"] == [{"name": "The Earsight developers"}]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "abstract", "authors"} <= citation.keys()
+    assert citation["cff-version"] == "1.2.0" and citation["version"] == VERSION
+    assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith(citation["license"])
+    assert citation["authors"] == [{"name": "The Earsight developers"}]
     code = [*ROOT.glob("models/**/*.py"), *ROOT.glob("pipeline/**/*.py")]
     text = "".join(p.read_text(encoding="utf-8") for p in code)
-    for work in found["references"]:
+    for work in citation["references"]:
         assert work["type"] and work["title"] and work["authors"]
         # What is cited is what the code names as its source.
         names = [i["value"].replace("arXiv:", "arXiv ") for i in work.get("identifiers", [])]

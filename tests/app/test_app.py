@@ -27,8 +27,8 @@ from app.runs import THIS_PROJECT, Runs
 from models.inference import decode
 from pipeline.errors import UserError
 from pipeline.media.wav import write_wav
+from testing.preloaded_process import PreloadedProcess
 from testing.recordings import sine
-from testing.warm import Warm
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -65,9 +65,9 @@ def serving(project: Path, temporary: Path):
 
 
 @pytest.fixture(scope="module")
-def app(made, tmp_path_factory):
+def app(finished_project, tmp_path_factory):
     temporary = tmp_path_factory.mktemp("app")
-    with serving(made.root, temporary) as running:
+    with serving(finished_project.root, temporary) as running:
         running.temporary = temporary
         yield running
 
@@ -83,13 +83,13 @@ def get(app, path: str, host: str | None = None) -> tuple[int, bytes]:
     return answer.status, content
 
 
-def test_only_clips_by_number_are_served(app, made):
+def test_only_clips_by_number_are_served(app, finished_project):
     base = "/clips/this%20project"
     row = next(
         i
-        for i, clip in enumerate(made.rows("embeddings/clips.parquet"))
+        for i, clip in enumerate(finished_project.rows("embeddings/clips.parquet"))
         if {"wav", "frames"}
-        <= {s for s in ("wav", "frames") for r in made.rows(f"{s}/index.parquet") if _ok(r, clip)}
+        <= {s for s in ("wav", "frames") for r in finished_project.rows(f"{s}/index.parquet") if _ok(r, clip)}
     )
     status, picture = get(app, f"{base}/{row}.jpg")
     assert status == 200 and picture[:2] == b"\xff\xd8"
@@ -111,8 +111,13 @@ def _ok(row: dict, clip: dict) -> bool:
     return row["clip_id"] == clip["clip_id"] and row["status"] == "ok"
 
 
-def test_no_file_of_this_machine_is_served(app, made):
-    for path in ("/etc/passwd", str(made / "params.yaml"), str(ROOT / "README.md"), "../../etc/passwd"):
+def test_no_file_of_this_machine_is_served(app, finished_project):
+    for path in (
+        "/etc/passwd",
+        str(finished_project / "params.yaml"),
+        str(ROOT / "README.md"),
+        "../../etc/passwd",
+    ):
         status, content = get(app, f"/gradio_api/file={path}")
         assert status in (403, 404) and b"root:" not in content, path
 
@@ -210,8 +215,8 @@ def test_the_histogram_has_bars_and_the_score():
 
 
 @pytest.fixture(scope="module")
-def config(made):
-    return json.loads((made / "checkpoints/config.json").read_text())
+def config(finished_project):
+    return json.loads((finished_project / "checkpoints/config.json").read_text())
 
 
 def test_files_are_decoded_with_limits(config, tmp_path):
@@ -269,9 +274,9 @@ def test_a_file_that_blocks_its_decoder_fails_alone(config, tmp_path):
         decoder.close()
 
 
-def test_no_model_and_a_taken_port_are_one_line(made, tmp_path):
+def test_no_model_and_a_taken_port_are_one_line(finished_project, tmp_path):
     def error_of(*arguments: str) -> str:
-        process = Warm(ROOT, ["app", *arguments])
+        process = PreloadedProcess(ROOT, ["app", *arguments])
         _, err = process.communicate(timeout=60)
         assert process.returncode == 1 and "Traceback" not in err
         return err
@@ -279,33 +284,33 @@ def test_no_model_and_a_taken_port_are_one_line(made, tmp_path):
     assert "no model: train one first" in error_of("--project", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as blocker:
         port = str(blocker.getsockname()[1])
-        assert "in use" in error_of("--project", str(made.root), "--port", port)
+        assert "in use" in error_of("--project", str(finished_project.root), "--port", port)
 
 
 @pytest.fixture(scope="module")
-def experiments(made, tmp_path_factory):
+def experiments(finished_project, tmp_path_factory):
     """Make a project with Git and DVC and an experiment `other` with another loss and score."""
-    project = made.copy(tmp_path_factory.mktemp("experiments") / "project")
-    do = project.do
+    project = finished_project.copy(tmp_path_factory.mktemp("experiments") / "project")
+    run = project.run_command
 
     shutil.copy(ROOT / ".gitignore", project.root)
-    do("git", "init", "--quiet")
-    do("git", "config", "user.email", "t@example.org")
-    do("git", "config", "user.name", "t")
-    do("dvc", "init", "--quiet")
-    do("dvc", "commit", "--force", "--quiet", "dvc.yaml")
-    do("git", "add", ".")
-    do("git", "commit", "--quiet", "--message", "as it was")
+    run("git", "init", "--quiet")
+    run("git", "config", "user.email", "t@example.org")
+    run("git", "config", "user.name", "t")
+    run("dvc", "init", "--quiet")
+    run("dvc", "commit", "--force", "--quiet", "dvc.yaml")
+    run("git", "add", ".")
+    run("git", "commit", "--quiet", "--message", "as it was")
     metrics = json.loads((project / "metrics/evaluate.json").read_text())
     auc = metrics["correspondence"]["auc"]
     metrics["correspondence"]["auc"] = 0.9999
     (project / "metrics/evaluate.json").unlink()
     (project / "metrics/evaluate.json").write_text(json.dumps(metrics))
     project.set({"loss": "triplet"})
-    do("dvc", "commit", "--force", "--quiet", "dvc.yaml")
-    do("dvc", "exp", "save", "--name", "other", "--force")
-    do("git", "restore", ".")
-    do("dvc", "checkout", "--force", "dvc.yaml")
+    run("dvc", "commit", "--force", "--quiet", "dvc.yaml")
+    run("dvc", "exp", "save", "--name", "other", "--force")
+    run("git", "restore", ".")
+    run("dvc", "checkout", "--force", "dvc.yaml")
     project.auc = auc
     return project
 
@@ -346,12 +351,12 @@ def chromium():
 
 
 @pytest.fixture(scope="module")
-def media(made, tmp_path_factory):
+def media(finished_project, tmp_path_factory):
     """Write a clip of the data as a file, a tone, a picture, and a broken file."""
     folder = tmp_path_factory.mktemp("media")
-    indexed = {clip["clip_id"] for clip in made.rows("embeddings/clips.parquet")}
-    row = next(r for r in made.rows("media/index.parquet") if r["clip_id"] in indexed)
-    value = made.rows(f"media/{row['shard']:05d}.parquet")[row["row"]]
+    indexed = {clip["clip_id"] for clip in finished_project.rows("embeddings/clips.parquet")}
+    row = next(r for r in finished_project.rows("media/index.parquet") if r["clip_id"] in indexed)
+    value = finished_project.rows(f"media/{row['shard']:05d}.parquet")[row["row"]]
     (folder / "a clip <b>.mp4").write_bytes((value["video"] or value["audio"])["bytes"])
     (folder / "tone.wav").write_bytes(tone())
     cv2.imwrite(str(folder / "wall.png"), np.full((90, 120, 3), 90, np.uint8))
@@ -474,8 +479,8 @@ def test_two_sessions_are_independent(visit, media):
     assert "tone.wav" in one.inner_text("#found") and "tone.wav" not in two.inner_text("#found")
 
 
-def test_uploads_are_deleted(made, tmp_path):
-    with serving(made.root, tmp_path) as running:
+def test_uploads_are_deleted(finished_project, tmp_path):
+    with serving(finished_project.root, tmp_path) as running:
         content = (
             b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\nabc\r\n--x--\r\n'
         )

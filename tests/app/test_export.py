@@ -20,22 +20,24 @@ def export(project, *arguments) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def exported(tracked, tmp_path_factory):
-    out, err = export(tracked, "--out", tmp_path_factory.mktemp("dist"), "--name", "tiny")
+def exported(dvc_project, tmp_path_factory):
+    out, err = export(dvc_project, "--out", tmp_path_factory.mktemp("dist"), "--name", "tiny")
     assert not err and out.startswith("export: ") and len(out.splitlines()) == 1
-    return tracked, tmp_path_factory.getbasetemp() / out.split(": ")[1]
+    return dvc_project, tmp_path_factory.getbasetemp() / out.split(": ")[1]
 
 
 @pytest.fixture(scope="module")
-def clip(tracked, tmp_path_factory):
+def clip(dvc_project, tmp_path_factory):
     """Write a clip of the synthetic data as a file. Returns the file and its stored vectors."""
-    clips = Library.open(tracked.root).clips
-    media = {row["clip_id"]: row for row in tracked.rows("media/index.parquet")}
+    clips = Library.open(dvc_project.root).clips
+    media = {row["clip_id"]: row for row in dvc_project.rows("media/index.parquet")}
     row = media[clips[0]["clip_id"]]
-    value = tracked.rows(f"media/{row['shard']:05d}.parquet")[row["row"]]
+    value = dvc_project.rows(f"media/{row['shard']:05d}.parquet")[row["row"]]
     path = tmp_path_factory.mktemp("clips") / "clip.flv"
     path.write_bytes((value["video"] or value["audio"])["bytes"])
-    return path, {side: np.load(tracked / f"data/embeddings/{side}.npy")[0] for side in ("audio", "video")}
+    return path, {
+        side: np.load(dvc_project / f"data/embeddings/{side}.npy")[0] for side in ("audio", "video")
+    }
 
 
 def agrees(model, clip) -> bool:
@@ -110,8 +112,8 @@ def test_a_mistake_is_one_line(exported, tmp_path):
         assert not out and err.startswith("ERROR: ") and message in err and len(err.splitlines()) == 1
 
 
-def test_a_project_in_git_with_a_remote_of_dvc(tracked, clip, tmp_path):
-    project = tracked.copy(tmp_path / "project")
+def test_a_project_in_git_with_a_remote_of_dvc(dvc_project, clip, tmp_path):
+    project = dvc_project.copy(tmp_path / "project")
     for command_ in (
         ["git", "init", "--quiet"],
         ["git", "config", "user.email", "a@example.org"],
@@ -125,7 +127,7 @@ def test_a_project_in_git_with_a_remote_of_dvc(tracked, clip, tmp_path):
         ["git", "rm", "--quiet", "--cached", "dvc.lock"],
         ["git", "commit", "--quiet", "--message", "gone"],
     ):
-        project.do(*command_)
+        project.run_command(*command_)
     url = f"file://{project.root}"
     assert agrees(load(url, revision="v1"), clip)
     assert agrees(load(project.root, revision="v1"), clip) and agrees(load(project.root), clip)

@@ -34,21 +34,21 @@ def read_index(out: Path) -> dict[str, dict]:
 
 
 @pytest.fixture
-def extract_features(made):
+def extract_features(finished_project):
     """A function that runs the command in the project. Returns (output, error line)."""
 
     def extract_features(*words) -> tuple[str, str]:
-        return run_command(command.features, made.root, *words)[1:]
+        return run_command(command.features, finished_project.root, *words)[1:]
 
     return extract_features
 
 
 @pytest.fixture(scope="module")
-def media(made: Project, tmp_path_factory) -> Path:
+def media(finished_project: Project, tmp_path_factory) -> Path:
     """Write all clips of the synthetic data as files, some of them broken, and two that are no media."""
     folder = tmp_path_factory.mktemp("media")
-    for row in made.rows("media/index.parquet"):
-        value = made.rows(f"media/{row['shard']:05d}.parquet")[row["row"]]
+    for row in finished_project.rows("media/index.parquet"):
+        value = finished_project.rows(f"media/{row['shard']:05d}.parquet")[row["row"]]
         deep = folder / ("deep/er" if row["row"] == 3 else "")
         deep.mkdir(parents=True, exist_ok=True)
         (deep / f"{row['clip_id']}.flv").write_bytes((value["video"] or value["audio"])["bytes"])
@@ -57,7 +57,7 @@ def media(made: Project, tmp_path_factory) -> Path:
     return folder
 
 
-def test_vectors_equal_those_of_the_stage_index(made, media, extract_features, tmp_path):
+def test_vectors_equal_those_of_the_stage_index(finished_project, media, extract_features, tmp_path):
     out = tmp_path / "out"
     output, failed = extract_features(media, out, "--workers", 2)
     assert not failed and "1 file is not media by extension, left out: 1 .txt" in output
@@ -66,10 +66,10 @@ def test_vectors_equal_those_of_the_stage_index(made, media, extract_features, t
     assert table.column_names == ["clip_id", "path", "start", "audio", "video"]
     columns = {side: to_array(table[side]) for side in ("audio", "video")}
     row = {Path(path).stem: i for i, path in enumerate(table["path"].to_pylist())}
-    stored = [c["clip_id"] for c in made.rows("embeddings/clips.parquet")]
+    stored = [c["clip_id"] for c in finished_project.rows("embeddings/clips.parquet")]
     assert len(stored) > 20
     for side, vectors in columns.items():
-        expected = np.load(made / f"data/embeddings/{side}.npy")
+        expected = np.load(finished_project / f"data/embeddings/{side}.npy")
         assert np.allclose(vectors[[row[clip_id] for clip_id in stored]], expected, atol=1e-5)
     # Other clips have vectors of the sides that they have; the detail says what is missing.
     for clip_id, entry in index.items():
@@ -93,9 +93,9 @@ def test_vectors_equal_those_of_the_stage_index(made, media, extract_features, t
         assert np.array_equal(np.load(out / f"{side}.npy", mmap_mode="r"), vectors, equal_nan=True)
 
 
-def test_it_resumes_after_kill_9(made, media, extract_features, tmp_path):
+def test_it_resumes_after_kill_9(finished_project, media, extract_features, tmp_path):
     words = ["--every", "0.1"]
-    process = made.start(
+    process = finished_project.start(
         sys.executable, "-m", "app.features", str(media), str(tmp_path / "a"), *words, "--workers", "2"
     )
     shards = tmp_path / "a/.shards"
@@ -113,8 +113,8 @@ def test_it_resumes_after_kill_9(made, media, extract_features, tmp_path):
     assert not [name for name in files(tmp_path / "a") if name.endswith(".tmp")]
 
 
-def test_ctrl_c_is_one_line(made, media, tmp_path):
-    process = made.start(sys.executable, "-m", "app.features", str(media), str(tmp_path / "out"))
+def test_ctrl_c_is_one_line(finished_project, media, tmp_path):
+    process = finished_project.start(sys.executable, "-m", "app.features", str(media), str(tmp_path / "out"))
     wait_until(lambda: (tmp_path / "out/.shards").exists())
     time.sleep(1.0)  # the fork server is importing
     os.killpg(process.pid, signal.SIGINT)
@@ -169,8 +169,8 @@ class Crashing(FeaturesStep):
         return super().__call__(clips, values)
 
 
-def test_a_file_that_crashes_the_decoder_fails_alone(made, extract_features, tmp_path):
-    media, model, out = tmp_path / "media", made / "checkpoints", tmp_path / "out"
+def test_a_file_that_crashes_the_decoder_fails_alone(finished_project, extract_features, tmp_path):
+    media, model, out = tmp_path / "media", finished_project / "checkpoints", tmp_path / "out"
     media.mkdir()
     for i, name in enumerate("abc"):
         record(media / f"{name}.flv", frames=45, sound=sine(1.5, 300 + 100 * i))
@@ -191,13 +191,13 @@ def test_a_file_that_crashes_the_decoder_fails_alone(made, extract_features, tmp
     assert np.array_equal(to_array(pq.read_table(out / "features.parquet")["audio"]), expected[[0, 2]])
 
 
-def test_mistakes_are_one_line(made, extract_features, tmp_path, capsys):
+def test_mistakes_are_one_line(finished_project, extract_features, tmp_path, capsys):
     media, empty, out = tmp_path / "media", tmp_path / "empty", tmp_path / "out"
     for folder in (media, empty):
         folder.mkdir()
     record(media / "a.flv", frames=45, sound=sine(1.5))
     (tmp_path / "file").write_text("text")
-    other = made.copy(tmp_path / "other")
+    other = finished_project.copy(tmp_path / "other")
     model = other / "checkpoints"
     (model / "config.json").write_text("{}")
     for words, message in [

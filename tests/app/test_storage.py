@@ -13,8 +13,8 @@ import pytest
 from app.runs import THIS_PROJECT, Runs
 from pipeline.errors import UserError
 from pipeline.store.shards import read_index, shard_locations
+from testing.preloaded_process import PreloadedProcess
 from testing.project import Project
-from testing.warm import Warm
 from tests.app.test_app import browsers, chromium, get, serving  # noqa: F401
 
 STAGES = ("wav", "spectrogram", "frames")
@@ -24,18 +24,18 @@ CLIPS = f"/clips/{quote(THIS_PROJECT)}"
 def run(project: Project, *command: str) -> tuple[int, str]:
     """Run a command that has access to the storage. Returns its exit status and output."""
     env = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "EARSIGHT_"))}
-    process = Warm(project.root, [*command], env)
+    process = PreloadedProcess(project.root, [*command], env)
     out, err = process.communicate(timeout=120)
     return process.returncode, out + err
 
 
 @pytest.fixture(scope="module", params=["folder", "s3"])
-def stored(request, made, s3, tmp_path_factory) -> Iterator[Project]:
-    """Copy the project `made` and move its shards into a storage."""
+def stored(request, finished_project, s3, tmp_path_factory) -> Iterator[Project]:
+    """Copy the project `finished_project` and move its shards into a storage."""
     folder = tmp_path_factory.mktemp("stored")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EARSIGHT_CACHE", str(folder / "cache"))
-        project = made.copy(folder / "project")
+        project = finished_project.copy(folder / "project")
         storage = s3 if request.param == "s3" else f"file://{folder}/nfs"
         project.set({"engine.storage": storage})
         for stage in STAGES:
@@ -59,16 +59,16 @@ def shards_deleted(project: Project, stage: str) -> Iterator[str]:
     assert status == 0 and "; 0 made" not in output, output
 
 
-def test_the_report_is_the_same(made, stored):
+def test_the_report_is_the_same(finished_project, stored):
     (stored / "report/index.html").unlink()
     status, output = run(stored, "stages.report")
     assert status == 0, output
     page = (stored / "report/index.html").read_bytes()
-    assert page == (made / "report/index.html").read_bytes() and b"data:image/jpeg" in page
+    assert page == (finished_project / "report/index.html").read_bytes() and b"data:image/jpeg" in page
 
 
-def test_the_page_shows_and_plays_the_same(made, stored):
-    local_runs, stored_runs = Runs(made.root), Runs(stored.root)
+def test_the_page_shows_and_plays_the_same(finished_project, stored):
+    local_runs, stored_runs = Runs(finished_project.root), Runs(stored.root)
     try:
         for row in range(len(local_runs[THIS_PROJECT].clips)):
             assert np.array_equal(local_runs[THIS_PROJECT].image(row), stored_runs[THIS_PROJECT].image(row))

@@ -8,7 +8,7 @@ from testing.project import Project
 from tests.experiments.conftest import run_study
 
 
-def test_cav_mae(made, tmp_path):
+def test_cav_mae(finished_project, tmp_path):
     settings = {
         "task": "classification",
         "encoder": "cav_mae",
@@ -17,7 +17,7 @@ def test_cav_mae(made, tmp_path):
         "split.test": 0.4,
     }
     study = {"labels": 0.6, "seeds": [0, 1], "set": settings}
-    project = run_study(Project.new(tmp_path / "project"), "cav_mae", study, made / "data")
+    project = run_study(Project.new(tmp_path / "project"), "cav_mae", study, finished_project / "data")
     results = json.loads((project / "experiments/cav_mae/metrics.json").read_text())["results"]
     rows = results["classification"]
     published = "both, masked and weighed as published"

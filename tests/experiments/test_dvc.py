@@ -21,29 +21,29 @@ ON_PROJECT_DATA = pytest.mark.parametrize(("folder", "stage"), STAGES)
 
 
 @ON_PROJECT_DATA
-def test_a_stage_needs_nothing_that_is_not_listed(studied, folder, stage):
+def test_a_stage_needs_nothing_that_is_not_listed(studies_project, folder, stage):
     # The fixture ran each stage where only those data are that dvc.yaml lists.
-    assert (studied / "said" / stage).read_text().startswith(f"{stage}: ")
+    assert (studies_project / "last_lines" / stage).read_text().startswith(f"{stage}: ")
 
 
 @ON_PROJECT_DATA
-def test_every_listed_parameter_is_read(studied, folder, stage):
-    lines = (studied / "trace" / stage).read_text().splitlines()
+def test_every_listed_parameter_is_read(studies_project, folder, stage):
+    lines = (studies_project / "trace" / stage).read_text().splitlines()
     keys = {key for kind, key in map(str.split, lines) if kind == "key"}
     listed = listed_keys(ROOT / folder, stage)
     # study.set is read before what a stage may read is restricted; the matrix reads study.grid.
     assert {*listed["../../params.yaml"], *listed["study.yaml"]} == keys | {"study.set"}
 
 
-def test_metrics_of_a_pair_have_their_names_intervals_and_chance(studied):
-    check_metrics(studied / GRID / f"metrics/{PAIR}.json")
-    record = json.loads((studied / GRID / f"metrics/{PAIR}.json").read_text())["run"]
+def test_metrics_of_a_pair_have_their_names_intervals_and_chance(studies_project):
+    check_metrics(studies_project / GRID / f"metrics/{PAIR}.json")
+    record = json.loads((studies_project / GRID / f"metrics/{PAIR}.json").read_text())["run"]
     assert re.fullmatch(r"20\d\d-\d\d-\d\d", record["date"]) and record["trained"] == 1
 
 
-def test_a_model_of_a_study_has_its_own_metrics(tracked):
-    metrics = json.loads((tracked / GRID / f"metrics/{PAIR}.json").read_text())
-    origin = Origin.find(tracked / GRID / "models/grid" / PAIR)
+def test_a_model_of_a_study_has_its_own_metrics(dvc_project):
+    metrics = json.loads((dvc_project / GRID / f"metrics/{PAIR}.json").read_text())
+    origin = Origin.find(dvc_project / GRID / "models/grid" / PAIR)
     assert origin.metrics == metrics and origin.data["source"] == "ensemble"
     assert "train" in origin.params and "models.audio" not in origin.params
 
@@ -101,19 +101,19 @@ def stale(project: Project, folder: str) -> set[str]:
         ("study set", {"train.epochs": 3}, {"grid", "leaderboard"}, set()),
     ],
 )
-def test_a_parameter_makes_stale_what_reads_it(tracked, key, value, grid, retrieval):
+def test_a_parameter_makes_stale_what_reads_it(dvc_project, key, value, grid, retrieval):
     file, name = (f"{GRID}/study.yaml", key.split()[1]) if " " in key else ("params.yaml", key)
-    before = (tracked / file).read_text()
-    assert stale(tracked, GRID) == stale(tracked, RETRIEVAL) == set()
+    before = (dvc_project / file).read_text()
+    assert stale(dvc_project, GRID) == stale(dvc_project, RETRIEVAL) == set()
     try:
-        tracked.set({name: value}, file)
-        assert (stale(tracked, GRID), stale(tracked, RETRIEVAL)) == (grid, retrieval)
+        dvc_project.set({name: value}, file)
+        assert (stale(dvc_project, GRID), stale(dvc_project, RETRIEVAL)) == (grid, retrieval)
     finally:
-        (tracked / file).write_text(before)
+        (dvc_project / file).write_text(before)
 
 
-def test_what_code_does_makes_a_study_stale_and_what_it_says_does_not(tracked, tmp_path):
-    project = tracked.copy(tmp_path / "project")
+def test_what_code_does_makes_a_study_stale_and_what_it_says_does_not(dvc_project, tmp_path):
+    project = dvc_project.copy(tmp_path / "project")
 
     def changed(path: str, text: str) -> set[str]:
         file = project / path
@@ -127,9 +127,9 @@ def test_what_code_does_makes_a_study_stale_and_what_it_says_does_not(tracked, t
     assert changed("pipeline/metrics/bootstrap.py", "\nUNUSED = 1\n") == {"grid", "leaderboard"}
 
 
-def test_a_second_run_trains_nothing(tracked, tmp_path, monkeypatch):
-    project = tracked.copy(tmp_path / "project")
-    out = project.do("dvc", "--cd", GRID, "repro")
+def test_a_second_run_trains_nothing(dvc_project, tmp_path, monkeypatch):
+    project = dvc_project.copy(tmp_path / "project")
+    out = project.run_command("dvc", "--cd", GRID, "repro")
     assert "Running stage '../dvc.yaml:code'" in out and out.count("Running stage") == 1
     assert f"Stage 'grid@{PAIR}' didn't change, skipping" in out
     (project / "data/splits.parquet").write_bytes(b"other")  # outside of the studies' DVC project
@@ -139,7 +139,7 @@ def test_a_second_run_trains_nothing(tracked, tmp_path, monkeypatch):
     assert "data/splits.parquet" in str(status)
 
 
-def test_commands_in_the_root_do_not_read_the_studies(tracked):
-    with Repo(str(tracked.root)) as repo:
+def test_commands_in_the_root_do_not_read_the_studies(dvc_project):
+    with Repo(str(dvc_project.root)) as repo:
         assert {stage.path_in_repo for stage in repo.index.stages} == {"dvc.yaml"}
         assert repo.status() == {}

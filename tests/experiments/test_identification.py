@@ -7,10 +7,10 @@ from testing.project import Project
 from tests.experiments.conftest import people_settings, run_study
 
 
-def test_identification(told, tmp_path):
+def test_identification(people_project, tmp_path):
     settings = people_settings(label="subject", **{"train.epochs": 1})
     study = {"seeds": [0, 1], "set": settings}
-    project = run_study(Project.new(tmp_path / "project"), "identification", study, told / "data")
+    project = run_study(Project.new(tmp_path / "project"), "identification", study, people_project / "data")
     folder = Path(project / "experiments/identification")
     results = json.loads((folder / "metrics.json").read_text())["results"]
     assert [len(cells["test"]["seeds"]) for cells in results.values()] == [2] * 5

@@ -9,7 +9,7 @@ from testing.project import Project
 from tests.experiments.conftest import people_settings, run_study
 
 
-def test_shared_encoder(told, tmp_path):
+def test_shared_encoder(people_project, tmp_path):
     save_file(timm.create_model("test_resnet", pretrained=False).state_dict(), tmp_path / "trunk.safetensors")
     settings = people_settings(label="emotion", **{"train.epochs": 1, "classification.fusion": "stack"})
     study = {
@@ -18,7 +18,7 @@ def test_shared_encoder(told, tmp_path):
         "seeds": [0],
         "set": settings,
     }
-    project = run_study(Project.new(tmp_path / "project"), "shared_encoder", study, told / "data")
+    project = run_study(Project.new(tmp_path / "project"), "shared_encoder", study, people_project / "data")
     results = json.loads((project / "experiments/shared_encoder/metrics.json").read_text())["results"]
     rows = {
         "nothing (pretrained weights, new head)": {"spectrograms", "faces", "both stacked"},

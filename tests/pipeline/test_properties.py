@@ -14,22 +14,22 @@ from pipeline.config import Params
 from pipeline.config.reader import Yaml
 from pipeline.errors import UserError
 from testing import defaults
-from testing.strategies import odd, some, text
+from testing.strategies import max_examples, odd_texts, text
 
 OWN = yaml.load(defaults.PARAMS.read_text(encoding="utf-8"), Yaml)
 
 
 def keys(values: dict, path: tuple = ()) -> list[tuple]:
-    found = []
+    paths = []
     for name, value in values.items():
-        found.append((*path, name))
+        paths.append((*path, name))
         if isinstance(value, dict):
-            found += keys(value, (*path, name))
-    return found
+            paths += keys(value, (*path, name))
+    return paths
 
 
 scalars = (
-    st.none() | st.booleans() | st.integers() | st.floats() | text | odd | st.dates() | st.datetimes()
+    st.none() | st.booleans() | st.integers() | st.floats() | text | odd_texts | st.dates() | st.datetimes()
     | st.binary(max_size=4)
     | st.sampled_from([0, 1, -1, 2**63, 10**30, 1e-5, 1e308, "timm/x", "torchvision/resnet18", "cnn", "null"])
 )  # fmt: skip
@@ -43,43 +43,47 @@ anything = st.recursive(
 
 
 def read(values: object) -> Params:
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place, "params.yaml")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "params.yaml")
         path.write_text(yaml.dump(values, Dumper=yaml.CSafeDumper, sort_keys=False), encoding="utf-8")
         return config.read(path)
 
 
-@some(150)
+@max_examples(150)
 @given(st.sampled_from(keys(OWN)), anything, st.booleans())
-def test_any_value_at_any_key_is_right_or_told(key, value, more):
+def test_any_value_at_any_key_is_valid_or_an_error(key, value, more):
     values = json.loads(json.dumps(OWN))
     *sections, last = key
-    place = values
+    parent = values
     for section in sections:
-        place = place[section]
-    place[f"{last}x" if more else last] = value
+        parent = parent[section]
+    parent[f"{last}x" if more else last] = value
     try:
-        found = read(values)
+        params = read(values)
     except UserError as e:
         assert "params.yaml" in str(e) and len(str(e)) < 5000
         return
-    assert read(found.model_dump()) == found  # what is right comes back as it is
+    assert read(params.model_dump()) == params  # what is right comes back as it is
 
 
-@some(60)
+@max_examples(60)
 @given(anything)
-def test_any_file_is_right_or_told(value):
+def test_any_value_as_a_file_is_an_error(value):
     with pytest.raises(UserError):
         read(value)
 
 
-@some(100)
-@given(st.dictionaries(st.sampled_from([".".join(k) for k in keys(OWN)]) | text | odd, anything, max_size=2))
-def test_any_settings_of_a_table_are_right_or_told(changes):
+@max_examples(100)
+@given(
+    st.dictionaries(
+        st.sampled_from([".".join(k) for k in keys(OWN)]) | text | odd_texts, anything, max_size=2
+    )
+)
+def test_any_settings_of_a_table_are_valid_or_an_error(changes):
     whole = Params.model_validate(OWN)
     try:
-        found = config.apply_settings(whole, changes, "study.yaml: set")
+        params = config.apply_settings(whole, changes, "study.yaml: set")
     except UserError as e:
         assert str(e).startswith("study.yaml: set")
         return
-    assert isinstance(found, Params) and whole == Params.model_validate(OWN)
+    assert isinstance(params, Params) and whole == Params.model_validate(OWN)

@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from tests.pipeline.sources.test_audioset import folder as lists  # noqa: F401
+from tests.pipeline.sources.test_audioset import folder as audioset_folder  # noqa: F401
 from tests.security.attempts import Canary
 
 
@@ -10,6 +10,6 @@ from tests.security.attempts import Canary
 def canary(tmp_path):
     path = tmp_path / "canary"
     pickle.loads(pickle.dumps(Canary(path)))
-    path.rmdir()  # it sings
+    path.rmdir()  # unpickling it makes the folder
     yield path
     assert not path.exists()

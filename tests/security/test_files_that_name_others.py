@@ -1,4 +1,4 @@
-"""Playlists, scripts and patterns that name other files: none of these is opened."""
+"""Files named by playlists, scripts and patterns are not opened."""
 
 import struct
 from pathlib import Path
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from testing.recordings import record, sine
-from tests.security.attempts import LINUX, opening, outcomes
+from tests.security.attempts import LINUX, outcomes, record_opened_files
 
 
-def naming(secret: Path) -> dict[str, bytes]:
-    """Files of formats that name others."""
+def files_that_name(secret: Path) -> dict[str, bytes]:
+    """Return files of formats that name another file: format -> content."""
     texts = {
         "hls": f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{secret}\n#EXT-X-ENDLIST\n",
         "hls of a file": f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile://{secret}\n#EXT-X-ENDLIST\n",
@@ -46,41 +46,41 @@ def naming(secret: Path) -> dict[str, bytes]:
 def test_no_file_opens_another(tmp_path, suffix):
     (tmp_path / "secret").mkdir()
     secret = record(tmp_path / "secret/secret.flv", 30, sound=sine(2.0))
-    for name, content in naming(secret).items():
+    for name, content in files_that_name(secret).items():
         path = tmp_path / f"hostile{suffix}"
         path.write_bytes(content)
-        with opening(tmp_path / "secret") as seen:
-            found = outcomes(path)
-        assert not seen, name
-        for outcome in found:
+        with record_opened_files(tmp_path / "secret") as opened_files:
+            results = outcomes(path)
+        assert not opened_files, name
+        for outcome in results:
             assert outcome.status in ("refused", "corrupt", "no_audio", "no_video"), name
             assert str(secret) not in outcome.detail, name
 
 
 @LINUX
-def test_a_movie_whose_tracks_lie_elsewhere(tmp_path):
-    """QuickTime may name the file that a track's data are in, by an alias record."""
+def test_a_movie_with_its_tracks_in_another_file(tmp_path):
+    """A QuickTime track may name, by an alias record, the file that holds its data."""
     secret = record(tmp_path / "secret.mov", 30, codec="mpeg4", sound=None)
     content = bytearray(record(tmp_path / "whole.mov", 30, codec="mpeg4", sound=None).read_bytes())
     (tmp_path / "aside").mkdir()
     secret = secret.rename(tmp_path / "aside/secret.mov")
-    at = content.index(b"dref") + 12  # its one entry: size, "url ", version and flags
-    assert content[at + 4 : at + 8] == b"url "
+    offset = content.index(b"dref") + 12  # its one entry: size, "url ", version and flags
+    assert content[offset + 4 : offset + 8] == b"url "
     text = str(secret).encode()
     alias = bytes(10) + bytes(27 + 1) + bytes(12) + bytes([len(b"secret.mov")]) + b"secret.mov".ljust(63)
     alias += bytes(16) + struct.pack(">hh", 1, 2) + bytes(16) + struct.pack(">hh", 2, len(text)) + text
     alias += bytes(len(text) % 2) + struct.pack(">hh", -1, 0)
     entry = struct.pack(">I4sI", 12 + len(alias), b"alis", 0) + alias
-    old = struct.unpack_from(">I", content, at)[0]
+    old_size = struct.unpack_from(">I", content, offset)[0]
     for name in (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"):
         start = content.index(name) - 4
-        size = struct.unpack_from(">I", content, start)[0] + len(entry) - old
+        size = struct.unpack_from(">I", content, start)[0] + len(entry) - old_size
         content[start : start + 4] = struct.pack(">I", size)
-    content[at : at + old] = entry
+    content[offset : offset + old_size] = entry
     (tmp_path / "hostile.mov").write_bytes(content)
-    with opening(tmp_path / "aside") as seen:
+    with record_opened_files(tmp_path / "aside") as opened_files:
         outcomes(tmp_path / "hostile.mov")
-    assert not seen
+    assert not opened_files
 
 
 def test_a_name_with_a_pattern_is_one_file(tmp_path):

@@ -1,4 +1,4 @@
-"""Names that look like options, and paths that lead out of a folder: nothing comes of them."""
+"""Names that look like options, and paths outside a folder, have no effect."""
 
 import os
 import tempfile
@@ -22,15 +22,15 @@ def test_names_that_begin_with_a_dash(tmp_path, monkeypatch):
         path = tmp_path / "-videos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         record(tmp_path / "plain.flv", 10, sound=sine(1.0)).rename(path)
-    found = folder.clips(SimpleNamespace(folder="-videos")).to_pylist()
-    assert len(found) == len(names) and not [r for r in found if r["clip_id"].startswith("-")]
-    for row in found:
+    clips = folder.clips(SimpleNamespace(folder="-videos")).to_pylist()
+    assert len(clips) == len(names) and not [r for r in clips if r["clip_id"].startswith("-")]
+    for row in clips:
         assert row["video"].startswith("./")
         assert [o.status for o in outcomes(row["video"])] == ["ok", "ok"], row["video"]
 
 
 @pytest.mark.parametrize(
-    "place",
+    "source",
     [
         "--upload-pack=touch canary; .git",
         "ext::sh -c 'touch canary' .git",
@@ -40,10 +40,10 @@ def test_names_that_begin_with_a_dash(tmp_path, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("revision", [None, "--upload-pack=touch canary", "-h"])
-def test_no_address_of_a_model_is_a_command(tmp_path, monkeypatch, place, revision):
+def test_no_model_source_is_executed(tmp_path, monkeypatch, source, revision):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as e:
-        load(place, revision=revision)
+        load(source, revision=revision)
     assert len(str(e.value).splitlines()) == 1 and not (tmp_path / "canary").exists()
 
 
@@ -63,7 +63,7 @@ def test_no_address_of_a_model_is_a_command(tmp_path, monkeypatch, place, revisi
         "a.flv\0../secret.flv",
     ],
 )
-def test_no_row_leaves_the_folder(tmp_path, path):
+def test_a_path_outside_the_folder_is_refused(tmp_path, path):
     record(tmp_path / "secret.flv", 5)
     (tmp_path / "videos/a").mkdir(parents=True)
     record(tmp_path / "videos/a.flv", 5)
@@ -72,21 +72,21 @@ def test_no_row_leaves_the_folder(tmp_path, path):
         folder.clips(SimpleNamespace(folder=str(tmp_path / "videos")))
 
 
-def test_a_link_shows_nothing_of_a_file_that_is_no_media(tmp_path):
-    """Links to files are followed (docs/security.md): what is no media comes out as a reason alone."""
+def test_a_link_to_another_file_reveals_nothing_of_it(tmp_path):
+    """Links are followed (docs/security.md): a file that is not media yields only a reason."""
     (tmp_path / "passwords").write_text("root:x:0:0:hunter2\n" * 50)
     (tmp_path / "a.flv").symlink_to(tmp_path / "passwords")
     for outcome in outcomes(tmp_path / "a.flv"):
         assert outcome.status in ("corrupt", "refused") and "root" not in outcome.detail
 
 
-def test_names_in_media_shards_are_no_paths(tmp_path, monkeypatch):
+def test_names_in_media_shards_are_not_used_as_paths(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
     names = ("../../evil.mp4", f"{tmp_path}/evil.mp4", "a.mp4/../../evil", ".", "..", "-y.-i")
     values = [{"audio": None, "video": {"bytes": b"x", "path": name}} for name in names]
     with as_local_files(values) as media:
-        for one in media:
-            assert Path(one.video).resolve().is_relative_to(tmp_path / "scratch")
-            assert Path(one.video).read_bytes() == b"x" and not Path(one.video).name.startswith("-")
+        for item in media:
+            assert Path(item.video).resolve().is_relative_to(tmp_path / "scratch")
+            assert Path(item.video).read_bytes() == b"x" and not Path(item.video).name.startswith("-")
     assert os.listdir(tmp_path) == ["scratch"] and not os.listdir(tmp_path / "scratch")

@@ -12,7 +12,7 @@ from pipeline.errors import UserError
 from pipeline.sources.audioset import lists as audioset_lists
 from testing import defaults
 from testing.project import ROOT
-from testing.untrained import built
+from testing.untrained import build_untrained_model
 from tests.pipeline.sources.test_audioset import data_params
 
 
@@ -27,7 +27,7 @@ from tests.pipeline.sources.test_audioset import data_params
         "!<tag:yaml.org,2002:python/object/apply:os.mkdir> ['CANARY']",
     ],
 )
-def test_no_tag_makes_an_object(tmp_path, canary, tag):
+def test_yaml_tags_are_refused(tmp_path, canary, tag):
     tag = tag.replace("CANARY", str(canary))
     text = defaults.PARAMS.read_text(encoding="utf-8")
     for hostile in (text.replace("loss: infonce", f"loss: {tag}"), f"{text}\nmore: {tag}\n", tag):
@@ -42,20 +42,20 @@ def test_no_tag_makes_an_object(tmp_path, canary, tag):
         if (ROOT / "experiments" / name).exists():
             (preset / name).write_text((ROOT / "experiments" / name).read_text())
     command = [sys.executable, "-m", "experiments", "evil"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.returncode != 0 and not done.stdout
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert process.returncode != 0 and not process.stdout
 
 
-def test_a_few_lines_that_stand_for_gigabytes(tmp_path):
-    """Aliases of aliases: 9^9 words, of which an error shows a line."""
+def test_yaml_aliases_that_expand_to_gigabytes_are_refused(tmp_path):
+    """Aliases of aliases expand to 9^9 words; the error shows a short part."""
     lines = ["x0: &x0 [" + ",".join(["word"] * 9) + "]"]
     lines += [f"x{i}: &x{i} [{','.join([f'*x{i - 1}'] * 9)}]" for i in range(1, 9)]
     text = defaults.PARAMS.read_text(encoding="utf-8").replace("loss: infonce", "loss: *x8")
     (tmp_path / "params.yaml").write_text("\n".join(lines) + "\n" + text)
-    began = time.monotonic()
+    start = time.monotonic()
     with pytest.raises(UserError, match="loss: .*should be a valid string") as e:
         config.read(tmp_path / "params.yaml")
-    assert time.monotonic() - began < 10 and len(str(e.value)) < 10_000
+    assert time.monotonic() - start < 10 and len(str(e.value)) < 10_000
 
 
 @pytest.mark.parametrize(
@@ -70,18 +70,18 @@ def test_a_few_lines_that_stand_for_gigabytes(tmp_path):
     ],
     ids=["lists", "mappings", "items", "digits", "hexadecimal", "date"],
 )
-def test_parameters_without_end_are_one_line(tmp_path, text):
+def test_huge_parameters_are_a_short_error(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(UserError) as e:
         config.read(tmp_path / "params.yaml")
     assert len(str(e.value)) < 20_000
 
 
-def test_json_without_end_is_one_line(lists, tmp_path):
-    (lists / "ontology.json").write_text("[" * 100_000)
+def test_deeply_nested_json_is_an_error(audioset_folder, tmp_path):
+    (audioset_folder / "ontology.json").write_text("[" * 100_000)
     with pytest.raises(UserError, match="not AudioSet's ontology"):
         audioset_lists.Classes.read(data_params(descendants=True).audioset)
-    model = built(video_encoder="shallow")
+    model = build_untrained_model(video_encoder="shallow")
     checkpoint.save(tmp_path / "model", model.module, model.config)
     (tmp_path / "model/config.json").write_text("[" * 100_000)
     with pytest.raises(UserError, match="not a model"):

@@ -1,4 +1,4 @@
-"""Headers and streams that claim or hold too much: they cost little, and are refused."""
+"""Headers and streams of huge sizes are refused at low cost."""
 
 import json
 import struct
@@ -25,18 +25,18 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png(width: int, height: int, body: bytes | None = None) -> bytes:
-    """RGBA, one byte a channel."""
+    """Return a PNG, RGBA, one byte a channel."""
     header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
     body = zlib.compress(bytes(100)) if body is None else body
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
-def whole_png(side: int) -> bytes:
-    """One that is what it says: equal rows, which zlib makes small."""
-    squeezed = zlib.compressobj(1)
+def valid_png(side: int) -> bytes:
+    """Return a valid PNG of equal rows, which compress well."""
+    compressor = zlib.compressobj(1)
     row = bytes(4 * side + 1)
-    rows_ = [squeezed.compress(row * 64) for _ in range(side // 64)]
-    return png(side, side, b"".join([*rows_, squeezed.compress(row * (side % 64)), squeezed.flush()]))
+    blocks = [compressor.compress(row * 64) for _ in range(side // 64)]
+    return png(side, side, b"".join([*blocks, compressor.compress(row * (side % 64)), compressor.flush()]))
 
 
 BOMBS = {
@@ -60,64 +60,67 @@ BOMBS = {
 }  # fmt: skip
 
 
-def measured(path: Path) -> dict:
-    """The outcome of `frames` in a process of its own: status, detail, seconds, MB that it took."""
+def measure_frames_step(path: Path) -> dict:
+    """Run `frames` in a process of its own; return status, detail, seconds (s) and memory (MB)."""
     code = (
         "import json, resource, sys, time\n"
         "from tests.pipeline.media.test_frames import step\n"
         "from pipeline.media.files import Media\n"
-        "from testing.recordings import clip\n"
+        "from testing.recordings import clip_row\n"
         "use = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10\n"
-        "before, began = use(), time.monotonic()\n"
-        "[o] = step()([clip()], [Media(None, sys.argv[1])])\n"
-        "told = {'s': time.monotonic() - began, 'MB': use() - before}\n"
-        "print(json.dumps(told | {'status': o.status, 'detail': o.detail}))\n"
+        "before, start = use(), time.monotonic()\n"
+        "[o] = step()([clip_row()], [Media(None, sys.argv[1])])\n"
+        "cost = {'s': time.monotonic() - start, 'MB': use() - before}\n"
+        "print(json.dumps(cost | {'status': o.status, 'detail': o.detail}))\n"
     )
     command = [sys.executable, "-c", code, str(path)]
     return json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=True).stdout)
 
 
 @pytest.mark.parametrize("kind", BOMBS)
-def test_a_header_that_claims_too_much(tmp_path, kind):
+def test_a_picture_with_a_huge_size_is_refused(tmp_path, kind):
     path = tmp_path / "a.png"
     path.write_bytes(BOMBS[kind])
-    began = time.monotonic()
-    heard, seen = outcomes(path)
-    assert time.monotonic() - began < 5
-    assert heard.status in ("no_audio", "corrupt", "refused") and seen.status in ("corrupt", "refused")
+    start = time.monotonic()
+    audio_outcome, video_outcome = outcomes(path)
+    assert time.monotonic() - start < 5
+    assert audio_outcome.status in ("no_audio", "corrupt", "refused") and video_outcome.status in (
+        "corrupt",
+        "refused",
+    )
     if kind.startswith("png"):
-        assert seen.status == "refused" and "pixels are too many" in seen.detail
+        assert video_outcome.status == "refused" and "pixels are too many" in video_outcome.detail
 
 
-def test_a_picture_that_is_as_large_as_it_says(tmp_path):
-    """324 MB of a file of 1.4 MB: refused before any of it is decoded."""
+def test_a_huge_picture_is_refused_before_decoding(tmp_path):
+    """A file of 1.4 MB decodes to 324 MB: it is refused before decoding."""
     side = 9000
     assert side**2 > MAX_PIXELS
-    (tmp_path / "a.png").write_bytes(whole_png(side))
-    told = measured(tmp_path / "a.png")
-    assert told["status"] == "refused" and "9000 x 9000" in told["detail"]
-    assert told["s"] < 2 and told["MB"] < 100
+    (tmp_path / "a.png").write_bytes(valid_png(side))
+    result = measure_frames_step(tmp_path / "a.png")
+    assert result["status"] == "refused" and "9000 x 9000" in result["detail"]
+    assert result["s"] < 2 and result["MB"] < 100
 
 
-def headers() -> dict[str, bytes]:
-    """Sounds and videos whose headers say what cannot be."""
+def sounds_with_wrong_headers() -> dict[str, bytes]:
+    """Return sounds with impossible headers."""
     tone = write_wav((sine(1.0, rate=16000) * 32767).astype(np.int16), 16000)
 
-    def changed(place: int, form: str, *values: int) -> bytes:
+    def patch_header(place: int, form: str, *values: int) -> bytes:
         content = bytearray(tone)
         struct.pack_into(form, content, place, *values)
         return bytes(content)
 
     endless = struct.pack(">4sIIIII", b".snd", 24, 2**32 - 1, 3, 2**31, 1) + bytes(1000)
     return {
-        "size of 2^32": changed(4, "<I", 2**32 - 1)[:40] + struct.pack("<I", 2**32 - 1) + tone[44:],
-        "no size": changed(40, "<I", 0),
-        "rate of 2^32": changed(24, "<I", 2**32 - 1),
-        "rate of 0": changed(24, "<I", 0),
-        "65,535 channels": changed(22, "<H", 65535),
-        "no channels": changed(22, "<H", 0),
-        "no block": changed(32, "<H", 0),
-        "65,535 bits": changed(34, "<H", 65535),
+        "size of 2^32": patch_header(4, "<I", 2**32 - 1)[:40] + struct.pack("<I", 2**32 - 1) + tone[44:],
+        "no size": patch_header(40, "<I", 0),
+        "rate of 2^32": patch_header(24, "<I", 2**32 - 1),
+        "rate of 0": patch_header(24, "<I", 0),
+        "65,535 channels": patch_header(22, "<H", 65535),
+        "no channels": patch_header(22, "<H", 0),
+        "no block": patch_header(32, "<H", 0),
+        "65,535 bits": patch_header(34, "<H", 65535),
         "au without end": endless,
         "RF64": b"RF64\xff\xff\xff\xffWAVEds64"
         + struct.pack("<IQQQI", 28, 2**63, 2**63, 2**63, 0)
@@ -125,38 +128,41 @@ def headers() -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("kind", headers())
-def test_a_sound_without_end(tmp_path, kind):
+@pytest.mark.parametrize("kind", sounds_with_wrong_headers())
+def test_a_sound_with_a_wrong_header_costs_little(tmp_path, kind):
     path = tmp_path / "a.wav"
-    path.write_bytes(headers()[kind])
-    began = time.monotonic()
-    heard, seen = outcomes(path)
-    assert time.monotonic() - began < 10
-    assert heard.status in ("ok", "corrupt", "too_short", "no_audio", "refused"), heard
-    if heard.status == "ok":
-        assert heard.extra["seconds"] <= 4.0 and len(heard.value) <= 44 + 2 * 4 * AUDIO.sample_rate
-    assert seen.value is None
+    path.write_bytes(sounds_with_wrong_headers()[kind])
+    start = time.monotonic()
+    audio_outcome, video_outcome = outcomes(path)
+    assert time.monotonic() - start < 10
+    assert audio_outcome.status in ("ok", "corrupt", "too_short", "no_audio", "refused"), audio_outcome
+    if audio_outcome.status == "ok":
+        assert (
+            audio_outcome.extra["seconds"] <= 4.0
+            and len(audio_outcome.value) <= 44 + 2 * 4 * AUDIO.sample_rate
+        )
+    assert video_outcome.value is None
 
 
-def test_a_video_that_says_it_never_ends(tmp_path):
+def test_a_video_with_an_endless_duration_costs_little(tmp_path):
     content = bytearray(record(tmp_path / "a.mov", 30, codec="mpeg4").read_bytes())
     for name in (b"mvhd", b"mdhd"):
-        at = content.index(name) + 20  # version, two times, the clock; then the duration
-        content[at : at + 4] = b"\xff\xff\xff\xfe"
+        offset = content.index(name) + 20  # version, two times, the clock; then the duration
+        content[offset : offset + 4] = b"\xff\xff\xff\xfe"
     (tmp_path / "a.mov").write_bytes(content)
-    began = time.monotonic()
-    seen = outcomes(tmp_path / "a.mov")[1]
-    assert seen.status == "ok" and seen.extra["seconds"] <= 4.0 and time.monotonic() - began < 10
+    start = time.monotonic()
+    outcome = outcomes(tmp_path / "a.mov")[1]
+    assert outcome.status == "ok" and outcome.extra["seconds"] <= 4.0 and time.monotonic() - start < 10
 
 
-def greedy(config: dict, path: str, start: float) -> int:
-    """Instead of a decoder: one that asks for 8 GB."""
+def allocate_8_gb(config: dict, path: str, start: float) -> int:
+    """Allocate 8 GB, in place of decoding."""
     return len(np.ones(8 << 30, np.uint8))
 
 
-def test_the_page_s_decoder_may_not_ask_for_all_memory(tmp_path):
+def test_the_decoder_of_the_page_has_a_memory_limit(tmp_path):
     (tmp_path / "a.png").write_bytes(BOMBS["png"])
-    decoder = Decoder(tmp_path, workers=1, work=greedy)
+    decoder = Decoder(tmp_path, workers=1, work=allocate_8_gb)
     try:
         with pytest.raises(UserError, match="a.png: the decoder crashed on it: .* needs too much memory"):
             decoder.read({"input": "frame", "inputs": {}}, tmp_path / "a.png")

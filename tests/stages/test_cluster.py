@@ -1,4 +1,4 @@
-"""The stages on a Ray cluster, with their shards in data/ and on an S3 server: what comes out is the same."""
+"""Stages on a Ray cluster, with shards in data/ and on an S3 server, write the same files."""
 
 import importlib
 import itertools
@@ -19,67 +19,77 @@ STAGES = data_stages()
 
 
 @pytest.fixture(scope="module")
-def there(s3, ray_cluster):
-    """In this order, so that nodes know the way to the server."""
+def cluster(s3, ray_cluster):
+    """Start the S3 server before the cluster, so that nodes inherit its environment variables."""
     return ray_cluster
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch) -> None:
+def cache_folder(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("EARSIGHT_CACHE", str(tmp_path / "cache"))
 
 
-def run(project: Project, stage: str, monkeypatch) -> None:
-    """In this process, which is connected to the cluster."""
+def run_in_process(project: Project, stage: str, monkeypatch) -> None:
+    """Run a stage in this process, which is connected to the cluster."""
     monkeypatch.chdir(project.root)
     getattr(importlib.import_module(f"stages.{stage}"), stage)()
 
 
 @pytest.mark.parametrize(("stage", "workers"), [*zip(STAGES, itertools.cycle([1, 2]), strict=False)])
-def test_a_stage_writes_the_same_files(request, there, tmp_path, monkeypatch, stage, workers):
-    whole = request.getfixturevalue("told" if stage == "faces" else "made")
-    project = whole.copy(tmp_path / "project")
+def test_a_stage_writes_the_same_files(request, cluster, tmp_path, monkeypatch, stage, workers):
+    source_project = request.getfixturevalue("people_project" if stage == "faces" else "finished_project")
+    project = source_project.copy(tmp_path / "project")
     shutil.rmtree(project / STAGES[stage])
-    project.set({"engine.name": "ray", "engine.address": there.address, "engine.workers": workers})
-    run(project, stage, monkeypatch)
-    assert project.files(STAGES[stage]) == whole.files(STAGES[stage])
+    project.set({"engine.name": "ray", "engine.address": cluster.address, "engine.workers": workers})
+    run_in_process(project, stage, monkeypatch)
+    assert project.files(STAGES[stage]) == source_project.files(STAGES[stage])
 
 
-def test_all_of_it_from_an_s3_server(made, there, s3, tmp_path, monkeypatch, capsys):
-    project = made.copy(tmp_path / "project")
+def test_all_stages_run_with_shards_on_an_s3_server(
+    finished_project, cluster, s3, tmp_path, monkeypatch, capsys
+):
+    project = finished_project.copy(tmp_path / "project")
     for name in ("data", "metrics"):
         shutil.rmtree(project / name)
-    shutil.copytree(made / "data/faces", project / "data/faces")
+    shutil.copytree(finished_project / "data/faces", project / "data/faces")
     # One worker: each has to import what a stage does, and others are in the test above.
-    where = {"engine.name": "ray", "engine.address": there.address, "engine.workers": 1, "engine.storage": s3}
-    project.set(where)
-    run(project, "clips", monkeypatch)
+    changes = {
+        "engine.name": "ray",
+        "engine.address": cluster.address,
+        "engine.workers": 1,
+        "engine.storage": s3,
+    }
+    project.set(changes)
+    run_in_process(project, "clips", monkeypatch)
     for stage in DATA_STAGES:
-        run(project, stage, monkeypatch)
-        index, expected = (read_index(p / STAGES[stage]) for p in (project, made))
+        run_in_process(project, stage, monkeypatch)
+        index, expected = (read_index(p / STAGES[stage]) for p in (project, finished_project))
         assert index.equals(expected)  # keys and digests too
         assert all(
-            place.startswith(f"{s3}/{Path(STAGES[stage]).name}/000") for place in shard_locations(index)
+            location.startswith(f"{s3}/{Path(STAGES[stage]).name}/000") for location in shard_locations(index)
         )
         assert {p.suffix for p in (project / STAGES[stage]).iterdir()} == {".parquet"}
-    run(project, "split", monkeypatch)
-    assert project.files("data")["splits.parquet"] == made.files("data")["splits.parquet"]
+    run_in_process(project, "split", monkeypatch)
+    assert project.files("data")["splits.parquet"] == finished_project.files("data")["splits.parquet"]
 
     params = read()
-    one, other = (dataset.load(p / "data", params.audio, params.video) for p in (project, made))
+    one, other = (dataset.load(p / "data", params.audio, params.video) for p in (project, finished_project))
     assert one.digest == other.digest and len(one) > 30
     every = np.arange(len(one))
-    for at in (0.0, 0.3, 1.0):
+    for position in (0.0, 0.3, 1.0):
         assert all(
-            np.array_equal(a, b) for a, b in zip(one.read(every, at), other.read(every, at), strict=True)
+            np.array_equal(a, b)
+            for a, b in zip(one.read(every, position), other.read(every, position), strict=True)
         )
 
     capsys.readouterr()
     for stage in ("evaluate", "index"):
-        run(project, stage, monkeypatch)
+        run_in_process(project, stage, monkeypatch)
     assert re.search(r"index: \d+ clips, flat; recall@10", capsys.readouterr().out)
-    assert project.files("data/embeddings") == made.files("data/embeddings")
+    assert project.files("data/embeddings") == finished_project.files("data/embeddings")
     assert json.loads((project / "metrics/index.json").read_text()) == json.loads(
-        (made / "metrics/index.json").read_text()
+        (finished_project / "metrics/index.json").read_text()
     )
-    assert (project / "metrics/evaluate.json").read_text() == (made / "metrics/evaluate.json").read_text()
+    assert (project / "metrics/evaluate.json").read_text() == (
+        finished_project / "metrics/evaluate.json"
+    ).read_text()

@@ -9,16 +9,16 @@ import psutil
 import pytest
 import yaml
 
+from testing.preloaded_process import PreloadedProcess
 from testing.project import Project, wait_until
-from testing.video_server import Server, film
-from testing.warm import Warm
+from testing.video_server import Server, encode_video
 
 LABELS = 'index,mid,display_name\n0,/m/a,"Speech"\n1,/m/b,"Guitar"\n'
 ONTOLOGY = (
     '[{"id": "/m/a", "name": "Speech", "child_ids": []}, {"id": "/m/b", "name": "Guitar", "child_ids": []}]'
 )
-# Named by what the server does with them.
-BAD = {
+# Named by the answer of the server; each with the status of the clip.
+FAILURES = {
     "v-404": "unavailable",
     "v-403": "network",
     "v-500": "network",
@@ -29,21 +29,21 @@ BAD = {
     "v-blind": "no_video",
     "../x": "refused",
 }
-GOOD = ("good1", "good2", "-abc", "v-429", "v-brief")
+SUCCESSES = ("good1", "good2", "-abc", "v-429", "v-brief")
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("films")
+def videos_on_server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
     files = {
-        "silent": film(folder / "a.mp4", sound=False),
-        "blind": film(folder / "b.mp4", picture=False),
-        "brief": film(folder / "c.mp4", seconds=3.0),
+        "silent": encode_video(folder / "a.mp4", sound=False),
+        "blind": encode_video(folder / "b.mp4", picture=False),
+        "brief": encode_video(folder / "c.mp4", seconds=3.0),
     }
-    return film(folder / "d.mp4"), files
+    return encode_video(folder / "d.mp4"), files
 
 
-def new(root, url, videos, **changes):
+def make_project(root, url, videos, **changes):
     knobs = {
         "data.source": "audioset",
         "data.shard_size": 4,
@@ -79,58 +79,65 @@ def statuses(project):
 
 
 def leftovers(project):
-    """What should not be there: temporary files, parts, and what shards hold."""
+    """Return files that should not exist: temporary files, parts, and media that shards hold."""
     files = [p for p in (project / "data").rglob("*") if p.is_file()]
     return [
         p for p in files if ".tmp" in str(p) or p.suffix in (".part", ".mkv", ".ytdl") or "stderr" in p.name
     ]
 
 
-def strays(project):
-    """Processes that work in this project."""
-    found = []
+def project_processes(project):
+    """Return the command lines of processes that work in this project."""
+    command_lines = []
     for process in psutil.process_iter(["cmdline"]):
         if any(str(project.root) in word for word in process.info["cmdline"] or []):
-            found.append(process.info["cmdline"])
-    return found
+            command_lines.append(process.info["cmdline"])
+    return command_lines
 
 
 @pytest.fixture(scope="module")
-def night(films, tmp_path_factory):
-    """A bad night, and what the stage said."""
-    server = Server(*films)
-    project = new(tmp_path_factory.mktemp("night") / "a project", server.url, [*GOOD, *BAD])
-    process = project.stage("download", trace=project / "trace/download")
+def faulty_download(videos_on_server, tmp_path_factory):
+    """Download from a server with every fault; yield the project, the server and what the stage printed."""
+    server = Server(*videos_on_server)
+    project = make_project(
+        tmp_path_factory.mktemp("faulty") / "a project", server.url, [*SUCCESSES, *FAILURES]
+    )
+    process = project.start_stage("download", trace=project / "trace/download")
     out, err = process.communicate(timeout=120)
     yield project, server, process.returncode, out, err
     server.stop()
 
 
-def test_each_fault_ends_as_it_should(night):
-    project, server, code, out, err = night
-    found = statuses(project)
-    for video, wanted in (dict.fromkeys(GOOD, "ok") | BAD).items():
-        assert found[video] in (wanted if isinstance(wanted, tuple) else (wanted,)), (video, found[video])
-    # Faults that may pass are above download.max_missing, so the stage says so and fails.
+def test_each_fault_ends_as_it_should(faulty_download):
+    project, server, code, out, err = faulty_download
+    status_by_video = statuses(project)
+    for video, expected in (dict.fromkeys(SUCCESSES, "ok") | FAILURES).items():
+        assert status_by_video[video] in (expected if isinstance(expected, tuple) else (expected,)), (
+            video,
+            status_by_video[video],
+        )
+    # More clips have temporary faults than download.max_missing allows, so the stage fails.
     assert code == 1 and len(err.splitlines()) == 1
     assert "4 of 14 clips are missing for temporary reasons" in err and "dvc repro to fetch" in err
     assert "download: 13 of 13 clips: 5 ok" in out and "a minute" in out
     assert not leftovers(project)
-    wait_until(lambda: not strays(project))
-    assert not [p for p in project.root.parent.iterdir() if p.name != "a project"]  # ../x went nowhere
+    wait_until(lambda: not project_processes(project))
+    assert not [
+        p for p in project.root.parent.iterdir() if p.name != "a project"
+    ]  # ../x wrote nothing outside the project
 
 
-def test_faults_that_may_pass_are_tried_again_and_final_ones_are_not(night):
-    _, server, *_ = night
-    asked = Counter(server.asked)
-    assert asked["v-403"] == asked["v-500"] == 3  # once, and twice more
-    assert asked["v-404"] == 1 and asked["v-html"] == 1
-    assert asked["v-429"] == 4  # refused twice; then looked at, and read
-    assert not {"x", "../x"} & asked.keys()
+def test_temporary_faults_are_tried_again_and_final_ones_are_not(faulty_download):
+    _, server, *_ = faulty_download
+    counts = Counter(server.requests)
+    assert counts["v-403"] == counts["v-500"] == 3  # once, and twice more
+    assert counts["v-404"] == 1 and counts["v-html"] == 1
+    assert counts["v-429"] == 4  # refused twice; then probed, and read
+    assert not {"x", "../x"} & counts.keys()
 
 
-def test_what_came_is_the_segment_alone_and_small(night):
-    project, *_ = night
+def test_only_the_segment_is_downloaded(faulty_download):
+    project, *_ = faulty_download
     for stage in ("wav", "frames"):
         project.run(stage)
     seconds = {r["clip_id"]: r["seconds"] for r in project.rows("wav/index.parquet") if r["status"] == "ok"}
@@ -138,29 +145,29 @@ def test_what_came_is_the_segment_alone_and_small(night):
     assert len(seconds) == 5 and project.rows("frames/index.parquet")[0]["status"] == "ok"
 
 
-def test_the_next_run_fetches_exactly_the_rest(night):
-    project, server, *_ = night
+def test_the_next_run_fetches_exactly_the_rest(faulty_download):
+    project, server, *_ = faulty_download
     before = statuses(project)
     rest = {v for v, s in before.items() if s in ("network", "cut_short")}
-    server.asked.clear()
+    server.requests.clear()
     project.set({"download.max_missing": 0.5, "download.retries": 0})
-    said = project.run("download")
-    assert "14 clips in, 5 ok" in said and "; 4 made" in said
-    assert set(server.asked) == rest and statuses(project) == before
-    server.asked.clear()
-    project.set({"download.max_missing": 0.5, "download.per_minute": 200.0})  # says how, not what
+    last_line = project.run("download")
+    assert "14 clips in, 5 ok" in last_line and "; 4 made" in last_line
+    assert set(server.requests) == rest and statuses(project) == before
+    server.requests.clear()
+    project.set({"download.max_missing": 0.5, "download.per_minute": 200.0})  # changes how, not what
     (project / "pipeline/download/queue.py").open("a").write("\n# mended\n")  # nor does the code
     project.run("download")
-    assert set(server.asked) == rest
+    assert set(server.requests) == rest
 
 
-def test_failures_are_listed_and_the_chosen_tried_again(night):
-    project, server, *_ = night
+def test_failures_are_listed_and_selected_ones_tried_again(faulty_download):
+    project, server, *_ = faulty_download
 
     def app(*arguments):
-        done = Warm(project.root, ["app.failures", *arguments])
-        out, err = done.communicate(timeout=120)
-        return done.returncode, out, err
+        process = PreloadedProcess(project.root, ["app.failures", *arguments])
+        out, err = process.communicate(timeout=120)
+        return process.returncode, out, err
 
     code, out, _ = app()
     assert code == 0 and "download: 1 unavailable: " in out and "download: 1 no_audio" in out
@@ -168,45 +175,45 @@ def test_failures_are_listed_and_the_chosen_tried_again(night):
     code, _, err = app("--retry", "unavailble")
     assert code == 1 and "unavailble: no such reason" in err
     project.set({"download.max_missing": 0.5, "download.retries": 0})
-    project.do("dvc", "init", "--no-scm", "--quiet")
+    project.run_command("dvc", "init", "--no-scm", "--quiet")
     project.run("source")
-    project.do("dvc", "commit", "--force", "--quiet", "source", "clips", "download")
-    server.asked.clear()
+    project.run_command("dvc", "commit", "--force", "--quiet", "source", "clips", "download")
+    server.requests.clear()
     code, out, err = app("--retry", "unavailable")
     assert code == 0, err
     assert (
         "1 clips will be downloaded again" in out
-        and "v-404" in server.asked
-        and "v-silent" not in server.asked
+        and "v-404" in server.requests
+        and "v-silent" not in server.requests
     )
 
 
-def test_a_kill_loses_nothing(films, tmp_path):
-    server = Server(*films, slow=0.3)
+def test_a_kill_loses_nothing(videos_on_server, tmp_path):
+    server = Server(*videos_on_server, slow=0.3)
     try:
         videos = [f"clip{i}" for i in range(12)]
-        project = new(tmp_path / "project", server.url, videos, **{"download.concurrent": 2})
-        process = project.stage("download")
-        here = project / "data/downloads"
-        wait_until(lambda: len(list(here.glob("*.mkv"))) >= 3)
+        project = make_project(tmp_path / "project", server.url, videos, **{"download.concurrent": 2})
+        process = project.start_stage("download")
+        downloads = project / "data/downloads"
+        wait_until(lambda: len(list(downloads.glob("*.mkv"))) >= 3)
         os.kill(process.pid, signal.SIGKILL)
         process.communicate(timeout=30)
-        wait_until(lambda: not strays(project))  # its workers and their ffmpeg end with it
-        came = {p.stem.removesuffix("_1") for p in here.glob("*.mkv")}
-        server.asked.clear()
+        wait_until(lambda: not project_processes(project))  # its workers and their ffmpeg end with it
+        finished = {p.stem.removesuffix("_1") for p in downloads.glob("*.mkv")}
+        server.requests.clear()
         assert "12 clips in, 12 ok" in project.run("download")
-        assert not came & set(server.asked) and set(server.asked) == set(videos) - came
+        assert not finished & set(server.requests) and set(server.requests) == set(videos) - finished
         assert not leftovers(project)
     finally:
         server.stop()
 
 
-def test_ctrl_c_is_one_line_and_leaves_no_process(films, tmp_path):
-    server = Server(*films, slow=0.5)
+def test_ctrl_c_is_one_line_and_leaves_no_process(videos_on_server, tmp_path):
+    server = Server(*videos_on_server, slow=0.5)
     try:
-        project = new(tmp_path / "project", server.url, [f"clip{i}" for i in range(8)])
-        process = project.stage("download")
-        wait_until(lambda: len(server.asked) >= 3)
+        project = make_project(tmp_path / "project", server.url, [f"clip{i}" for i in range(8)])
+        process = project.start_stage("download")
+        wait_until(lambda: len(server.requests) >= 3)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=30)
         assert (
@@ -214,49 +221,51 @@ def test_ctrl_c_is_one_line_and_leaves_no_process(films, tmp_path):
             and err.count("\n") <= 2
             and "interrupted: what is finished is kept" in err
         )
-        wait_until(lambda: not strays(project))
+        wait_until(lambda: not project_processes(project))
         assert not [p for p in (project / "data/downloads").iterdir() if p.name.startswith(".tmp")]
     finally:
         server.stop()
 
 
-def test_a_stream_without_end_is_given_up(films, tmp_path):
-    server = Server(*films)
+def test_a_stream_without_end_is_given_up(videos_on_server, tmp_path):
+    server = Server(*videos_on_server)
     try:
         changes = {"download.timeout": 2.0, "download.retries": 1}
-        project = new(tmp_path / "project", server.url, ["v-endless"], **changes)
-        why = "1 of 1 clips are missing for temporary reasons (1 timeout): run dvc repro to fetch only these"
-        assert why in project.fails("download") and Counter(server.asked)["v-endless"] >= 2
-        server.asked.clear()
+        project = make_project(tmp_path / "project", server.url, ["v-endless"], **changes)
+        message = (
+            "1 of 1 clips are missing for temporary reasons (1 timeout): run dvc repro to fetch only these"
+        )
+        assert message in project.expect_error("download") and Counter(server.requests)["v-endless"] >= 2
+        server.requests.clear()
         project.set({"download.max_missing": 1.0, "download.retries": 0})
         assert "download: 1 clips in, 0 ok, 1 timeout" in project.run("download")
-        assert set(server.asked) == {"v-endless"}  # a fault that may pass is tried again
+        assert set(server.requests) == {"v-endless"}  # a temporary fault is tried again
     finally:
         server.stop()
     assert statuses(project) == {"v-endless": "timeout"} and not leftovers(project)
-    wait_until(lambda: not strays(project))
+    wait_until(lambda: not project_processes(project))
 
 
-def test_a_server_that_has_had_enough_is_left_alone(films, tmp_path):
-    server = Server(*films)
+def test_download_gives_up_after_many_failures_in_a_row(videos_on_server, tmp_path):
+    server = Server(*videos_on_server)
     try:
         videos = [f"c{i}-403" for i in range(40)]
-        project = new(tmp_path / "project", server.url, videos, **{"download.give_up": 6})
-        line = project.fails("download")
-        assert "download: 6 tries in a row failed" in line and len(server.asked) <= 6 + 4
+        project = make_project(tmp_path / "project", server.url, videos, **{"download.give_up": 6})
+        line = project.expect_error("download")
+        assert "download: 6 tries in a row failed" in line and len(server.requests) <= 6 + 4
     finally:
         server.stop()
 
 
-def test_the_mean_rate_is_kept(films, tmp_path):
-    server = Server(*films)
+def test_the_rate_limit_holds(videos_on_server, tmp_path):
+    server = Server(*videos_on_server)
     try:
-        project = new(tmp_path / "project", server.url, ["a1", "a2"], **{"download.concurrent": 1})
+        project = make_project(tmp_path / "project", server.url, ["a1", "a2"], **{"download.concurrent": 1})
         project.set({"download.rate_limit": 50_000, "download.timeout": 20.0})
-        began = time.monotonic()
+        start = time.monotonic()
         project.run("download")
         size = sum(row["size"] for row in project.rows("media/index.parquet"))
-        assert time.monotonic() - began > size / 50_000 > 0.5
+        assert time.monotonic() - start > size / 50_000 > 0.5
     finally:
         server.stop()
 
@@ -269,5 +278,5 @@ def test_parameters_are_checked_before_any_request(tmp_path):
         ("max_missing", 2.0),
     ):
         project = Project.new(tmp_path / f"{key}-{value!s}".replace("/", ""), **{f"download.{key}": value})
-        assert f"download.{key}" in project.fails("clips") or "url" in project.fails("clips")
+        assert f"download.{key}" in project.expect_error("clips") or "url" in project.expect_error("clips")
     assert yaml.safe_load((project / "params.yaml").read_text())["data"]["source"] == "ensemble"

@@ -1,4 +1,4 @@
-"""`dvc exp run` in a clone, as a user has it: interrupted and continued, compared, applied."""
+"""`dvc exp run` in a clone: interrupted and resumed, compared, applied."""
 
 import csv
 import io
@@ -20,29 +20,29 @@ NAME = ("-c", "user.name=a", "-c", "user.email=a@example.org")
 
 
 @pytest.fixture(scope="module")
-def clone(made, tmp_path_factory) -> Project:
-    """A clone whose pipeline was run, and committed."""
-    project = made.copy(tmp_path_factory.mktemp("clone") / "project")
+def committed_project(finished_project, tmp_path_factory) -> Project:
+    """Make a Git repository of a finished pipeline, with everything committed."""
+    project = finished_project.copy(tmp_path_factory.mktemp("committed") / "project")
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8")
-    (project / ".gitignore").write_text(f"{ignored}/said/\n/trace/\n")
+    (project / ".gitignore").write_text(f"{ignored}/last_lines/\n/trace/\n")
     (project / "videos/README.md").touch()  # Git keeps no empty folders
-    project.do("git", "init", "--quiet", "--initial-branch=main")
-    project.do("dvc", "init", "--quiet")
-    project.do("dvc", "commit", "--force", "--quiet")
-    project.do("git", "add", "--all")
-    project.do("git", *NAME, "commit", "--quiet", "--message", "x")
+    project.run_command("git", "init", "--quiet", "--initial-branch=main")
+    project.run_command("dvc", "init", "--quiet")
+    project.run_command("dvc", "commit", "--force", "--quiet")
+    project.run_command("git", "add", "--all")
+    project.run_command("git", *NAME, "commit", "--quiet", "--message", "x")
     return project
 
 
 def exp_run(project: Project, *flags: str) -> tuple[int, str]:
-    """`dvc exp run` with flags: exit status, and what it prints."""
+    """Run `dvc exp run` with flags; return its exit status and output."""
     process = project.start("dvc", "exp", "run", *flags)
     out, err = process.communicate(timeout=240)
     return process.returncode, out + err
 
 
-def in_epoch_13(project: Project, *flags: str) -> subprocess.Popen:
-    """`dvc exp run` with flags, whose training has told of epoch 12."""
+def start_and_wait_for_epoch_12(project: Project, *flags: str) -> subprocess.Popen:
+    """Start `dvc exp run` with flags; return when training has printed epoch 12."""
     process = project.start("dvc", "exp", "run", *flags)
     for line in process.stdout:
         if "epoch 12 of" in line:
@@ -52,51 +52,51 @@ def in_epoch_13(project: Project, *flags: str) -> subprocess.Popen:
 
 def interrupt(project: Project, signum: int, *flags: str) -> None:
     """Send a signal to all processes of a `dvc exp run` that is training."""
-    process = in_epoch_13(project, *flags)
+    process = start_and_wait_for_epoch_12(project, *flags)
     os.killpg(process.pid, signum)
     process.communicate(timeout=60)
 
 
 @pytest.fixture
-def project(clone, tmp_path) -> Project:
-    yield clone.copy(tmp_path / "project")
+def project(committed_project, tmp_path) -> Project:
+    yield committed_project.copy(tmp_path / "project")
     shutil.rmtree(tmp_path / "project")
 
 
 FLAGS = ("-S", f"train.epochs={EPOCHS}", "train")
 
 
-def continued(printed: str) -> int:
-    """After which epoch a training went on."""
-    assert (found := re.search(r"train: resuming after epoch (\d+) of \d+", printed)), printed
-    return int(found[1])
+def resumed_epoch(output: str) -> int:
+    """Return the epoch after which training resumed."""
+    assert (match := re.search(r"train: resuming after epoch (\d+) of \d+", output)), output
+    return int(match[1])
 
 
-def test_every_command_continues_a_training_that_another_left(project, tmp_path):
+def test_every_command_resumes_an_interrupted_training(project, tmp_path):
     interrupt(project, signal.SIGTERM, *FLAGS)
     [checkpoint] = (project / "resume").iterdir()
     copy = project.copy(tmp_path / "a copy")  # of the workspace
-    assert continued(copy.do("dvc", "repro", "train")) >= 12
+    assert resumed_epoch(copy.run_command("dvc", "repro", "train")) >= 12
     shutil.copytree(project / "resume", tmp_path / "resume")
-    code, printed = exp_run(project, "--temp", *FLAGS)
-    assert code == 0, printed
-    assert continued(printed) >= 12
+    code, output = exp_run(project, "--temp", *FLAGS)
+    assert code == 0, output
+    assert resumed_epoch(output) >= 12
     assert not checkpoint.exists() and not [*(project / "resume").iterdir()]
     shutil.copytree(tmp_path / "resume", project / "resume", dirs_exist_ok=True)
-    code, printed = exp_run(project, "--force", *FLAGS)
-    assert code == 0, printed
-    assert continued(printed) >= 12
+    code, output = exp_run(project, "--force", *FLAGS)
+    assert code == 0, output
+    assert resumed_epoch(output) >= 12
     for name in ("model.safetensors", "config.json"):
         assert (project / "checkpoints" / name).read_bytes() == (copy / "checkpoints" / name).read_bytes()
     shutil.rmtree(copy.root)
 
 
-def test_a_killed_training_is_continued_by_the_same_line(project):
+def test_the_same_command_resumes_a_killed_training(project):
     interrupt(project, signal.SIGKILL, *FLAGS)
     assert [p.suffix for p in (project / "resume").iterdir() if not p.name.startswith(".")] == [".ckpt"]
-    code, printed = exp_run(project, *FLAGS)
-    assert code == 0, printed
-    assert continued(printed) >= 1
+    code, output = exp_run(project, *FLAGS)
+    assert code == 0, output
+    assert resumed_epoch(output) >= 1
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])
@@ -107,7 +107,7 @@ def test_a_stage_ends_with_its_dvc(project, shell, monkeypatch):
     """
     monkeypatch.setenv("SHELL", shutil.which(shell))
     flags = ("-S", "train.epochs=10000", "train")  # a fast machine must not end before it is stopped
-    process = in_epoch_13(project, *flags)
+    process = start_and_wait_for_epoch_12(project, *flags)
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
@@ -115,12 +115,12 @@ def test_a_stage_ends_with_its_dvc(project, shell, monkeypatch):
     assert not alive and len([*(project / "resume").glob("train-*.ckpt")]) == 1
     process = project.start("dvc", "exp", "run", *flags)
     line = next(line for line in process.stdout if "resuming" in line)
-    assert continued(line) >= 12
+    assert resumed_epoch(line) >= 12
     os.killpg(process.pid, signal.SIGTERM)
     process.communicate(timeout=60)
 
 
-def test_a_killed_data_stage_is_continued_by_the_same_line(project):
+def test_the_same_command_resumes_a_killed_data_stage(project):
     flags = ("-S", "data.ensemble.clips=80", "-S", "data.ensemble.seed=1", "download")
     process = project.start("dvc", "exp", "run", *flags)
 
@@ -130,51 +130,51 @@ def test_a_killed_data_stage_is_continued_by_the_same_line(project):
     wait_until(lambda: len(shards()) >= 6 or process.poll() is not None)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
-    kept = len(shards()) * 8
-    assert 48 <= kept < 80
+    n_finished = len(shards()) * 8
+    assert 48 <= n_finished < 80
     time.sleep(0.2)  # workers end with their parent
-    _, printed = exp_run(project, *flags)
-    [new] = re.findall(r"download: 80 clips in, 80 ok; (\d+) made", printed)
-    assert int(new) <= 80 - kept and not [*(project / "resume").iterdir()]
+    _, output = exp_run(project, *flags)
+    [n_new] = re.findall(r"download: 80 clips in, 80 ok; (\d+) made", output)
+    assert int(n_new) <= 80 - n_finished and not [*(project / "resume").iterdir()]
 
 
 def test_experiments_are_compared_applied_and_left(project):
     for flags in (("-S", "loss=triplet"), ("-S", "loss=infonce", "-S", "task=classification")):
-        code, printed = exp_run(project, *flags, "evaluate")
-        assert code == 0, printed
+        code, output = exp_run(project, *flags, "evaluate")
+        assert code == 0, output
     page = (ROOT / "docs/experiments.md").read_text(encoding="utf-8")
     [line] = re.findall(r"^    dvc exp show .*--keep '(.+?)' (.+)$", page, re.MULTILINE)
     command = ("dvc", "exp", "show", "--drop", ".*", "--keep", line[0], *line[1].split())
-    table = [*csv.DictReader(io.StringIO(project.do(*command, "--csv")))]
+    table = [*csv.DictReader(io.StringIO(project.run_command(*command, "--csv")))]
     assert table[0].keys() == {"Experiment", "correspondence.accuracy", "correspondence.auc", "loss"}
     triplet = next(
         r for r in table if r["loss"] == "triplet" and r["Experiment"] not in ("workspace", "main")
     )
     assert float(triplet["correspondence.auc"]) > 0 and len(table) == 4
-    # Applied, nothing is left of the other: there is nothing to run.
-    names = project.do("dvc", "exp", "list", "--name-only").split()
+    # An applied experiment leaves nothing to run.
+    names = project.run_command("dvc", "exp", "list", "--name-only").split()
     for name in [*names, *names]:
-        project.do("dvc", "exp", "apply", name)
-        assert "up to date" in project.do("dvc", "status", "--with-deps", "evaluate")
-        assert not re.search(r"^\?\?", project.do("git", "status", "--short"), re.MULTILINE)
-    project.do("git", "restore", ".")
-    project.do("dvc", "repro", "evaluate")
-    assert "up to date" in project.do("dvc", "status", "--with-deps", "evaluate")
+        project.run_command("dvc", "exp", "apply", name)
+        assert "up to date" in project.run_command("dvc", "status", "--with-deps", "evaluate")
+        assert not re.search(r"^\?\?", project.run_command("git", "status", "--short"), re.MULTILINE)
+    project.run_command("git", "restore", ".")
+    project.run_command("dvc", "repro", "evaluate")
+    assert "up to date" in project.run_command("dvc", "status", "--with-deps", "evaluate")
 
 
 def test_a_missing_folder_is_one_line(project):
-    code, printed = exp_run(project, "-S", "data.source=folder", "-S", "data.folder=/not/there")
-    assert code and "ERROR: /not/there: no such folder: make it and put videos there" in printed
-    assert "Errno" not in printed and "Traceback" not in printed
+    code, output = exp_run(project, "-S", "data.source=folder", "-S", "data.folder=/not/there")
+    assert code and "ERROR: /not/there: no such folder: make it and put videos there" in output
+    assert "Errno" not in output and "Traceback" not in output
     assert "folder: /not/there" in Path(project / "params.yaml").read_text()  # as docs/experiments.md says
 
 
 def test_a_folder_with_a_space_and_brackets(project):
-    place = project.root.parent / "my holiday videos (2)"
-    place.mkdir()
-    code, printed = exp_run(project, "-S", "data.source=folder", "-S", f"data.folder='{place}'")
+    videos = project.root.parent / "my holiday videos (2)"
+    videos.mkdir()
+    code, output = exp_run(project, "-S", "data.source=folder", "-S", f"data.folder='{videos}'")
     assert (
         code
-        and "clips: ERROR: " not in printed
-        and "no video, sound or picture files in this folder" in printed
+        and "clips: ERROR: " not in output
+        and "no video, sound or picture files in this folder" in output
     )

@@ -13,50 +13,50 @@ from testing.project import CODE, ROOT, STAGES, Project
 from testing.sandbox import NEUTRAL, code
 
 
-def asked(project: Project, stage: str, kind: str) -> set[str]:
-    """What a stage asked for, it and its workers; kind: key, module or file."""
+def read_trace(project: Project, stage: str, kind: str) -> set[str]:
+    """Return what a stage and its workers read; kind: key, module or file."""
     path = project / "trace" / stage
     lines = path.read_text().splitlines() if path.exists() else []
     return {name for k, name in map(str.split, lines) if k == kind}
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_needs_nothing_that_is_not_listed(made, told, stage):
+def test_a_stage_needs_nothing_that_is_not_listed(finished_project, people_project, stage):
     # The fixture ran each stage where only those data are that dvc.yaml lists; reading a key that is not
     # listed is an error. Which code a clip or a model depends on, pipeline/store/code_identity.py finds.
-    assert (made / "said" / stage).read_text().startswith(f"{stage}: ")
-    assert (told / "said" / stage).read_text().startswith(f"{stage}: ")
+    assert (finished_project / "last_lines" / stage).read_text().startswith(f"{stage}: ")
+    assert (people_project / "last_lines" / stage).read_text().startswith(f"{stage}: ")
 
 
 # The report shows all that are listed, without asking for each.
 @pytest.mark.parametrize("stage", [s for s in STAGES if s != "report"])
-def test_every_listed_parameter_is_read(traced, stage):
+def test_every_listed_parameter_is_read(traced_projects, stage):
     assert set(stage_entry(stage)["params"]) == {
-        key for project in traced for key in asked(project, stage, "key")
+        key for project in traced_projects for key in read_trace(project, stage, "key")
     }
 
 
-def used(stage: str, projects: list[Project]) -> set[str]:
-    """The files of code that a stage asked for, without their suffixes."""
-    found: set[str] = set()
+def imported_files(stage: str, projects: list[Project]) -> set[str]:
+    """Return the files of code that a stage imports, without their suffixes."""
+    files: set[str] = set()
     for project in projects:
-        modules = {m.replace(".", "/") for m in asked(project, stage, "module")}
+        modules = {m.replace(".", "/") for m in read_trace(project, stage, "module")}
         packages = {m for m in modules if (ROOT / m).is_dir()}
-        found |= {f"{m}/__init__" for m in packages} | (modules - packages)
-    return found
+        files |= {f"{m}/__init__" for m in packages} | (modules - packages)
+    return files
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_imports_nothing_but_what_is_listed(traced, stage):
+def test_a_stage_imports_nothing_but_what_is_listed(traced_projects, stage):
     listed = (*(d.removesuffix(".py") for d in code(stage)), *NEUTRAL)
     tops = [f"{name}/__init__" for name in CODE]  # empty
-    assert not [f for f in used(stage, traced) if f not in tops and not within(f, listed)]
+    assert not [f for f in imported_files(stage, traced_projects) if f not in tops and not within(f, listed)]
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_all_listed_code_is_imported(traced, stage):
-    found = used(stage, traced)
-    assert [d for d in code(stage) if any(within(f, [d.removesuffix(".py")]) for f in found)] == code(stage)
+def test_all_listed_code_is_imported(traced_projects, stage):
+    files = imported_files(stage, traced_projects)
+    assert [d for d in code(stage) if any(within(f, [d.removesuffix(".py")]) for f in files)] == code(stage)
 
 
 def within(path: str, places: Iterable[str]) -> bool:
@@ -79,14 +79,14 @@ def test_code_is_named_in_few_lines():
 # --- what a knob makes stale ----------------------------------------------------------------------------
 
 
-def test_nothing_is_stale_where_nothing_was_turned(tracked, monkeypatch):
-    monkeypatch.chdir(tracked.root)
-    with Repo(str(tracked.root)) as repo:
+def test_nothing_is_stale_where_nothing_was_turned(dvc_project, monkeypatch):
+    monkeypatch.chdir(dvc_project.root)
+    with Repo(str(dvc_project.root)) as repo:
         assert repo.status(recursive=True) == {}
 
 
-def stale(project: Project) -> set[str]:
-    """The stages whose command or parameters changed; those that follow from them DVC finds as it goes."""
+def stale_stages(project: Project) -> set[str]:
+    """Return the stages whose command or parameters changed; DVC finds those that follow as it runs."""
     with Repo(str(project.root)) as repo:
         return {
             stage.name.partition("@")[0]
@@ -117,11 +117,11 @@ def stale(project: Project) -> set[str]:
         ("engine.workers", 1, {*data_stages(), "evaluate", "index"}),
     ],
 )
-def test_a_knob_makes_stale_what_reads_it(tracked, knob, value, changed, monkeypatch):
-    monkeypatch.chdir(tracked.root)
-    before = (tracked / "params.yaml").read_text()
+def test_a_knob_makes_stale_what_reads_it(dvc_project, knob, value, changed, monkeypatch):
+    monkeypatch.chdir(dvc_project.root)
+    before = (dvc_project / "params.yaml").read_text()
     try:
-        tracked.set({knob: value})
-        assert stale(tracked) == changed
+        dvc_project.set({knob: value})
+        assert stale_stages(dvc_project) == changed
     finally:
-        (tracked / "params.yaml").write_text(before)
+        (dvc_project / "params.yaml").write_text(before)

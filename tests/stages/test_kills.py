@@ -3,9 +3,9 @@
 import random
 from typing import Any
 
-from testing.kills import begin, differences, disturbed
+from testing.kills import differences, init_dvc, run_with_kills
+from testing.preloaded_process import PreloadedProcess
 from testing.project import DATA_STAGES, FOLDERS, STAGES, Project
-from testing.warm import Warm
 
 # s that a stage takes on an idle machine, at least: a kill comes within that time.
 LASTS = dict.fromkeys(STAGES, 0.5) | {"download": 2.0, "train": 2.5}
@@ -15,14 +15,14 @@ AIMS = [*DATA_STAGES, "train"]
 class Started(Project):
     """Whose DVC has been imported already; the stages that it begins have not."""
 
-    def start(self, *command: str, **more: Any) -> Warm:
-        return Warm(self.root, [*command], **more)
+    def start(self, *command: str, **more: Any) -> PreloadedProcess:
+        return PreloadedProcess(self.root, [*command], **more)
 
 
-def test_kills_change_nothing(made, tmp_path):
-    project = begin(Started.new(tmp_path / "project"))
+def test_kills_change_nothing(finished_project, tmp_path):
+    project = init_dvc(Started.new(tmp_path / "project"))
     rng = random.Random(0)
-    kills = [*disturbed(project, AIMS, LASTS, rng, targets=tuple(AIMS))]
+    kills = [*run_with_kills(project, AIMS, LASTS, rng, targets=tuple(AIMS))]
     assert len(kills) == len(AIMS)
     folders = (*FOLDERS.values(), "data/faces", "pretrained", "checkpoints", "metrics/train")
-    assert not differences(project, made, folders)
+    assert not differences(project, finished_project, folders)

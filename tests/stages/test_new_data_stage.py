@@ -26,8 +26,8 @@ def add_stage(project: Project) -> None:
 def test_report_failures_and_studies_take_in_a_new_data_stage(project):
     add_stage(project)
     shutil.copy(ROOT / "pyproject.toml", project / "pyproject.toml")
-    project.do("ruff", "check", *CODE)
-    project.do("ruff", "format", "--check", *CODE)
+    project.run_command("ruff", "check", *CODE)
+    project.run_command("ruff", "format", "--check", *CODE)
 
     statuses = [row["status"] for row in project.rows("wav/index.parquet")]
     assert project.run("level").startswith(f"level: 40 clips in, {statuses.count('ok')} ok, ")

@@ -1,4 +1,4 @@
-"""All stages, one after the other: what comes out, and that only what changed is done again."""
+"""Run all stages in order: check their outputs, and that a new run recomputes only what changed."""
 
 import json
 import re
@@ -19,83 +19,87 @@ RETRIEVAL = {"audio_to_video", "video_to_audio", "audio_to_audio", "video_to_vid
 
 
 @pytest.mark.parametrize("table", [*INDEXES, "splits.parquet"])
-@pytest.mark.parametrize("where", ["made", "damaged"])
-def test_rows_in_are_rows_out(request, where, table):
-    project = request.getfixturevalue(where)
+@pytest.mark.parametrize("project_fixture", ["finished_project", "damaged_videos_project"])
+def test_every_table_has_a_row_for_each_clip(request, project_fixture, table):
+    project = request.getfixturevalue(project_fixture)
     clips = [r["clip_id"] for r in project.rows("clips.parquet")]
     rows = project.rows(table)
     assert [r["clip_id"] for r in rows] == clips
     assert all(r["status"] == "ok" or r["detail"] for r in rows)
 
 
-def test_every_clip_that_can_be_used_has_a_split(made):
-    rows = made.rows("splits.parquet")
+def test_every_clip_that_can_be_used_has_a_split(finished_project):
+    rows = finished_project.rows("splits.parquet")
     assert {r["split"] for r in rows if r["status"] == "ok"} == {"train", "val", "test"}
     assert {r["split"] for r in rows if r["status"] != "ok"} == {None}
 
 
-def test_a_second_run_has_nothing_to_do(made):
+def test_a_second_run_has_nothing_to_do(finished_project):
     for stage in DATA_STAGES:
-        before = touched(made, stage)
-        assert made.run(stage).endswith("; 0 made, nothing to do")
-        assert touched(made, stage) == before
+        before = shard_times(finished_project, stage)
+        assert finished_project.run(stage).endswith("; 0 made, nothing to do")
+        assert shard_times(finished_project, stage) == before
 
 
-def test_only_what_code_does_makes_anything_again(project):
-    """Comments, another format, new components and new sources compute 0 clips and train nothing."""
+def test_edits_that_change_no_behaviour_recompute_nothing(project):
+    """Comments, formatting, new components and new sources compute 0 clips and train nothing."""
     for folder in ("models", "pipeline"):
         for path in (project / folder).rglob("*.py"):
             path.write_text(f"{path.read_text()}\n# A comment.\n")
-        project.do("ruff", "format", "--quiet", "--config", "line-length = 70", str(project / folder))
-    for name in ("models/losses/bce", "models/audio/cnn_small", "pipeline/sources/ensemble"):
+        project.run_command(
+            "ruff", "format", "--quiet", "--config", "line-length = 70", str(project / folder)
+        )
+    for name in ("models/losses/bce", "models/audio/cnn_small", "pipeline/sources/voxceleb"):
         shutil.copy(project / f"{name}.py", project / f"{name}_2.py")
     for stage in DATA_STAGES:
         assert project.run(stage).endswith("; 0 made, nothing to do")
     checkpoint = (project / "checkpoints/model.safetensors").stat().st_mtime_ns
     curves = project.files("metrics/train")
-    process = project.stage("train")
+    process = project.start_stage("train")
     assert "train: nothing to do: checkpoints/ was made from the same" in process.communicate(timeout=120)[0]
     assert (project / "checkpoints/model.safetensors").stat().st_mtime_ns == checkpoint
     assert project.files("metrics/train") == curves
 
 
-def test_what_a_helper_does_is_part_of_a_clip(project):
+def test_a_changed_helper_recomputes_the_clips(project):
     path = project / "pipeline/media/files.py"
     path.write_text(f"{path.read_text()}\nUNUSED = 1\n")
     assert "; 40 made" in project.run("wav") and "; 0 made" in project.run("download")
 
 
-def touched(project: Project, stage: str) -> dict:
-    found = (project / FOLDERS[stage]).glob("0*")
-    return {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in found}
+def shard_times(project: Project, stage: str) -> dict:
+    shards = (project / FOLDERS[stage]).glob("0*")
+    return {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in shards}
 
 
-def test_more_clips_cost_only_the_new_ones(project):
+def test_new_clips_recompute_no_others(project):
     project.set({"data.ensemble.clips": 42})
     project.run("clips")
     for stage in ("download", "frames"):
-        before = touched(project, stage)
+        before = shard_times(project, stage)
         assert "; 2 made, " in project.run(stage)
-        assert before.items() <= touched(project, stage).items()
+        assert before.items() <= shard_times(project, stage).items()
 
 
 # --- numbers and pages ----------------------------------------------------------------------------------
 
 
-def test_metrics_have_their_names_intervals_and_chance(made):
-    check_metrics(made / "metrics/evaluate.json")
+def test_metrics_have_their_names_intervals_and_chance(finished_project):
+    check_metrics(finished_project / "metrics/evaluate.json")
 
 
 def check_metrics(path: Path) -> None:
     metrics = json.loads(path.read_text())
     assert {"correspondence", "retrieval"} <= set(metrics)
-    told(metrics["correspondence"], {"accuracy", "auc"})
+    check_section(metrics["correspondence"], {"accuracy", "auc"})
     assert set(metrics["retrieval"]) == RETRIEVAL
     for direction in RETRIEVAL:
-        told(metrics["retrieval"][direction], {"ndcg_30", "recall_1", "recall_5", "recall_10", "map"})
+        check_section(
+            metrics["retrieval"][direction], {"ndcg_30", "recall_1", "recall_5", "recall_10", "map"}
+        )
 
 
-def told(numbers: dict, names: set[str]) -> None:
+def check_section(numbers: dict, names: set[str]) -> None:
     assert names <= set(numbers) and numbers["n"] > 0
     for name in names:
         low, high = numbers["ci"][name]
@@ -103,18 +107,18 @@ def told(numbers: dict, names: set[str]) -> None:
         assert 0 <= numbers["chance"][name] <= 1
 
 
-def test_what_dvc_plots_is_there(made):
+def test_the_files_that_dvc_plots_exist(finished_project):
     def header(path: str) -> set[str]:
-        return set((made / path).read_text().splitlines()[0].split(","))
+        return set((finished_project / path).read_text().splitlines()[0].split(","))
 
     assert header("metrics/classes.csv") == {"label", "clips"}
     assert header("metrics/roc.csv") == {"fpr", "tpr"}
     assert header("metrics/train/epochs.csv") >= {"epoch", "train/loss", "val/loss", "val/accuracy"}
-    assert (made / "metrics/spectrograms.jpg").read_bytes()[:2] == b"\xff\xd8"
+    assert (finished_project / "metrics/spectrograms.jpg").read_bytes()[:2] == b"\xff\xd8"
 
 
-def test_the_report_is_one_page_that_asks_for_nothing(made):
-    page = (made / "report/index.html").read_text()
+def test_the_report_is_one_page_that_loads_nothing(finished_project):
+    page = (finished_project / "report/index.html").read_text()
     links = []
 
     class Links(HTMLParser):
@@ -126,17 +130,21 @@ def test_the_report_is_one_page_that_asks_for_nothing(made):
     Links().feed(page)
     assert links and all(link.startswith(("data:", "#")) for link in links)
     assert not re.search(r"@import|url\((?!['\"]?(data:|#))|\bfetch\(|XMLHttpRequest", page)
-    assert [p.name for p in (made / "report").iterdir()] == ["index.html"]
+    assert [p.name for p in (finished_project / "report").iterdir()] == ["index.html"]
 
 
 @pytest.mark.parametrize("modality", ["audio", "video"])
-def test_one_modality_goes_all_the_way(project, modality):
+def test_all_stages_run_on_one_modality(project, modality):
     project.set({"modality": modality, "pairing": "category", "train.epochs": 2, "train.balanced": True})
     for stage in ("train", "evaluate", "index", "report"):
         project.run(stage)
-    only = {f"{modality}_to_{modality}"}
+    directions = {f"{modality}_to_{modality}"}
     metrics = json.loads((project / "metrics/evaluate.json").read_text())
-    assert set(metrics["retrieval"]) == set(json.loads((project / "metrics/index.json").read_text())) == only
+    assert (
+        set(metrics["retrieval"])
+        == set(json.loads((project / "metrics/index.json").read_text()))
+        == directions
+    )
     page = (project / "report/index.html").read_text()
     assert "Embedding map" in page and "Sound to picture" not in page
 
@@ -144,7 +152,7 @@ def test_one_modality_goes_all_the_way(project, modality):
 # --- a folder of videos ---------------------------------------------------------------------------------
 
 
-def test_only_what_changed_in_a_folder_is_done_again(tmp_path):
+def test_only_changed_videos_of_a_folder_are_recomputed(tmp_path):
     project = Project.new(tmp_path / "project", **{"data.source": "folder", "data.shard_size": 2})
     videos = project / "videos"
     for i in range(5):
@@ -163,38 +171,38 @@ def test_only_what_changed_in_a_folder_is_done_again(tmp_path):
     for stage in stages:
         assert ": 5 clips in, 5 ok; 2 made, " in project.run(stage)
         assert [r["clip_id"] for r in project.rows(f"{FOLDERS[stage][5:]}/index.parquet")] == names
-    assert not project.hidden()
+    assert not project.hidden_files()
 
 
-def test_too_few_clips_are_counted_in_one_line(damaged):
-    line = damaged.fails("train")
+def test_too_few_clips_are_a_one_line_error(damaged_videos_project):
+    line = damaged_videos_project.expect_error("train")
     assert "too few clips" in line
-    usable = [r["split"] for r in damaged.rows("splits.parquet") if r["status"] == "ok"]
+    usable = [r["split"] for r in damaged_videos_project.rows("splits.parquet") if r["status"] == "ok"]
     for split, purpose in (("train", "train"), ("val", "choose"), ("test", "test")):
         assert f"{usable.count(split)} to {purpose}" in line
     assert "at least 2 videos are needed to train and 2 to test" in line
 
 
-def test_no_clip_at_all_is_one_line(damaged, tmp_path):
-    project = damaged.copy(tmp_path / "project")
+def test_no_clip_at_all_is_a_one_line_error(damaged_videos_project, tmp_path):
+    project = damaged_videos_project.copy(tmp_path / "project")
     shutil.rmtree(project / "videos")
-    assert "videos" in project.fails("clips")
+    assert "videos" in project.expect_error("clips")
     (project / "videos").mkdir()
-    assert "videos" in project.fails("clips")
+    assert "videos" in project.expect_error("clips")
 
 
-def test_a_stage_before_its_time_names_what_is_missing(damaged, tmp_path):
-    project = damaged.copy(tmp_path / "project")
+def test_a_stage_run_too_early_names_the_missing_input(damaged_videos_project, tmp_path):
+    project = damaged_videos_project.copy(tmp_path / "project")
     shutil.rmtree(project / "data/media")
-    assert "data/media/index.parquet: no index there" in project.fails("wav")
+    assert "data/media/index.parquet: no index there" in project.expect_error("wav")
     (project / "data/clips.parquet").unlink()
-    assert "data/clips.parquet: no such clip table" in project.fails("download")
+    assert "data/clips.parquet: no such clip table" in project.expect_error("download")
 
 
 # --- published data sets --------------------------------------------------------------------------------
 
 
-def test_crema_d_goes_all_the_way(tmp_path):
+def test_all_stages_run_on_crema_d(tmp_path):
     project = Project.new(
         tmp_path / "project", **{"data.source": "crema_d", "label": "category", "train.epochs": 1}
     )
@@ -212,7 +220,7 @@ def test_crema_d_goes_all_the_way(tmp_path):
     assert "git lfs pull" in reasons.pop("1009_DFA_SAD_XX") and not reasons
 
 
-def test_a_face_and_a_voice_in_files_of_their_own_go_all_the_way(tmp_path):
+def test_all_stages_run_on_separate_face_and_voice_files(tmp_path):
     project = Project.new(tmp_path / "project", **{"data.source": "voxceleb", "train.epochs": 1})
     rng = np.random.default_rng(0)
     for person in ("Ann", "Bob", "Cid"):
@@ -232,9 +240,9 @@ def test_a_face_and_a_voice_in_files_of_their_own_go_all_the_way(tmp_path):
     assert all(r["audio"].endswith(".wav") for r in project.rows("clips.parquet"))
 
 
-def test_a_new_source_makes_no_clip_of_another_again(project):
+def test_a_new_source_recomputes_no_clip_of_another(project):
     (project / "pipeline/sources/extra.py").write_text("def fetch(clip, data):\n    return None\n")
     assert project.run("download").endswith("; 0 made, nothing to do")
-    own = project / "pipeline/sources/flv.py"  # which the source in use imports
-    own.write_text(own.read_text() + "\nMORE = 1\n")
+    imported_module = project / "pipeline/sources/flv.py"  # which the source in use imports
+    imported_module.write_text(imported_module.read_text() + "\nMORE = 1\n")
     assert "; 40 made, " in project.run("download")

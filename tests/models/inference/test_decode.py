@@ -23,7 +23,7 @@ from pipeline.media.wav import WavStep
 from pipeline.store.formats import Layout
 from pipeline.store.shards import Shards
 from pipeline.store.status import Outcome
-from testing.recordings import grey, record, sine
+from testing.recordings import grey_frame, record, sine
 from tests.models.inference.test_extract_step import new_model, run_step, step, vectors
 
 # Clips are 1.5 s, windows 0.5 s. name -> (sound, picture): files of `media`.
@@ -54,7 +54,7 @@ def media(tmp_path_factory) -> Path:
 
     def film(name: str, frames: int, seconds: float, **more) -> None:
         sweep = sine(seconds) * np.linspace(0.1, 1.0, round(seconds * 44100), dtype=np.float32)
-        record(folder / name, [grey(i % 70) for i in range(frames)], sound=sweep, **codecs | more)
+        record(folder / name, [grey_frame(i % 70) for i in range(frames)], sound=sweep, **codecs | more)
 
     film("whole.mkv", 45, 1.5)
     film("long.mkv", 120, 4.0)
@@ -67,8 +67,8 @@ def media(tmp_path_factory) -> Path:
     film("late_picture.mkv", 30, 1.5, times=range(15, 45))
     film("odd.mkv", 40, 1.37, rate=25)
     film("uneven.mkv", 20, 1.5, times=[2 * i + i % 2 for i in range(20)])
-    record(folder / "mute.mkv", [grey(i) for i in range(45)], **codecs)
-    record(folder / "mute_short.mkv", [grey(i) for i in range(27)], **codecs)
+    record(folder / "mute.mkv", [grey_frame(i) for i in range(45)], **codecs)
+    record(folder / "mute_short.mkv", [grey_frame(i) for i in range(27)], **codecs)
     for name, seconds in (("voice.wav", 1.2), ("long_voice.wav", 1.5)):
         record(folder / name, 0, sound=sine(seconds, 300), sound_codec="pcm_s16le")
     cv2.imwrite(str(folder / "face.png"), np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8))
@@ -151,7 +151,7 @@ def test_the_clips_differ_in_what_is_usable(trained):
 def test_a_side_alone_decides_what_is_usable(media, model, tmp_path, name):
     """A picture alone that is shorter than a window has one window, and none beyond its end."""
     if name == "brief_mute.mkv":
-        record(media / name, [grey(i) for i in range(6)], codec="mpeg4")
+        record(media / name, [grey_frame(i) for i in range(6)], codec="mpeg4")
     files = FileModel(checkpoint.load(model))
     [whole] = run_step(step(model, media), name)
     [along] = run_step(step(model, media, every=0.1), name)

@@ -20,7 +20,7 @@ from pipeline.errors import UserError
 from pipeline.sources import people
 from pipeline.store.status import Outcome
 from testing import toy
-from testing.recordings import grey, record, sine
+from testing.recordings import grey_frame, record, sine
 
 AUDIO = {"sample_rate": 8000, "n_fft": 256, "win_length": 200, "hop_length": 80, "n_mels": 16}
 AUDIO |= {"window_seconds": 0.5, "fmax": None}
@@ -71,7 +71,7 @@ def new_model(folder: Path, kind: str = "matching", **more) -> Path:
 
 
 def frames(count: int) -> list:
-    return [grey(i % 70) for i in range(count)]
+    return [grey_frame(i % 70) for i in range(count)]
 
 
 @pytest.fixture(scope="module")

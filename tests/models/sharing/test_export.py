@@ -18,7 +18,7 @@ from models.sharing.git_source import Origin
 from models.version import VERSION
 from pipeline.errors import UserError
 from testing import toy
-from testing.untrained import built
+from testing.untrained import build_untrained_model
 
 SMALL = {"patch": 8, "width": 24, "heads": 2, "layers": 1, "decoder_width": 16, "decoder_heads": 2}
 BOTH, TIME, FRAMES = {"time", "frames"}, {"time"}, {"frames"}
@@ -127,7 +127,7 @@ def run_pytorch(model: Model, file: str, inputs: list[torch.Tensor]) -> np.ndarr
 @pytest.mark.parametrize("case", CASES)
 def test_onnx_equals_pytorch(case, tmp_path):
     changes, free = CASES[case]
-    model = built(**changes)
+    model = build_untrained_model(**changes)
     files = export.write_onnx(model, tmp_path)
     sides = ["both"] if case == "stack" else model.module.embedding_names
     last = "classifier" if model.config["task"] == "classification" else "matcher"
@@ -166,7 +166,7 @@ def test_onnx_equals_pytorch(case, tmp_path):
 
 
 def test_what_onnx_cannot_express_is_reported(tmp_path, monkeypatch):
-    model, trace = built(video_encoder="shallow"), export._trace
+    model, trace = build_untrained_model(video_encoder="shallow"), export._trace
 
     def fail(part, path, lengths):
         if lengths or part.output == "score":
@@ -186,7 +186,9 @@ def test_what_onnx_cannot_express_is_reported(tmp_path, monkeypatch):
 
 def test_weights_beyond_the_limit_are_in_a_second_file(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "LARGEST", 0)
-    files = export.write_onnx(built(modality="video", pairing="category", video_encoder="shallow"), tmp_path)
+    files = export.write_onnx(
+        build_untrained_model(modality="video", pairing="category", video_encoder="shallow"), tmp_path
+    )
     assert files["video.onnx"]["difference"] < 1e-4 and (tmp_path / "video.onnx.data").stat().st_size
 
 
@@ -196,7 +198,7 @@ def test_weights_beyond_the_limit_are_in_a_second_file(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     """Save a model as the stage train does."""
-    folder, model = tmp_path_factory.mktemp("model"), built(video_encoder="shallow")
+    folder, model = tmp_path_factory.mktemp("model"), build_untrained_model(video_encoder="shallow")
     entries = {
         "labels": ["bell", "drum"],
         "history": [{"train/loss": 1.0}],
@@ -233,7 +235,9 @@ def test_a_second_export_replaces_the_first_and_nothing_else(source, tmp_path, w
     assert not (folder / "old").exists() and [path.name for path in tmp_path.iterdir()] == ["bells"]
     for name in ("mine", "model"):
         (tmp_path / name).mkdir()
-    checkpoint.save(tmp_path / "model", *(lambda m: (m.module, m.config))(built(video_encoder="shallow")))
+    checkpoint.save(
+        tmp_path / "model", *(lambda m: (m.module, m.config))(build_untrained_model(video_encoder="shallow"))
+    )
     for name in ("mine", "model"):
         with pytest.raises(UserError, match="exists and is not an export"):
             export.export(source, tmp_path, name)
@@ -291,7 +295,7 @@ HOSTILE = [
 
 
 def test_labels_and_parameters_are_escaped():
-    model = built(video_encoder="shallow")
+    model = build_untrained_model(video_encoder="shallow")
     config = model.config | {
         "version": VERSION,
         "onnx": {},
@@ -323,7 +327,7 @@ def test_a_model_outside_a_project_has_no_metrics(source, tmp_path, without_onnx
 
 
 def test_converted_weights_keep_their_licence(tmp_path, without_onnx):
-    model = built(**CASES["pretraining"][0])
+    model = build_untrained_model(**CASES["pretraining"][0])
     missing = ("audio_encoder", "video_encoder", "loss", "matcher", "pairing", "constants", "label")
     config = {k: v for k, v in model.config.items() if k not in missing}  # as app.convert writes it
     checkpoint.save(tmp_path / "published", model.module, config)

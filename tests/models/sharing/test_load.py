@@ -15,12 +15,12 @@ from models.sharing import hub
 from models.version import VERSION
 from pipeline.errors import UserError
 from testing.hub_server import TOKEN, HubServer, commit_of
-from testing.untrained import built
+from testing.untrained import build_untrained_model
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    path, model = tmp_path_factory.mktemp("dist") / "bells", built(video_encoder="shallow")
+    path, model = tmp_path_factory.mktemp("dist") / "bells", build_untrained_model(video_encoder="shallow")
     entries = {"version": VERSION, "chosen": {"epochs": 3, "best_epoch": 2}}
     checkpoint.save(path, model.module, model.config | entries)
     return path
@@ -139,16 +139,16 @@ def test_push_and_pull(server, folder, tmp_path, monkeypatch, capsys):
     assert b'load("me/bells")' in first["README.md"] and b"license: mit" in first["README.md"]
     server.repos["me/bells"][-1]["audio.onnx"] = b"of an earlier export"
 
-    other = built(video_encoder="shallow", loss="bce")
+    other = build_untrained_model(video_encoder="shallow", loss="bce")
     checkpoint.save(tmp_path / "other", other.module, other.config)
     arguments[1] = tmp_path / "other"
     push(monkeypatch, capsys, *arguments, "--push", "me/bells")  # an existing repository is no error
     assert "audio.onnx" not in server.repos["me/bells"][-1]
 
-    server.asked.clear()
+    server.requests.clear()
     model = load("me/bells")
     assert same(model, tmp_path / "other") and model.config["loss"] == "bce"
-    files = {path.rpartition("/")[2] for path in server.asked if "/resolve/" in path}
+    files = {path.rpartition("/")[2] for path in server.requests if "/resolve/" in path}
     assert files == {"config.json", "model.safetensors"}
     assert load("me/bells", revision=commit_of(1)).config["loss"] == "infonce"
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
@@ -169,12 +169,12 @@ def test_errors_of_the_hub_are_one_line(server, folder, monkeypatch):
     assert "model.safetensors is missing" in load_error("me/bells")
     assert "'me/b..s'" in load_error("me/b..s")
     for status, part in ((401, "refused (401)"), (404, "answers 404"), (500, "answers 500")):
-        server.fails = status
+        server.error_status = status
         for request in (lambda: load("me/new"), lambda: hub.push(folder, "me/new", False)):
             with pytest.raises(UserError, match="me/new at") as e:
                 request()
             assert part in str(e.value) and len(str(e.value).splitlines()) == 1
-    server.fails = 0
+    server.error_status = 0
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(UserError, match=r"refused \(401\): log in"):
         hub.push(folder, "me/new", False)

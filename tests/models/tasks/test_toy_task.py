@@ -13,8 +13,8 @@ LATER_STAGES = STAGES[STAGES.index("statistics") :]
 
 
 @pytest.fixture(scope="module")
-def loud(made, tmp_path_factory) -> Project:
-    project = made.copy(tmp_path_factory.mktemp("loud") / "project")
+def loud(finished_project, tmp_path_factory) -> Project:
+    project = finished_project.copy(tmp_path_factory.mktemp("loud") / "project")
     shutil.copy(FILE, project / "models/tasks")
     project.set({"task": "loudness", "train.epochs": 3})
     project.output = {stage: project.run(stage) for stage in LATER_STAGES}
@@ -57,7 +57,7 @@ def test_its_report_has_its_texts_and_numbers(loud):
 
 
 def test_it_is_exported(loud):
-    loud.do("python", "-m", "app.export", "--name", "loud")
+    loud.run_command("python", "-m", "app.export", "--name", "loud")
     onnx = json.loads((loud / "dist/loud/config.json").read_text())["onnx"]
     assert onnx.keys() == {"video.onnx", "loudness.onnx"}
     assert all(part["difference"] < 1e-4 for part in onnx.values())

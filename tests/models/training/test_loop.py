@@ -17,9 +17,9 @@ from models.video import encoders as video_encoders
 from pipeline.errors import UserError
 from pipeline.store import epochs
 from testing import toy
+from testing.preloaded_process import PreloadedProcess
 from testing.toy import train
-from testing.training import CHANCY, EXPERIMENTS, same_files, start
-from testing.warm import Warm
+from testing.training import CLASSIFICATION_WITH_CHANCE, EXPERIMENTS, same_files, start_training
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ PLAIN = {  # no random numbers in the network, and no statistics of a batch
     "modality": "audio",
     "audio_encoder": "transformer",
     "encoders": {"audio": {"dropout": 0.0, "inner": 16}, "video": {}, "joint": {}},
-    "classification": CHANCY | {"dropout": 0.0, "mixup": 0.0},
+    "classification": CLASSIFICATION_WITH_CHANCE | {"dropout": 0.0, "mixup": 0.0},
 }
 
 
@@ -210,9 +210,9 @@ def test_two_processes_train_the_model_of_one(folder, data, tmp_path, nodes):
         free_socket.bind(("127.0.0.1", 0))
         port = free_socket.getsockname()[1]
 
-    def node(number: int) -> Warm:
+    def node(number: int) -> PreloadedProcess:
         if nodes == 1:
-            return start(folder, tmp_path, **options)
+            return start_training(folder, tmp_path, **options)
         variables = {
             "TORCHELASTIC_RUN_ID": "x",
             "MASTER_ADDR": "127.0.0.1",
@@ -221,7 +221,9 @@ def test_two_processes_train_the_model_of_one(folder, data, tmp_path, nodes):
         }
         variables |= {"WORLD_SIZE": 2, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1}
         variables |= {"GROUP_RANK": number, "GROUP_WORLD_SIZE": 2}
-        return start(folder, tmp_path, env={name: str(value) for name, value in variables.items()}, **options)
+        return start_training(
+            folder, tmp_path, env={name: str(value) for name, value in variables.items()}, **options
+        )
 
     stdout = outputs_of(node, nodes)[0]
     assert [line.split(":")[1] for line in stdout.splitlines()] == [f" epoch {i} of 6" for i in range(1, 7)]

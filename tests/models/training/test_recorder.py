@@ -10,7 +10,7 @@ import pytest
 
 from models.training.recorder import Recorder
 from testing.toy import train
-from testing.training import EXPERIMENTS, files, same_files, start
+from testing.training import EXPERIMENTS, list_files, same_files, start_training
 
 
 def wait_for(process, text):
@@ -38,7 +38,7 @@ def stop_after(monkeypatch, epoch):
 def whole(folder, tmp_path_factory):
     """Train without interruption."""
     out = tmp_path_factory.mktemp("whole")
-    process = start(folder, out, "bf16-mixed")
+    process = start_training(folder, out, "bf16-mixed")
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
     assert stderr == ""  # no messages of libraries
@@ -48,24 +48,24 @@ def whole(folder, tmp_path_factory):
 
 
 def test_killed_and_run_again_is_the_same_bit_for_bit(folder, whole, tmp_path):
-    process = start(folder, tmp_path, "bf16-mixed")
+    process = start_training(folder, tmp_path, "bf16-mixed")
     wait_for(process, "epoch 3 of")
     time.sleep(0.05)  # somewhere in the next epoch
     process.kill()
     process.communicate()
     assert (tmp_path / "resume/train-same.ckpt").exists()
-    process = start(folder, tmp_path, "bf16-mixed")
+    process = start_training(folder, tmp_path, "bf16-mixed")
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
     assert "resuming after epoch" in stdout
-    assert files(tmp_path) == files(whole)
-    assert same_files(whole, tmp_path, files(whole))
+    assert list_files(tmp_path) == list_files(whole)
+    assert same_files(whole, tmp_path, list_files(whole))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_is_quick_and_saves_the_last_epoch(folder, whole, tmp_path, signum):
     """Also if no later epoch would be saved otherwise, as the first save took long."""
-    process = start(folder, tmp_path, "bf16-mixed", slow_saving=True)
+    process = start_training(folder, tmp_path, "bf16-mixed", slow_saving=True)
     wait_for(process, "epoch 3 of")
     start_time = time.monotonic()
     for _ in range(2):  # the second one must not interrupt saving
@@ -76,9 +76,9 @@ def test_an_interrupt_is_quick_and_saves_the_last_epoch(folder, whole, tmp_path,
     assert process.returncode == 1 and stderr == "interrupted\n"
     assert time.monotonic() - start_time < 10
     printed_epochs = sum("train: epoch" in line for line in stdout.splitlines())
-    stdout, _ = start(folder, tmp_path, "bf16-mixed").communicate(timeout=120)
+    stdout, _ = start_training(folder, tmp_path, "bf16-mixed").communicate(timeout=120)
     assert int(re.search(r"resuming after epoch (\d) of 6", stdout)[1]) >= printed_epochs >= 3
-    assert same_files(whole, tmp_path, files(whole))
+    assert same_files(whole, tmp_path, list_files(whole))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -90,28 +90,28 @@ def test_an_unfinished_training_resumes(data, tmp_path, monkeypatch, capsys, epo
     summary = train(data, tmp_path / "b", EXPERIMENTS[name])
     assert f"resuming after epoch {epoch} of 3" in capsys.readouterr().out
     assert summary == train(data, tmp_path / "a", EXPERIMENTS[name])
-    assert same_files(tmp_path / "a", tmp_path / "b", files(tmp_path / "a"))
+    assert same_files(tmp_path / "a", tmp_path / "b", list_files(tmp_path / "a"))
 
 
-def test_each_training_has_its_own_checkpoint(data, tmp_path, unfinished, monkeypatch, capsys):
+def test_each_training_has_its_own_checkpoint(data, tmp_path, resume_folder, monkeypatch, capsys):
     with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
         stop_after(m, 2)
         train(data, tmp_path)
     train(data, tmp_path, fingerprint="y", epochs=1)
     assert "resuming" not in capsys.readouterr().out
-    assert [p.name for p in unfinished.iterdir()] == ["train-x.ckpt"]
+    assert [p.name for p in resume_folder.iterdir()] == ["train-x.ckpt"]
     train(data, tmp_path)
     assert "resuming after epoch 2 of 3" in capsys.readouterr().out
-    assert not [*unfinished.iterdir()]
+    assert not [*resume_folder.iterdir()]
 
 
 @pytest.mark.parametrize("content", [b"torn", b""])
-def test_a_torn_checkpoint_is_not_used(data, tmp_path, unfinished, capsys, content):
-    unfinished.mkdir()
-    (unfinished / "train-x.ckpt").write_bytes(content)
+def test_a_torn_checkpoint_is_not_used(data, tmp_path, resume_folder, capsys, content):
+    resume_folder.mkdir()
+    (resume_folder / "train-x.ckpt").write_bytes(content)
     assert train(data, tmp_path, epochs=1)["epochs"] == 1
     assert "cannot be used" in capsys.readouterr().out
-    assert not [*unfinished.iterdir()]
+    assert not [*resume_folder.iterdir()]
 
 
 @pytest.mark.parametrize("epoch", [1, 3, 4])

@@ -138,10 +138,10 @@ def test_a_component_that_is_not_in_the_file_is_asked(project):
         assert "losses.mine.scale: 'large': input should be a valid number" in python(project, "-c", READ)
         # Nor is it a traceback, in any stage, where its class cannot be asked.
         (project / "models/losses/mine.py").write_text(MINE.format(annotation="nn.Module"))
-        message = project.fails("source")
+        message = project.expect_error("source")
         assert message.startswith("ERROR: models/losses/mine.py: Mine: keyword power: its annotation Module")
         (project / "models/losses/mine.py").write_text("def broken(:")
-        message = project.fails("source")
+        message = project.expect_error("source")
         assert message.startswith("ERROR: models/losses/mine.py: cannot be imported: invalid syntax")
     finally:
         (project / "models/losses/mine.py").unlink()

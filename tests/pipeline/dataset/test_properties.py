@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.dataset.split import assign
 from pipeline.errors import UserError
 from pipeline.store.clip_table import from_rows
-from testing.strategies import some
+from testing.strategies import max_examples
 
 
 @st.composite
@@ -42,7 +42,7 @@ def assign_splits(rows: list[dict], **changes) -> dict[str, str]:
     }
 
 
-@some(100)
+@max_examples(100)
 @given(groups_of_clips(), st.randoms(), st.data(), st.sampled_from(["video", "subject"]), st.integers(0, 9))
 def test_a_split_does_not_depend_on_other_clips(rows, random, data, by, seed):
     whole = assign_splits(rows, by=by, seed=seed)
@@ -52,7 +52,7 @@ def test_a_split_does_not_depend_on_other_clips(rows, random, data, by, seed):
     assert assign_splits(subset, by=by, seed=seed) == {r["clip_id"]: whole[r["clip_id"]] for r in subset}
 
 
-@some(100)
+@max_examples(100)
 @given(groups_of_clips(with_splits=True), st.sampled_from(["video", "subject"]), st.integers(0, 9))
 def test_no_group_is_in_two_splits(rows, by, seed):
     """A group that the source itself puts into two splits is an error."""
@@ -70,7 +70,7 @@ def test_no_group_is_in_two_splits(rows, by, seed):
     assert all(split_of[r["clip_id"]] == r["split"] for r in rows if r["split"])
 
 
-@some(20)
+@max_examples(20)
 @given(st.floats(0.05, 0.45), st.floats(0.05, 0.45), st.integers(0, 2**32 - 1))
 def test_shares_are_near_the_settings(val, test, seed):
     rows = [{"clip_id": f"c{i}", "video": f"v{i}.mp4", "labels": []} for i in range(1000)]

@@ -16,8 +16,8 @@ from pipeline.engine import runner
 from pipeline.errors import UserError
 from pipeline.store import atomic
 from pipeline.store.shards import Shards, read_index
+from testing.preloaded_process import PreloadedProcess
 from testing.toy_stage import Engine, clips, job
-from testing.warm import Warm
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -30,10 +30,10 @@ def files(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
 
 
-def start(folder: Path, *kinds: str, **engine: Any) -> Warm:
+def start(folder: Path, *kinds: str, **engine: Any) -> PreloadedProcess:
     """Run the toy stage in a new process. engine: keys of that section of params.yaml."""
     env = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "EARSIGHT_"))}
-    return Warm(ROOT, ["testing.toy_stage", str(folder), json.dumps(engine), *kinds], env)
+    return PreloadedProcess(ROOT, ["testing.toy_stage", str(folder), json.dumps(engine), *kinds], env)
 
 
 def start_python(*words: str) -> subprocess.Popen:

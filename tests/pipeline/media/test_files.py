@@ -17,7 +17,7 @@ from pipeline.media.files import (
 )
 from pipeline.media.frames import FramesStep
 from pipeline.media.wav import WavStep
-from testing.recordings import AUDIO, clip, record, sine
+from testing.recordings import AUDIO, clip_row, record, sine
 from tests.pipeline.media.test_frames import step as frames_step
 
 
@@ -50,7 +50,7 @@ def test_playlists_are_refused(tmp_path, secret, kind, suffix, monkeypatch):
     before = secret.stat().st_atime_ns
     media = [Media(str(path), str(path))]
     for step in (WavStep(AUDIO, 4.0), frames_step()):
-        (outcome,) = step([clip()], media)
+        (outcome,) = step([clip_row()], media)
         assert (outcome.status, outcome.value) == ("refused", None)
     assert secret.stat().st_atime_ns == before and str(secret) not in read_paths
 
@@ -89,7 +89,7 @@ def test_a_file_without_media_is_a_row(tmp_path, make, status):
     path = tmp_path / "a.flv"
     make(path)
     for step in (WavStep(AUDIO, 4.0), frames_step()):
-        (outcome,) = step([clip()], [Media(str(path), str(path))])
+        (outcome,) = step([clip_row()], [Media(str(path), str(path))])
         assert outcome.status == status and "a.flv" in outcome.detail and str(tmp_path) not in outcome.detail
 
 
@@ -113,7 +113,7 @@ def test_a_name_with_a_null_byte():
 def test_any_file_name(tmp_path, name, monkeypatch):
     record(tmp_path / "plain.flv", 10).rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    (outcome,) = frames_step()([clip()], [Media(None, name)])
+    (outcome,) = frames_step()([clip_row()], [Media(None, name)])
     assert outcome.status == "ok", outcome.detail
 
 
@@ -128,8 +128,11 @@ def test_the_log_level_is_restored(tmp_path):
 def test_streams_and_span_of_a_file(tmp_path):
     with open_media(str(record(tmp_path / "a.flv", 10, sound=sine(1.0)))) as container:
         assert len(video_streams(container)) == 1 and start_time(container) >= 0
-    assert clip_span(clip(), 4.0) == (0.0, 4.0)
-    assert clip_span(clip(1.0, 3.0), 4.0) == (1.0, 2.0) and clip_span(clip(1.0, 9.0), 4.0) == (1.0, 4.0)
+    assert clip_span(clip_row(), 4.0) == (0.0, 4.0)
+    assert clip_span(clip_row(1.0, 3.0), 4.0) == (1.0, 2.0) and clip_span(clip_row(1.0, 9.0), 4.0) == (
+        1.0,
+        4.0,
+    )
     assert isinstance(frames_step(), FramesStep)
 
 

@@ -13,7 +13,7 @@ from pipeline.media.files import Media
 from pipeline.media.frame_converter import FrameConverter
 from pipeline.media.frames import FramesStep
 from pipeline.sources.folder.extensions import PICTURE
-from testing.recordings import REAL, clip, grey, numbers, record
+from testing.recordings import REAL_CLIPS, clip_row, frame_numbers, grey_frame, record
 
 
 def step(n=1, height=32, width=32, seconds=4.0):
@@ -21,7 +21,7 @@ def step(n=1, height=32, width=32, seconds=4.0):
 
 
 def take(path, n=1, start=None, end=None, **more):
-    (outcome,) = step(n, **more)([clip(start, end)], [Media(None, str(path))])
+    (outcome,) = step(n, **more)([clip_row(start, end)], [Media(None, str(path))])
     return outcome
 
 
@@ -48,7 +48,7 @@ def test_the_frames_that_are_shown_are_decoded(tmp_path, suffix, n):
     outcome = take(path, n)
     assert outcome.status == "ok", outcome.detail
     assert outcome.value.shape == (n, 32, 32, 3) and outcome.value.dtype == np.uint8
-    assert numbers(outcome.value) == centres(70, n)
+    assert frame_numbers(outcome.value) == centres(70, n)
     assert outcome.extra["times"] == pytest.approx([i / 30 for i in centres(70, n)], abs=2e-3)
     assert outcome.extra["seconds"] == pytest.approx(70 / 30, abs=2e-3)
 
@@ -58,7 +58,7 @@ def test_a_cut_from_the_middle(tmp_path, suffix):
     """The frames are those of a full decoding, also for files without an index (FLV, MPEG-PS)."""
     path = record(tmp_path / f"a.{suffix}", 70, **CONTAINERS[suffix])
     outcome = take(path, 3, start=1.0, end=2.0)
-    assert numbers(outcome.value) == [35, 45, 55]
+    assert frame_numbers(outcome.value) == [35, 45, 55]
     assert outcome.extra["times"] == pytest.approx([5 / 30, 0.5, 25 / 30], abs=2e-3)
     assert outcome.extra["seconds"] == pytest.approx(1.0)
     past = take(path, 3, start=20.0)
@@ -68,7 +68,9 @@ def test_a_cut_from_the_middle(tmp_path, suffix):
 def test_no_more_than_clip_seconds(tmp_path):
     path = record(tmp_path / "a.flv", 70)
     outcome = take(path, 2, seconds=1.0)
-    assert numbers(outcome.value) == [7, 22] and outcome.extra["seconds"] == pytest.approx(1.0, abs=2e-3)
+    assert frame_numbers(outcome.value) == [7, 22] and outcome.extra["seconds"] == pytest.approx(
+        1.0, abs=2e-3
+    )
 
 
 def test_variable_rate(tmp_path):
@@ -78,22 +80,22 @@ def test_variable_rate(tmp_path):
     outcome = take(path, 4)
     seconds = outcome.extra["seconds"]
     expected = [max(i for i, t in enumerate(times) if t / 30 <= seconds * (k + 0.5) / 4) for k in range(4)]
-    assert numbers(outcome.value) == expected
+    assert frame_numbers(outcome.value) == expected
     assert outcome.extra["times"] == pytest.approx([times[i] / 30 for i in expected], abs=2e-3)
 
 
 def test_one_frame(tmp_path):
     outcome = take(record(tmp_path / "a.mp4", 1, codec="mpeg4"), 3)
-    assert numbers(outcome.value) == [0, 0, 0] and outcome.extra["times"] == [0, 0, 0]
+    assert frame_numbers(outcome.value) == [0, 0, 0] and outcome.extra["times"] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp"])
 def test_a_still_picture_is_every_frame(tmp_path, suffix):
     path = tmp_path / f"%03d.{suffix}"  # a pattern to ffmpeg's own reader of pictures
-    grey(20).to_image().save(path)
+    grey_frame(20).to_image().save(path)
     outcome = take(path, 3)
     assert outcome.status == "ok", outcome.detail
-    assert numbers(outcome.value) == [20, 20, 20] and outcome.extra["seconds"] == 4.0
+    assert frame_numbers(outcome.value) == [20, 20, 20] and outcome.extra["seconds"] == 4.0
 
 
 def quarters():
@@ -184,7 +186,7 @@ def test_the_middle_is_cropped(tmp_path):
 @pytest.mark.parametrize("form", ["yuv420p", "yuv420p10le", "yuv444p"])
 def test_depths_and_formats(tmp_path, form):
     path = record(tmp_path / "a.mkv", 20, codec="libx264", form=form, options={"crf": "3"})
-    assert numbers(take(path, 2).value) == [5, 15]
+    assert frame_numbers(take(path, 2).value) == [5, 15]
 
 
 @pytest.mark.parametrize("colour_range, luma", [("tv", 126), ("pc", 128)])
@@ -269,7 +271,7 @@ def test_times_count_from_the_container_s_start(tmp_path):
     command = [ffmpeg.binary(), "-v", "error", "-i", plain, "-c", "copy", "-output_ts_offset", "3600", path]
     subprocess.run(command, check=True, timeout=60)
     outcome = take(path, 1, start=1.0, end=2.0)
-    assert numbers(outcome.value) == [45] and outcome.extra["times"] == pytest.approx([0.5], abs=2e-3)
+    assert frame_numbers(outcome.value) == [45] and outcome.extra["times"] == pytest.approx([0.5], abs=2e-3)
 
 
 def test_a_truncated_file_is_decoded_up_to_its_end(tmp_path):
@@ -293,13 +295,13 @@ def test_damage_in_the_middle(tmp_path):
     (tmp_path / "b.avi").write_bytes(bytes(content))
     outcome = take(tmp_path / "b.avi", 8)
     assert outcome.status == "ok" and all(t < outcome.extra["seconds"] for t in outcome.extra["times"])
-    assert numbers(outcome.value)[:3] == [round(t * 30) for t in outcome.extra["times"][:3]]
+    assert frame_numbers(outcome.value)[:3] == [round(t * 30) for t in outcome.extra["times"][:3]]
 
 
 def test_sound_and_covers_are_not_video(tmp_path):
     song = tmp_path / "a.mp3"
     cover = tmp_path / "cover.png"
-    grey(10).to_image().save(cover)
+    grey_frame(10).to_image().save(cover)
     tone = ["-f", "lavfi", "-i", "sine=d=2"]
     subprocess.run([ffmpeg.binary(), "-v", "error", *tone, song], check=True, timeout=60)
     assert take(song).status == "no_video"
@@ -309,7 +311,7 @@ def test_sound_and_covers_are_not_video(tmp_path):
         [ffmpeg.binary(), "-v", "error", "-i", song, "-i", cover, *maps, with_cover], check=True, timeout=60
     )
     assert take(with_cover).status == "no_video"
-    (outcome,) = step()([clip()], [Media(str(song), None)])
+    (outcome,) = step()([clip_row()], [Media(str(song), None)])
     assert outcome.status == "no_video"
 
 
@@ -325,11 +327,11 @@ def test_a_bad_file_does_not_affect_other_clips(tmp_path):
     (tmp_path / "b.flv").write_bytes(bytes(np.random.default_rng(0).integers(0, 255, 5000, np.uint8)))
     media = [Media(None, str(p)) for p in (good, tmp_path / "b.flv", tmp_path / "gone.flv", good)]
     run = pickle.loads(pickle.dumps(step(2)))
-    assert [o.status for o in run([clip()] * 4, media)] == ["ok", "corrupt", "unreadable", "ok"]
+    assert [o.status for o in run([clip_row()] * 4, media)] == ["ok", "corrupt", "unreadable", "ok"]
     assert run.shape == (2, 32, 32, 3)
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="no real clips beside the checkout")
+@pytest.mark.skipif(not REAL_CLIPS.exists(), reason="no real clips beside the checkout")
 def test_real_clips_match_a_full_decoding():
     """MPEG-PS without an index, Matroska, MP4 with B-frames: as decoded from the beginning."""
     for name, start in [
@@ -338,8 +340,8 @@ def test_real_clips_match_a_full_decoding():
         ("test_video.mp4", 3.0),
         ("h265_video.mp4", 0.2),
     ]:
-        outcome = take(REAL / name, 3, start=start, end=start + 1)
-        with av.open(str(REAL / name)) as container:
+        outcome = take(REAL_CLIPS / name, 3, start=start, end=start + 1)
+        with av.open(str(REAL_CLIPS / name)) as container:
             stream = container.streams.video[0]
             zero = (container.start_time or 0) / 1e6 + start
             converter = FrameConverter(32, 32)

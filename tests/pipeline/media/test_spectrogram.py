@@ -9,7 +9,7 @@ from pipeline.media import spectrogram
 from pipeline.media.feature_ranges import BYTES
 from pipeline.media.spectrogram import FEATURES, SpectrogramStep
 from pipeline.media.wav import write_wav
-from testing.recordings import AUDIO, clip, sine
+from testing.recordings import AUDIO, clip_row, sine
 
 SOUNDS = {
     "noise": np.random.default_rng(0).standard_normal(20000).astype(np.float32) * 0.1,
@@ -128,7 +128,7 @@ def test_shapes_and_half_precision(feature, settings):
     step = pickle.loads(pickle.dumps(SpectrogramStep(params(feature, **SETTINGS[settings]), 1.5)))
     for y in SOUNDS.values():
         content = write_wav((y.clip(-1, 32767 / 32768) * 32768).astype(np.int16), 16000)
-        (outcome,) = step([clip()], [content])
+        (outcome,) = step([clip_row()], [content])
         assert (
             outcome.status == "ok" and outcome.value.shape == step.shape and outcome.value.dtype == np.float16
         )
@@ -142,7 +142,7 @@ def test_bytes_hold_every_feature_to_half_a_step(feature):
     low, high = BYTES[feature]
     for y in SOUNDS.values():
         content = write_wav((y.clip(-1, 32767 / 32768) * 32768).astype(np.int16), 16000)
-        (exact,), (coded,) = float_step([clip()], [content]), byte_step([clip()], [content])
+        (exact,), (coded,) = float_step([clip_row()], [content]), byte_step([clip_row()], [content])
         assert coded.value.dtype == np.uint8
         decoded = coded.value * ((high - low) / 255) + low
         assert np.abs(decoded - exact.value.astype(np.float32)).max() <= (high - low) / 510 + 0.05
@@ -150,12 +150,12 @@ def test_bytes_hold_every_feature_to_half_a_step(feature):
 
 def test_the_loudest_sound_fits_float16():
     a = params("stft", n_fft=65536, win_length=65536, hop_length=16384)
-    (outcome,) = SpectrogramStep(a, 5.0)([clip()], [write_wav(np.full(80000, -32768, np.int16), 16000)])
+    (outcome,) = SpectrogramStep(a, 5.0)([clip_row()], [write_wav(np.full(80000, -32768, np.int16), 16000)])
     assert np.isfinite(outcome.value).all() and np.abs(outcome.value).max() == pytest.approx(32768, rel=1e-3)
 
 
 def test_a_file_that_is_not_wav_is_a_row():
     good = write_wav((sine(1.0, rate=16000) * 32767).astype(np.int16), 16000)
     wrong = write_wav(np.zeros(8000, np.int16), 8000)
-    outcomes = list(SpectrogramStep(AUDIO, 1.5)([clip()] * 4, [good, b"RIFF", wrong, good]))
+    outcomes = list(SpectrogramStep(AUDIO, 1.5)([clip_row()] * 4, [good, b"RIFF", wrong, good]))
     assert [o.status for o in outcomes] == ["ok", "corrupt", "corrupt", "ok"]

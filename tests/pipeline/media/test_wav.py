@@ -9,7 +9,7 @@ import pytest
 from pipeline.media import ffmpeg
 from pipeline.media.files import Media
 from pipeline.media.wav import WavStep, read_wav, write_wav
-from testing.recordings import AUDIO, REAL, clip, record, sine
+from testing.recordings import AUDIO, REAL_CLIPS, clip_row, record, sine
 
 SOUNDS = {
     "flv": "libmp3lame",
@@ -55,7 +55,7 @@ def film(path, sound, **more):
 
 
 def take(path, start=None, end=None, seconds=4.0):
-    (outcome,) = WavStep(AUDIO, seconds)([clip(start, end)], [Media(str(path), None)])
+    (outcome,) = WavStep(AUDIO, seconds)([clip_row(start, end)], [Media(str(path), None)])
     return outcome
 
 
@@ -146,7 +146,7 @@ def test_too_short(tmp_path):
 
 def test_without_sound(tmp_path):
     assert take(record(tmp_path / "a.flv", 10)).status == "no_audio"
-    (outcome,) = WavStep(AUDIO, 4.0)([clip()], [Media(None, str(tmp_path / "a.flv"))])
+    (outcome,) = WavStep(AUDIO, 4.0)([clip_row()], [Media(None, str(tmp_path / "a.flv"))])
     assert outcome.status == "no_audio"
 
 
@@ -173,7 +173,7 @@ def test_a_bad_file_does_not_affect_other_clips(tmp_path):
     (tmp_path / "empty.flv").touch()
     names = ["a.flv", "noise.flv", "a.flv", "empty.flv", "gone.flv", ".", "a.flv"]
     step = pickle.loads(pickle.dumps(WavStep(AUDIO, 4.0)))
-    outcomes = list(step([clip()] * 7, [Media(str(tmp_path / name), None) for name in names]))
+    outcomes = list(step([clip_row()] * 7, [Media(str(tmp_path / name), None) for name in names]))
     expected = ["ok", "corrupt", "ok", "corrupt", "unreadable", "unreadable", "ok"]
     assert [o.status for o in outcomes] == expected
     assert outcomes[0].value == outcomes[2].value == take(good).value
@@ -244,17 +244,19 @@ def test_wav_files_are_read_back():
             read_wav(bad)
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="no real clips beside the checkout")
+@pytest.mark.skipif(not REAL_CLIPS.exists(), reason="no real clips beside the checkout")
 def test_real_clips():
-    paths = sorted(p for p in REAL.iterdir() if p.suffix not in (".md", ".csv"))
-    outcomes = list(WavStep(AUDIO, 4.0)([clip()] * len(paths), [Media(str(p), None) for p in paths]))
+    paths = sorted(p for p in REAL_CLIPS.iterdir() if p.suffix not in (".md", ".csv"))
+    outcomes = list(WavStep(AUDIO, 4.0)([clip_row()] * len(paths), [Media(str(p), None) for p in paths]))
     silent = {"av1_video.mkv", "bt709_full_range.mp4", "h264_10bits.mp4", "h265_video.mp4"}
     for path, outcome in zip(paths, outcomes, strict=True):
         assert outcome.status == ("no_audio" if path.name in silent else "ok"), path.name
         if path.suffix == ".mpg":
             assert outcome.extra["seconds"] == pytest.approx(2.98, abs=0.05)
-    talk = REAL / "test_video.mp4"
-    for outcome in WavStep(AUDIO, 4.0)([clip(10.0, 20.0), clip(60.0, 70.0)], [Media(str(talk), None)] * 2):
+    talk = REAL_CLIPS / "test_video.mp4"
+    for outcome in WavStep(AUDIO, 4.0)(
+        [clip_row(10.0, 20.0), clip_row(60.0, 70.0)], [Media(str(talk), None)] * 2
+    ):
         assert outcome.extra["seconds"] == 4.0
 
 

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.metrics import classification, correspondence, retrieval, verification
-from testing.strategies import some
+from testing.strategies import max_examples
 
 
 @st.composite
@@ -64,7 +64,7 @@ def assert_equal(metrics: dict, slow: dict) -> None:
         assert metrics[name] == (None if value is None else pytest.approx(value, abs=2e-6)), name
 
 
-@some(120)
+@max_examples(120)
 @given(retrieval_inputs())
 def test_retrieval_equals_its_definition(inputs):
     embeddings, labels, seed = inputs
@@ -81,7 +81,7 @@ def scored_pairs(draw, min_size: int = 1) -> tuple[np.ndarray, np.ndarray]:
     return np.array([v for v, _ in pairs]), np.array([m for _, m in pairs])
 
 
-@some(150)
+@max_examples(150)
 @given(scored_pairs(), st.integers(-4, 4).map(lambda v: v / 4))
 def test_correspondence_equals_its_definition(pairs, threshold):
     values, matches = pairs
@@ -96,7 +96,7 @@ def test_correspondence_equals_its_definition(pairs, threshold):
     assert sum((v >= best) == m for v, m in zip(values, matches, strict=True)) == max(correct)
 
 
-@some(100)
+@max_examples(100)
 @given(scored_pairs(2))
 def test_verification_equals_its_definition(trials):
     values, matches = trials
@@ -133,7 +133,7 @@ def classifications(draw, multilabel: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("multilabel", [False, True])
-@some(100)
+@max_examples(100)
 @given(st.data())
 def test_classification_equals_its_definition(multilabel, data):
     p, y = data.draw(classifications(multilabel))

@@ -179,7 +179,7 @@ def test_a_list_is_downloaded_once(folder):
     try:
         before = rows()
         assert rows(train=[f"{server.url}segments.csv"]) == before
-        assert rows(train=[f"{server.url}segments.csv"]) == before and server.asked == ["segments"]
+        assert rows(train=[f"{server.url}segments.csv"]) == before and server.requests == ["segments"]
         with pytest.raises(UserError, match="status 404"):
             rows(train=[f"{server.url}x-404.csv"])
         with pytest.raises(UserError, match="cannot be downloaded|only .* bytes were downloaded"):

@@ -16,7 +16,7 @@ from pipeline.errors import UserError
 from pipeline.sources import folder
 from pipeline.sources.audioset import lists
 from pipeline.sources.folder import clips_csv
-from testing.strategies import ids, some, text
+from testing.strategies import ids, max_examples, text
 
 names = st.text(
     st.characters(codec="utf-8", exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=8
@@ -26,7 +26,7 @@ words = st.text(
 )
 
 
-@some(100)
+@max_examples(100)
 @given(
     st.lists(st.tuples(names, st.lists(words, max_size=3), words, ids), min_size=1, max_size=4), st.booleans()
 )
@@ -61,7 +61,7 @@ cells = (
 documents = st.lists(cells, max_size=14).map("".join) | text
 
 
-@some(150)
+@max_examples(150)
 @given(
     documents.map(lambda s: s.encode()) | st.binary(max_size=40),
     st.sampled_from([b"", b"path\n", b"path,start,end,split\n"]),
@@ -79,7 +79,7 @@ def test_any_clips_csv_is_read_or_a_user_error(content, head):
         assert len(table) and all(os.path.exists(row["video"]) for row in table.to_pylist())
 
 
-@some(60)
+@max_examples(60)
 @given(st.floats() | st.integers(), st.sampled_from(["{}", "{:e}", "{:.3f}", "+{}", " {} ", "{}s"]))
 def test_any_time_is_read_or_a_value_error(value, form):
     try:
@@ -123,7 +123,7 @@ nodes = st.recursive(
 )
 
 
-@some(150)
+@max_examples(150)
 @given(st.sampled_from(["train", "labels", "ontology"]), lines, nodes.map(json.dumps))
 def test_any_list_of_audioset_is_read_or_a_user_error(which, csv_text, json_text):
     content = {"train": csv_text, "labels": csv_text, "ontology": json_text}[which]

@@ -16,27 +16,27 @@ from pipeline.store.clip_table import from_rows
 from pipeline.store.formats import Arrays, Files
 from pipeline.store.shards import RETRIED_STATUSES, Shards
 from pipeline.store.status import OK, STATUSES, Outcome, failed
-from testing.strategies import ids, odd, seconds, some, text
+from testing.strategies import ids, max_examples, odd_texts, seconds, text
 
 
 @st.composite
 def clip_rows(draw) -> list[dict]:
     row = st.fixed_dictionaries(
         {
-            "clip_id": ids | text | odd,
-            "audio": st.none() | text | odd,
-            "video": st.none() | text | odd,
+            "clip_id": ids | text | odd_texts,
+            "audio": st.none() | text | odd_texts,
+            "video": st.none() | text | odd_texts,
             "start": seconds,
             "end": seconds,
-            "labels": st.lists(text | odd, max_size=3),
-            "subject": st.none() | text | odd,
+            "labels": st.lists(text | odd_texts, max_size=3),
+            "subject": st.none() | text | odd_texts,
             "split": st.sampled_from([None, None, None, "train", "val", "test", "", "dev"]),
         }
     )
     return draw(st.lists(row, max_size=4))
 
 
-@some(150)
+@max_examples(150)
 @given(clip_rows())
 def test_a_clip_table_is_read_back_as_written_or_rejected(rows):
     try:
@@ -53,7 +53,7 @@ def test_a_clip_table_is_read_back_as_written_or_rejected(rows):
     assert table_read.equals(table) and table_read.to_pylist() == rows
 
 
-@some(60)
+@max_examples(60)
 @given(
     st.lists(clip_rows(), min_size=1, max_size=1), st.sampled_from(["clip_id", "labels", "start", "split"])
 )
@@ -91,7 +91,7 @@ STORES = {
 def outcome_lists(draw, values) -> list[Outcome]:
     reasons = st.sampled_from(sorted(STATUSES)).filter(lambda s: s != OK)
     good = st.builds(lambda value, detail, extra: Outcome(OK, detail, value, extra), values, text, extras)
-    return draw(st.lists(good | st.builds(failed, reasons, text | odd), max_size=6))
+    return draw(st.lists(good | st.builds(failed, reasons, text | odd_texts), max_size=6))
 
 
 def same(a: object, b: object) -> bool:
@@ -99,7 +99,7 @@ def same(a: object, b: object) -> bool:
 
 
 @pytest.mark.parametrize("kind", STORES)
-@some(60)
+@max_examples(60)
 @given(st.data())
 def test_a_shard_is_read_back_as_written(kind, data):
     """Values, reasons and extra columns; and again from `.old`, when the shard is stale."""
@@ -134,7 +134,7 @@ def test_a_shard_is_read_back_as_written(kind, data):
                 assert actual.extra == {name: outcome.extra.get(name) for name, _ in EXTRA}
 
 
-@some(60)
+@max_examples(60)
 @given(st.lists(arrays, min_size=2, max_size=2))
 def test_digests_differ_where_values_do(two):
     a, b = two

@@ -1,5 +1,5 @@
 # ruff: noqa: F401
-"""What stages and DVC import, and take long to: the server that tests start them from has it (warm.py)."""
+"""The slow imports of stages and DVC: the fork server of preloaded_process.py has done them already."""
 
 import atexit
 import gc
