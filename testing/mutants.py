@@ -7,7 +7,8 @@ import io
 import os
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -159,6 +160,23 @@ def render_scene() -> tuple[list[np.ndarray], np.ndarray]:
     return pictures, sound.astype(np.float32)
 
 
+@contextmanager
+def keep_scheduling() -> Iterator[None]:
+    """Undo what SVT-AV1 does as root: it makes this thread, and all processes that it starts, real-time ones.
+
+    Those of a browser would then let nothing else run on this machine.
+    """
+    if not hasattr(os, "sched_getscheduler"):  # macOS
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
+@keep_scheduling()
 def encode_file(kind: Kind, pictures: list[np.ndarray], sound: np.ndarray) -> bytes:
     """Encode a file of this kind; raise av.FFmpegError or ValueError if an encoder or muxer is missing."""
     file = io.BytesIO()

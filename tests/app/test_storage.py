@@ -116,6 +116,7 @@ def test_the_page_answers_over_http(stored, tmp_path):
 
 
 @browsers
+@pytest.mark.parametrize("stored", ["s3"], indirect=True)
 def test_the_browser_shows_pictures_or_one_line(stored, chromium, tmp_path):  # noqa: F811
     with serving(stored.root, tmp_path) as app:
 
