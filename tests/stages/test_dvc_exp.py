@@ -137,7 +137,7 @@ def test_experiments_are_compared_applied_and_left(project):
     assert float(triplet["correspondence.auc"]) > 0 and len(table) == 4
     # An applied experiment leaves nothing to run.
     names = project.run_command("dvc", "exp", "list", "--name-only").split()
-    for name in [*names, *names]:
+    for name in [*names, names[0]]:
         project.run_command("dvc", "exp", "apply", name)
         assert "up to date" in project.run_command("dvc", "status", "--with-deps", "evaluate")
         assert not re.search(r"^\?\?", project.run_command("git", "status", "--short"), re.MULTILINE)

@@ -151,6 +151,7 @@ def test_a_server_that_does_not_answer_is_one_line(tmp_path, s3, monkeypatch):
 
     s3fs.S3FileSystem.clear_instance_cache()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # botocore would try for ten seconds
     with pytest.raises(UserError, match="cannot be reached.*Could not connect"):
         runner.run(toy_stage.job(tmp_path / "a"), toy_stage.clips("ok"), 4, toy_stage.Engine(storage=s3))
     s3fs.S3FileSystem.clear_instance_cache()
