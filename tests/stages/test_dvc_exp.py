@@ -56,7 +56,7 @@ def project(committed_project, tmp_path) -> Project:
     shutil.rmtree(tmp_path / "project")
 
 
-FLAGS = ("-S", f"train.epochs={EPOCHS}", "train")
+FLAGS = ("-S", f"train.epochs={EPOCHS}", "--single-item", "train")
 
 
 def resumed_epoch(output: str) -> int:
@@ -79,7 +79,7 @@ def test_every_command_resumes_a_killed_training(project, tmp_path):
     assert resumed_epoch(output) >= 1
     assert not checkpoint.exists() and not [*(project / "resume").iterdir()]
     shutil.copytree(tmp_path / "resume", project / "resume", dirs_exist_ok=True)
-    code, output = exp_run(project, "--force", "--single-item", *FLAGS)
+    code, output = exp_run(project, "--force", *FLAGS)
     assert code == 0, output
     assert resumed_epoch(output) >= 1
     for name in ("model.safetensors", "config.json"):
@@ -92,7 +92,8 @@ def test_a_stage_ends_with_its_dvc(project, monkeypatch):
 
     DVC runs stages by the user's shell: some replace themselves by the stage, some stay as its parent.
     """
-    flags = ("-S", "train.epochs=10000", "train")  # a fast machine must not end before it is stopped
+    # So many epochs that a fast machine does not end before it is stopped.
+    flags = ("-S", "train.epochs=10000", "--single-item", "train")
     for shell, awaited in (("sh", "epoch 12 of"), ("bash", "resuming after epoch")):
         monkeypatch.setenv("SHELL", shutil.which(shell))
         process, line = start_and_wait_for(awaited, project, *flags)
