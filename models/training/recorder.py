@@ -63,7 +63,7 @@ class Recorder(Callback):
         self.last_save = 0.0  # time.monotonic() after the checkpoint was last written
         self.save_seconds = 0.0  # how long that took
         # Of the present epoch: name of a loss or metric -> its mean and number of clips for each batch.
-        self.losses: dict[str, list[tuple[float, int]]] = {}
+        self.batch_means: dict[str, list[tuple[float, int]]] = {}
 
     @property
     def best_epoch(self) -> int:
@@ -105,7 +105,7 @@ class Recorder(Callback):
         Lightning has loaded the checkpoint by now, and `history` with it.
         """
         self.live = start_live(self.curves) if trainer.is_global_zero else None
-        self._log()
+        self._write_curves()
         if self.history:
             epochs = f"epoch {len(self.history)} of {self.settings.epochs}"
             print(f"{self.stage}: resuming after {epochs}", flush=True)
@@ -120,18 +120,18 @@ class Recorder(Callback):
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Seed PyTorch's generator, so that the epoch's random numbers do not depend on earlier epochs."""
-        self.losses.clear()
+        self.batch_means.clear()
         # In distributed training, each process gets different random numbers.
-        rank = [trainer.global_rank] if trainer.global_rank else []
-        seed = (self.seed, trainer.current_epoch, *rank)
+        process_number = [trainer.global_rank] if trainer.global_rank else []
+        seed = (self.seed, trainer.current_epoch, *process_number)
         torch.manual_seed(int(np.random.default_rng(seed).integers(2**62)))
 
     def on_train_batch_end(self, trainer, module, outputs: dict, batch: dict, batch_idx: int) -> None:
         """Collect the losses and metrics of a batch. outputs: what Task.training_step returned."""
         clip_count = len(batch["clip"])
-        batch_means = {"loss": outputs["logged_loss"]} | outputs.get("logged_metrics", {})
-        for name, mean in batch_means.items():
-            self.losses.setdefault(name, []).append((float(mean), clip_count))
+        means = {"loss": outputs["logged_loss"]} | outputs.get("logged_metrics", {})
+        for name, mean in means.items():
+            self.batch_means.setdefault(name, []).append((float(mean), clip_count))
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Add the epoch to the history and the curves, update the best epoch, and save the checkpoint."""
@@ -139,9 +139,9 @@ class Recorder(Callback):
         metrics = self._compute_metrics(trainer, module)
         self.history.append(metrics)
         self.best.update(epoch, module)
-        self._log()
-        self._save(trainer, epoch)
-        self._print(epoch, metrics)  # last: an epoch that was printed is not lost at an interrupt
+        self._write_curves()
+        self._save_checkpoint(trainer, epoch)
+        self._print_epoch(epoch, metrics)  # last: an epoch that was printed is not lost at an interrupt
 
     def _compute_metrics(
         self, trainer: lightning.Trainer, module: lightning.LightningModule
@@ -151,7 +151,7 @@ class Recorder(Callback):
         Raises UserError if the loss is not finite.
         """
         means = {}
-        for name, batches in self.losses.items():
+        for name, batches in self.batch_means.items():
             total = sum(batch_mean * clip_count for batch_mean, clip_count in batches)
             means[name] = total / sum(clip_count for _, clip_count in batches)
         if trainer.world_size > 1:  # means over all processes, so that all choose the same best epoch
@@ -165,12 +165,12 @@ class Recorder(Callback):
         learning_rate = float(group["lr"] / group["lr_scale"])  # without the factor of this group
         return {**losses, **module.val_metrics, "learning_rate": learning_rate}
 
-    def _log(self) -> None:
+    def _write_curves(self) -> None:
         """Write the curves of all epochs so far. Only the first process does so."""
         if self.live:
             log_history(self.live, self.history, self.stage)
 
-    def _save(self, trainer: lightning.Trainer, epoch: int) -> None:
+    def _save_checkpoint(self, trainer: lightning.Trainer, epoch: int) -> None:
         """Save the checkpoint in memory, and also write it to its file, if that takes not too much time.
 
         After a write that took t seconds, the next one comes after t / MAX_SAVING seconds or later. The
@@ -184,7 +184,7 @@ class Recorder(Callback):
             self.last_save = time.monotonic()
             self.save_seconds = self.last_save - start
 
-    def _print(self, epoch: int, metrics: dict[str, float]) -> None:
+    def _print_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         """Print a line with the epoch's metrics and the remaining time. epoch: from 0.
 
         A terminal shows a progress bar instead, and processes other than the first print nothing.
@@ -204,7 +204,7 @@ class Recorder(Callback):
 
 
 def resumable_precision(path: Path, fingerprint: str, stage: str) -> str | None:
-    """Return the precision of the unfinished training whose checkpoint is at `path`: it must keep it.
+    """Return the precision in which the unfinished training with its checkpoint at `path` must continue.
 
     Returns None if there is no checkpoint. If there is one that no training with this fingerprint can
     continue from, it is deleted, a message says so, and the result is None, too.
