@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import result_files
-from models.training.experiment import inputs
+from models.training.experiment import select_input_params
 from pipeline.config import ROOT, DataParams, read
 from pipeline.sources import ensemble
 from testing import commands
@@ -83,7 +83,7 @@ def main() -> None:
     count = parser.parse_args().clips
     params = read(ROOT / "params.yaml")
     config = json.loads((ROOT / "checkpoints/config.json").read_text(encoding="utf-8"))
-    if config["inputs"] != inputs(params):
+    if config["inputs"] != select_input_params(params):
         raise SystemExit("checkpoints: not a model of params.yaml: run dvc repro first")
     data = params.override({"data.ensemble.broken": 0.0}).data
     clips = [count // CLIP_RATIO, count]

@@ -31,7 +31,7 @@ from benchmarks import result_files
 from models import checkpoint
 from models.evaluation import evaluation
 from models.evaluation.result import Settings
-from models.training.experiment import configure, inputs
+from models.training.experiment import configure_experiment, select_input_params
 from models.training.loop import train
 from pipeline.config import ROOT, DataParams, read
 from pipeline.config.data import EnsembleParams
@@ -147,11 +147,11 @@ def evaluate_shuffled_sounds() -> dict:
     data = dataset.load("data", params.audio, params.video)
     with tempfile.TemporaryDirectory() as out:
         train(
-            configure(params),
+            configure_experiment(params),
             shuffle_sounds(data, params.seed),
             settings=params.train,
             augmentation=params.augment,
-            inputs=inputs(params),
+            inputs=select_input_params(params),
             out=out,
             curves=Path(out) / "live",
             fingerprint="honesty",

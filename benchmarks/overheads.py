@@ -179,8 +179,8 @@ def time_training_parts() -> dict:
     clock("model", Strategy, "optimizer_step")  # training's forward and backward pass within
     clock("model", Strategy, "validation_step")
     clock("batches", Batches, "__getitem__")
-    clock("saving", Recorder, "_save")
-    clock("curves", Recorder, "_log")
+    clock("saving", Recorder, "_save_checkpoint")
+    clock("curves", Recorder, "_write_curves")
     train()
     params = read()
     data = dataset.load("data", params.audio, params.video, params.input)

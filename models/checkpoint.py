@@ -141,12 +141,12 @@ class Model:
     ) -> np.ndarray:
         """Compute a classifier's logits (n, classes) for the middle windows of clips.
 
-        blank: the modality to leave out, audio or video. swapped: as of Classification.swapped.
-        frame_position: where in the window the frames are, 0 to 1.
+        blank: the modality to leave out, audio or video. swapped: read the modality that the model was not
+        trained on. frame_position: where in the window the frames are, 0 to 1.
         """
-        compute = self.module.swapped if swapped else self.module
+        compute = self.module.logits_of_other_modality if swapped else self.module
         if blank:
-            compute = partial(self.module.without, blank)
+            compute = partial(self.module.logits_without, blank)
         batches = [np.empty((0, len(self.config["classes"])), np.float32)]
         for i in range(0, len(clips), BATCH):
             with torch.inference_mode():

@@ -31,7 +31,7 @@ def evaluate() -> None:
     write_json(result.galleries, "metrics/galleries.json")
     write_json(result.maps, "metrics/maps.json")
     write_json(result.description, "metrics/description.json")
-    plots.save_inpainting("metrics/inpainting.jpg", result.inpainted, result.normalized)
+    plots.save_inpainting("metrics/inpainting.jpg", result.inpainting_examples, result.has_normalized_patches)
     for name, keys in TABLES.items():
         rows = getattr(result, name)
         write_csv([keys, *([row[key] for key in keys] for row in rows)], f"metrics/{name}.csv")

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from models.tasks import tasks
 from models.tasks._experiment import Experiment
-from models.training.experiment import configure
+from models.training.experiment import configure_experiment
 from pipeline.config import read
 from pipeline.config.train import AugmentParams, TrainParams
 from pipeline.dataset import dataset
@@ -111,7 +111,7 @@ def experiment(**changes) -> Experiment:
             changes["video_encoder"], sizes["video"] = "cnn", {"widths": [8, 8], "dropout": 0.0}
         changes["encoders"] = sizes
     names = {f.name for f in fields(tasks.get(changes.get("task", PARAMS.task)).experiment_type)}
-    return configure(PARAMS, **{name: value for name, value in changes.items() if name in names})
+    return configure_experiment(PARAMS, **{name: value for name, value in changes.items() if name in names})
 
 
 def train(data, folder, setup=None, augmentation=NO_AUGMENT, fingerprint="x", **changes):

@@ -6,7 +6,7 @@ import torch
 
 from models import checkpoint
 from models.checkpoint import Model
-from models.training.experiment import inputs
+from models.training.experiment import select_input_params
 from testing import toy
 
 
@@ -17,7 +17,7 @@ def build_untrained_model(
     trial = toy.experiment(encoders={"audio": {}, "video": {}, "joint": {}} | (sizes or {}), **changes)
     config = asdict(trial) | {
         "train": toy.settings().model_dump(),
-        "inputs": inputs(toy.PARAMS),
+        "inputs": select_input_params(toy.PARAMS),
         "audio_shape": list(audio_shape),
         "video_shape": list(video_shape),
     }

@@ -86,7 +86,7 @@ def evaluate(
         for row, models in pretrained.items()
     }
     errors = {
-        row: [inpainting.errors(model, data, test, *bootstrap) for model in models]
+        row: [inpainting.measure_errors(model, data, test, *bootstrap) for model in models]
         for row, models in pretrained.items()
         if models[0].module.has_reconstruction
     }
@@ -106,8 +106,8 @@ def save_pictures(params: Params, data: Dataset, seed: int) -> None:
     """
     plain = {"normalize_patches": False}
     model = pretrain_cached(params, data, MODELS / "shown", seed=seed, pretraining=plain)
-    pictures = inpainting.pictures(model, data, data.indices("test"), params.seed)
-    plots.save_inpainting(FOLDER / SYSTEM / "inpainting.jpg", pictures)
+    examples = inpainting.reconstruct_examples(model, data, data.indices("test"), params.seed)
+    plots.save_inpainting(FOLDER / SYSTEM / "inpainting.jpg", examples)
 
 
 def about(params: Params, study: CavMaeStudy, train_clips: int) -> dict[str, Any]:

@@ -15,19 +15,21 @@ from pipeline.metrics import classification
 
 
 def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
-    """Measure classification on the test split's middle windows and, if they apply,
+    """Evaluate a classifier on the middle windows of the test split. Sections of metrics, if they apply:
 
-    - `without`: a model of both modalities without one (silence, or a black picture, for two encoders);
-    - `swapped`: a stacked network of one modality on the other one, which it was not trained on;
-    - `verification`, if the label is the subject: by `audio`, `video`, or the mean of both; the only metrics
-      for people who are not in the training split (split.by: subject).
+    - `classification`: the classes of clips, unless training has none of the classes of the test split;
+    - `without`: the same for a model of both modalities without one (silence, or a black picture, for two
+      encoders);
+    - `swapped`: the same for a stacked network of one modality on the other one, which it was not trained on;
+    - `verification`, if the label is the subject: do two recordings show the same person? By `audio`, `video`
+      and the mean of both. The only metrics if the people of the test split are not in the training split.
 
     Probabilities are means over settings.frame_positions positions of the frames in a window.
-    Raises UserError if the data have other classes than the model, or if there is nothing to test
-    (Classification.plan).
+    Raises UserError if the data have other classes than the model, or if nothing can be tested.
     """
-    config, plan = model.config, plan_for(model, data)
-    bootstrap, seed, frame_positions = settings.bootstrap, settings.seed, settings.frame_positions
+    config = model.config
+    plan = plan_data(model, data)
+    bootstrap, seed = settings.bootstrap, settings.seed
     names, multilabel = config["classes"], config["classification"]["multilabel"]
     if plan.config_entries["classes"] != names:
         raise UserError("the model was trained for other classes than the data have: dvc repro train")
@@ -36,55 +38,80 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
     metrics = result.metrics
     assert plan.targets is not None  # a classifier has them
     if len(test):
-        targets, groups = plan.targets[test] > 0, data.group[test].tolist()
-        options = multilabel, groups, bootstrap, seed
+        targets = plan.targets[test] > 0
+        options = multilabel, data.group[test].tolist(), bootstrap, seed
 
         def evaluate_variant(**variant: Any) -> dict[str, Any]:
-            p = probabilities(model, data, test, frames=frame_positions, **variant)
+            p = probabilities(model, data, test, frames=settings.frame_positions, **variant)
             return classification.evaluate(p, targets, *options)
 
-        p = probabilities(model, data, test, frames=frame_positions)
+        p = probabilities(model, data, test, frames=settings.frame_positions)  # (n, classes)
         metrics["classification"] = classification.evaluate(p, targets, *options)
         if config["modality"] == "both":
-            metrics["without"] = {side: evaluate_variant(blank=side) for side in ("audio", "video")}
+            metrics["without"] = {
+                modality: evaluate_variant(blank=modality) for modality in ("audio", "video")
+            }
         elif config["classification"]["fusion"] == "stack":
             metrics["swapped"] = evaluate_variant(swapped=True)
         result.per_class = classification.per_class(p, targets, names, *options)
         if not multilabel:
-            predicted = [names[i] for i in p.argmax(1)]
-            actual = [names[i] for i in targets.argmax(1)]
-            ids = [data.clip_id[i] for i in test]
-            rows = zip(ids, actual, predicted, p.max(1).round(4).tolist(), strict=True)
-            keys = ("clip_id", "actual", "predicted", "probability")
-            result.confusion = [dict(zip(keys, row, strict=True)) for row in rows]
+            result.confusion = _confusion_rows([data.clip_id[clip] for clip in test], p, targets, names)
             result.calibration = classification.calibration(p, targets)
     if config["label"] == "subject" and (verification := _verify(model, data, bootstrap, seed)):
         metrics["verification"] = verification
     return result
 
 
-def plan_for(model: Model, data: Dataset) -> Plan:
-    """Plan the data with the model's own task: clips of each split and their targets."""
-    return model.module.plan(model.module.experiment_type.from_config(model.config), data)
+def _confusion_rows(
+    clip_ids: list[str], p: np.ndarray, targets: np.ndarray, names: list[str]
+) -> list[dict[str, Any]]:
+    """Return a row for each clip: its actual class, the predicted one, and the probability of that.
+
+    p: (n, classes) probabilities. targets: (n, classes) bool. names: of the classes.
+    """
+    rows = []
+    for clip_id, clip_p, target in zip(clip_ids, p, targets, strict=True):
+        rows.append(
+            {
+                "clip_id": clip_id,
+                "actual": names[target.argmax()],
+                "predicted": names[clip_p.argmax()],
+                "probability": float(clip_p.max().round(4)),
+            }
+        )
+    return rows
+
+
+def plan_data(model: Model, data: Dataset) -> Plan:
+    """Choose the clips of each split and their targets, as the training of this model would choose them."""
+    experiment = model.module.experiment_type.from_config(model.config)
+    return model.module.plan(experiment, data)
 
 
 def correct_predictions(
     model: Model, data: Dataset, split: str = "test", **options: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return whether each clip of a split is classified correctly, (n,) bool, and the clips, (n,).
+    """Return whether the predicted class of each clip of a split is correct, (n,) bool, and the clips, (n,).
 
-    options: of `probabilities`.
+    The clips are indices in the data set. options: keywords of models.inference.classify.probabilities:
+    `blank` (the modality to leave out), `swapped`, `frames`.
     """
-    plan = plan_for(model, data)
+    plan = plan_data(model, data)
     clips = plan.clips[split]
-    assert plan.targets is not None
-    return probabilities(model, data, clips, **options).argmax(1) == plan.targets[clips].argmax(1), clips
+    assert plan.targets is not None  # a classifier has them
+    is_correct = probabilities(model, data, clips, **options).argmax(1) == plan.targets[clips].argmax(1)
+    return is_correct, clips
 
 
 def _verify(model: Model, data: Dataset, bootstrap: int, seed: int) -> dict[str, Any]:
-    """Measure verification by each modality and by both; empty if the test split has no trials."""
+    """Measure whether the model's embeddings tell pairs of recordings of one person from other pairs.
+
+    Returns modality -> metrics, with `both` for the mean score of two modalities. Empty if the test split has
+    too few people or recordings. bootstrap: number of resamples for each interval.
+    """
     trials = Trials.draw(data, data.indices("test"), seed)
     if not trials:
         return {}
-    sides = zip(model.module.embedding_names, model.embed(data, trials.clips), strict=False)
-    return trials.evaluate(dict(sides), bootstrap, seed)
+    # `embed` returns two arrays, also if there is only one embedding: then both are the same.
+    embeddings = zip(model.module.embedding_names, model.embed(data, trials.clips), strict=False)
+    return trials.evaluate(dict(embeddings), bootstrap, seed)

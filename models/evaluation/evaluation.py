@@ -7,7 +7,8 @@ from models.evaluation import classifier, inpainting, pairs
 from models.evaluation.result import Evaluation, Settings
 from pipeline.dataset.dataset import Dataset
 
-EVALUATIONS = {  # keys: models.tasks._base.Task.evaluations
+# Name of an evaluation, as in `evaluations` of a task -> the function that does it.
+EVALUATIONS = {
     "pairs": pairs.evaluate,
     "classes": classifier.evaluate,
     "reconstruction": inpainting.evaluate,
@@ -15,7 +16,7 @@ EVALUATIONS = {  # keys: models.tasks._base.Task.evaluations
 
 
 def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
-    """Evaluate a model on the test split, with the evaluations of its task."""
+    """Evaluate a model on the test split, with the evaluations that apply to its task."""
     task = model.module
     result = Evaluation(
         metrics=task.extra_metrics(model, data, data.indices("test"), settings.bootstrap, settings.seed),

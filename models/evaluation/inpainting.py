@@ -1,93 +1,153 @@
-"""Evaluation of a masked autoencoder: errors of the patches that it predicts, and pictures of them."""
+"""Evaluation of a masked autoencoder: errors of the patches that it predicts, and images of some of them."""
 
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from models.checkpoint import BATCH, Model
 from models.evaluation.result import Evaluation, Settings
 from models.joint.cav_mae import SIDES, select_patches
-from models.tasks.pretraining import normalize_each
+from models.tasks.pretraining import Pretraining, standardize_patches
 from pipeline.dataset.dataset import Dataset
 from pipeline.metrics.bootstrap import codes, interval, number, resamples
 
-MAX_CLIPS = 6  # of `pictures`
-GREY = 128  # of a masked pixel
+MAX_EXAMPLES = 6  # clips whose reconstructions are shown
+GREY = 128  # value of a masked pixel in these images
 
 
 def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
-    """Measure the errors of predicted patches on the test split, and draw some of them."""
-    test = data.indices("test")
+    """Measure the errors of predicted patches on the test split, and reconstruct a few clips to show."""
+    test_clips = data.indices("test")
+    errors = measure_errors(model, data, test_clips, settings.bootstrap, settings.seed)
     return Evaluation(
-        {"reconstruction": errors(model, data, test, settings.bootstrap, settings.seed)},
-        inpainted=pictures(model, data, test, settings.seed),
-        normalized=model.module.settings["normalize_patches"],
+        metrics={"reconstruction": errors},
+        inpainting_examples=reconstruct_examples(model, data, test_clips, settings.seed),
+        has_normalized_patches=model.module.settings["normalize_patches"],
     )
 
 
-def errors(model: Model, data: Dataset, clips: np.ndarray, bootstrap: int, seed: int) -> dict[str, Any]:
-    """Compute {"audio_mse", "video_mse", "ci", "chance", "n"} of masked patches, on the scale of the loss.
+def measure_errors(
+    model: Model, data: Dataset, clips: np.ndarray, bootstrap: int, seed: int
+) -> dict[str, Any]:
+    """Measure the errors of predicted patches on the scale of the loss. Masks depend on the seed alone.
 
-    Masks depend on the seed alone. chance: the error of predicting the mean of the clip's visible values (0,
-    if patches are normalized one by one). Intervals are over groups of clips.
+    clips: (n,) indices in the data set. bootstrap: number of resamples for each interval.
+    Returns `audio_mse` and `video_mse`, the mean squared errors; `n`; and under the same two names `ci`, 95%
+    intervals over groups of clips, and `chance`, the errors of predicting the mean of the clip's visible
+    values (which is 0 if patches are normalized one by one).
     """
-    module = model.module
-    generator = torch.Generator().manual_seed(seed)
-    batches: dict[str, list[np.ndarray]] = {
-        f"{kind}_{side}": [] for kind in ("error", "chance") for side in SIDES
-    }
-    for start in range(0, len(clips), BATCH):
-        windows = [torch.as_tensor(x).to(model.device) for x in data.read(clips[start : start + BATCH])]
-        with torch.inference_mode():
-            visible, masked = module.draw_masks(len(windows[0]), generator)
-            predictions = module.reconstruct(*windows, visible, masked)
-            for side, x in zip(SIDES, windows, strict=True):
-                target = module.targets(side, x, masked[side])
-                mean = module.targets(side, x, visible[side]).mean((1, 2), keepdim=True)
-                for kind, value in (("error", predictions[side]), ("chance", mean)):
-                    error = (value.float() - target).square().mean((1, 2))
-                    batches[f"{kind}_{side}"].append(error.cpu().numpy())
-    values = {name: np.concatenate(parts) for name, parts in batches.items()}
+    errors, chance_errors = _measure_clip_errors(model, data, clips, seed)
     code, count = codes(data.group[clips].tolist())
     weights = [w[:, code] for w in resamples(count, bootstrap, seed, width=len(clips))]
     metrics: dict[str, Any] = {"n": len(clips), "ci": {}, "chance": {}}
-    for side in SIDES:
-        error = values[f"error_{side}"].astype(float)
-        metrics[f"{side}_mse"] = number(error.mean())
-        metrics["ci"][f"{side}_mse"] = interval([w @ error / w.sum(1) for w in weights])
-        metrics["chance"][f"{side}_mse"] = number(values[f"chance_{side}"].mean())
+    for modality in SIDES:
+        name, error = f"{modality}_mse", errors[modality].astype(float)
+        metrics[name] = number(error.mean())
+        metrics["ci"][name] = interval([w @ error / w.sum(1) for w in weights])
+        metrics["chance"][name] = number(chance_errors[modality].mean())
     return metrics
 
 
-def pictures(model: Model, data: Dataset, clips: np.ndarray, seed: int) -> list[dict[str, Any]]:
-    """Draw a few clips: {"clip_id", "audio": [original, masked, reconstruction], "video": the same}.
+def _measure_clip_errors(
+    model: Model, data: Dataset, clips: np.ndarray, seed: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return two dictionaries, modality -> (n,) mean squared errors over each clip's masked patches.
 
-    Sounds are (freq, time) float, NaN where masked; pictures (height, width, 3) uint8, grey where masked.
-    If patches are normalized one by one, predictions get the mean and deviation of the true patch.
+    The first is of the model's predictions, the second of predicting the mean of the clip's visible values.
     """
-    module, encoder = model.module, model.module.encoder
-    sample = np.random.default_rng(seed).permutation(clips)[:MAX_CLIPS]
-    windows = [torch.as_tensor(x).to(model.device) for x in data.read(sample)]
-    rows: list[dict[str, Any]] = [{"clip_id": data.clip_id[i]} for i in sample]
+    module: Pretraining = model.module
+    generator = torch.Generator().manual_seed(seed)
+    errors: dict[str, list[np.ndarray]] = {modality: [] for modality in SIDES}
+    chance_errors: dict[str, list[np.ndarray]] = {modality: [] for modality in SIDES}
+    for start in range(0, len(clips), BATCH):
+        windows = _read_windows(model, data, clips[start : start + BATCH])
+        with torch.inference_mode():
+            visible, masked = module.draw_masks(len(windows["audio"]), generator)
+            predictions = module.reconstruct(**windows, visible=visible, masked=masked)
+            for modality in SIDES:
+                target = module.select_targets(modality, windows[modality], masked[modality])
+                visible_values = module.select_targets(modality, windows[modality], visible[modality])
+                mean = visible_values.mean((1, 2), keepdim=True)
+                errors[modality].append(_clip_mse(predictions[modality], target))
+                chance_errors[modality].append(_clip_mse(mean, target))
+    return (
+        {modality: np.concatenate(batches) for modality, batches in errors.items()},
+        {modality: np.concatenate(batches) for modality, batches in chance_errors.items()},
+    )
+
+
+def _read_windows(model: Model, data: Dataset, clips: np.ndarray) -> dict[str, Tensor]:
+    """Read the middle window of each clip onto the model's device: modality -> tensor."""
+    arrays = zip(SIDES, data.read(clips), strict=True)
+    return {modality: torch.as_tensor(array).to(model.device) for modality, array in arrays}
+
+
+def _clip_mse(predictions: Tensor, target: Tensor) -> np.ndarray:
+    """Return the mean squared error of each clip, (n,). target: (n, patches, values)."""
+    return (predictions.float() - target).square().mean((1, 2)).cpu().numpy()
+
+
+def reconstruct_examples(model: Model, data: Dataset, clips: np.ndarray, seed: int) -> list[dict[str, Any]]:
+    """Reconstruct the masked patches of a few of the clips, drawn at random, as images to show.
+
+    clips: (n,) indices in the data set. Returns for each chosen clip `clip_id`, and under `audio` and `video`
+    three images: the original, the masked one, and the reconstruction.
+    Spectrograms are (freq, time) float, NaN where masked. Frames are (height, width, 3) uint8, grey where
+    masked.
+    """
+    module: Pretraining = model.module
+    sample = np.random.default_rng(seed).permutation(clips)[:MAX_EXAMPLES]
+    windows = _read_windows(model, data, sample)
+    images = {}
     with torch.inference_mode():
         visible, masked = module.draw_masks(len(sample), torch.Generator().manual_seed(seed))
-        predictions = module.reconstruct(*windows, visible, masked)
-        for side, x in zip(SIDES, windows, strict=True):
-            original = encoder.normalize(side, encoder.split_patches(side, x))
-            prediction = predictions[side].float()
-            if module.settings["normalize_patches"]:
-                _, mean, deviation = normalize_each(select_patches(original, masked[side]))
-                prediction = prediction * deviation + mean
-            numbers = masked[side][:, :, None].expand_as(prediction)
-            mask = torch.zeros_like(original).scatter(1, numbers, 1.0)
-            patches = [original, original, original.scatter(1, numbers, prediction)]
-            images = [encoder.denormalize(side, x).cpu().numpy() for x in patches]
-            is_masked = encoder.denormalize(side, mask) > encoder.denormalize(side, torch.zeros_like(mask))
-            images[1] = np.where(is_masked.cpu().numpy(), np.nan if side == "audio" else GREY, images[1])
-            for i, row in enumerate(rows):
-                clip_images = [x[i] for x in images]
-                row[side] = [
-                    x[:, :, 0] if side == "audio" else x.round().astype(np.uint8) for x in clip_images
-                ]
-    return rows
+        predictions = module.reconstruct(**windows, visible=visible, masked=masked)
+        for modality in SIDES:
+            images[modality] = _render_images(
+                module, modality, windows[modality], masked[modality], predictions[modality].float()
+            )
+    examples = []
+    for i, clip in enumerate(sample):
+        example: dict[str, Any] = {"clip_id": data.clip_id[clip]}
+        for modality, (originals, masked_images, reconstructions) in images.items():
+            example[modality] = [originals[i], masked_images[i], reconstructions[i]]
+        examples.append(example)
+    return examples
+
+
+def _render_images(
+    module: Pretraining, modality: str, x: Tensor, masked: Tensor, predictions: Tensor
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return images of n clips: the originals, the masked ones, and the reconstructions, (n, ...) each.
+
+    x: the windows of one modality. masked: (n, m) indices of masked patches. predictions: (n, m, values). If
+    the model predicts patches that are normalized one by one, the predictions get the mean and the deviation
+    of the true patches.
+    """
+    encoder = module.encoder
+    patches = encoder.normalize(modality, encoder.split_patches(modality, x))  # (n, patches, values)
+    if module.settings["normalize_patches"]:
+        _, mean, deviation = standardize_patches(select_patches(patches, masked))
+        predictions = predictions * deviation + mean
+    indices = masked[:, :, None].expand_as(predictions)  # for each predicted value, that of its patch
+    reconstructed_patches = patches.scatter(1, indices, predictions)
+    originals = encoder.denormalize(modality, patches).cpu().numpy()
+    reconstructions = encoder.denormalize(modality, reconstructed_patches).cpu().numpy()
+    # Which pixels are masked: render patches of zeros, with ones in the masked patches, and see which pixels
+    # are brighter than those of zeros.
+    zeros = torch.zeros_like(patches)
+    ones_where_masked = zeros.scatter(1, indices, 1.0)
+    is_masked = encoder.denormalize(modality, ones_where_masked) > encoder.denormalize(modality, zeros)
+    hidden_value = np.nan if modality == "audio" else GREY
+    masked_images = np.where(is_masked.cpu().numpy(), hidden_value, originals)
+    if modality == "audio":
+        # The first channel of (n, freq, time, channels).
+        return originals[..., 0], masked_images[..., 0], reconstructions[..., 0]
+    return _to_pixels(originals), _to_pixels(masked_images), _to_pixels(reconstructions)
+
+
+def _to_pixels(values: np.ndarray) -> np.ndarray:
+    """Round values from 0 to 255 to uint8."""
+    return values.round().astype(np.uint8)

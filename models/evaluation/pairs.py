@@ -1,5 +1,7 @@
 """Evaluation of a model of pairs: correspondence of sound and picture, retrieval, localization."""
 
+from typing import Any
+
 import numpy as np
 
 from models.checkpoint import Model
@@ -8,23 +10,28 @@ from pipeline.dataset import pairing
 from pipeline.dataset.dataset import Dataset
 from pipeline.metrics import correspondence, localization, retrieval
 
-QUERIES = 6  # in each direction of the galleries
+# Galleries show the nearest clips of a few queries.
+QUERIES = 6  # in each direction, such as audio to video
 NEAREST = 5  # results of each query
 MAPS = 8  # clips whose localization maps are returned
 
 
 def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
-    """Measure correspondence on balanced pairs of the test split, and retrieval in four directions, on middle
-    windows; and localization, if the model gives maps and there are boxes."""
+    """Evaluate a model of pairs on the middle windows of the test split.
+
+    Correspondence: does the score tell pairs that match from others? Half of the pairs match. Retrieval: are
+    clips that belong together near each other, in each direction, such as audio to video? Localization: where
+    in the picture is the sound? Only if the model gives maps and some clips have boxes.
+    """
     test, seed, bootstrap = data.indices("test"), settings.seed, settings.bootstrap
-    labels = data.class_names(settings.label)
+    labels = data.class_names(settings.label)  # of each clip of the data set
     audio, video = model.embed(data, test)
     score, match, pair_groups = score_pairs(model, data, audio, video, settings.pairing, settings.label, seed)
     group = data.group[test]
     embeddings = {"audio": audio, "video": video}
-    matcher = None if model.module.by_distance else model.scores
+    matcher = None if model.module.by_distance else model.scores  # None: rank by distance, which is faster
     directions = retrieval.directions_of(model.config["modality"])
-    metrics = {
+    metrics: dict[str, Any] = {
         "correspondence": correspondence.correspondence(score, match, 0.0, pair_groups, bootstrap, seed),
         "retrieval": retrieval.evaluate(
             embeddings, [labels[i] for i in test], group.tolist(), bootstrap, seed, matcher, directions
@@ -40,72 +47,109 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
 
 
 def score_pairs(
-    model: Model, data: Dataset, audio: np.ndarray, video: np.ndarray, pairs: str, label: str, seed: int
+    model: Model, data: Dataset, audio: np.ndarray, video: np.ndarray, which_match: str, label: str, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Score balanced pairs of the test split, the same ones for every model.
+    """Score pairs of clips of the test split, half of which match; they are the same pairs for every model.
 
-    audio, video: embeddings of the test split. Returns (n,) scores, (n,) whether each pair matches, and (n,
-    2) the groups of both clips.
+    audio, video: (clips, dim), embeddings of the test split. which_match: `pairing` of params.yaml: `clip`, a
+    sound and the picture of the same clip, or `category`, clips with a common label. label: which labels.
+    Returns the scores (n,), whether each pair matches (n,), and the groups (videos) of both clips (n, 2).
     """
     test = data.indices("test")
-    related = pairing.build_relation(
-        pairs, data.group, data.class_names(label), model.config["modality"] != "both"
-    )
-    sound, picture, match = pairing.balanced_pairs(test, related, seed)
+    is_siamese = model.config["modality"] != "both"  # both sides of a pair are of one modality
+    relation = pairing.build_relation(which_match, data.group, data.class_names(label), is_siamese)
+    audio_indices, video_indices, is_match = pairing.balanced_pairs(test, relation, seed)
+    scores = model.score(audio[audio_indices], video[video_indices])
     group = data.group[test]
-    return model.score(audio[sound], video[picture]), match, np.stack([group[sound], group[picture]], axis=1)
+    return scores, is_match, np.stack([group[audio_indices], group[video_indices]], axis=1)
 
 
-def _localize(model, data: Dataset, test, audio, video, boxes: dict, bootstrap: int, seed: int) -> tuple:
-    """Measure localization on the clips with boxes, and return maps of a few, those with two boxes first."""
-    rows = [i for i, clip in enumerate(test) if data.clip_id[clip] in boxes]
+def _localize(
+    model: Model,
+    data: Dataset,
+    test: np.ndarray,
+    audio: np.ndarray,
+    video: np.ndarray,
+    boxes: dict,
+    bootstrap: int,
+    seed: int,
+) -> tuple[dict | None, list[dict]]:
+    """Measure localization on the clips of the test split that have boxes.
+
+    test: (n,) indices in the data set. audio, video: (n, ...) their embeddings. boxes: clip_id -> (box of the
+    sounding object, box of the silent object or None). bootstrap: number of resamples for each interval.
+    Returns the metrics (None if no clip has boxes), and the maps of a few clips to show, with their boxes.
+    """
+    rows = [row for row, clip in enumerate(test) if data.clip_id[clip] in boxes]
     if not rows:
         return None, []
-    maps = model.maps(audio[rows], video[rows]).reshape(-1, *model.module.video.map)
-    ids = [data.clip_id[test[i]] for i in rows]
-    clip_boxes = [boxes[i] for i in ids]
-    sample = sorted(range(len(rows)), key=lambda i: clip_boxes[i][1] is None)[:MAPS]
-    return localization.evaluate(maps, clip_boxes, bootstrap, seed), [
-        {
-            "clip_id": ids[i],
-            "map": maps[i].round(3).tolist(),
-            "box": clip_boxes[i][0],
-            "silent_box": clip_boxes[i][1],
-        }
-        for i in sample
-    ]
+    maps = model.maps(audio[rows], video[rows]).reshape(-1, *model.module.video.map)  # (rows, height, width)
+    ids = [data.clip_id[test[row]] for row in rows]
+    clip_boxes = [boxes[clip_id] for clip_id in ids]
+    examples = []
+    for clip_id, clip_map, (box, silent_box) in zip(ids, maps, clip_boxes, strict=True):
+        examples.append(
+            {
+                "clip_id": clip_id,
+                "map": clip_map.round(3).tolist(),
+                "box": box,
+                "silent_box": silent_box,
+            }
+        )
+    examples.sort(key=lambda example: example["silent_box"] is None)  # clips with two objects come first
+    return localization.evaluate(maps, clip_boxes, bootstrap, seed), examples[:MAPS]
 
 
 def _galleries(
-    data: Dataset, test: np.ndarray, labels: list, embeddings: dict, matcher, seed: int, directions
-) -> dict:
-    """Return a few queries with different labels, and their results; the same queries in every direction."""
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(test))
-    label_tuples: set = set()
-    firsts: list[int] = []  # the first clip of each label
-    rest: list[int] = []
-    for i in order:
-        label_tuple = tuple(labels[test[i]])
-        (rest if label_tuple in label_tuples else firsts).append(int(i))
-        label_tuples.add(label_tuple)
-    rows = (firsts + rest)[:QUERIES]
-    ids = [data.clip_id[i] for i in test]
-    label_sets = [set(labels[i]) for i in test]
+    data: Dataset,
+    test: np.ndarray,
+    labels: list[list[str]],
+    embeddings: dict[str, np.ndarray],
+    matcher: retrieval.Score | None,
+    seed: int,
+    directions: list[str],
+) -> dict[str, list[dict]]:
+    """Return the clips nearest to a few queries, with their scores: direction -> a gallery of each query.
 
-    def result(query: int, row: int, score: float, cross_modal: bool) -> dict:
-        if label_sets[query]:
-            relevant: bool | None = bool(label_sets[query] & label_sets[row])
+    test: (n,) indices in the data set. labels: of each clip of the data set. embeddings: modality -> (n,
+    dim). matcher: scores pairs; None: score by cosine. directions: names such as `audio_to_video`. The
+    queries are the same in every direction, and have different labels as far as possible.
+    """
+    query_rows = _choose_queries([tuple(labels[clip]) for clip in test], seed)
+    ids = [data.clip_id[clip] for clip in test]
+    label_sets = [set(labels[clip]) for clip in test]
+
+    def describe_result(query_row: int, row: int, score: float, is_cross_modal: bool) -> dict:
+        if label_sets[query_row]:
+            relevant: bool | None = bool(label_sets[query_row] & label_sets[row])
         else:  # without labels only the query's own clip is relevant, in the other modality
-            relevant = row == query if cross_modal else None
+            relevant = row == query_row if is_cross_modal else None
         return {"clip_id": ids[row], "score": round(score, 4), "relevant": relevant}
 
-    galleries = {}
+    galleries: dict[str, list[dict]] = {}
     for direction in directions:
-        source, target = retrieval.DIRECTIONS[direction]
-        near = retrieval.nearest(embeddings, direction, rows, NEAREST, matcher)
-        galleries[direction] = [
-            {"query": ids[q], "results": [result(q, r, s, source != target) for r, s in results]}
-            for q, results in zip(rows, near, strict=True)
-        ]
+        query_modality, result_modality = retrieval.DIRECTIONS[direction]
+        is_cross_modal = query_modality != result_modality
+        nearest = retrieval.nearest(embeddings, direction, query_rows, NEAREST, matcher)
+        galleries[direction] = []
+        for query_row, neighbours in zip(query_rows, nearest, strict=True):
+            results = [describe_result(query_row, row, score, is_cross_modal) for row, score in neighbours]
+            galleries[direction].append({"query": ids[query_row], "results": results})
     return galleries
+
+
+def _choose_queries(labels: list[tuple[str, ...]], seed: int) -> list[int]:
+    """Choose a few clips at random, as far as possible with different labels. Returns their indices.
+
+    labels: of each clip to choose from.
+    """
+    first_rows: list[int] = []  # the first clip of each combination of labels, in a random order
+    other_rows: list[int] = []
+    earlier_labels: set[tuple[str, ...]] = set()
+    for row in np.random.default_rng(seed).permutation(len(labels)):
+        if labels[row] in earlier_labels:
+            other_rows.append(int(row))
+        else:
+            first_rows.append(int(row))
+            earlier_labels.add(labels[row])
+    return (first_rows + other_rows)[:QUERIES]

@@ -8,9 +8,12 @@ from typing import Any
 class Settings:
     """Settings of an evaluation.
 
-    pairing, label: of the parameters. bootstrap: number of resamples for each interval. boxes: as in
-    pipeline.metrics.localization, for models that localize sounds. frame_positions: number of frame positions
-    in a window over which a classifier's probabilities are averaged.
+    pairing: which clips match: `clip`, a sound and the picture of the same clip, or `category`, clips with a
+    label in common. label: which labels those are: `category`, or a column of the clip table. bootstrap:
+    number of resamples for each interval. seed: of all random choices. boxes: clip_id -> the boxes of the
+    sounding and of the silent object in the frame (None if there is none), for models that localize sounds; a
+    box is [left, top, right, bottom], 0 to 1. frame_positions: number of positions of the frames in a window,
+    over which a classifier's probabilities are averaged.
     """
 
     pairing: str
@@ -22,35 +25,44 @@ class Settings:
 
     @classmethod
     def from_params(cls, params: Any, boxes: dict | None = None) -> "Settings":
-        """Return the settings of the parameters."""
-        evaluation = params.evaluate
-        return cls(params.pairing, params.label, evaluation.bootstrap, params.seed, boxes, evaluation.frames)
+        """Create the settings that params.yaml describes. boxes: see the class."""
+        return cls(
+            pairing=params.pairing,
+            label=params.label,
+            bootstrap=params.evaluate.bootstrap,
+            seed=params.seed,
+            boxes=boxes,
+            frame_positions=params.evaluate.frames,
+        )
 
 
 @dataclass
 class Evaluation:
-    """Result of an evaluation.
+    """Result of an evaluation. A field is empty if the evaluation does not apply to the model.
 
-    metrics: as in metrics/evaluate.json. roc: rows {"fpr", "tpr"}. galleries: direction -> queries with their
-    nearest clips, for the report. maps: {"clip_id", "map", "box", "silent_box"} of a few clips, if the model
-    localizes sounds and the clip table has boxes. inpainted: of a masked autoencoder, as
-    `inpainting.pictures`; normalized: whether its predictions are shown with the true mean and deviation of
-    each patch. per_class, confusion, calibration: rows of a classifier's evaluation. description: of the
-    model, for the report.
+    metrics: the content of metrics/evaluate.json. roc: points of the ROC curve, {"fpr", "tpr"} each.
+    galleries: direction, such as `audio_to_video` -> a few queries with the clips nearest to them, for the
+    report. maps: where a model that localizes sounds finds them in a few clips: {"clip_id", "map", "box",
+    "silent_box"} each. inpainting_examples: images of a few clips that a masked autoencoder reconstructed:
+    {"clip_id", "audio", "video"} each, with three images (original, masked, reconstruction) of each modality.
+    has_normalized_patches: whether that model predicts patches without their mean and deviation, and these
+    images show them with those of the true patches. per_class, confusion, calibration: rows of tables about a
+    classifier: metrics of each class, each clip's actual and predicted class, and accuracy by confidence.
+    description: texts that describe the model in the report.
     """
 
     metrics: dict[str, Any] = field(default_factory=dict)
     roc: list[dict] = field(default_factory=list)
     galleries: dict[str, list[dict]] = field(default_factory=dict)
     maps: list[dict] = field(default_factory=list)
-    inpainted: list[dict] = field(default_factory=list)
-    normalized: bool = False
+    inpainting_examples: list[dict] = field(default_factory=list)
+    has_normalized_patches: bool = False
     per_class: list[dict] = field(default_factory=list)
     confusion: list[dict] = field(default_factory=list)
     calibration: list[dict] = field(default_factory=list)
     description: dict[str, Any] = field(default_factory=dict)
 
     def __or__(self, other: "Evaluation") -> "Evaluation":
-        """Merge two results: all metrics, and the fields of `other` unless they are empty."""
+        """Merge two results: the metrics of both, and each other field of `other` unless it is empty."""
         values = {f.name: getattr(other, f.name) or getattr(self, f.name) for f in fields(self)}
         return Evaluation(**values | {"metrics": self.metrics | other.metrics})

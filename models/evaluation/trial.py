@@ -13,9 +13,11 @@ from pipeline.dataset.dataset import Dataset
 def run(
     params: Any, data: Dataset, out: str | Path, **changes: Any
 ) -> tuple[checkpoint.Model, evaluation.Evaluation]:
-    """Train the experiment of `params`, with `changes` (audio_encoder, loss, seed, ...), and evaluate it.
+    """Train the experiment that params.yaml describes, with some changes, and evaluate it on the test split.
 
-    out: the model's folder; a model there of the same data, parameters and code is not trained again.
+    params: the content of params.yaml. out: the folder of the model; if there is one from the same data,
+    parameters and code, it is loaded instead of trained again. changes: fields of the experiment, such as
+    audio_encoder, loss or seed, whose values replace those in `params`.
     """
     model = train_cached(params, data, out, **changes)
     return model, evaluation.evaluate(model, data, Settings.from_params(params))

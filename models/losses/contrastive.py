@@ -4,13 +4,15 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from models.losses import losses
-from models.matchers.distance import distance
+from models.matchers.distance import euclidean_distance
 
 
 @losses.register
 class Contrastive(nn.Module):
-    """1/2 (y d^2 + (1 - y) [margin - d]+^2), the mean over pairs; d the Euclidean distance (0 to 2).
+    """1/2 (y d^2 + (1 - y) [margin - d]+^2), the mean over pairs.
 
+    d is the Euclidean distance of the L2-normalized embeddings (0 to 2), y the target, 1 for a match and
+    0 for none, and [x]+ is max(x, 0).
     Source: Hadsell, Chopra, LeCun: Dimensionality Reduction by Learning an Invariant Mapping (2006);
     VideoSound-Matching, with a margin of 2.
     Needs: pairs, half of them matching.
@@ -24,6 +26,9 @@ class Contrastive(nn.Module):
         self.margin = margin
 
     def forward(self, audio: Tensor, video: Tensor, target: Tensor, logits: Tensor) -> Tensor:
-        d = distance(audio, video)
-        match = target.float()
-        return (match * d.square() + (1 - match) * (self.margin - d).relu().square()).mean() / 2
+        """Compute the loss of P pairs: embeddings (P, dim) twice, target (P,). The logits are not used."""
+        distance = euclidean_distance(audio, video)
+        target = target.float()
+        match_loss = distance.square()
+        mismatch_loss = (self.margin - distance).relu().square()
+        return (target * match_loss + (1 - target) * mismatch_loss).mean() / 2

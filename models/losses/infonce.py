@@ -16,12 +16,14 @@ MIN_TEMPERATURE = 0.01  # as in CLIP; below it, one hard negative dominates the 
 class Infonce(nn.Module):
     """1/2 (mean_i -log softmax_j(cos(a_i, v_j) / t)_i + mean_i -log softmax_j(cos(v_i, a_j) / t)_i).
 
-    j runs over i itself and over the rows that are its negatives. t is learned, starting from
-    the constant. Source: CPC (arXiv 1807.03748), in both directions as in CLIP (arXiv 2103.00020).
+    a_i and v_i are the embeddings of sound and picture of clip i; j runs over i itself and over the clips
+    that are its negatives.
+    Source: CPC (arXiv 1807.03748), in both directions as in CLIP (arXiv 2103.00020).
     Needs: the whole batch, as large as memory allows; every other row is a negative.
 
-    learned: whether t is learned. both_ways: false keeps only the second term, sounds for each picture, as in
-    CAV-MAE (arXiv 2210.07839, section 3.1).
+    temperature: t or, if it is learned, the value from which it starts. learned: whether t is learned.
+    both_ways: false keeps only the second term, which looks for the sound of each picture, as in CAV-MAE
+    (arXiv 2210.07839, section 3.1).
     """
 
     pairs = "batch"
@@ -33,11 +35,16 @@ class Infonce(nn.Module):
         self.both_ways = both_ways
 
     def forward(self, audio: Tensor, video: Tensor, related: Tensor) -> Tensor:
+        """Compute the loss of a batch: embeddings (B, dim) twice, whose rows i match.
+
+        related: (B, B) bool, which clips are not each other's negatives.
+        """
         temperature = self.log_temperature.float().exp().clamp(min=MIN_TEMPERATURE)
         cosine = F.normalize(audio.float(), dim=1) @ F.normalize(video.float(), dim=1).T  # (B, B)
-        rows = torch.arange(len(cosine), device=cosine.device)
-        excluded = related & (rows[:, None] != rows)
-        logits = (cosine / temperature).masked_fill(excluded, float("-inf"))
+        indices = torch.arange(len(cosine), device=cosine.device)
+        is_excluded = related & (indices[:, None] != indices)  # neither the match itself nor a negative
+        logits = (cosine / temperature).masked_fill(is_excluded, float("-inf"))  # rows: sounds
+        # The right answer of row i is i.
         if not self.both_ways:
-            return F.cross_entropy(logits.T, rows)
-        return (F.cross_entropy(logits, rows) + F.cross_entropy(logits.T, rows)) / 2
+            return F.cross_entropy(logits.T, indices)
+        return (F.cross_entropy(logits, indices) + F.cross_entropy(logits.T, indices)) / 2

@@ -12,9 +12,11 @@ from models.losses._symmetric import symmetric_loss
 class MultiSimilarity(nn.Module):
     """mean_i log(1 + sum_P exp(-alpha (s - base))) / alpha + log(1 + sum_N exp(beta (s - base))) / beta.
 
-    s is the cosine of i and another item; P are those that match i, N those that do not. The mean of sounds
-    as anchors and pictures as anchors. Source: Wang et al., Multi-Similarity Loss (CVPR 2019,
-    arXiv 1904.06627, equation 8), from pytorch-metric-learning, with constants 2, 50 and 0.5.
+    s is the cosine of the embeddings of anchor i and of an item of the other modality. P are the items
+    that match i, N those that do not. The loss is computed with sounds as anchors and with pictures as
+    anchors, and the result is the mean of both.
+    Source: Wang et al., Multi-Similarity Loss (CVPR 2019, arXiv 1904.06627, equation 8), from
+    pytorch-metric-learning, with constants 2, 50 and 0.5.
     Needs: the whole batch; clips of one label (or video) all match each other.
     """
 
@@ -26,4 +28,8 @@ class MultiSimilarity(nn.Module):
         self.loss = MultiSimilarityLoss(alpha=alpha, beta=beta, base=base)
 
     def forward(self, audio: Tensor, video: Tensor, related: Tensor) -> Tensor:
+        """Compute the loss of a batch: embeddings (B, dim) twice, whose rows i match.
+
+        related: (B, B) bool, which other sounds and pictures match, too.
+        """
         return symmetric_loss(self.loss, audio, video, related)

@@ -12,10 +12,12 @@ from models.losses import losses
 
 @losses.register
 class Siglip(nn.Module):
-    """-1/B sum_ij log sigmoid(z_ij (cos(a_i, v_j) / t + b)), z 1 on the diagonal and -1 elsewhere.
+    """-1/B sum_ij log sigmoid(z_ij (cos(a_i, v_j) / t + b)), where z_ij is 1 if i = j and -1 otherwise.
 
-    Matches off the diagonal are left out. t and b are learned, starting from the constants. Source: Sigmoid
-    Loss for Language Image Pre-Training (arXiv 2303.15343, section 3.2), where they are 0.1 and -10.
+    a_i and v_j are the embeddings of sound i and picture j. Pairs of different clips that are not each
+    other's negatives are left out of the sum. t and b are learned, starting from the constants.
+    Source: Sigmoid Loss for Language Image Pre-Training (arXiv 2303.15343, section 3.2), where they are
+    0.1 and -10.
     Needs: the whole batch.
     """
 
@@ -28,8 +30,12 @@ class Siglip(nn.Module):
         self.bias = nn.Parameter(torch.tensor(float(bias)))
 
     def forward(self, audio: Tensor, video: Tensor, related: Tensor) -> Tensor:
+        """Compute the loss of a batch: embeddings (B, dim) twice, whose rows i match.
+
+        related: (B, B) bool, which clips are not each other's negatives.
+        """
         cosine = F.normalize(audio.float(), dim=1) @ F.normalize(video.float(), dim=1).T
-        diagonal = torch.eye(len(cosine), dtype=torch.bool, device=cosine.device)
+        is_same_clip = torch.eye(len(cosine), dtype=torch.bool, device=cosine.device)
         logits = cosine / self.log_temperature.float().exp() + self.bias.float()
-        cost = -F.logsigmoid(torch.where(diagonal, logits, -logits))
-        return cost.masked_fill(related & ~diagonal, 0.0).sum() / len(cosine)
+        pair_losses = -F.logsigmoid(torch.where(is_same_clip, logits, -logits))
+        return pair_losses.masked_fill(related & ~is_same_clip, 0.0).sum() / len(cosine)

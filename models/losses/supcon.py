@@ -10,11 +10,13 @@ from models.losses._symmetric import symmetric_loss
 
 @losses.register
 class Supcon(nn.Module):
-    """mean_i mean_{p in P(i)} -log(exp(cos(a_i, v_p) / t) / sum_j exp(cos(a_i, v_j) / t)), and with
-    pictures as anchors; the mean of both.
+    """mean_i mean_{p in P(i)} -log(exp(cos(a_i, v_p) / t) / sum_j exp(cos(a_i, v_j) / t)), the mean of this
+    and of the same with pictures as anchors.
 
-    P(i) are the items that match i; j runs over all. Source: Supervised Contrastive Learning (arXiv
-    2004.11362, equation 2, L_out), from pytorch-metric-learning, between two modalities.
+    a_i is the embedding of sound i, the anchor, v_j that of picture j, and t the temperature. P(i) are
+    the pictures that match sound i; j runs over all pictures of the batch.
+    Source: Supervised Contrastive Learning (arXiv 2004.11362, equation 2, L_out), from
+    pytorch-metric-learning, between two modalities.
     Needs: the whole batch; clips of one label (or video) all match each other.
     """
 
@@ -26,4 +28,8 @@ class Supcon(nn.Module):
         self.loss = SupConLoss(temperature=temperature)
 
     def forward(self, audio: Tensor, video: Tensor, related: Tensor) -> Tensor:
+        """Compute the loss of a batch: embeddings (B, dim) twice, whose rows i match.
+
+        related: (B, B) bool, which other sounds and pictures match, too.
+        """
         return symmetric_loss(self.loss, audio, video, related)

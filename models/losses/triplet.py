@@ -4,14 +4,16 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from models.losses import losses
-from models.matchers.distance import distance
+from models.matchers.distance import euclidean_distance
 
 
 @losses.register
 class Triplet(nn.Module):
     """[d(v, a+) - d(v, a-) + m]+, the mean over triplets.
 
-    d is the Euclidean distance of the L2-normalized embeddings (0 to 2), m the margin.
+    v is the embedding of a picture, a+ that of a sound that matches it, and a- that of one that does not.
+    d is the Euclidean distance of the L2-normalized embeddings (0 to 2), m the margin, and [x]+ is max(x,
+    0).
     Source: FaceNet (arXiv 1503.03832, section 3.1), without its square.
     Needs: triplets of a picture, a sound that matches it and one that does not.
     """
@@ -24,4 +26,7 @@ class Triplet(nn.Module):
         self.margin = margin
 
     def forward(self, video: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        return (distance(video, positive) - distance(video, negative) + self.margin).relu().mean()
+        """Compute the loss of P triplets: (P, dim) of pictures, of matching sounds, and of other sounds."""
+        positive_distance = euclidean_distance(video, positive)
+        negative_distance = euclidean_distance(video, negative)
+        return (positive_distance - negative_distance + self.margin).relu().mean()

@@ -1,6 +1,8 @@
-"""Matchers: they map two embeddings of `(batch, dim)` to logits `(batch,)`, higher if they belong together.
+"""Matchers, a file each: they map embeddings of sounds and pictures to logits.
 
-`by_distance`: whether ranking by score equals ranking by Euclidean distance, which is much cheaper.
+Embeddings are (batch, dim) of each modality, logits (batch,). A logit is higher if the two belong together.
+The attribute `by_distance` says whether ranking by logits equals ranking by Euclidean distance, which is much
+cheaper.
 """
 
 from models.registry import Registry

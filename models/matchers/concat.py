@@ -8,9 +8,9 @@ from models.matchers import matchers
 
 @matchers.register
 class Concat(nn.Module):
-    """2d -> d -> d/2 -> 1 with ReLU between; the output is a logit.
+    """Linear layers of sizes 2d -> d -> d/2 -> 1 with ReLU between them, where d is the size of an embedding.
 
-    Unit vectors of d entries are scaled by sqrt(d), so that the first layer sees entries of about 1.
+    The input is both embeddings, scaled by sqrt(d): entries of a vector of length 1 are then about 1.
     """
 
     by_distance = False

@@ -6,14 +6,16 @@ from torch.nn import functional as F
 
 from models.matchers import matchers
 
+EPSILON = 1e-8  # keeps the gradient of the square root finite if both embeddings are equal
+
 
 @matchers.register
 class Distance(nn.Module):
-    """logit = w d + b, d the Euclidean distance of the L2-normalized embeddings (0 to 2).
+    """logit = w d + b, where d is the Euclidean distance of the L2-normalized embeddings (0 to 2).
 
-    AVE-Net (arXiv 1712.06651, section 3.2) with the two outputs of its softmax written as one logit. It
-    starts with w < 0, so that a small distance means a match, and with a threshold of d = 1.2: random unit
-    vectors are about 1.4 apart.
+    w and b are learned. It starts with w = -5 and b = 6: a small distance means a match, and the threshold,
+    where the logit is 0, is d = 1.2. Random unit vectors are about 1.4 apart. Source: AVE-Net (arXiv
+    1712.06651, section 3.2), with the two outputs of its softmax written as one logit.
     """
 
     by_distance = True
@@ -27,13 +29,13 @@ class Distance(nn.Module):
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         """Map embeddings (batch, dim) to logits (batch,), above 0 for a match."""
-        return self.linear(distance(audio, video)[:, None]).squeeze(1)
+        return self.linear(euclidean_distance(audio, video)[:, None]).squeeze(1)
 
 
-def distance(a: Tensor, b: Tensor) -> Tensor:
-    """Compute the Euclidean distance of L2-normalized rows: (batch, dim) twice to (batch,) float32.
+def euclidean_distance(first: Tensor, second: Tensor) -> Tensor:
+    """Compute the Euclidean distance (0 to 2) of two embeddings, after scaling both to length 1.
 
-    d^2 = 2 - 2 cos; the small constant keeps the gradient of the square root finite if both are equal.
+    first, second: (batch, dim). Returns (batch,) float32.
     """
-    a, b = F.normalize(a.float(), dim=1), F.normalize(b.float(), dim=1)
-    return ((a - b).square().sum(1) + 1e-8).sqrt()
+    difference = F.normalize(first.float(), dim=1) - F.normalize(second.float(), dim=1)
+    return (difference.square().sum(1) + EPSILON).sqrt()

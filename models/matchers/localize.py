@@ -8,14 +8,15 @@ from models.matchers import matchers
 
 @matchers.register
 class Localize(nn.Module):
-    """The largest logit over all positions of a map: max_p (w <a, v_p> + b).
+    """The largest logit over all positions p of the picture's map: max_p (w <a, v_p> + b).
 
-    a is the sound's vector, v_p the picture's at position p. AVOL-Net (arXiv 1712.06651, section 5) with its
-    1x1 convolution on the map of scalar products written as w and b.
+    a is the embedding of the sound, v_p that of the picture at position p, and <a, v_p> their scalar product.
+    w and b are learned. Source: AVOL-Net (arXiv 1712.06651, section 5), with its 1x1 convolution on the map
+    of scalar products written as w and b.
     """
 
     by_distance = False
-    has_map = True  # for encoders that give a map; for one position it is the scalar product
+    has_map = True  # reads a vector for each position of a map; a single vector is a map of one position
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -24,10 +25,14 @@ class Localize(nn.Module):
         self.offset = nn.Parameter(torch.tensor(0.0))
 
     def map(self, audio: Tensor, video: Tensor) -> Tensor:
-        """Map (batch, dim) and (batch, positions * dim) to logits (batch, positions)."""
-        vectors = video.float().unflatten(1, (-1, self.dim))
-        return self.scale * torch.einsum("bd,bpd->bp", audio.float(), vectors) + self.offset
+        """Compute the logit of the sound at each position of the picture: (batch, positions).
+
+        audio: (batch, dim). video: (batch, positions * dim), the vectors of all positions in one row.
+        """
+        position_vectors = video.float().unflatten(1, (-1, self.dim))  # (batch, positions, dim)
+        scalar_products = torch.einsum("bd,bpd->bp", audio.float(), position_vectors)
+        return self.scale * scalar_products + self.offset
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
-        """Map the same to logits (batch,), above 0 for a match."""
+        """Map audio (batch, dim) and video (batch, positions * dim) to logits (batch,): above 0 a match."""
         return self.map(audio, video).amax(1)

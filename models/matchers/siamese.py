@@ -8,10 +8,11 @@ from models.matchers import matchers
 
 @matchers.register
 class Siamese(nn.Module):
-    """s(x) = linear(ReLU(linear(ReLU(x)))), the same for both; then 2d -> d -> d/2 -> 1 with ReLU between.
+    """The same network on each embedding x, linear(ReLU(linear(ReLU(x)))), then a network on both outputs.
 
-    Source: VideoSound-Matching, its shared network and predictor. Unit vectors of d entries are scaled by
-    sqrt(d), so that the first layer sees entries of about 1.
+    The second one is linear layers of sizes 2d -> d -> d/2 -> 1 with ReLU between them, where d is the size
+    of an embedding. Embeddings are scaled by sqrt(d) first: entries of a vector of length 1 are then about 1.
+    Source: VideoSound-Matching, its shared network and predictor.
     """
 
     by_distance = False
@@ -27,5 +28,5 @@ class Siamese(nn.Module):
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         """Map embeddings (batch, dim), of length 1, to logits (batch,), above 0 for a match."""
-        both = [self.shared(x * self.scale) for x in (audio, video)]
-        return self.layers(torch.cat(both, dim=1)).squeeze(1)
+        outputs = [self.shared(embedding * self.scale) for embedding in (audio, video)]
+        return self.layers(torch.cat(outputs, dim=1)).squeeze(1)

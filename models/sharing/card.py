@@ -78,9 +78,9 @@ def is_trained(config: dict[str, Any]) -> bool:
 
 def _is_pretrained(config: dict[str, Any]) -> bool:
     """Return whether the training started from weights of another project."""
-    start = tasks.get(config["task"]).experiment_type.from_config(config).start
+    experiment = tasks.get(config["task"]).experiment_type.from_config(config)
     pretrained = any(sizes.get("pretrained") for sizes in config["encoders"].values())
-    return pretrained or start not in (None, PRETRAINED)
+    return pretrained or experiment.initial_model_folder not in (None, PRETRAINED)
 
 
 def _escape(value: Any) -> Any:

@@ -23,7 +23,7 @@ from models.checkpoint import CONFIG, Model
 from models.sharing import card
 from models.sharing.git_source import Origin
 from models.tasks import tasks
-from models.tasks._base import Part
+from models.tasks._base import OnnxGraph
 from models.version import VERSION
 from models.weights import WEIGHTS
 from pipeline.errors import UserError
@@ -109,13 +109,13 @@ def write_onnx(model: Model, folder: Path) -> dict[str, Any]:
     files: dict[str, Any] = {}
     fixed: dict[str, str] = {}  # an axis that is fixed in one part is not tried in the next
     with torch.no_grad(), _suppress_warnings():
-        for name, part in model.module.onnx_parts().items():
+        for name, part in model.module.onnx_graphs().items():
             files[f"{name}.onnx"] = _write(part, folder / f"{name}.onnx", fixed)
             fixed |= files[f"{name}.onnx"].get("fixed", {})
     return files
 
 
-def _write(part: Part, path: Path, fixed_axes: dict[str, str]) -> dict[str, Any]:
+def _write(part: OnnxGraph, path: Path, fixed_axes: dict[str, str]) -> dict[str, Any]:
     """Write one file, with free lengths if possible. fixed_axes: axis -> why it is fixed in other parts."""
     axes = {name: LENGTHS[name] for name in part.inputs if name in LENGTHS}
     fixed = {axis: fixed_axes[axis] for _, axis in axes.values() if axis in fixed_axes}
@@ -140,7 +140,7 @@ def _write(part: Part, path: Path, fixed_axes: dict[str, str]) -> dict[str, Any]
     return {"missing": why}
 
 
-def _accepts_other_lengths(part: Part, name: str) -> bool:
+def _accepts_other_lengths(part: OnnxGraph, name: str) -> bool:
     """Return whether the network accepts a longer and a shorter input."""
     for length in _other_lengths(part, name):
         try:
@@ -150,13 +150,13 @@ def _accepts_other_lengths(part: Part, name: str) -> bool:
     return True
 
 
-def _other_lengths(part: Part, name: str) -> tuple[int, int]:
+def _other_lengths(part: OnnxGraph, name: str) -> tuple[int, int]:
     """Return a longer and a shorter length of an input."""
     length = part.inputs[name][0][LENGTHS[name][0] - 1]
     return 2 * length + 1, (length + 1) // 2
 
 
-def _trace(part: Part, path: Path, free: dict[str, tuple[int, str]]) -> dict[str, Any]:
+def _trace(part: OnnxGraph, path: Path, free: dict[str, tuple[int, str]]) -> dict[str, Any]:
     """Write one file. Its batch size, and the lengths of the inputs in `free`, can be any number."""
     shapes = tuple({0: "batch"} | dict([free[name]] if name in free else []) for name in part.inputs)
     # The exporter makes a size of 1 in the example a constant.
@@ -188,7 +188,7 @@ def _trace(part: Part, path: Path, free: dict[str, tuple[int, str]]) -> dict[str
 DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 
 
-def _measure_difference(part: Part, path: Path, free: dict[str, tuple[int, str]]) -> float:
+def _measure_difference(part: OnnxGraph, path: Path, free: dict[str, tuple[int, str]]) -> float:
     """Return the largest difference of ONNX from PyTorch. Raises ValueError if it is too large."""
     session, largest = _session(path), 0.0
     for batch, which in ((1, None), (3, 0), (2, 1)):
@@ -210,7 +210,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _examples(part: Part, batch: int, lengths: dict[str, int]) -> tuple[Tensor, ...]:
+def _examples(part: OnnxGraph, batch: int, lengths: dict[str, int]) -> tuple[Tensor, ...]:
     """Return noise as inputs: decibels, pixels, or vectors of length 1. lengths: of some inputs."""
     generator, inputs = torch.Generator().manual_seed(batch), []
     for name, (shape, dtype) in part.inputs.items():

@@ -3,6 +3,8 @@
 A task is a file in this folder with one registered subclass of `Task`. Code outside this folder never checks
 a task's name. Each member below is either abstract, and must be defined, or has a default for a model that
 gives embeddings.
+
+In shapes, B is the number of clips in a batch.
 """
 
 from abc import ABC, abstractmethod
@@ -23,9 +25,11 @@ from pipeline.dataset.dataset import Dataset
 
 
 class Rule(NamedTuple):
-    """If the keys of `condition` have these values in params.yaml, those of `requirement` must have theirs.
+    """A requirement on params.yaml: if the keys of `condition` have its values, the keys of `requirement`
+    must have its values too.
 
-    advice: the end of the error message, what to change. Keys are written as `train.balanced`.
+    condition, requirement: key -> value; a nested key is written as `train.balanced`. advice: what the user
+    should change; it ends the error message.
     """
 
     condition: dict[str, Any]
@@ -34,11 +38,12 @@ class Rule(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Part:
-    """The computation of one ONNX file.
+class OnnxGraph:
+    """The computation that one exported ONNX file contains.
 
-    function: a method of `module` that maps tensors to a tensor. inputs: name -> shape without batch, and
-    type. output: name of the result.
+    module: the network with the weights. function: a method of `module` that maps the input tensors to one
+    output tensor. inputs: name of each input -> its shape without the batch dimension, and its type. output:
+    name of the output.
     """
 
     module: nn.Module
@@ -48,11 +53,11 @@ class Part:
 
 
 class Task(lightning.LightningModule, ABC):
-    """A network, and everything that depends on what it learns.
+    """A network, and everything that depends on what it learns: clips, loss, metrics, description, export.
 
     config: the content of config.json: the fields of the task's Experiment, and `config_entries` of its Plan.
     audio_shape: (channels, freq, time) of a window. video_shape: (frames, height, width, 3). train: the
-    section of the parameters that training uses.
+    section of params.yaml with the settings of the training, `train` or `pretraining.train`.
     """
 
     # --- before training -------------------------------------------------------------------------------
@@ -70,7 +75,10 @@ class Task(lightning.LightningModule, ABC):
 
     @classmethod
     def pretrains(cls, params: Any) -> bool:
-        """Return whether the stage pretrain trains a model. Called only if params.yaml names an `encoder`."""
+        """Return whether the stage pretrain trains a model for this task.
+
+        params: the content of params.yaml, in which the key `encoder` (of both modalities) is set.
+        """
         return cls.stage == "pretrain"
 
     @staticmethod
@@ -83,10 +91,12 @@ class Task(lightning.LightningModule, ABC):
 
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
         super().__init__()
-        self.config, self.train_params = config, train
-        self.shapes = {"audio": tuple(audio_shape), "video": tuple(video_shape)}
+        self.config = config
+        self.train_params = train
+        self.shapes = {"audio": tuple(audio_shape), "video": tuple(video_shape)}  # of one window
         self.modality: str = config.get("modality", "both")
-        self.steps = 1  # optimizer steps of the whole training, for the schedule
+        # Optimizer steps of the whole training, for the learning rate's schedule. The training sets it.
+        self.steps = 1
         # Metrics of the last validation, `val/<name>`; empty without validation.
         self.val_metrics: dict[str, float] = {}
 
@@ -94,12 +104,15 @@ class Task(lightning.LightningModule, ABC):
 
     @abstractmethod
     def training_step(self, batch: dict[str, Tensor], number: int) -> dict[str, Tensor | dict[str, Tensor]]:
-        """Return the `loss` to minimize, `logged_loss`, the part of it that curves show, and optionally
-        `logged_metrics`, further curves: name -> value.
+        """Compute the loss of a batch.
 
-        batch: `audio` (B, channels, freq, time), `video` (B, frames, height, width, 3) uint8, `clip` (B,);
-        and `target` (B, classes) if the plan has targets, otherwise `positive`, `negative` and `related`
-        (see pipeline.dataset.pairing.Batch).
+        batch: `audio` (B, channels, freq, time), `video` (B, frames, height, width, 3) uint8, and `clip`
+        (B,), the clips' indices in the data set. If the plan has targets, also `target` (B, classes), and
+        otherwise the pairs of clips `positive` (B,), `negative` (B,) and `related` (B, B), as described in
+        pipeline.dataset.pairing.Batch. number: the batch's number in the epoch.
+
+        Returns `loss`, which training minimizes, `logged_loss`, the part of it that the curves show, and
+        optionally `logged_metrics`, further curves: name -> value.
         """
 
     @abstractmethod
@@ -108,81 +121,102 @@ class Task(lightning.LightningModule, ABC):
 
     @abstractmethod
     def rank(self) -> list[float]:
-        """Return a sort key from `val_metrics`: training keeps the epoch with the largest one."""
+        """Return how good this epoch's `val_metrics` are: training keeps the epoch with the largest list.
+
+        The first number decides; a further one decides only between epochs with equal numbers before it.
+        """
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Return the optimizer and the schedule of the learning rate."""
         return configure_adamw(self, self.train_params, self.steps)
 
-    def prepare_validation(self, plan: Plan, val: np.ndarray) -> None:
-        """Prepare validation on the clips `val`. Called once before training, if there are any."""
+    def prepare_validation(self, plan: Plan, val_clips: np.ndarray) -> None:
+        """Prepare validation on `val_clips`, (n,) indices in the data set.
 
-    def calibrate(self, model: Any, data: Dataset, val: np.ndarray) -> None:
-        """Set what validation clips decide after training, such as the threshold of a score.
+        Called once, before training, and only if there are validation clips.
+        """
 
-        model: this module as a models.checkpoint.Model.
+    def calibrate(self, model: Any, data: Dataset, val_clips: np.ndarray) -> None:
+        """After training, set values that validation clips decide, such as the threshold of a score.
+
+        model: a models.checkpoint.Model that wraps this task; its methods compute in batches. val_clips: (n,)
+        indices in the data set, which may be empty.
         """
 
     # --- what the model computes -----------------------------------------------------------------------
 
-    # Which embeddings there are: `audio`, `video`, or `both`, one vector for sound and picture together.
+    # The model's embeddings: `audio`, `video`, or `both`, one vector for sound and picture together.
     embedding_names: tuple[str, ...] = ("audio", "video")
-    cross_modal = (
-        False  # whether sounds and pictures share one space, so that each can be searched by the other
-    )
-    by_distance = False  # whether ranking by score is ranking by distance
-    has_map = False  # whether pictures have an embedding for each position of a map, and not one
+    # Whether sounds and pictures share one space, so that each can be searched by the other.
+    cross_modal = False
+    by_distance = False  # whether the score is highest for the pair of embeddings with the least distance
+    has_map = False  # whether a picture has one embedding for each position of a map, instead of a single one
     classes: tuple[str, ...] = ()  # of a classifier: names of the logits that `forward` returns
     multilabel = False  # whether a clip may have several classes
 
     @abstractmethod
     def embed_pair(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed windows of sound and picture: (B, dim) twice, of length 1; one twice if `embedding_names`
-        has only one name."""
+        """Embed windows of sound and picture, (B, channels, freq, time) and (B, frames, height, width, 3).
+
+        Returns two tensors (B, dim) of vectors of length 1, of the sounds and of the pictures. If
+        `embedding_names` has only one name, both are that embedding.
+        """
 
     def embed_audio(self, x: Tensor) -> Tensor:
-        """Map (B, channels, freq, time) to (B, dim) of length 1. Needed if `embedding_names` has `audio`."""
+        """Map sounds (B, channels, freq, time) to embeddings (B, dim) of length 1.
+
+        A task must define it if `embedding_names` contains `audio`.
+        """
         raise NotImplementedError
 
     def embed_video(self, x: Tensor) -> Tensor:
-        """Map (B, frames, height, width, 3) uint8 to (B, dim) of length 1. Needed if `embedding_names` has
-        `video`."""
+        """Map pictures (B, frames, height, width, 3) uint8 to embeddings (B, dim) of length 1.
+
+        A task must define it if `embedding_names` contains `video`.
+        """
         raise NotImplementedError
 
     # --- evaluation and report -------------------------------------------------------------------------
 
-    # Evaluations that apply: keys of models.evaluation.evaluation.EVALUATIONS.
+    # Names of the evaluations of this task: keys of models.evaluation.evaluation.EVALUATIONS.
     evaluations: tuple[str, ...] = ()
 
     def extra_metrics(
-        self, model: Any, data: Dataset, test: np.ndarray, bootstrap: int, seed: int
+        self, model: Any, data: Dataset, test_clips: np.ndarray, bootstrap: int, seed: int
     ) -> dict[str, dict[str, Any]]:
         """Compute sections of metrics/evaluate.json that only this task has.
 
-        A section: metrics by name, `n` clips, and under the same names the intervals `ci` and the values of
-        guessing `chance`. model: this module as a models.checkpoint.Model. bootstrap: resamples.
+        model: a models.checkpoint.Model that wraps this task. test_clips: (n,) indices in the data set.
+        bootstrap: number of resamples for each confidence interval.
+        Returns section name -> metrics by name, the number of clips `n`, and two dictionaries with the same
+        metric names: `ci`, confidence intervals, and `chance`, values of random guessing.
         """
         return {}
 
     @classmethod
     def describe(cls, config: dict[str, Any]) -> Description:
-        """Describe a model with this config.json for people. Needs no weights: a model card has none."""
+        """Describe in words the model whose config.json is `config`. Its weights are not needed."""
         return Description.from_encoders(config)
 
     # --- export ----------------------------------------------------------------------------------------
 
-    def onnx_parts(self) -> dict[str, Part]:
-        """Return what to export, by file name: for each of `embedding_names` how to embed windows."""
-        embed: dict[str, Callable[..., Tensor]] = {
+    def onnx_graphs(self) -> dict[str, OnnxGraph]:
+        """Return what to export, by file name without extension: one graph for each of `embedding_names`."""
+        functions: dict[str, Callable[..., Tensor]] = {
             "audio": self.embed_audio,
             "video": self.embed_video,
             "both": lambda audio, video: self.embed_pair(audio, video)[0],
         }
         return {
-            side: Part(self, embed[side], self.windows(side), "embedding") for side in self.embedding_names
+            name: OnnxGraph(self, functions[name], self.window_inputs(name), "embedding")
+            for name in self.embedding_names
         }
 
-    def windows(self, side: str) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-        """Return shape and type of the windows of "audio", "video" or "both", as inputs of a Part."""
+    def window_inputs(self, modality: str) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+        """Return the inputs of an OnnxGraph that reads windows: name -> shape without batch, and type.
+
+        modality: `audio`, `video`, or `both` for the two of them.
+        """
         types = {"audio": torch.float32, "video": torch.uint8}
-        return {k: (self.shapes[k], types[k]) for k in types if side in (k, "both")}
+        names = types if modality == "both" else [modality]
+        return {name: (self.shapes[name], types[name]) for name in names}

@@ -9,22 +9,26 @@ from sklearn.linear_model import LogisticRegression
 MIN_DEVIATION = 1e-6  # standard deviation of logits, below which they count as equal
 
 
-def platt_scaling(logits: np.ndarray, matches: np.ndarray) -> tuple[float, float] | None:
-    """Fit (scale, offset) of calibrated logits, scale * logit + offset, by logistic regression (Platt, 1999).
+def fit_platt_scaling(logits: np.ndarray, is_match: np.ndarray) -> tuple[float, float] | None:
+    """Find (scale, offset) so that scale * logit + offset is a calibrated logit, above 0 for a likely match.
 
-    logits: (n,). matches: (n,) bool, with both values. Matches and non-matches have the same total weight.
-    Returns None if the scale would not be positive, and if logits are equal or not finite.
+    Fits a logistic regression (Platt, 1999). logits: (n,), of n pairs. is_match: (n,) bool, whether each pair
+    matches; both values must occur. All matches together weigh as much as all other pairs.
+    Returns None if the logits are all equal or not all finite, and if the scale is not positive: then higher
+    logits do not mean likelier matches.
     """
     if not np.isfinite(logits).all() or logits.std() < MIN_DEVIATION:
         return None
     mean, deviation = logits.mean(), logits.std()
-    count = matches.sum()
-    weights = {True: 1.0, False: count / (len(matches) - count)}
+    match_count = is_match.sum()
+    class_weight = {True: 1.0, False: match_count / (len(is_match) - match_count)}
     # scikit-learn's default penalty (C=1) keeps the scale finite if a threshold separates all pairs.
-    regression = LogisticRegression(class_weight=weights, solver="newton-cholesky", tol=1e-8)
-    with warnings.catch_warnings():  # at the last digits the solver stops early, at the same result
+    regression = LogisticRegression(class_weight=class_weight, solver="newton-cholesky", tol=1e-8)
+    with warnings.catch_warnings():
+        # The solver may warn that rounding errors stop it before `tol` is reached; its result is good then.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        regression.fit((logits[:, None] - mean) / deviation, matches)
+        regression.fit((logits[:, None] - mean) / deviation, is_match)
+    # The regression saw standardized logits: convert its line to one for the original logits.
     scale = regression.coef_.item() / deviation
     offset = regression.intercept_.item() - scale * mean
     return (scale, offset) if scale > 0 else None

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 NOUNS = {"audio": "sounds", "video": "pictures", "both": "sounds and pictures"}  # by modality
+# What people read for each kind of encoder; `joint` is the encoder of both modalities.
 ENCODERS = {"audio": "audio encoder", "video": "video encoder", "joint": "encoder"}
 
 
@@ -12,14 +13,15 @@ class Description:
     """Texts that describe one model.
 
     In the report:
-    question: the headline. summary: what was trained, printed after "400 clips of my videos: ".
-    facts: name -> value, at the top of the page.
+    question: the headline. summary: a phrase that says what was trained; the report prints it after
+    "400 clips of my videos: ". facts: name -> value, at the top of the page.
     In the model card:
-    purpose: a sentence. example: Python code that uses a `model` from `earsight.load`. settings: rows of the
-    table of what was trained, name -> value, or name -> dictionary for a component with settings. limit: a
-    sentence, if any. outputs: what the ONNX files compute. pipeline_tag: Hugging Face's name of the task.
+    purpose: a sentence that says what the model does. example: Python code that uses the variable `model`,
+    which `earsight.load` returned. settings: rows of the table of settings: name -> value, or name -> {name
+    of a component: its settings}. limit: a sentence that says what the model cannot do; may be empty.
+    outputs: sentences that say what the ONNX files compute. pipeline_tag: Hugging Face's name of the task.
     In the name of an export:
-    title: its parts.
+    title: the words of the name.
     """
 
     question: str
@@ -35,11 +37,13 @@ class Description:
 
     @classmethod
     def from_encoders(cls, config: dict[str, Any], names: dict[str, str] | None = None) -> "Description":
-        """Describe a model by its encoders alone.
+        """Describe a model by its task and its encoders alone.
 
-        config: the content of config.json. names: the result of `encoders`, if it should be another one.
+        config: the content of config.json. names: kind of encoder ("audio", "video" or "joint") -> name of
+        the encoder to describe; None: all encoders that the model uses.
         """
-        names, sizes = encoders(config) if names is None else names, config["encoders"]
+        names = encoder_names(config) if names is None else names
+        sizes = config["encoders"]
         return cls(
             question="Which sound belongs to which picture?",
             summary=f"{describe_encoders(config)}, trained for the task {config['task']}",
@@ -50,16 +54,28 @@ class Description:
         )
 
 
-def encoders(config: dict[str, Any]) -> dict[str, str]:
-    """Return the names of the encoders in use, under "joint" (of both modalities) or "audio" and "video"."""
+def encoder_names(config: dict[str, Any]) -> dict[str, str]:
+    """Return the names of the encoders that a model uses.
+
+    config: the content of config.json. The keys of the result are "joint" (one encoder of both modalities),
+    or else "audio", "video" or both of them.
+    """
     if config.get("encoder"):
         return {"joint": config["encoder"]}
-    names = {side: config.get(f"{side}_encoder") for side in ("audio", "video")}
-    return {side: name for side, name in names.items() if name and config["modality"] in (side, "both")}
+    names = {modality: config.get(f"{modality}_encoder") for modality in ("audio", "video")}
+    return {
+        modality: name
+        for modality, name in names.items()
+        if name and config["modality"] in (modality, "both")
+    }
 
 
 def describe_encoders(config: dict[str, Any]) -> str:
-    """Return a phrase such as `an encoder cnn for sounds and frame for pictures`."""
-    nouns = NOUNS | {"joint": {"both": "both"}.get(config["modality"], NOUNS[config["modality"]])}
-    parts = [f"{name} for {nouns[kind]}" for kind, name in encoders(config).items()]
-    return f"an encoder {' and '.join(parts)}" if parts else "a network"
+    """Return a phrase such as `an encoder cnn for sounds and frame for pictures`.
+
+    config: the content of config.json.
+    """
+    joint_noun = "both" if config["modality"] == "both" else NOUNS[config["modality"]]
+    nouns = NOUNS | {"joint": joint_noun}
+    phrases = [f"{name} for {nouns[kind]}" for kind, name in encoder_names(config).items()]
+    return f"an encoder {' and '.join(phrases)}" if phrases else "a network"

@@ -7,42 +7,52 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR, SequentialLR
 
-NO_WEIGHT_DECAY = ("modality.*", "positions.*")  # vectors, though some have more than one dimension
+# Patterns of parameters that get no weight decay: vectors, though some have more than one dimension.
+NO_WEIGHT_DECAY = ("modality.*", "positions.*")
 
 
 def configure_adamw(module: nn.Module, settings: Any, steps: int) -> dict[str, Any]:
-    """Return AdamW, with weight decay on matrices only, and its schedule, as Lightning expects them.
+    """Return AdamW and the schedule of its learning rate, in the form that Lightning expects.
 
-    settings: the section `train`. steps: optimizer steps of the whole training.
+    Only matrices get weight decay. settings: the section `train` of params.yaml. steps: optimizer steps of
+    the whole training.
     """
-    groups = [g | {"lr": settings.learning_rate * g["lr_scale"]} for g in _parameter_groups(module, settings)]
+    groups = [
+        group | {"lr": settings.learning_rate * group["lr_scale"]}
+        for group in _parameter_groups(module, settings)
+    ]
     optimizer = AdamW(groups, lr=settings.learning_rate, betas=tuple(settings.betas))
-    scheduler = _schedule(optimizer, settings, steps)
+    scheduler = _make_schedule(optimizer, settings, steps)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-def _schedule(optimizer: Optimizer, settings: Any, steps: int) -> LRScheduler:
-    """A linear warm-up to the full learning rate, then a cosine to 0 or a fall in steps."""
-    warm_up = max(round(settings.warm_up * steps), 1) - 1  # steps before the full learning rate
-    rise = LinearLR(optimizer, 1 / (warm_up + 1), total_iters=warm_up)
-    fall: LRScheduler
+def _make_schedule(optimizer: Optimizer, settings: Any, steps: int) -> LRScheduler:
+    """Make the schedule: a linear warm-up to the full learning rate, then a decay, as a cosine or in steps.
+
+    settings: the section `train` of params.yaml. steps: optimizer steps of the whole training.
+    """
+    warm_up_steps = max(round(settings.warm_up * steps), 1) - 1  # steps before the full learning rate
+    warm_up = LinearLR(optimizer, 1 / (warm_up_steps + 1), total_iters=warm_up_steps)
+    decay: LRScheduler
     if settings.schedule == "cosine":
-        fall = CosineAnnealingLR(optimizer, steps - warm_up)
+        decay = CosineAnnealingLR(optimizer, steps - warm_up_steps)  # ends at 0
     else:
         epochs = range(settings.step_start, settings.epochs + 1, settings.step_every)
-        milestones = [epoch * steps // settings.epochs - warm_up for epoch in epochs]
-        fall = MultiStepLR(optimizer, milestones, settings.step_factor)
-    return SequentialLR(optimizer, [rise, fall], [warm_up])
+        # `decay` counts its steps from the end of the warm-up.
+        milestones = [epoch * steps // settings.epochs - warm_up_steps for epoch in epochs]
+        decay = MultiStepLR(optimizer, milestones, settings.step_factor)
+    return SequentialLR(optimizer, [warm_up, decay], [warm_up_steps])
 
 
 def _parameter_groups(module: nn.Module, settings: Any) -> list[dict[str, Any]]:
-    """Group parameters by weight decay and by `lr_scale`, the factor of their learning rate.
+    """Group the parameters by `weight_decay`, and by `lr_scale`, the factor of their learning rate.
 
-    The factor is `head_factor` for the last layers (`module.head`). In an encoder of both modalities
-    (`module.encoder`) it is `layer_decay` once for each layer between a weight and the output.
+    The factor of the last layers (`module.head`, if any) is `settings.head_factor`. In an encoder of both
+    modalities (`module.encoder`, if any) it is `settings.layer_decay` to the power of the number of layers
+    between a weight and the output. It is 1 for all other parameters.
     """
     groups: list[dict[str, Any]] = []
-    encoder_ids: set[int] = set()
+    encoder_ids: set[int] = set()  # identities of parameters: tensors cannot be compared by ==
     if encoder := getattr(module, "encoder", None):
         groups = param_groups_layer_decay(
             encoder, settings.weight_decay, NO_WEIGHT_DECAY, layer_decay=settings.layer_decay
@@ -53,9 +63,9 @@ def _parameter_groups(module: nn.Module, settings: Any) -> list[dict[str, Any]]:
     if head_factor != 1:
         head_ids = {id(p) for p in module.head.parameters()}
     rest = [p for p in module.parameters() if p.requires_grad and id(p) not in encoder_ids]
-    for scale, in_head in ((1.0, False), (head_factor, True)):
-        for decay, is_matrix in ((settings.weight_decay, True), (0.0, False)):
-            group = [p for p in rest if (id(p) in head_ids) == in_head and (p.ndim > 1) == is_matrix]
+    for lr_scale, is_head in ((1.0, False), (head_factor, True)):
+        for weight_decay, is_matrix in ((settings.weight_decay, True), (0.0, False)):
+            group = [p for p in rest if (id(p) in head_ids) == is_head and (p.ndim > 1) == is_matrix]
             if group:
-                groups.append({"params": group, "weight_decay": decay, "lr_scale": scale})
+                groups.append({"params": group, "weight_decay": weight_decay, "lr_scale": lr_scale})
     return groups

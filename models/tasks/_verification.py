@@ -11,10 +11,11 @@ from pipeline.metrics import verification
 
 @dataclass(frozen=True)
 class Trials:
-    """Trials of verification: pairs of clips from different recordings.
+    """Trials of verification. A trial is a pair of clips from different recordings; n clips make t trials.
 
-    clips: (n,) numbers in the data set, ascending. subjects: (n,) the person in each. first, second: (t,)
-    positions in `clips`. is_same: (t,) bool, whether both clips of a trial show the same person.
+    clips: (n,) indices in the data set, ascending. subjects: (n,) names of the people in them. first, second:
+    (t,) the two clips of each trial, as indices into `clips`. is_same: (t,) bool, whether both clips of a
+    trial show the same person.
     """
 
     clips: np.ndarray
@@ -25,35 +26,52 @@ class Trials:
 
     @classmethod
     def draw(cls, data: Dataset, clips: np.ndarray, seed: int) -> "Trials | None":
-        """Draw trials among `clips`. Returns None if all or none of them are of the same person."""
-        clips = np.array(sorted(i for i in clips if data.subject[i]), int)
-        subjects = np.array([data.subject[i] for i in clips], object)
+        """Draw trials among `clips`, indices in the data set; those without a subject are left out.
+
+        Returns None if there are no trials of the same person, or none of different people.
+        """
+        clips = np.array(sorted(clip for clip in clips if data.subject[clip]), int)
+        subjects = np.array([data.subject[clip] for clip in clips], object)
         if len(clips) < 2:
             return None
         first, second, is_same = verification.trials(subjects.tolist(), data.recording[clips], seed)
         has_both_kinds = is_same.any() and not is_same.all()
         return cls(clips, subjects, first, second, is_same) if has_both_kinds else None
 
-    def scores(self, sides: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Score the trials by cosine similarity: (t,) for each modality, and as `both` the mean of two.
+    def score(self, embeddings: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Score each trial by the cosine similarity of its clips' embeddings.
 
-        sides: modality -> embeddings of `clips`, (n, dim), of length 1.
+        embeddings: modality -> (n, dim), vectors of length 1 of `clips`, in their order.
+        Returns modality -> scores (t,). For two modalities there are also the means of their scores, under
+        `both`, as the last entry.
         """
-        scores = {side: (x[self.first].astype(float) * x[self.second]).sum(1) for side, x in sides.items()}
+        scores = {
+            modality: (vectors[self.first].astype(float) * vectors[self.second]).sum(1)
+            for modality, vectors in embeddings.items()
+        }
         if len(scores) == 2:
             scores["both"] = (scores["audio"] + scores["video"]) / 2
         return scores
 
-    def evaluate(self, sides: dict[str, np.ndarray], bootstrap: int, seed: int) -> dict[str, Any]:
-        """Compute EER and minDCF for each modality, with intervals over people. sides: as of `scores`."""
-        ends = np.stack([self.subjects[self.first], self.subjects[self.second]], axis=1)
+    def evaluate(self, embeddings: dict[str, np.ndarray], bootstrap: int, seed: int) -> dict[str, Any]:
+        """Compute EER and minDCF for each modality, and for the mean score of both, with their intervals.
+
+        embeddings: modality -> (n, dim), vectors of length 1 of `clips`, in their order. bootstrap: number of
+        resamples of the people, from which the intervals come.
+        """
+        people = np.stack([self.subjects[self.first], self.subjects[self.second]], axis=1)
         return {
-            side: verification.evaluate(scores, self.is_same, ends, bootstrap, seed)
-            for side, scores in self.scores(sides).items()
+            modality: verification.evaluate(scores, self.is_same, people, bootstrap, seed)
+            for modality, scores in self.score(embeddings).items()
         }
 
-    def eer(self, clips: np.ndarray, sides: dict[str, np.ndarray]) -> float:
-        """Compute the equal error rate of all modalities. clips: (n,) in the order of the embeddings."""
+    def equal_error_rate(self, clips: np.ndarray, embeddings: dict[str, np.ndarray]) -> float:
+        """Compute the equal error rate (0 to 1) of the only modality or, if there are two, of both together.
+
+        clips: (n,) the same clips as `self.clips`, in any order. embeddings: modality -> (n, dim), vectors of
+        length 1 in the order of the argument `clips`.
+        """
         order = np.argsort(clips)
-        *_, scores = self.scores({side: x[order] for side, x in sides.items()}).values()
-        return verification.eer(scores, self.is_same)
+        scores = self.score({modality: vectors[order] for modality, vectors in embeddings.items()})
+        scores_of_all = list(scores.values())[-1]  # `both`, if there are two modalities
+        return verification.eer(scores_of_all, self.is_same)

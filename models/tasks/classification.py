@@ -14,8 +14,8 @@ from torchmetrics.functional.classification import (
 )
 
 from models.tasks import _classes, tasks
-from models.tasks._base import Part, Rule, Task
-from models.tasks._description import Description, describe_encoders, encoders
+from models.tasks._base import OnnxGraph, Rule, Task
+from models.tasks._description import Description, describe_encoders, encoder_names
 from models.tasks._experiment import PRETRAINED, Experiment
 from models.tasks._plan import Plan
 from models.tasks._verification import Trials
@@ -26,20 +26,31 @@ from models.tasks.fusions.stack import Stack
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
 
-QUESTIONS = {"subject": "Who is it?", "emotion": "What do they feel?"}  # by label
-FUSIONS = {"concat": Concat, "stack": Stack}
+# The report's headline, by `label` of params.yaml; other labels get DEFAULT_QUESTION.
+QUESTIONS = {"subject": "Who is it?", "emotion": "What do they feel?"}
+DEFAULT_QUESTION = "What is it?"
+FUSIONS = {"concat": Concat, "stack": Stack}  # by `classification.fusion` of params.yaml
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassificationExperiment(Experiment):
-    """classification: the section of the parameters."""
+    """The values of params.yaml that the task classification reads.
+
+    audio_encoder, video_encoder: names of the encoders of one modality, empty if not used. classification:
+    the section of that name.
+    """
 
     audio_encoder: str = ""
     video_encoder: str = ""
     classification: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def start(self) -> str | None:
+    def initial_model_folder(self) -> str | None:
+        """Return the folder of the model whose encoder training starts from; None: random weights.
+
+        `classification.start` is `scratch` (random weights), `pretrain` (the model of that stage), or a
+        folder. It applies only to an encoder of both modalities.
+        """
         start = self.classification.get("start", "scratch")
         if not self.encoder or start == "scratch":
             return None
@@ -47,18 +58,23 @@ class ClassificationExperiment(Experiment):
 
     @classmethod
     def from_params(cls, params: Any, **changes: Any) -> Self:
-        """Read the fields as Experiment does; `changes["classification"]` may set keys of its section."""
+        """Create the experiment that params.yaml describes.
+
+        params: the content of params.yaml. changes: values of fields to use instead of those in `params`;
+        `classification` may contain only some keys of that section.
+        """
         section = params.classification.model_dump() | changes.get("classification", {})
         return super().from_params(params, **changes | {"classification": section})
 
 
 @tasks.register
 class Classification(Task):
-    """A fusion of encoders (models/tasks/fusions), and a head that maps its output to logits.
+    """A classifier: a fusion of encoders (models/tasks/fusions), and a head that maps its output to logits.
 
-    config: modality, encoder, audio_encoder, video_encoder, `encoders` (sizes that differ from their
-    defaults), `classification` (the section of the parameters), `statistics` (of the features, for
-    `encoder`), `classes` (names, in the order of the logits) and `weights` (one for each class, or None).
+    config: the content of config.json. Read here: `modality`; `encoder`, `audio_encoder` and `video_encoder`,
+    names; `encoders`, sizes that differ from their defaults; `classification`, the section of params.yaml;
+    `statistics` of the features, needed by `encoder`; `classes`, names in the order of the logits; and
+    `weights` in the loss, one for each class, or None.
     """
 
     experiment_type = ClassificationExperiment
@@ -74,36 +90,44 @@ class Classification(Task):
 
     @classmethod
     def pretrains(cls, params: Any) -> bool:
+        """Return whether the stage pretrain trains a model, which this task then starts from."""
         return params.classification.start == "pretrain"
 
     @staticmethod
     def plan(experiment: Any, data: Dataset) -> Plan:
-        return _classes.plan(experiment, data)
+        """Choose the clips of each split, their classes and targets, and how to make batches of them."""
+        return _classes.plan_classification(experiment, data)
 
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
         super().__init__(config, audio_shape, video_shape, train)
-        self.settings, self.classes = config["classification"], tuple(config["classes"])
+        self.settings = config["classification"]
+        self.classes = tuple(config["classes"])
         self.multilabel = self.settings["multilabel"]
         self.fusion: Fusion
         if config.get("encoder"):
             self.fusion = Joint(config, audio_shape, video_shape)
         else:
-            fusion = FUSIONS[self.settings["fusion"]]
-            self.fusion = fusion(config, audio_shape, video_shape, train.embedding_dim)
+            fusion_class = FUSIONS[self.settings["fusion"]]
+            self.fusion = fusion_class(config, audio_shape, video_shape, train.embedding_dim)
         if getattr(getattr(self.fusion, "video", None), "has_map", False):
             raise UserError(
                 f"video_encoder: {config['video_encoder']} gives a map of vectors: use it with task: matching"
             )
         self.embedding_names = self.fusion.embedding_names
         self.head = nn.Sequential(
-            *self.fusion.first_layers(),
+            *self.fusion.make_first_layers(),
             nn.Dropout(self.settings["dropout"]),
             nn.Linear(self.fusion.dim, len(self.classes)),
         )
+        # (classes,) or None. With one label for each clip, the weight of a class in the mean over clips; if
+        # multilabel, the weight of a clip that has the class relative to one that does not (PyTorch's
+        # `pos_weight`).
         weights = config["weights"]
         self.register_buffer("weights", None if weights is None else torch.tensor(weights), persistent=False)
+        # Pairs of validation clips, if validation verifies people instead of predicting classes.
+        self.trials: Trials | None = None
+        # What validation collects, for each batch: (logits, target), or (clips, embeddings...) with trials.
         self._val_outputs: list[tuple[Tensor, ...]] = []
-        self.trials: Trials | None = None  # of validation, for people who are not in the training split
 
     @property
     def encoder(self) -> nn.Module | None:
@@ -113,42 +137,60 @@ class Classification(Task):
     # --- from windows to logits ---------------------------------------------------------------------
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
-        """Map windows to logits (batch, classes)."""
+        """Map windows to logits (batch, classes).
+
+        audio: (batch, channels, freq, time). video: (batch, frames, height, width, 3) uint8.
+        """
         return self.head(self.fusion(audio, video)).float()
 
-    def without(self, side: str, audio: Tensor, video: Tensor) -> Tensor:
-        """Compute logits without the modality `side`, for a model of both modalities."""
-        return self.head(self.fusion.without(side, audio, video)).float()
+    def logits_without(self, modality: str, audio: Tensor, video: Tensor) -> Tensor:
+        """Map windows to logits (batch, classes) without one modality, "audio" or "video".
 
-    def swapped(self, audio: Tensor, video: Tensor) -> Tensor:
-        """Compute logits from the other modality, for a stacked network of one modality."""
-        return self.head(self.fusion.swapped(audio, video)).float()
+        Only for a model of both modalities.
+        """
+        return self.head(self.fusion.forward_without(modality, audio, video)).float()
+
+    def logits_of_other_modality(self, audio: Tensor, video: Tensor) -> Tensor:
+        """Map windows to logits (batch, classes) by the modality that the model was not trained on.
+
+        Only for the fusion `stack` with one modality, which reads sounds as pictures.
+        """
+        return self.head(self.fusion.forward_other_modality(audio, video)).float()
 
     def embed_audio(self, x: Tensor) -> Tensor:
+        """Map sounds (batch, channels, freq, time) to embeddings (batch, dim) of length 1."""
         return normalize(self.fusion.embed_audio(x))
 
     def embed_video(self, x: Tensor) -> Tensor:
+        """Map pictures (batch, frames, height, width, 3) uint8 to embeddings (batch, dim) of length 1."""
         return normalize(self.fusion.embed_video(x))
 
     def embed_pair(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Map windows of sound and picture to embeddings: two tensors (batch, dim) of vectors of length 1.
+
+        If there is only one embedding (one modality, or one vector for both), it is returned twice.
+        """
         embeddings = [normalize(x) for x in self.fusion.embed(audio, video).values()]
         return embeddings[0], embeddings[-1]
 
     # --- training -----------------------------------------------------------------------------------
 
     def compute_loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Compute the cross-entropy or, if multilabel, binary cross-entropy: mean over clips (and classes).
+        """Compute the loss of a batch, one number: cross-entropy or, if multilabel, binary cross-entropy.
 
-        label_smoothing s: PyTorch's for one label; if multilabel, targets of 1 become 1 - s and targets of 0
-        become s / classes, as in CAV-MAE.
+        logits: (batch, classes). target: (batch, classes), 0 to 1. The loss is the mean over clips or, if
+        multilabel, over clips and classes.
         """
-        smooth = self.settings["label_smoothing"]
-        if self.multilabel:
-            target = target * (1 - smooth) + (1 - target) * smooth / target.shape[1]
-            return F.binary_cross_entropy_with_logits(logits, target, pos_weight=self.weights)
-        return F.cross_entropy(logits, target, weight=self.weights, label_smoothing=smooth)
+        smoothing = self.settings["label_smoothing"]
+        if not self.multilabel:
+            return F.cross_entropy(logits, target, weight=self.weights, label_smoothing=smoothing)
+        # PyTorch has no label smoothing for this loss. As in CAV-MAE, with s the smoothing: targets of 1
+        # become 1 - s, and targets of 0 become s / classes.
+        target = target * (1 - smoothing) + (1 - target) * smoothing / target.shape[1]
+        return F.binary_cross_entropy_with_logits(logits, target, pos_weight=self.weights)
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> dict[str, Tensor]:
+        """Compute the loss of a batch, after mixing its clips if the setting `mixup` is not 0."""
         audio, video, target = batch["audio"], batch["video"], batch["target"]
         if self.settings["mixup"]:
             audio, video, target = self.mix_up(audio, video, target)
@@ -157,102 +199,123 @@ class Classification(Task):
         return {"loss": loss, "logged_loss": loss.detach()}
 
     def mix_up(self, audio: Tensor, video: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Mix each clip with another one, sound, picture and target by the same share (arXiv 1710.09412)."""
+        """Replace each clip by its weighted mean with a random other clip of the batch (arXiv 1710.09412).
+
+        Returns sounds, pictures and targets with the shapes and types of the arguments. All three of a clip
+        are mixed with the same weight, drawn from Beta(mixup, mixup). A fraction `mixup_rate` of the clips,
+        drawn at random, is mixed, and the others keep their values.
+        """
         alpha = torch.tensor(float(self.settings["mixup"]))
-        share = torch.distributions.Beta(alpha, alpha).sample((len(target),)).to(target.device)
+        weight = torch.distributions.Beta(alpha, alpha).sample((len(target),)).to(target.device)
         if self.settings["mixup_rate"] < 1:
             is_unmixed = torch.rand(len(target), device=target.device) >= self.settings["mixup_rate"]
-            share = share.masked_fill(is_unmixed, 1.0)
+            weight = weight.masked_fill(is_unmixed, 1.0)
         partners = torch.randperm(len(target), device=target.device)
 
         def mix(x: Tensor) -> Tensor:
-            ratio = share.view(-1, *[1] * (x.ndim - 1))
+            ratio = weight.view(-1, *[1] * (x.ndim - 1))  # (batch, 1, 1, ...), to multiply whole clips
             mixed = ratio * x.float() + (1 - ratio) * x[partners].float()
             return mixed if x.is_floating_point() else mixed.round().to(x.dtype)
 
         return mix(audio), mix(video), mix(target)
 
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
+        """Collect embeddings if people are verified, otherwise logits and targets."""
         if self.trials:
-            sides = self.fusion.embed(batch["audio"], batch["video"]).values()
-            self._val_outputs.append((batch["clip"], *map(normalize, sides)))
+            embeddings = self.fusion.embed(batch["audio"], batch["video"]).values()
+            self._val_outputs.append((batch["clip"], *map(normalize, embeddings)))
             return
         logits = self(batch["audio"], batch["video"])
         self._val_outputs.append((logits, batch["target"]))
 
     def on_validation_epoch_end(self) -> None:
-        outputs = [torch.cat(x) for x in zip(*self._val_outputs, strict=True)]
+        """Set `val_metrics` from what the validation steps collected: an EER, or loss and metrics."""
+        outputs = [torch.cat(tensors) for tensors in zip(*self._val_outputs, strict=True)]
         self._val_outputs.clear()
         if self.trials:
-            clips, *sides = (x.cpu().numpy() for x in outputs)
-            embeddings = dict(zip(self.embedding_names, sides, strict=True))
-            self.val_metrics = {"val/eer": self.trials.eer(clips, embeddings)}
+            clips, *vectors = (tensor.cpu().numpy() for tensor in outputs)
+            embeddings = dict(zip(self.embedding_names, vectors, strict=True))
+            self.val_metrics = {"val/eer": self.trials.equal_error_rate(clips, embeddings)}
             return
         logits, target = outputs
         self.val_metrics = {"val/loss": self.compute_loss(logits, target).item()}
-        count = target.shape[1]
+        class_count = target.shape[1]
         if self.multilabel:
             # Average precision is undefined for classes without a validation clip.
             has_clips = target.sum(0) > 0
-            scores = multilabel_average_precision(logits, target.long(), count, average=None)
+            scores = multilabel_average_precision(logits, target.long(), class_count, average=None)
             self.val_metrics["val/map"] = scores[has_clips].mean().item()
         else:
-            classes = target.argmax(1)
-            accuracy = multiclass_accuracy(logits, classes, count, average="micro")
-            f1 = multiclass_f1_score(logits, classes, count, average="macro")
+            class_indices = target.argmax(1)
+            accuracy = multiclass_accuracy(logits, class_indices, class_count, average="micro")
+            f1 = multiclass_f1_score(logits, class_indices, class_count, average="macro")
             self.val_metrics |= {"val/accuracy": accuracy.item(), "val/f1_macro": f1.item()}
 
-    def prepare_validation(self, plan: Plan, val: np.ndarray) -> None:
-        """Set the trials of validation, if people are verified."""
+    def prepare_validation(self, plan: Plan, val_clips: np.ndarray) -> None:
+        """Take over the plan's trials: pairs of validation clips, or None if people are not verified."""
         self.trials = plan.trials
 
     def rank(self) -> list[float]:
-        """Return the main metric, then the loss for ties."""
+        """Return how good this epoch is, larger is better: main metric, then negative loss for ties."""
         if self.trials:
             return [-self.val_metrics["val/eer"]]
-        best = self.val_metrics["val/map" if self.multilabel else "val/accuracy"]
-        return [best, -self.val_metrics["val/loss"]]
+        main_metric = self.val_metrics["val/map" if self.multilabel else "val/accuracy"]
+        return [main_metric, -self.val_metrics["val/loss"]]
 
     # --- description and export ---------------------------------------------------------------------
 
     @classmethod
     def describe(cls, config: dict[str, Any]) -> Description:
+        """Describe the model whose config.json is `config`: what it predicts, from what, and its limits."""
         section, label, modality = config["classification"], config.get("label", ""), config["modality"]
-        stacked = section["fusion"] == "stack" and not config.get("encoder")
-        names, network = _describe_stack(config) if stacked else (encoders(config), describe_encoders(config))
+        is_stack = section["fusion"] == "stack" and not config.get("encoder")
+        if is_stack:
+            names, network = _describe_stack(config)
+            modalities: tuple[str, ...] = ("audio", "video") if modality == "both" else (modality,)
+        else:
+            names, network = encoder_names(config), describe_encoders(config)
+            modalities = ()  # the names of the encoders say it
         common = Description.from_encoders(config, names)
-        side = {"both": "sound and picture", "audio": "sound", "video": "picture"}[modality]
-        count, labels = len(config.get("classes", [])), "labels" if section["multilabel"] else "label"
+        source = {"both": "sound and picture", "audio": "sound", "video": "picture"}[modality]
+        class_count = len(config.get("classes", []))
+        predicted = "labels" if section["multilabel"] else "label"
+        activation = "sigmoid" if section["multilabel"] else "softmax"
         facts = {"Label": label, "Modality": modality, "Input": config["input"], "Fusion": section["fusion"]}
-        modalities = ({"both": ("audio", "video")}.get(modality, (modality,))) if stacked else ()
         return replace(
             common,
-            question=QUESTIONS.get(label, "What is it?"),
+            question=QUESTIONS.get(label, DEFAULT_QUESTION),
             summary=f"{network}, trained to predict the {label}",
             facts=common.facts | facts,
-            purpose=f"Predicts the {labels} of a clip, of {count} classes, from its {side}.",
+            purpose=f"Predicts the {predicted} of a clip, of {class_count} classes, from its {source}.",
             example='print(model.classify("clip.mp4"))',
             settings=common.settings | {"classification": section, "label": label},
             limit="It predicts only labels that it was trained on, also for a clip that has none of them.",
-            outputs="Embeddings have length 1. Logits become probabilities by"
-            f" {'sigmoid' if section['multilabel'] else 'softmax'}.",
+            outputs=f"Embeddings have length 1. Logits become probabilities by {activation}.",
             pipeline_tag=f"{'audio' if modality == 'audio' else 'video'}-classification",
             title=(config["task"], *modalities, *names.values(), *([label] if label else [])),
         )
 
-    def onnx_parts(self) -> dict[str, Part]:
-        """Return the embeddings, and `classifier`, which maps windows to logits."""
-        inputs = self.windows(self.modality)
+    def onnx_graphs(self) -> dict[str, OnnxGraph]:
+        """Return the graphs of the embeddings, and `classifier`, which maps windows to logits."""
+        inputs = self.window_inputs(self.modality)
 
-        def logits(*windows: Tensor) -> Tensor:
-            sides = dict(zip(inputs, windows, strict=True))
-            return self(sides.get("audio"), sides.get("video"))
+        def compute_logits(*windows: Tensor) -> Tensor:
+            # A model of one modality gets None for the other one, which it does not read.
+            by_modality = dict(zip(inputs, windows, strict=True))
+            return self(by_modality.get("audio"), by_modality.get("video"))
 
-        return super().onnx_parts() | {"classifier": Part(self, logits, inputs, "logits")}
+        return super().onnx_graphs() | {"classifier": OnnxGraph(self, compute_logits, inputs, "logits")}
 
 
 def _describe_stack(config: dict[str, Any]) -> tuple[dict[str, str], str]:
-    """Return the encoder of a stack, and a phrase that says what it reads."""
+    """Describe the encoder of a model with the fusion `stack`: one image network for sounds and pictures.
+
+    Returns {"video": its name}, and a phrase that says what it reads.
+    """
     name = config["video_encoder"]
-    inputs = {"both": "sounds and pictures on top of each other", "audio": "pictures of sounds"}
-    return {"video": name}, f"an encoder {name} for {inputs.get(config['modality'], 'pictures')}"
+    phrases = {
+        "both": "sounds and pictures on top of each other",
+        "audio": "pictures of sounds",
+        "video": "pictures",
+    }
+    return {"video": name}, f"an encoder {name} for {phrases[config['modality']]}"

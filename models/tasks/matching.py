@@ -15,20 +15,26 @@ from models.tasks import tasks
 from models.tasks._base import Rule
 from models.tasks._description import Description, describe_encoders
 from models.tasks._experiment import Experiment
-from models.tasks._pairs import Pairs, check_enough_clips
+from models.tasks._pairs import Pairs, select_clips
 from models.tasks._plan import Plan
 from models.video import encoders as video_encoders
 from pipeline.dataset import pairing
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
 
-CLIP_PAIRING = {"pairing": "clip"}
-PAIRING = {"clip": "from clips alone, without labels", "category": "from labels"}
+CLIP_PAIRING = {"pairing": "clip"}  # the condition of rules
+# What the model learns from, by `pairing` of params.yaml; part of the report's summary.
+PAIRING_PHRASES = {"clip": "from clips alone, without labels", "category": "from labels"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class MatchingExperiment(Experiment):
-    """constants: keywords of the loss."""
+    """The values of params.yaml that the task matching reads.
+
+    audio_encoder, video_encoder, loss, matcher: names of components; the encoder of an unused modality is
+    empty. pairing: which clips match: `clip`, a sound and the picture of the same clip, or `category`, clips
+    with a label in common. constants: the constants of the loss, keywords of its `__init__`.
+    """
 
     audio_encoder: str = ""
     video_encoder: str = ""
@@ -39,23 +45,29 @@ class MatchingExperiment(Experiment):
 
     @classmethod
     def from_params(cls, params: Any, **changes: Any) -> Self:
+        """Create the experiment that params.yaml describes.
+
+        params: the content of params.yaml. changes: values of fields to use instead of those in `params`.
+        """
         loss = changes.get("loss") or params.loss
         return super().from_params(params, **{"constants": params.losses[loss]} | changes)
 
 
 @tasks.register
 class Matching(Pairs):
-    """Two encoders, a matcher and a loss.
+    """Two encoders, a matcher that scores pairs of their embeddings, and a loss.
 
-    Embeddings have length 1. A loss without `trains_matcher` trains the embeddings alone; the matcher is then
-    trained beside it, by cross-entropy on detached embeddings. So every loss works with every matcher, and
-    the score is always the matcher's.
+    Embeddings have length 1. Some losses do not train the matcher (their `trains_matcher` is false): they
+    train the encoders alone. The matcher is then trained with a second loss, binary cross-entropy, whose
+    gradient does not reach the encoders. So every loss works with every matcher, and the score of a pair is
+    always the matcher's.
 
-    With `modality` audio or video there is one encoder, and both sides of a pair have that modality
+    With `modality` audio or video there is only one encoder, and both sides of a pair have that modality
     (siamese).
 
-    config: modality, audio_encoder, video_encoder, matcher, loss; `encoders` ({"audio": {}, "video": {}},
-    sizes that differ from their defaults) and `constants` (keywords of the loss).
+    config: the content of config.json. Read here: `modality`; `audio_encoder`, `video_encoder`, `matcher` and
+    `loss`, names; `encoders`, {"audio": {...}, "video": {...}}, sizes that differ from an encoder's defaults;
+    and `constants`, keywords of the loss.
     """
 
     experiment_type = MatchingExperiment
@@ -71,7 +83,8 @@ class Matching(Pairs):
 
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
         super().__init__(config, audio_shape, video_shape, train)
-        dim, sizes = train.embedding_dim, config["encoders"]
+        dim = train.embedding_dim
+        sizes = config["encoders"]
         if self.modality != "video":
             self.audio = audio_encoders.make(config["audio_encoder"], audio_shape, dim, **sizes["audio"])
         if self.modality != "audio":
@@ -79,10 +92,9 @@ class Matching(Pairs):
         self.matcher = matchers.make(config["matcher"], dim)
         self.loss = losses.make(config["loss"], **config["constants"])
         self.has_map = self.modality != "audio" and getattr(self.video, "has_map", False)
-        is_localizing = (
-            getattr(self.matcher, "has_map", False) and self.loss.name == "bce" and self.modality == "both"
-        )
-        if self.has_map and not is_localizing:
+        matcher_reads_maps = getattr(self.matcher, "has_map", False)
+        can_localize = matcher_reads_maps and self.loss.name == "bce" and self.modality == "both"
+        if self.has_map and not can_localize:
             raise UserError(
                 f"video_encoder: {config['video_encoder']} gives a map of vectors: use it with"
                 " matcher: localize, loss: bce and modality: both"
@@ -91,95 +103,118 @@ class Matching(Pairs):
 
     @staticmethod
     def plan(experiment: Any, data: Dataset) -> Plan:
-        """Choose the clips, and which of them match. Raises UserError if there are too few clips."""
-        labels, siamese = data.class_names(experiment.label), experiment.modality != "both"
-        relation = pairing.build_relation(experiment.pairing, data.group, labels, siamese)
+        """Choose the clips of each split, how to make batches of them, and which clips match.
 
-        def sampler(clips: np.ndarray, batch_size: int, seed: int, **options: Any) -> pairing.Sampler:
+        Raises UserError if there are too few clips.
+        """
+        labels = data.class_names(experiment.label)  # of each clip
+        is_siamese = experiment.modality != "both"
+        relation = pairing.build_relation(experiment.pairing, data.group, labels, is_siamese)
+
+        def make_sampler(clips: np.ndarray, batch_size: int, seed: int, **options: Any) -> pairing.Sampler:
             return pairing.Sampler(clips, relation, batch_size, seed, **options)
 
-        names = sorted({name for clip_labels in labels for name in clip_labels})
-        return Plan(check_enough_clips(data, relation), sampler, config_entries={"labels": names})
+        all_labels = sorted({label for clip_labels in labels for label in clip_labels})
+        return Plan(select_clips(data, relation), make_sampler, config_entries={"labels": all_labels})
 
     def embed_audio(self, x: Tensor) -> Tensor:
-        """Map (batch, channels, freq, time) to (batch, dim) of length 1."""
+        """Map sounds (batch, channels, freq, time) to embeddings (batch, dim) of length 1."""
         return F.normalize(self.audio(x).float(), dim=1)
 
     def embed_video(self, x: Tensor) -> Tensor:
-        """Map (batch, frames, height, width, 3) uint8 to (batch, dim) of length 1.
+        """Map pictures (batch, frames, height, width, 3) uint8 to embeddings (batch, dim) of length 1.
 
-        An encoder that gives a map returns (batch, positions * dim), not normalized.
+        If the encoder gives a vector for each position of a map, the result is (batch, positions * dim), and
+        the vectors are not normalized.
         """
-        video = self.video(x).float()
-        return video if self.has_map else F.normalize(video, dim=1)
+        embeddings = self.video(x).float()
+        return embeddings if self.has_map else F.normalize(embeddings, dim=1)
 
     def embed_pair(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed both sides of pairs: sound and picture or, if siamese, one modality twice."""
+        """Embed both sides of pairs: windows of sound and picture become two tensors (batch, dim).
+
+        If siamese (the model has one modality), both are the embeddings of that modality.
+        """
         if self.modality == "both":
             return self.embed_audio(audio), self.embed_video(video)
-        one = self.embed_audio(audio) if self.modality == "audio" else self.embed_video(video)
-        return one, one
+        embeddings = self.embed_audio(audio) if self.modality == "audio" else self.embed_video(video)
+        return embeddings, embeddings
 
     def compute_losses(self, audio: Tensor, video: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Compute the loss, and the cross-entropy of the matcher (0 if the loss trains it).
+        """Compute the loss, and a separate loss of the matcher, which is 0 if the first loss trains it.
 
-        audio, video: (B, dim). batch: as of Task.training_step.
+        audio, video: (B, dim), embeddings of the clips of a batch. batch: `positive` and `negative`, (B,)
+        indices in the batch of a sound that matches picture i and of one that does not, -1 if there is none;
+        `related` (B, B) bool, which clips are not each other's negatives.
         """
-        has_match = batch["positive"] >= 0
-        has_both = has_match & (batch["negative"] >= 0)
+        has_positive = batch["positive"] >= 0
+        has_both = has_positive & (batch["negative"] >= 0)
         positive, negative = batch["positive"][has_both], batch["negative"][has_both]
-        anchors, matches, non_matches = video[has_both], audio[positive], audio[negative]  # (P, dim) each
+        # P pictures, each with a sound that matches it and a sound that does not: (P, dim) each.
+        anchors, matches, non_matches = video[has_both], audio[positive], audio[negative]
         if not len(anchors):  # all clips of the batch match each other, or none does: nothing to learn
             return (audio.sum() + video.sum()) * 0, audio.new_zeros(())
-        # (2P, dim), the first half matches
-        a, v = torch.cat([matches, non_matches]), torch.cat([anchors, anchors])
-        target = torch.cat([a.new_ones(len(anchors)), a.new_zeros(len(anchors))])
-        logits = self.matcher(*((a, v) if self.loss.trains_matcher else (a.detach(), v.detach())))
+        # 2P pairs of a sound and a picture, (2P, dim) each: those in the first half match.
+        pair_audio, pair_video = torch.cat([matches, non_matches]), torch.cat([anchors, anchors])
+        target = torch.cat([pair_audio.new_ones(len(anchors)), pair_audio.new_zeros(len(anchors))])
+        if self.loss.trains_matcher:
+            logits = self.matcher(pair_audio, pair_video)
+        else:
+            logits = self.matcher(pair_audio.detach(), pair_video.detach())
+        # The arguments of each kind of loss are described in models/losses/__init__.py.
         if self.loss.pairs == "pairs":
-            loss = self.loss(a, v, target, logits)
+            loss = self.loss(pair_audio, pair_video, target, logits)
         elif self.loss.pairs == "triplets":
             loss = self.loss(anchors, matches, non_matches)
         elif self.loss.pairs == "quadruples":
-            first = a, torch.cat([video[positive], video[negative]])
-            second = torch.cat([audio[has_both], audio[has_both]]), v
-            loss = self.loss(first, second, target, logits)
-        else:
-            rows = batch["positive"][has_match]
-            loss = self.loss(audio[rows], video[has_match], batch["related"][rows][:, has_match])
+            # Both clips whole: each sound of the pairs gets its own picture, and each picture its own sound.
+            first_clip = pair_audio, torch.cat([video[positive], video[negative]])
+            second_clip = torch.cat([audio[has_both], audio[has_both]]), pair_video
+            loss = self.loss(first_clip, second_clip, target, logits)
+        else:  # "batch": row i of one matches row i of the other
+            audio_indices = batch["positive"][has_positive]
+            related = batch["related"][audio_indices][:, has_positive]
+            loss = self.loss(audio[audio_indices], video[has_positive], related)
         if self.loss.trains_matcher:
             return loss, loss.new_zeros(())
         return loss, F.binary_cross_entropy_with_logits(logits.float(), target)
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> dict[str, Tensor]:
-        loss, matcher_loss = self.compute_losses(*self.embed_pair(batch["audio"], batch["video"]), batch)
+        """Compute the sum of both losses, to minimize; the curves show only the first one."""
+        audio, video = self.embed_pair(batch["audio"], batch["video"])
+        loss, matcher_loss = self.compute_losses(audio, video, batch)
         self.log("loss", loss, prog_bar=True, batch_size=len(batch["clip"]))
         return {"loss": loss + matcher_loss, "logged_loss": loss.detach()}
 
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
+        """Collect the clips, their embeddings, and the loss of the batch, once for each clip."""
         audio, video = self.embed_pair(batch["audio"], batch["video"])
         loss, _ = self.compute_losses(audio, video, batch)
         self._val_outputs.append((batch["clip"], audio, video, loss.expand(len(audio))))
 
     def on_validation_epoch_end(self) -> None:
-        clip, audio, video, loss = (torch.cat(x) for x in zip(*self._val_outputs, strict=True))
+        """Set `val_metrics`: the mean loss over clips, and AUC and accuracy of the validation pairs."""
+        clips, audio, video, loss = (torch.cat(tensors) for tensors in zip(*self._val_outputs, strict=True))
         self._val_outputs.clear()
-        self.val_metrics = {"val/loss": loss.mean().item()} | self.pair_metrics(clip, audio, video)
+        self.val_metrics = {"val/loss": loss.mean().item()} | self.pair_metrics(clips, audio, video)
 
     def rank(self) -> list[float]:
-        """Return the AUC, then the loss for ties."""
+        """Return how good this epoch is, larger is better: the AUC, then the negative loss for ties."""
         return [self.val_metrics["val/auc"], -self.val_metrics["val/loss"]]
 
     @classmethod
     def describe(cls, config: dict[str, Any]) -> Description:
+        """Describe the model whose config.json is `config`: its encoders, loss, matcher and pairing."""
         common, loss = super().describe(config), config["loss"]
         outputs = common.outputs
         if config["matcher"] == "localize":
+            # The first sentence says that embeddings have length 1: add an exception to it.
             exception = ", except those of pictures: they have one vector for each position of a map."
             outputs = outputs.replace(".", exception, 1)
         return replace(
             common,
             summary=f"{describe_encoders(config)}, trained with the loss {loss},"
-            f" {PAIRING[config['pairing']]}",
+            f" {PAIRING_PHRASES[config['pairing']]}",
             facts=common.facts | {name.capitalize(): config[name] for name in ("loss", "matcher", "pairing")},
             settings=common.settings
             | {

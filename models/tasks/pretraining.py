@@ -18,54 +18,68 @@ from models.tasks import tasks
 from models.tasks._base import Rule
 from models.tasks._description import Description
 from models.tasks._experiment import Experiment
-from models.tasks._pairs import Pairs, check_enough_clips
+from models.tasks._pairs import Pairs, select_clips
 from models.tasks._plan import Plan
 from pipeline.dataset import pairing
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
 
-EPSILON = 1e-6  # added to a patch's variance
+EPSILON = 1e-6  # added to a patch's variance, so that a patch of equal values is not divided by 0
 
 
-def normalize_each(patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalize each patch of (batch, n, values) to mean 0 and standard deviation 1.
+def standardize_patches(patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Scale each patch by itself to mean 0 and standard deviation 1. patches: (batch, n, values).
 
-    Returns the patches, their means and their standard deviations, (batch, n, 1) each.
+    Returns the scaled patches, (batch, n, values), and the means and the standard deviations of the original
+    ones, (batch, n, 1) each.
     """
-    var, mean = torch.var_mean(patches, dim=2, keepdim=True)
-    return (patches - mean) * (var + EPSILON).rsqrt(), mean, (var + EPSILON).sqrt()
+    variance, mean = torch.var_mean(patches, dim=2, keepdim=True)
+    scaled = (patches - mean) * (variance + EPSILON).rsqrt()
+    return scaled, mean, (variance + EPSILON).sqrt()
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingExperiment(Experiment):
-    """pretraining: the section of the parameters, without its sections `train` and `augment`."""
+    """The values of params.yaml that the task pretraining reads.
+
+    pretraining: the section of that name, without its sections `train` and `augment`.
+    """
 
     pretraining: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_params(cls, params: Any, **changes: Any) -> Self:
-        """Read the fields, other than `modality` and `label`: it learns from both modalities, without labels.
+        """Create the experiment that params.yaml describes.
 
-        In `changes`, `pretraining` may hold some keys of its section.
+        `modality` and `label` keep their defaults: this task learns from both modalities, without labels.
+        params: the content of params.yaml. changes: values of fields to use instead of those in `params`;
+        `pretraining` may contain only some keys of that section.
         """
         encoder = changes.get("encoder") or params.encoder
         section = params.pretraining.model_dump(exclude={"train", "augment"}) | changes.get("pretraining", {})
-        sizes = {"joint": params.encoders.joint.get(encoder, {})}
+        values: dict[str, Any] = {
+            "encoders": {"joint": params.encoders.joint.get(encoder, {})},
+            "input": params.input,
+            "seed": params.seed,
+        }
         fixed = {"task": "pretraining", "encoder": encoder, "pretraining": section}
-        common = {key: getattr(params, key) for key in ("input", "seed") if key not in changes}
-        return cls(**{"encoders": sizes} | common | changes | fixed)
+        return cls(**values | changes | fixed)
 
 
 @tasks.register
 class Pretraining(Pairs):
-    """A masked autoencoder: an encoder of the visible patches of both modalities, a decoder of the others.
+    """A masked autoencoder: it encodes the visible patches of both modalities, and predicts the masked ones.
 
-    loss = reconstruction * (E_audio + E_video) + contrastive * InfoNCE(mean tokens of each modality alone),
-    E the mean squared error on masked patches, which `normalize_patches` normalizes one by one first.
-    Source: CAV-MAE (arXiv 2210.07839, section 3). Clips of one group (video) are not each other's negatives.
+    loss = reconstruction * (E_audio + E_video) + contrastive * InfoNCE(mean tokens of each modality alone).
+    E is the mean squared error on masked patches. If the setting `normalize_patches` is true, each patch is
+    first scaled by itself to mean 0 and standard deviation 1. Clips of one group (video) are not each other's
+    negatives. Source: CAV-MAE (arXiv 2210.07839, section 3).
 
-    config: encoder, `encoders` ({"joint": {}}: sizes), `pretraining` (the section of the parameters) and
-    `statistics` of the features.
+    Terms: a patch is a square of the spectrogram or of the frame, as a vector of its values. Patches of a
+    clip and modality have indices from 0.
+
+    config: the content of config.json. Read here: `encoder`; its sizes `encoders`, {"joint": {...}};
+    `pretraining`, the section of params.yaml; and `statistics`, mean and standard deviation of the features.
     """
 
     experiment_type = PretrainingExperiment
@@ -76,18 +90,21 @@ class Pretraining(Pairs):
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
         super().__init__(config, audio_shape, video_shape, train)
         self.settings = config["pretraining"]
-        shapes, sizes = (audio_shape, video_shape), config["encoders"]["joint"]
-        self.encoder = encoders.make(config["encoder"], *shapes, config.get("statistics"), **sizes)
-        for side, (rows, columns) in self.encoder.grid.items():
+        sizes = config["encoders"]["joint"]
+        self.encoder = encoders.make(
+            config["encoder"], audio_shape, video_shape, config.get("statistics"), **sizes
+        )
+        for modality, (rows, columns) in self.encoder.grid.items():  # numbers of patches
             if rows * columns < 2:
                 raise UserError(
-                    f"encoder {config['encoder']}: {side} is a single patch of {self.encoder.patch}, but"
+                    f"encoder {config['encoder']}: {modality} is a single patch of {self.encoder.patch}, but"
                     " masking needs 2: set encoders.joint.cav_mae.patch"
                 )
         self.decoder = Decoder(self.encoder)
         self.matcher = Distance(self.encoder.dim)
-        temperature, both_ways = self.settings["temperature"], self.settings["both_ways"]
-        self.infonce = Infonce(temperature=temperature, learned=False, both_ways=both_ways)
+        self.infonce = Infonce(
+            temperature=self.settings["temperature"], learned=False, both_ways=self.settings["both_ways"]
+        )
         self.has_reconstruction = self.settings["reconstruction"] > 0
         self.evaluations = ("pairs", "reconstruction") if self.has_reconstruction else ("pairs",)
         self.encoder.positions.requires_grad_(False)
@@ -97,54 +114,82 @@ class Pretraining(Pairs):
         """Choose all clips of each split. Raises UserError if there are too few clips."""
         relation = pairing.build_relation("clip", data.group, data.labels)
 
-        def sampler(clips: np.ndarray, batch_size: int, seed: int, **options: Any) -> pairing.Sampler:
+        def make_sampler(clips: np.ndarray, batch_size: int, seed: int, **options: Any) -> pairing.Sampler:
             return pairing.Sampler(clips, relation, batch_size, seed, **options)
 
-        return Plan(check_enough_clips(data, relation), sampler)
+        return Plan(select_clips(data, relation), make_sampler)
 
     # --- embeddings ---------------------------------------------------------------------------------
 
     def embed_audio(self, x: Tensor) -> Tensor:
-        """Map (batch, channels, freq, time) to (batch, dim) of length 1, the mean token of the sound."""
+        """Map sounds (batch, channels, freq, time) to embeddings (batch, dim): mean tokens, of length 1."""
         return F.normalize(self.encoder.embed_alone("audio", x).float(), dim=1)
 
     def embed_video(self, x: Tensor) -> Tensor:
-        """Map (batch, frames, height, width, 3) uint8 to (batch, dim) of length 1, likewise."""
+        """Map pictures (batch, frames, height, width, 3) uint8 to embeddings (batch, dim): mean tokens, of
+        length 1."""
         return F.normalize(self.encoder.embed_alone("video", x).float(), dim=1)
 
     def embed_pair(self, audio: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed windows of sound and picture, each modality by itself: (batch, dim) twice, of length 1."""
         return self.embed_audio(audio), self.embed_video(video)
 
     # --- masks --------------------------------------------------------------------------------------
 
-    def draw_masks(self, batch: int, generator: torch.Generator | None = None) -> tuple[dict, dict]:
-        """Draw the numbers of visible and of masked patches of each side, (batch, n).
+    def draw_masks(
+        self, batch: int, generator: torch.Generator | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Draw at random which patches of each clip and modality are visible, and which are masked.
 
-        The mode of masking is a setting for sounds, and `random` for pictures.
+        batch: number of clips. Returns two dictionaries, visible and masked: modality -> indices of patches,
+        (batch, n). The setting `mask` is the mode of masking of sounds; that of pictures is `random`.
         """
-        ratio, visible, masked = self.settings["mask_ratio"], {}, {}
-        for side in SIDES:
-            mode = self.settings["mask"] if side == "audio" else "random"
-            noise = masks.mask_noise(batch, self.encoder.grid[side], ratio, mode, generator)
-            numbers = masks.split_patches(noise, ratio)
-            visible[side], masked[side] = (x.to(self.device) for x in numbers)
+        ratio = self.settings["mask_ratio"]
+        visible, masked = {}, {}
+        for modality in SIDES:
+            mode = self.settings["mask"] if modality == "audio" else "random"
+            noise = masks.mask_noise(batch, self.encoder.grid[modality], ratio, mode, generator)
+            visible_indices, masked_indices = masks.split_patches(noise, ratio)
+            visible[modality] = visible_indices.to(self.device)
+            masked[modality] = masked_indices.to(self.device)
         return visible, masked
 
-    def reconstruct(self, audio: Tensor, video: Tensor, visible: dict, masked: dict) -> dict[str, Tensor]:
-        """Predict the masked patches of each side, (batch, n, values), on the scale of `targets`."""
-        inputs = {"audio": audio, "video": video}
-        tokens = {side: self.encoder.encode_tokens(side, inputs[side], visible[side]) for side in SIDES}
-        return self.decode(tokens, visible, masked)
+    def reconstruct(
+        self, audio: Tensor, video: Tensor, visible: dict[str, Tensor], masked: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Predict the masked patches of windows of sound and picture.
 
-    def decode(self, tokens: dict[str, Tensor], visible: dict, masked: dict) -> dict[str, Tensor]:
-        """Predict the masked patches, as `reconstruct`, from the towers' tokens of the visible patches."""
-        both = torch.cat([tokens[side] for side in SIDES], dim=1)
+        visible, masked: as returned by `draw_masks`, modality -> indices of patches, (batch, n).
+        Returns modality -> the patches, (batch, masked patches, values), scaled as those of `select_targets`.
+        """
+        tokens = self._encode_visible({"audio": audio, "video": video}, visible)
+        return self._predict_masked(tokens, visible, masked)
+
+    def _encode_visible(self, windows: dict[str, Tensor], visible: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Encode the visible patches of each modality by itself: modality -> (batch, n, dim)."""
+        return {
+            modality: self.encoder.encode_tokens(modality, windows[modality], visible[modality])
+            for modality in SIDES
+        }
+
+    def _predict_masked(
+        self, tokens: dict[str, Tensor], visible: dict[str, Tensor], masked: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Predict the masked patches from the tokens of the visible ones, with the joint layers and decoder.
+
+        tokens: modality -> (batch, n, dim). Returns modality -> (batch, masked patches, values).
+        """
+        both = torch.cat([tokens[modality] for modality in SIDES], dim=1)
         return self.decoder(self.encoder.fuse(both, "both"), visible, masked)
 
-    def targets(self, side: str, x: Tensor, masked: Tensor) -> Tensor:
-        """Return the true values of masked patches, (batch, n, values), normalized as in training."""
-        patches = self.encoder.normalize(side, select_patches(self.encoder.split_patches(side, x), masked))
-        return normalize_each(patches)[0] if self.settings["normalize_patches"] else patches
+    def select_targets(self, modality: str, x: Tensor, patch_indices: Tensor) -> Tensor:
+        """Return the true values of some patches, scaled as the predictions: (batch, n, values).
+
+        x: the windows of that modality. patch_indices: (batch, n).
+        """
+        patches = select_patches(self.encoder.split_patches(modality, x), patch_indices)
+        patches = self.encoder.normalize(modality, patches)  # with statistics of the whole data
+        return standardize_patches(patches)[0] if self.settings["normalize_patches"] else patches
 
     # --- training -----------------------------------------------------------------------------------
 
@@ -156,73 +201,86 @@ class Pretraining(Pairs):
         visible: dict[str, Tensor],
         masked: dict[str, Tensor],
     ) -> dict[str, Tensor]:
-        """Compute loss, audio_mse, video_mse, contrastive and contrastive_accuracy.
+        """Compute `loss`, audio_mse, video_mse, contrastive and contrastive_accuracy: a number each.
 
-        related: (batch, batch) bool, which clips are not each other's negatives. Without reconstruction
-        there is no audio_mse and video_mse.
+        audio, video: windows. related: (batch, batch) bool, which clips are not each other's negatives.
+        visible, masked: as returned by `draw_masks`. If the weight of the reconstruction is 0, there is no
+        audio_mse and no video_mse.
         """
-        inputs = {"audio": audio, "video": video}
-        tokens = {side: self.encoder.encode_tokens(side, inputs[side], visible[side]) for side in SIDES}
+        windows = {"audio": audio, "video": video}
+        tokens = self._encode_visible(windows, visible)
         terms: dict[str, Tensor] = {}
         loss = audio.new_zeros((), dtype=torch.float32)
         if self.has_reconstruction:
-            predictions = self.decode(tokens, visible, masked)
-            for side in SIDES:
-                target = self.targets(side, inputs[side], masked[side])
-                terms[f"{side}_mse"] = F.mse_loss(predictions[side].float(), target)
+            predictions = self._predict_masked(tokens, visible, masked)
+            for modality in SIDES:
+                target = self.select_targets(modality, windows[modality], masked[modality])
+                terms[f"{modality}_mse"] = F.mse_loss(predictions[modality].float(), target)
             loss = loss + self.settings["reconstruction"] * (terms["audio_mse"] + terms["video_mse"])
+        # The contrastive terms are metrics, too: if their weight is 0, compute them without a gradient.
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.settings["contrastive"] > 0):
-            means = [self.encoder.fuse(tokens[side], side).mean(1).float() for side in SIDES]
-            terms["contrastive"] = self.infonce(*means, related)
-            terms["contrastive_accuracy"] = self._contrastive_accuracy(*means, related)
+            audio_mean, video_mean = (
+                self.encoder.fuse(tokens[modality], modality).mean(1).float() for modality in SIDES
+            )
+            terms["contrastive"] = self.infonce(audio_mean, video_mean, related)
+            terms["contrastive_accuracy"] = self._contrastive_accuracy(audio_mean, video_mean, related)
         if self.settings["contrastive"]:
             loss = loss + self.settings["contrastive"] * terms["contrastive"]
         return {"loss": loss} | terms
 
     @torch.no_grad()
     def _contrastive_accuracy(self, audio: Tensor, video: Tensor, related: Tensor) -> Tensor:
-        """Compute the share of pictures whose sound is the most similar of the batch."""
-        cosine = F.normalize(audio, dim=1) @ F.normalize(video, dim=1).T
-        rows = torch.arange(len(cosine), device=cosine.device)
-        nearest = cosine.masked_fill(related & (rows[:, None] != rows), -2).argmax(0)
-        return (nearest == rows).float().mean()
+        """Compute the fraction of pictures whose own sound is the most similar one of the batch.
+
+        audio, video: (batch, dim) vectors. related: (batch, batch) bool, which clips are not each other's
+        negatives; their sounds do not compete.
+        """
+        cosine = F.normalize(audio, dim=1) @ F.normalize(video, dim=1).T  # (sounds, pictures)
+        indices = torch.arange(len(cosine), device=cosine.device)
+        is_excluded = related & (indices[:, None] != indices)
+        nearest = cosine.masked_fill(is_excluded, -2).argmax(0)  # -2 is less than any cosine
+        return (nearest == indices).float().mean()
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> dict[str, Tensor]:
-        terms = self.loss_terms(
-            batch["audio"], batch["video"], batch["related"], *self.draw_masks(len(batch["clip"]))
-        )
+        """Compute the loss of a batch with random masks. The curves show it, and each of its terms."""
+        visible, masked = self.draw_masks(len(batch["clip"]))
+        terms = self.loss_terms(batch["audio"], batch["video"], batch["related"], visible, masked)
         self.log("loss", terms["loss"], prog_bar=True, batch_size=len(batch["clip"]))
         metrics = {name: value.detach() for name, value in terms.items() if name != "loss"}
         return {"loss": terms["loss"], "logged_loss": terms["loss"].detach(), "logged_metrics": metrics}
 
     def validation_step(self, batch: dict[str, Tensor], number: int) -> None:
-        """Collect the loss terms, with the same masks in every epoch, and embeddings of unmasked inputs."""
-        generator = torch.Generator().manual_seed(number)
+        """Collect the clips, the embeddings of unmasked windows, and the loss terms, once for each clip.
+
+        number: the batch's number in the epoch. The masks depend on it alone: they are the
+        same in every epoch.
+        """
         count = len(batch["clip"])
-        terms = self.loss_terms(
-            batch["audio"], batch["video"], batch["related"], *self.draw_masks(count, generator)
-        )
+        visible, masked = self.draw_masks(count, torch.Generator().manual_seed(number))
+        terms = self.loss_terms(batch["audio"], batch["video"], batch["related"], visible, masked)
         audio, video = self.embed_pair(batch["audio"], batch["video"])
         values = {name: value.float().expand(count) for name, value in terms.items()}
         self._val_outputs.append((batch["clip"], audio, video, values))
 
     def on_validation_epoch_end(self) -> None:
-        *embeddings, terms = zip(*self._val_outputs, strict=True)
-        clip, audio, video = map(torch.cat, embeddings)
+        """Set `val_metrics`: the mean of each loss term over clips, and the AUC of the validation pairs."""
+        clips, audio, video, terms = zip(*self._val_outputs, strict=True)  # of each batch
         self._val_outputs.clear()
-        self.val_metrics = {
-            f"val/{name}": torch.cat([t[name] for t in terms]).mean().item() for name in terms[0]
-        }
-        self.val_metrics["val/auc"] = self.pair_metrics(clip, audio, video)[
-            "val/auc"
-        ]  # there is no threshold for an accuracy
+        self.val_metrics = {}
+        for name in terms[0]:
+            values = torch.cat([batch_terms[name] for batch_terms in terms])
+            self.val_metrics[f"val/{name}"] = values.mean().item()
+        pair_metrics = self.pair_metrics(torch.cat(clips), torch.cat(audio), torch.cat(video))
+        # Not the accuracy of pairs: it needs a threshold, and the loss trains none.
+        self.val_metrics["val/auc"] = pair_metrics["val/auc"]
 
     def rank(self) -> list[float]:
-        """Return the negative loss."""
+        """Return how good this epoch is, larger is better: the negative loss."""
         return [-self.val_metrics["val/loss"]]
 
     @classmethod
     def describe(cls, config: dict[str, Any]) -> Description:
+        """Describe the model whose config.json is `config`: its encoder and how it was pretrained."""
         common, section = super().describe(config), config["pretraining"]
         return replace(
             common,

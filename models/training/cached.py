@@ -11,8 +11,12 @@ from models.tasks import tasks
 from models.tasks._experiment import Experiment
 from models.training import loop
 from models.training.curves import write_curves
-from models.training.experiment import configure, configure_pretraining, initial_state
-from models.training.experiment import inputs as model_inputs
+from models.training.experiment import (
+    configure_experiment,
+    configure_pretraining,
+    list_encoder_sources,
+    select_input_params,
+)
 from models.training.loop import train
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
@@ -26,17 +30,19 @@ if TYPE_CHECKING:
 def train_cached(
     params: Any, data: Dataset, out: str | Path, curves: str | Path | None = None, **changes: Any
 ) -> checkpoint.Model:
-    """Load the model of the stage train from `out`, after training it unless it is up to date.
+    """Load the model of the stage train from the folder `out`, after training it unless it is up to date.
 
-    changes: as in `configure`. curves: their folder, if any; also those of a loaded model are written there.
+    params: the content of params.yaml. curves: the folder to write the curves of the training to, also if the
+    model is only loaded; None: write none. changes: fields of the experiment, such as task, loss or seed,
+    whose values replace those in `params`.
     """
     return _load_or_train(
-        configure(params, **changes),
+        configure_experiment(params, **changes),
         data,
         out,
         settings=params.train,
         augmentation=params.augment,
-        inputs=model_inputs(params),
+        inputs=select_input_params(params),
         curves=curves,
     )
 
@@ -44,7 +50,12 @@ def train_cached(
 def pretrain_cached(
     params: Any, data: Dataset, out: str | Path, curves: str | Path | None = None, **changes: Any
 ) -> checkpoint.Model:
-    """Load or train the model of the stage pretrain. changes: as in `configure_pretraining`."""
+    """Load the model of the stage pretrain from the folder `out`, after training it unless it is up to date.
+
+    params: the content of params.yaml. curves: the folder to write the curves of the training to, also if the
+    model is only loaded; None: write none. changes: fields of the experiment whose values replace those in
+    `params`, such as seed; `pretraining` may contain only some keys of that section.
+    """
     sections = params.pretraining
     return _load_or_train(
         configure_pretraining(params, **changes),
@@ -52,7 +63,7 @@ def pretrain_cached(
         out,
         settings=sections.train,
         augmentation=sections.augment,
-        inputs=model_inputs(params),
+        inputs=select_input_params(params),
         curves=curves,
     )
 
@@ -69,16 +80,18 @@ def _load_or_train(
 ) -> checkpoint.Model:
     """Load the model in `out`, after training it unless it was made from the same data, parameters and code.
 
-    settings, augmentation, inputs: as in `train`. curves: their folder, if any; also those of a loaded model
-    are written there.
+    settings, augmentation: sections of params.yaml, `train` and `augment` or those of `pretraining`. inputs:
+    the parameters on which the model's inputs depend. curves: the folder to write the curves to, also if the
+    model is only loaded; None: write none.
     """
     if curves is None and settings.devices > 1:
         raise UserError("devices: a table trains several models in one process, each on one device")
-    values: list[dict] = [asdict(experiment), settings.model_dump(), augmentation.model_dump(), inputs]
-    code = code_digest(loop.__name__, *component_modules(values[0]))
-    fingerprint = digest(values, code, data.digest, initial_state(experiment, data))
+    fields = asdict(experiment)
+    parameters = [fields, settings.model_dump(), augmentation.model_dump(), inputs]
+    code = code_digest(loop.__name__, *component_modules(fields))
+    fingerprint = digest(parameters, code, data.digest, list_encoder_sources(experiment, data))
     if checkpoint.saved_fingerprint(out) != fingerprint:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as temporary_folder:
             train(
                 experiment,
                 data,
@@ -86,7 +99,7 @@ def _load_or_train(
                 augmentation=augmentation,
                 inputs=inputs,
                 out=out,
-                curves=curves or folder,
+                curves=curves or temporary_folder,
                 fingerprint=fingerprint,
             )
         return checkpoint.load(out)
@@ -101,9 +114,11 @@ def _load_or_train(
 def adopt_pretrained(
     source: str | Path, out: str | Path, curves: str | Path, **config_changes: Any
 ) -> dict[str, Any]:
-    """Copy the model of the stage pretrain, with `config_changes` and its curves, to the stage train.
+    """Copy the model of the stage pretrain and its curves to the folders of the stage train.
 
-    Returns its summary, as `train` does.
+    source, out: the folders of the model and of the copy. curves: the folder of the copy's curves.
+    config_changes: entries of the copy's config.json that replace the model's.
+    Returns a summary of the training: `epochs`, `best_epoch` (from 1), and the metrics of that epoch by name.
     """
     model = checkpoint.load(source)
     config = model.config | config_changes

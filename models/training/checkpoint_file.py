@@ -13,27 +13,36 @@ from pipeline.store.atomic import atomic_write
 
 
 class CheckpointFile(TorchCheckpointIO):
-    """Lightning's plugin that holds the checkpoint of the last epoch in memory until it is written to `path`.
+    """A plugin for Lightning that keeps the last checkpoint in memory, until `write` writes it to `path`.
 
-    Lightning would write it in every epoch, which can take longer than the epoch, and through a file in /tmp,
-    which a kill leaves there.
+    Without it, Lightning writes a file in every epoch, which can take longer than the epoch itself, and it
+    writes first to /tmp, where a killed process leaves the file.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        self.pending: dict[str, Any] | None = None  # the checkpoint to write
+        self.pending: dict[str, Any] | None = None  # the checkpoint in memory; None after it was written
 
     def save_checkpoint(self, checkpoint: dict, path: str | Path, storage_options: Any = None) -> None:
-        """Copy the checkpoint into memory, as training continues to change its tensors."""
-        self.pending = apply_to_collection(checkpoint, Tensor, lambda x: x.detach().to("cpu", copy=True))
+        """Keep a copy of the checkpoint in memory. Lightning calls this; no file is written.
+
+        A copy, because training goes on and changes the tensors.
+        """
+        self.pending = apply_to_collection(
+            checkpoint, Tensor, lambda tensor: tensor.detach().to("cpu", copy=True)
+        )
 
     def write(self) -> None:
-        """Write the checkpoint in memory, if any. Other processes see the old file or the new one."""
+        """Write the checkpoint that is in memory, if there is one, to `path`.
+
+        Another process never sees an unfinished file, only the old one or the new one.
+        """
         if self.pending is None:
             return
-        content = io.BytesIO()  # in memory first, so that a full disk raises an error of the write alone
+        # First in memory: if the disk is full, the error is the OSError of `write_bytes`, not one of PyTorch.
+        content = io.BytesIO()
         torch.save(self.pending, content)
-        with atomic_write(self.path) as part:
-            part.write_bytes(content.getbuffer())
+        with atomic_write(self.path) as temporary_path:
+            temporary_path.write_bytes(content.getbuffer())
         self.pending = None

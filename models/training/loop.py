@@ -54,11 +54,11 @@ def train(
 ) -> dict[str, Any]:
     """Train, choose the best epoch by validation, and write the model to `out` and its curves to `curves`.
 
-    settings, augmentation: sections of the parameters, `train` and `augment` or those of `pretraining`.
-    inputs: from models.training.experiment.inputs. data: from `pipeline.dataset.dataset.load`. fingerprint: a
-    hash of parameters, data and code. An unfinished training in `resume/` with the same fingerprint is
-    continued.
-    Returns epochs, best_epoch (from 1) and the metrics of that epoch: train/loss, val/...
+    settings, augmentation: sections of params.yaml, `train` and `augment` or those of `pretraining`. inputs:
+    the parameters on which the model's inputs depend, for config.json. out, curves: folders. fingerprint: a
+    hash of parameters, data and code. An unfinished training with the same fingerprint, whose checkpoint is
+    in the folder `resume`, is continued.
+    Returns a summary: `epochs`, `best_epoch` (from 1), and that epoch's metrics `train/loss`, `val/...`.
     Raises UserError if there are too few clips. After a KeyboardInterrupt the next call continues.
     """
     training = _prepare(
@@ -73,9 +73,12 @@ def train(
 
 @dataclass(frozen=True)
 class _Training:
-    """A training before its first epoch.
+    """A training that is ready for its first epoch.
 
-    config: as in config.json. is_resumed: whether it continues an unfinished one.
+    settings: the section of params.yaml with the settings of the training. plan: its clips, batches and
+    targets. config: the content of config.json, without the result. module: the task with the weights to
+    start from. recorder: records each epoch. average: averages the weights of several epochs; None: the
+    model gets the weights of the best epoch. is_resumed: whether it continues an unfinished training.
     """
 
     experiment: Experiment
@@ -100,9 +103,15 @@ def _prepare(
     curves: Path,
     fingerprint: str,
 ) -> _Training:
+    """Plan the training, build the model, and find out whether there is an unfinished training to continue.
+
+    The parameters are those of `train`. Raises UserError if the data or this machine do not suit.
+    """
     task = tasks.get(experiment.task)
-    stage, plan = task.stage, task.plan(experiment, data)
-    config = _config(experiment, settings, inputs, data) | plan.config_entries | {"fingerprint": fingerprint}
+    stage = task.stage
+    plan = task.plan(experiment, data)
+    config = _make_config(experiment, settings, inputs, data)
+    config |= plan.config_entries | {"fingerprint": fingerprint}
     initial = load_initial_model(experiment, inputs)
     if initial:
         config["encoders"] = config["encoders"] | {"joint": encoder_sizes(config, initial)}
@@ -125,9 +134,10 @@ def _prepare(
     return _Training(experiment, settings, plan, config, module, recorder, average, is_resumed)
 
 
-def _config(
+def _make_config(
     experiment: Experiment, settings: "LearningParams", inputs: dict[str, Any], data: Dataset
 ) -> dict[str, Any]:
+    """Return the entries of config.json that are known before the clips are chosen."""
     config = asdict(experiment) | {
         "train": settings.model_dump(),
         "inputs": inputs,
@@ -143,14 +153,19 @@ def _build(
     config: dict[str, Any],
     initial: checkpoint.Model | None,
 ) -> lightning.LightningModule:
-    """Build the task's module with the weights that training starts from."""
+    """Build the task's module with the weights that training starts from.
+
+    config: the content of config.json. initial: a trained model whose encoder of both modalities replaces the
+    random one, if any.
+    """
     torch.manual_seed(experiment.seed)
     module = checkpoint.build(config)
     if initial:
         module.encoder.load_resized(initial.module.encoder.state_dict(), initial.module.encoder.grid)
-    for part in (getattr(module, name, None) for name in ("encoder", "decoder")):
-        if part is not None:
-            part.gradient_checkpointing = settings.gradient_checkpointing
+    for name in ("encoder", "decoder"):
+        network = getattr(module, name, None)  # only some tasks have them
+        if network is not None:
+            network.gradient_checkpointing = settings.gradient_checkpointing
     return module
 
 
@@ -158,19 +173,20 @@ def _build(
 
 
 def _fit(training: _Training, data: Dataset, augmentation: "AugmentParams") -> lightning.Trainer:
-    """Run the remaining epochs."""
-    with _quiet(), interruptible(), training.recorder as recorder:
-        trainer = _trainer(training)
-        loaders = _loaders(training, trainer, data, augmentation)
+    """Run the epochs that remain, and return Lightning's trainer. An interrupt raises KeyboardInterrupt."""
+    with _hide_messages(), interruptible(), training.recorder as recorder:
+        trainer = _make_trainer(training)
+        loaders = _make_loaders(training, trainer, data, augmentation)
         path = recorder.checkpoint_file.path if training.is_resumed else None
         try:
             trainer.fit(training.module, *loaders, ckpt_path=path, weights_only=True)
-        except SystemExit:  # Lightning turns an interrupt into it
+        except SystemExit:  # Lightning turns a KeyboardInterrupt into it: turn it back
             raise KeyboardInterrupt from None
     return trainer
 
 
-def _trainer(training: _Training) -> lightning.Trainer:
+def _make_trainer(training: _Training) -> lightning.Trainer:
+    """Make Lightning's trainer. It saves and prints nothing by itself: the recorder does that."""
     settings, recorder = training.settings, training.recorder
     nodes = int(os.environ.get("GROUP_WORLD_SIZE") or 1)  # from torchrun, on each of several machines
     callbacks: list[Callback] = [training.average] if training.average else []
@@ -182,40 +198,48 @@ def _trainer(training: _Training) -> lightning.Trainer:
         devices=settings.devices,
         num_nodes=nodes,
         strategy="ddp_find_unused_parameters_true" if settings.devices * nodes > 1 else "auto",
-        use_distributed_sampler=False,  # our samplers share out whole batches
+        use_distributed_sampler=False,  # our samplers distribute whole batches among the processes
         accumulate_grad_batches=settings.accumulate,
         logger=False,
-        enable_checkpointing=False,  # the recorder saves, see there
+        enable_checkpointing=False,  # the recorder saves checkpoints
         enable_model_summary=False,
         enable_progress_bar=sys.stdout.isatty(),
-        num_sanity_val_steps=0,
+        num_sanity_val_steps=0,  # no validation before the first epoch
         log_every_n_steps=1,
         callbacks=callbacks,
         plugins=[recorder.checkpoint_file],
     )
 
 
-def _loaders(
+def _make_loaders(
     training: _Training, trainer: lightning.Trainer, data: Dataset, augmentation: "AugmentParams"
 ) -> list[DataLoader]:
-    """Make the loader of training and, if there are validation clips, theirs."""
+    """Make the loader of training batches and, if there are validation clips, that of their batches.
+
+    This also tells the module the number of optimizer steps, and which clips validation measures.
+    """
     plan, settings, module = training.plan, training.settings, training.module
     seed, inputs = training.experiment.seed, training.config["inputs"]
-    share = trainer.global_rank, trainer.world_size
-    class_balanced = getattr(settings, "balanced", False)
-    sampler = plan.sampler(
-        plan.clips["train"], settings.batch_size, seed, class_balanced=class_balanced, share=share
+    sampler = plan.make_sampler(
+        plan.clips["train"],
+        settings.batch_size,
+        seed,
+        class_balanced=getattr(
+            settings, "balanced", False
+        ),  # the section `pretraining.train` has no such key
+        share=(trainer.global_rank, trainer.world_size),  # this process, and the number of processes
     )
     augment = Augment(inputs["audio"]["feature"], **augmentation.model_dump())
     random_frames = inputs["video"]["training_frame"] == "random"
     batches = Batches(data, augment, plan.targets, random_frames)
     loaders = [make_loader(batches, sampler, settings.loader_workers)]
+    # Gradients of `accumulate` batches make one step.
     module.steps = settings.epochs * math.ceil(len(sampler) / settings.accumulate)
     val_clips = plan.clips["val"]
     if len(val_clips):
-        val_sampler = ValidationSampler(plan.sampler(val_clips, settings.batch_size, seed))
+        val_sampler = ValidationSampler(plan.make_sampler(val_clips, settings.batch_size, seed))
         module.prepare_validation(plan, val_clips)
-        val_batches = Batches(data, None, plan.targets)
+        val_batches = Batches(data, augmentation=None, targets=plan.targets)
         loaders.append(make_loader(val_batches, val_sampler, settings.loader_workers))
     else:
         print(
@@ -226,8 +250,11 @@ def _loaders(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide Lightning's messages about devices, tips and loaders, which do not help users."""
+def _hide_messages() -> Iterator[None]:
+    """Within a `with` block, hide messages and warnings of Lightning, DVCLive and PyTorch.
+
+    They are about devices, tips and loaders, and do not help users. Errors are still shown.
+    """
     names = ("lightning.pytorch", "lightning.fabric", "dvclive", "dvc")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
@@ -249,15 +276,25 @@ def _quiet() -> Iterator[None]:
 
 
 def _finish(training: _Training, trainer: lightning.Trainer, data: Dataset, out: Path) -> dict[str, Any]:
-    """Load the best weights, calibrate and save the model, and delete the checkpoint to resume from."""
+    """Give the model its final weights, calibrate and save it, and delete the checkpoint to resume from.
+
+    The final weights are those of the best epoch or, if weights are averaged, the average. out: the model's
+    folder. Returns a summary: `epochs`, `best_epoch` (from 1), and the metrics of that epoch by name.
+    """
     module, recorder = training.module, training.recorder
-    if training.average:  # again: Lightning does not call it after resuming from the last epoch
+    if training.average:
+        # Lightning has called this already, except if it resumed from the last epoch. Twice does no harm.
         training.average.on_train_end(trainer, module)
     else:
         module.load_state_dict(recorder.best.weights)
-    module.calibrate(checkpoint.Model(module, training.config), data, training.plan.clips["val"])
-    best = recorder.best_epoch
-    summary = {"epochs": len(recorder.history), "best_epoch": best + 1, **recorder.history[best]}
+    model = checkpoint.Model(module, training.config)
+    module.calibrate(model, data, training.plan.clips["val"])
+    best_epoch = recorder.best_epoch  # from 0
+    summary = {
+        "epochs": len(recorder.history),
+        "best_epoch": best_epoch + 1,
+        **recorder.history[best_epoch],
+    }
     checkpoint.save(out, module, training.config | {"chosen": summary, "history": recorder.history})
     resume.delete(recorder.checkpoint_file.path)
     return summary

@@ -7,7 +7,11 @@ BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16")
 
 
 def lightning_precision(precision: str) -> str:
-    """Return Lightning's name of the precision. `auto` is bfloat16 if that is faster than single."""
+    """Return the name that Lightning has for a precision of params.yaml.
+
+    `auto` becomes mixed precision with bfloat16 if this machine computes faster in it than in single
+    precision, and else single precision. Other values are Lightning's names already.
+    """
     if precision != "auto":
         return precision
     if torch.cuda.is_available():

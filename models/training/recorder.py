@@ -1,4 +1,4 @@
-"""Records a training: curves, the best epoch (see best_epoch.py), and the checkpoint to resume from."""
+"""Record a training: curves, the best epoch (see best_epoch.py), and the checkpoint to resume from."""
 
 import math
 import sys
@@ -20,18 +20,23 @@ from pipeline.errors import UserError
 if TYPE_CHECKING:
     from pipeline.config.train import LearningParams
 
-MAX_SAVING = 0.02  # share of the time for writing checkpoints: large models skip some of their short epochs
+# Largest fraction of the time that is spent on writing checkpoints. If writing takes long and epochs are
+# short, only some epochs are written.
+MAX_SAVING = 0.02
 
 
 class Recorder(Callback):
     """Measure each epoch, keep the weights of the best, write the curves and the checkpoint to resume from.
 
-    Lightning's ModelCheckpoint would write a separate file at every better epoch, compares one number, and
-    prefers the earlier of equal epochs. Here the best weights are in the same file as the checkpoint to
-    resume from, so that a kill never leaves one without the other.
+    Lightning calls its methods `on_...` during training. Lightning's ModelCheckpoint is not used: it writes a
+    separate file at every better epoch, compares one number, and prefers the earlier of equal epochs. Here
+    the best weights are in the same file as the checkpoint to resume from, so that a kill never leaves one
+    without the other.
 
-    history: metrics of each epoch. best: the best epoch so far. stage: its name in dvc.yaml, for
-    messages. settings: of that stage. curves: the folder to write them to.
+    checkpoint_file: keeps and writes the checkpoint. stage: the stage's name in dvc.yaml, for messages.
+    settings: the section of params.yaml with the settings of the training. seed: of the experiment.
+    precision: Lightning's name of it. fingerprint: a hash of parameters, data and code: only a training with
+    the same one can continue from the checkpoint. curves: the folder to write the curves to.
     """
 
     def __init__(
@@ -45,32 +50,44 @@ class Recorder(Callback):
         fingerprint: str,
         curves: Path,
     ) -> None:
-        self.checkpoint_file, self.curves, self.stage = checkpoint_file, curves, stage
-        self.settings, self.seed = settings, seed
-        self.precision, self.fingerprint = precision, fingerprint
-        self.history: list[dict[str, float]] = []
-        self.best = BestEpoch()
-        self.live: Live | None = None  # None in all processes but the first
-        self.last_save = 0.0  # time.monotonic()
-        self.save_seconds = 0.0
-        self.losses: dict[str, list[tuple[float, int]]] = {}  # name -> (mean, clips) of each batch
+        self.checkpoint_file = checkpoint_file
+        self.stage = stage
+        self.settings = settings
+        self.seed = seed
+        self.precision = precision
+        self.fingerprint = fingerprint
+        self.curves = curves
+        self.history: list[dict[str, float]] = []  # metrics of each finished epoch, by name
+        self.best = BestEpoch()  # the best epoch so far
+        self.live: Live | None = None  # writes the curves; None in all processes but the first
+        self.last_save = 0.0  # time.monotonic() after the checkpoint was last written
+        self.save_seconds = 0.0  # how long that took
+        # Of the present epoch: name of a loss or metric -> its mean and number of clips for each batch.
+        self.batch_means: dict[str, list[tuple[float, int]]] = {}
 
     @property
     def best_epoch(self) -> int:
-        """Return the epoch (from 0) whose metrics describe the model: the best, or the last of an average."""
-        return self.settings.average[1] - 1 if self.settings.average else self.best.epoch
+        """Return the number (from 0) of the epoch whose metrics describe the final model.
+
+        That is the best epoch or, if the weights of several epochs are averaged, the last one of these.
+        """
+        if self.settings.average:
+            _, last_epoch = self.settings.average  # from 1
+            return last_epoch - 1
+        return self.best.epoch
 
     def __enter__(self) -> "Recorder":
         return self
 
     def __exit__(self, error_type: type | None, *_: object) -> None:
+        """Close the curves. After an error or interrupt, write the last checkpoint, if not written yet."""
         if self.live:
             self.live.end()
-        if error_type:  # such as an interrupt: write also an epoch that was too short to be written
+        if error_type:
             self.checkpoint_file.write()
 
-    # Lightning keeps these two in its checkpoint.
     def state_dict(self) -> dict[str, Any]:
+        """Return what Lightning's checkpoint should contain of this recorder. Lightning calls it."""
         return {
             "fingerprint": self.fingerprint,
             "precision": self.precision,
@@ -79,44 +96,64 @@ class Recorder(Callback):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned. Lightning calls it when it resumes from a checkpoint."""
         self.history, self.best = state["history"], BestEpoch(**state["best"])
 
     def on_fit_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        # Lightning has loaded the checkpoint by now: write the curves of an unfinished run again from it.
+        """Start the curves and the clock. If training resumes, write the curves of its first epochs again.
+
+        Lightning has loaded the checkpoint by now, and `history` with it.
+        """
         self.live = start_live(self.curves) if trainer.is_global_zero else None
-        self._log()
+        self._write_curves()
         if self.history:
             epochs = f"epoch {len(self.history)} of {self.settings.epochs}"
             print(f"{self.stage}: resuming after {epochs}", flush=True)
-        self.start_time, self.start_epoch = time.monotonic(), len(self.history)
+        # For the estimate of the remaining time.
+        self.start_time = time.monotonic()
+        self.start_epoch = len(self.history)
 
     def on_fit_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Add the metrics of the best epoch to the curves."""
         if self.live:
             log_history(self.live, self.history, self.stage, best=self.best_epoch + 1)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        self.losses.clear()
-        # different random numbers in each process
-        rank = [trainer.global_rank] if trainer.global_rank else []
-        seed = (self.seed, trainer.current_epoch, *rank)
+        """Seed PyTorch's generator, so that the epoch's random numbers do not depend on earlier epochs."""
+        self.batch_means.clear()
+        # In distributed training, each process gets different random numbers.
+        process_number = [trainer.global_rank] if trainer.global_rank else []
+        seed = (self.seed, trainer.current_epoch, *process_number)
         torch.manual_seed(int(np.random.default_rng(seed).integers(2**62)))
 
     def on_train_batch_end(self, trainer, module, outputs: dict, batch: dict, batch_idx: int) -> None:
-        losses = {"loss": outputs["logged_loss"]} | outputs.get("logged_metrics", {})
-        for name, value in losses.items():
-            self.losses.setdefault(name, []).append((float(value), len(batch["clip"])))
+        """Collect the losses and metrics of a batch. outputs: what Task.training_step returned."""
+        clip_count = len(batch["clip"])
+        means = {"loss": outputs["logged_loss"]} | outputs.get("logged_metrics", {})
+        for name, mean in means.items():
+            self.batch_means.setdefault(name, []).append((float(mean), clip_count))
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        epoch, metrics = trainer.current_epoch, self._metrics(trainer, module)
+        """Add the epoch to the history and the curves, update the best epoch, and save the checkpoint."""
+        epoch = trainer.current_epoch
+        metrics = self._compute_metrics(trainer, module)
         self.history.append(metrics)
         self.best.update(epoch, module)
-        self._log()
-        self._save(trainer, epoch)
-        self._print(epoch, metrics)  # last: an epoch that was printed is not lost at an interrupt
+        self._write_curves()
+        self._save_checkpoint(trainer, epoch)
+        self._print_epoch(epoch, metrics)  # last: an epoch that was printed is not lost at an interrupt
 
-    def _metrics(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> dict[str, float]:
-        """Compute the metrics of the epoch. Raises UserError if the loss is not finite."""
-        means = {k: sum(x * n for x, n in v) / sum(n for _, n in v) for k, v in self.losses.items()}
+    def _compute_metrics(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule
+    ) -> dict[str, float]:
+        """Compute the metrics of the epoch, by name: means over training clips, and those of validation.
+
+        Raises UserError if the loss is not finite.
+        """
+        means = {}
+        for name, batches in self.batch_means.items():
+            total = sum(batch_mean * clip_count for batch_mean, clip_count in batches)
+            means[name] = total / sum(clip_count for _, clip_count in batches)
         if trainer.world_size > 1:  # means over all processes, so that all choose the same best epoch
             reduced = trainer.strategy.reduce(torch.tensor(list(means.values()), device=module.device))
             means = dict(zip(means, reduced.tolist(), strict=True))
@@ -125,14 +162,20 @@ class Recorder(Callback):
             raise UserError(f"{self.stage}: the loss is not finite: lower {key}")
         losses = {f"train/{name}": value for name, value in means.items()}
         group = trainer.optimizers[0].param_groups[0]
-        return {**losses, **module.val_metrics, "learning_rate": float(group["lr"] / group["lr_scale"])}
+        learning_rate = float(group["lr"] / group["lr_scale"])  # without the factor of this group
+        return {**losses, **module.val_metrics, "learning_rate": learning_rate}
 
-    def _log(self) -> None:
+    def _write_curves(self) -> None:
+        """Write the curves of all epochs so far. Only the first process does so."""
         if self.live:
             log_history(self.live, self.history, self.stage)
 
-    def _save(self, trainer: lightning.Trainer, epoch: int) -> None:
-        """Save the checkpoint in memory, and to its file unless the last write was too recent."""
+    def _save_checkpoint(self, trainer: lightning.Trainer, epoch: int) -> None:
+        """Save the checkpoint in memory, and also write it to its file, if that takes not too much time.
+
+        After a write that took t seconds, the next one comes after t / MAX_SAVING seconds or later. The
+        checkpoint of the last epoch is always written.
+        """
         start = time.monotonic()
         trainer.save_checkpoint(self.checkpoint_file.path)
         is_last = epoch + 1 == self.settings.epochs
@@ -141,22 +184,30 @@ class Recorder(Callback):
             self.last_save = time.monotonic()
             self.save_seconds = self.last_save - start
 
-    def _print(self, epoch: int, metrics: dict[str, float]) -> None:
+    def _print_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Print a line with the epoch's metrics and the remaining time. epoch: from 0.
+
+        A terminal shows a progress bar instead, and processes other than the first print nothing.
+        """
         if sys.stdout.isatty() or not self.live:
             return
         epochs = self.settings.epochs
         epoch_seconds = (time.monotonic() - self.start_time) / (epoch + 1 - self.start_epoch)
-        seconds = epoch_seconds * (epochs - epoch - 1)
+        remaining_seconds = epoch_seconds * (epochs - epoch - 1)
         values = ", ".join(
             f"{name.replace('/', ' ')} {value:.3f}" for name, value in metrics.items() if "/" in name
         )
-        print(f"{self.stage}: epoch {epoch + 1} of {epochs}: {values}, {seconds:.0f} s left", flush=True)
+        print(
+            f"{self.stage}: epoch {epoch + 1} of {epochs}: {values}, {remaining_seconds:.0f} s left",
+            flush=True,
+        )
 
 
 def resumable_precision(path: Path, fingerprint: str, stage: str) -> str | None:
-    """Return the precision of the unfinished training at `path`, with which it must continue.
+    """Return the precision in which the unfinished training with its checkpoint at `path` must continue.
 
-    Returns None and deletes the file if no training with this fingerprint can continue from it.
+    Returns None if there is no checkpoint. If there is one that no training with this fingerprint can
+    continue from, it is deleted, a message says so, and the result is None, too.
     """
     if not path.exists():
         return None

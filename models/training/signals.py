@@ -9,9 +9,10 @@ from typing import Any
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt at the first SIGINT or SIGTERM, and ignore later ones while work is saved.
+    """Within a `with` block, raise KeyboardInterrupt at the first SIGINT or SIGTERM, and ignore later ones.
 
-    Lightning would wait for the end of the batch, and kill the process at the second signal.
+    So the block has time to save its work after the first signal. This replaces Lightning's own handlers,
+    which would wait for the end of the batch, and kill the process at the second signal.
     """
     if threading.current_thread() is not threading.main_thread():  # only the main thread gets signals
         yield
@@ -24,12 +25,15 @@ def interruptible() -> Iterator[None]:
             is_interrupted = True
             raise KeyboardInterrupt
 
-    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-    handlers = {s: handler for s, handler in handlers.items() if handler is not signal.SIG_IGN}  # nohup
-    for s in handlers:
-        signal.signal(s, interrupt)
+    previous_handlers = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(number)
+        if handler is not signal.SIG_IGN:  # a signal that is ignored, as `nohup` sets it, stays ignored
+            previous_handlers[number] = handler
+    for number in previous_handlers:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        for s, handler in handlers.items():
-            signal.signal(s, handler)
+        for number, handler in previous_handlers.items():
+            signal.signal(number, handler)

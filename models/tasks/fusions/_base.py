@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 
 class Fusion(nn.Module, ABC):
-    """Encoders, and how their embeddings become the input of a classifier's head.
+    """Encoders, and how their embeddings become the input of the head, the last layers of a classifier.
 
-    dim: size of an embedding. embedding_names: the embeddings that there are: audio, video, or both (one
-    vector).
+    modality: what the classifier reads: audio, video or both. dim: size of an embedding. embedding_names: the
+    embeddings that `embed` returns: `audio`, `video`, or `both`, one vector for sound and picture together.
     """
 
     dim: int
@@ -23,29 +23,39 @@ class Fusion(nn.Module, ABC):
         self.embedding_names = ("audio", "video") if modality == "both" else (modality,)
 
     @abstractmethod
-    def first_layers(self) -> list[nn.Module]:
-        """Create the first layers of the head, from the output of `forward` to (batch, dim)."""
+    def make_first_layers(self) -> list[nn.Module]:
+        """Create the first layers of the head, which map the output of `forward` to (batch, dim)."""
 
     @abstractmethod
     def embed_audio(self, x: Tensor) -> Tensor:
-        """Map (batch, channels, freq, time) to (batch, dim)."""
+        """Map sounds (batch, channels, freq, time) to embeddings (batch, dim)."""
 
     @abstractmethod
     def embed_video(self, x: Tensor) -> Tensor:
-        """Map (batch, frames, height, width, 3) uint8 to (batch, dim)."""
+        """Map pictures (batch, frames, height, width, 3) uint8 to embeddings (batch, dim)."""
 
     def embed(self, audio: Tensor, video: Tensor) -> dict[str, Tensor]:
-        """Embed windows: a vector (batch, dim) for each of `embedding_names`."""
-        functions = {"audio": lambda: self.embed_audio(audio), "video": lambda: self.embed_video(video)}
-        return {side: functions[side]() for side in self.embedding_names}
+        """Map windows to embeddings: name -> (batch, dim), for each of `embedding_names` in their order."""
+        embeddings = {}
+        for modality in self.embedding_names:
+            if modality == "audio":
+                embeddings[modality] = self.embed_audio(audio)
+            else:
+                embeddings[modality] = self.embed_video(video)
+        return embeddings
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         """Map windows to the input of the head: all embeddings, concatenated."""
         return torch.cat([*self.embed(audio, video).values()], dim=1)
 
-    def without(self, side: str, audio: Tensor, video: Tensor) -> Tensor:
-        """Do as `forward`, for a model of both modalities, with zeros for the modality `side`."""
-        return self(*(x * (name != side) for name, x in (("audio", audio), ("video", video))))
+    def forward_without(self, modality: str, audio: Tensor, video: Tensor) -> Tensor:
+        """Map windows to the input of the head, with zeros for one modality, "audio" or "video".
+
+        Only for a classifier of both modalities.
+        """
+        if modality == "audio":
+            return self(audio * 0, video)
+        return self(audio, video * 0)
 
 
 def normalize(x: Tensor) -> Tensor:

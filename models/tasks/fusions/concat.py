@@ -10,21 +10,25 @@ from models.video import encoders as video_encoders
 
 
 class Concat(Fusion):
-    """Concatenated embeddings; the head is two linear layers with ReLU and dropout.
+    """Concatenated embeddings of sound and picture; the head is two linear layers with ReLU and dropout.
 
-    As in identification by face and voice on VoxCeleb. For one modality there is one encoder, and one linear
-    layer.
+    For one modality there is one encoder, and the head has one linear layer.
+
+    config: the content of config.json. Read here: `modality`, `audio_encoder`, `video_encoder` and
+    `encoders`, their sizes. audio_shape: (channels, freq, time). video_shape: (frames, height, width, 3).
+    dim: size of an embedding.
     """
 
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, dim: int) -> None:
         super().__init__(config["modality"])
-        self.dim, sizes = dim, config["encoders"]
+        self.dim = dim
+        sizes = config["encoders"]
         if self.modality != "video":
             self.audio = audio_encoders.make(config["audio_encoder"], audio_shape, dim, **sizes["audio"])
         if self.modality != "audio":
             self.video = video_encoders.make(config["video_encoder"], video_shape, dim, **sizes["video"])
 
-    def first_layers(self) -> list[nn.Module]:
+    def make_first_layers(self) -> list[nn.Module]:
         reduction = [nn.Linear(2 * self.dim, self.dim)] if self.modality == "both" else []
         return [*reduction, nn.ReLU()]
 

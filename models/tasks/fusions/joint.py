@@ -9,9 +9,12 @@ from models.tasks.fusions._base import Fusion
 
 
 class Joint(Fusion):
-    """One network reads both modalities, or one; a layer norm and a linear layer follow.
+    """One encoder that reads both modalities, or one of them; the head is a layer norm and a linear layer.
 
-    config: in addition to what other fusions read, `statistics` of the features and `classification.frozen`.
+    config: the content of config.json. Read here: `modality`, `encoder`, its sizes `encoders.joint`,
+    `statistics` (mean and standard deviation of the features), and `classification.frozen`, whether training
+    leaves the encoder unchanged. audio_shape: (channels, freq, time). video_shape: (frames, height, width,
+    3).
     """
 
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple) -> None:
@@ -21,7 +24,7 @@ class Joint(Fusion):
         self.encoder.requires_grad_(not config["classification"]["frozen"])
         self.dim = self.encoder.dim
 
-    def first_layers(self) -> list[nn.Module]:
+    def make_first_layers(self) -> list[nn.Module]:
         return [nn.LayerNorm(self.dim)]
 
     def embed_audio(self, x: Tensor) -> Tensor:
@@ -31,9 +34,14 @@ class Joint(Fusion):
         return self.encoder.embed_alone("video", x)
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
+        """Map windows to the input of the head, (batch, dim): one embedding of what the model reads."""
         return self.encoder(audio, video) if self.modality == "both" else super().forward(audio, video)
 
-    def without(self, side: str, audio: Tensor, video: Tensor) -> Tensor:
-        """Do as `forward` without the modality `side`, which the encoder itself handles."""
-        other, x = ("video", video) if side == "audio" else ("audio", audio)
-        return self.encoder.embed_without_other(other, x)
+    def forward_without(self, modality: str, audio: Tensor, video: Tensor) -> Tensor:
+        """Map windows to the input of the head without one modality, "audio" or "video".
+
+        The encoder of both modalities can embed one alone, so that no zeros are needed.
+        """
+        if modality == "audio":
+            return self.encoder.embed_without_other("video", video)
+        return self.encoder.embed_without_other("audio", audio)

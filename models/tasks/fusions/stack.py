@@ -10,49 +10,62 @@ from models.audio._input import standardize
 from models.tasks.fusions._base import Fusion
 from models.video import encoders as video_encoders
 
-RANGE = 3.0  # a spectrogram's picture shows values up to this many standard deviations from the mean
+MAX_DEVIATIONS = 3.0  # a spectrogram as an image shows values up to so many standard deviations from the mean
 
 
 class Stack(Fusion):
-    """Spectrograms as pictures, stacked on the channels of the frames, and `video_encoder` on all of them.
+    """Spectrograms as images, which become further colour channels of the frames; `video_encoder` reads both.
 
-    With one modality it reads spectrograms, or frames, as its only input, and can be applied to either.
+    With one modality, `video_encoder` reads only spectrograms as images, or only frames. Both have the same
+    shape, so that such a network can also be applied to the modality that it was not trained on.
+
+    config: the content of config.json. Read here: `modality`, `video_encoder` and its sizes `encoders.video`.
+    audio_shape: not used. video_shape: (frames, height, width, 3). dim: size of an embedding.
     """
 
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, dim: int) -> None:
         super().__init__(config["modality"])
-        self.dim, self.frames = dim, tuple(video_shape)  # frames: shape of a sound's pictures
-        shape = (*video_shape[:3], 6 if self.modality == "both" else 3)
+        self.dim = dim
+        self.video_shape = tuple(video_shape)
+        channels = 6 if self.modality == "both" else 3
+        shape = (*video_shape[:3], channels)
         self.video = video_encoders.make(config["video_encoder"], shape, dim, **config["encoders"]["video"])
         if self.modality == "both":
             self.embedding_names = ("both",)
 
-    def first_layers(self) -> list[nn.Module]:
+    def make_first_layers(self) -> list[nn.Module]:
         return [nn.ReLU()]
 
     def embed_audio(self, x: Tensor) -> Tensor:
-        return self.video(self.pictures(x))
+        return self.video(self.spectrograms_to_images(x))
 
     def embed_video(self, x: Tensor) -> Tensor:
         return self.video(x)
 
     def embed(self, audio: Tensor, video: Tensor) -> dict[str, Tensor]:
+        """Map windows to embeddings: {"both": (batch, dim)}, or the same for the only modality."""
         if self.modality != "both":
             return super().embed(audio, video)
-        return {"both": self.video(torch.cat([video, self.pictures(audio).to(video.dtype)], dim=-1))}
+        images = self.spectrograms_to_images(audio).to(video.dtype)
+        return {"both": self.video(torch.cat([video, images], dim=-1))}
 
-    def swapped(self, audio: Tensor, video: Tensor) -> Tensor:
-        """Do as `forward` with the modality that a network of one modality was not trained on."""
+    def forward_other_modality(self, audio: Tensor, video: Tensor) -> Tensor:
+        """Map windows to the input of the head, (batch, dim), by the modality that it was not trained on.
+
+        Only for a network of one modality.
+        """
         return self.embed_video(video) if self.modality == "audio" else self.embed_audio(audio)
 
-    def pictures(self, audio: Tensor) -> Tensor:
-        """Convert spectrograms to grey pictures: (batch, frames, height, width, 3) of 0 to 255.
+    def spectrograms_to_images(self, audio: Tensor) -> Tensor:
+        """Convert spectrograms (batch, channels, freq, time) to grey images of the shape of the frames.
 
-        They show the mean of the channels, standardized, with low frequencies at the bottom; all frames are
+        Returns (batch, frames, height, width, 3), whole numbers from 0 to 255 as floats. An image shows the
+        mean of the channels, standardized, with low frequencies at the bottom. All frames of a clip are
         equal.
         """
-        frames, height, width, _ = self.frames
-        x = standardize(audio).mean(1, keepdim=True).flip(2)
-        x = F.interpolate(x, (height, width), mode="bilinear", align_corners=False, antialias=True)
-        x = ((x / RANGE + 1) * 127.5).clamp(0, 255).round()
-        return x.permute(0, 2, 3, 1)[:, None].expand(-1, frames, -1, -1, 3)
+        frames, height, width, _ = self.video_shape
+        images = standardize(audio).mean(1, keepdim=True).flip(2)  # (batch, 1, freq, time)
+        images = F.interpolate(images, (height, width), mode="bilinear", align_corners=False, antialias=True)
+        # -MAX_DEVIATIONS becomes 0, the mean 127.5, and MAX_DEVIATIONS 255.
+        images = ((images / MAX_DEVIATIONS + 1) * 127.5).clamp(0, 255).round()
+        return images.permute(0, 2, 3, 1)[:, None].expand(-1, frames, -1, -1, 3)

@@ -14,7 +14,7 @@ from models import checkpoint
 from models.inference import extract_step
 from models.inference.file_model import FileModel
 from models.inference.vectors import COLUMN_SIDES, Vectors
-from models.training.experiment import inputs
+from models.training.experiment import select_input_params
 from models.weights import weights_digest
 from pipeline.errors import UserError
 from pipeline.sources import people
@@ -62,7 +62,7 @@ def new_model(folder: Path, kind: str = "matching", **more) -> Path:
     sections = {"audio": AUDIO, "video": VIDEO, "faces": {"size": 32}}
     values = {name: getattr(toy.PARAMS, name).model_copy(update=new) for name, new in sections.items()}
     values["data"] = toy.PARAMS.data.model_copy(update={"clip_seconds": 1.5})
-    section = inputs(toy.PARAMS.model_copy(update=values))
+    section = select_input_params(toy.PARAMS.model_copy(update=values))
     config = asdict(toy.experiment(**changes)) | {"train": toy.settings(embedding_dim=8).model_dump()}
     config |= {"inputs": section, "audio_shape": [1, 16, 50], "video_shape": [1, 32, 32, 3]} | entries | more
     torch.manual_seed(0)

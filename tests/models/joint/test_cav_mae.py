@@ -82,7 +82,7 @@ def test_fine_tuned_is_as_published(numbers, tmp_path, mode):
         logits = module(audio, video)
     elif mode.startswith("missing"):  # the name says which modality remains
         missing = "video" if "audio" in mode else "audio"
-        logits = module.without(missing, audio, video)
+        logits = module.logits_without(missing, audio, video)
     else:
         module.fusion.modality = "audio" if "audio" in mode else "video"
         module.fusion.embedding_names = (module.fusion.modality,)
@@ -393,7 +393,7 @@ def test_patches_are_normalized_one_by_one():
     module = pretraining(settings={"normalize_patches": True})
     sound, _ = windows()
     _, masked = module.draw_masks(4)
-    target = module.targets("audio", sound, masked["audio"])
+    target = module.select_targets("audio", sound, masked["audio"])
     assert target.mean(2).abs().max() < 1e-4
     assert torch.allclose(target.var(2), torch.ones(4, target.shape[1]), atol=1e-3)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.tasks import tasks
-from models.tasks._base import Part, Task
+from models.tasks._base import OnnxGraph, Task
 from models.tasks._description import Description
 from models.tasks._experiment import Experiment
 from models.tasks._plan import Plan
@@ -78,17 +78,17 @@ class Loudness(Task):
         return embedding, embedding
 
     def extra_metrics(
-        self, model: Any, data: Dataset, test: np.ndarray, bootstrap: int, seed: int
+        self, model: Any, data: Dataset, test_clips: np.ndarray, bootstrap: int, seed: int
     ) -> dict[str, dict[str, Any]]:
-        audio, video = (torch.from_numpy(x) for x in data.read(test))
+        audio, video = (torch.from_numpy(x) for x in data.read(test_clips))
         levels = audio.float().mean((1, 2, 3)) / SCALE
         with torch.inference_mode():
             errors = self.errors(audio, video).double().numpy()
-        code, count = codes(data.group[test].tolist())
-        weights = [w[:, code] for w in resamples(count, bootstrap, seed, width=len(test))]
+        code, count = codes(data.group[test_clips].tolist())
+        weights = [w[:, code] for w in resamples(count, bootstrap, seed, width=len(test_clips))]
         section = {
             "squared_error": number(errors.mean()),
-            "n": len(test),
+            "n": len(test_clips),
             "ci": {"squared_error": interval([w @ errors / w.sum(1) for w in weights])},
             "chance": {"squared_error": number(levels.var(correction=0).item())},
         }
@@ -103,5 +103,7 @@ class Loudness(Task):
             purpose="Predicts how loud a clip is from its picture.",
         )
 
-    def onnx_parts(self) -> dict[str, Part]:
-        return super().onnx_parts() | {"loudness": Part(self, self.forward, self.windows("video"), "level")}
+    def onnx_graphs(self) -> dict[str, OnnxGraph]:
+        return super().onnx_graphs() | {
+            "loudness": OnnxGraph(self, self.forward, self.window_inputs("video"), "level")
+        }

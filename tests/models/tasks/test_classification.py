@@ -80,7 +80,7 @@ def test_the_stack_of_one_modality_reads_the_other_too(data, tmp_path):
     audio, video = (torch.from_numpy(x) for x in data.read(test))
     with torch.inference_mode():
         expected = model.module.head(model.module.fusion.video(video)).numpy()
-        pictures = model.module.fusion.pictures(audio)
+        pictures = model.module.fusion.spectrograms_to_images(audio)
     assert np.allclose(model.logits(data, test, swapped=True), expected, atol=1e-5)
     assert pictures.shape == video.shape and 0 <= pictures.min() < pictures.max() <= 255
 
@@ -101,7 +101,7 @@ def test_a_sound_becomes_a_picture_with_its_low_notes_below(data, tmp_path):
     )
     sound = torch.full((1, 1, 8, 10), -80.0)
     sound[:, :, 0] = -20.0  # the lowest band
-    picture = module.fusion.pictures(sound)
+    picture = module.fusion.spectrograms_to_images(sound)
     assert picture.shape == (1, 2, 32, 40, 3) and torch.equal(picture[:, 0], picture[:, 1])
     assert picture[0, 0, -4:].min() > picture[0, 0, :24].max()
 

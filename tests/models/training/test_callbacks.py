@@ -10,7 +10,7 @@ from testing.toy import train
 def test_weights_are_averaged_over_epochs(data, tmp_path, monkeypatch):
     """A run with averaging has the mean of the weights after epochs of a run without."""
     weights = []
-    log = Recorder._log
+    log = Recorder._write_curves
 
     def log_and_copy(self):
         log(self)
@@ -19,7 +19,7 @@ def test_weights_are_averaged_over_epochs(data, tmp_path, monkeypatch):
 
     on_fit_start = Recorder.on_fit_start
     with monkeypatch.context() as m:
-        m.setattr(Recorder, "_log", log_and_copy)
+        m.setattr(Recorder, "_write_curves", log_and_copy)
         m.setattr(
             Recorder,
             "on_fit_start",

@@ -23,7 +23,7 @@ def wait_for(process, text):
 
 def stop_after(monkeypatch, epoch):
     """Raise an error after the checkpoint of an epoch is written."""
-    save = Recorder._save
+    save = Recorder._save_checkpoint
 
     def save_and_raise(self, trainer, epoch_number):
         self.last_save = self.save_seconds = 0.0
@@ -31,7 +31,7 @@ def stop_after(monkeypatch, epoch):
         if epoch_number + 1 == epoch:
             raise RuntimeError("broken off")
 
-    monkeypatch.setattr(Recorder, "_save", save_and_raise)
+    monkeypatch.setattr(Recorder, "_save_checkpoint", save_and_raise)
 
 
 @pytest.fixture(scope="module")
