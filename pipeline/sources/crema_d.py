@@ -138,7 +138,7 @@ def fetch(clip: dict, data: "DataParams") -> Outcome:
     """Check the clip's file, which stays in place. The files in BROKEN fail."""
     if reason := BROKEN.get(clip["clip_id"]):
         return failed("corrupt", f"{clip['clip_id']}: broken as published: {reason}")
-    return in_place_outcome(clip, {clip["video"]: folder.check(clip["video"])})
+    return in_place_outcome(clip, {clip["video"]: folder.check_file(clip["video"])})
 
 
 def _files(root: str) -> tuple[dict[str, str], list[str]]:

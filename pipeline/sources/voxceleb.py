@@ -80,7 +80,7 @@ def stamp(clip: dict) -> list:
 
 def fetch(clip: dict, data: "DataParams") -> Outcome:
     """Check the clip's files. They stay in place."""
-    return in_place_outcome(clip, {clip[kind]: folder.check(clip[kind]) for kind in ("audio", "video")})
+    return in_place_outcome(clip, {clip[kind]: folder.check_file(clip[kind]) for kind in ("audio", "video")})
 
 
 def _faces_and_voices(root: str, data: "DataParams") -> tuple[Files, Files]:
