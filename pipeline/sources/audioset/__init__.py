@@ -135,12 +135,12 @@ def media_key(params: "Params") -> str:
 
 def stamp(clip: dict) -> int | None:
     """Return how often the user requested another try (python -m app.failures --retry)."""
-    return queue.open_log().retry_requests(clip["clip_id"]) or None
+    return queue.open_log().count_retry_requests(clip["clip_id"]) or None
 
 
 def collect(clips: list[dict], params: "Params") -> None:
     """Download the clips that were not downloaded yet."""
-    queue.collect(clips, params.download)
+    queue.download_clips(clips, params.download)
 
 
 def fetch(clip: dict, data: "DataParams") -> Outcome:
@@ -150,5 +150,5 @@ def fetch(clip: dict, data: "DataParams") -> Outcome:
 
 def finish(table: pa.Table, params: "Params") -> None:
     """Delete downloads that shards hold now. Raises UserError if too many clips are missing."""
-    queue.delete_stored(table)
+    queue.delete_stored_files(table)
     queue.check_missing(table, params.download)
