@@ -164,16 +164,17 @@ def download_clip(clip: dict, settings: Any, path: str) -> Outcome:
         if outcome.status == OK:
             size = _move_to_disk(Path(outcome.value), path)
             outcome.value = None
-            if (
-                settings.rate_limit
-            ):  # ffmpeg reads at full speed: a pause keeps the mean rate (bytes/s) below it
+            if settings.rate_limit:  # bytes/s. ffmpeg reads at full speed: a pause keeps the mean rate.
                 elapsed = time.monotonic() - start_time
                 time.sleep(max(0.0, min(size / settings.rate_limit - elapsed, MAX_PAUSE)))
         return outcome
 
 
 def _move_to_disk(file: Path, path: str) -> int:
-    """Move a file to `path`, so that `path` is complete even after a power failure. Return its size in bytes."""
+    """Move a file to `path`. Return its size in bytes.
+
+    Its contents are written to the disk before: even after a power failure, `path` is complete or not there.
+    """
     with open(file, "rb+") as f:
         os.fsync(f.fileno())
         size = f.seek(0, os.SEEK_END)
