@@ -254,7 +254,7 @@ def log_bank(rate: int, n_fft: int, bins: int, low: float, high: float | None) -
     """Return the filter bank (bins, 1 + n_fft // 2) of `log_frequency`; the weights of a bin sum to 1.
 
     The bins are evenly spaced in log frequency. rate: of the samples, Hz. low, high: the centres of the first
-    and the last bin, Hz; high None: half of `rate`. `low` is raised to one bin of the FFT: 0 has no logarithm.
+    and the last bin, Hz; high None: half of `rate`. `low` is raised to one bin of the FFT: log(0) is none.
 
     The weights of a bin decrease linearly to 0 over the distance to its neighbours, or over one bin of the
     FFT if that is wider, so that no bin is empty: low bins interpolate between bins of the FFT.
