@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -16,38 +16,55 @@ LAYOUT = Layout(
 )
 
 
+class FileCheck(NamedTuple):
+    """The state of a file that stays in place."""
+
+    status: str  # `ok`, or why the file cannot be used
+    detail: str  # for the user; empty if the status is `ok`
+    size: int | None  # bytes; None if the file cannot be read
+    modified: int | None  # ns since the epoch; None if the file cannot be read
+
+
 @dataclass(frozen=True)
 class DownloadStep:
-    """Call the source's `fetch` for each clip: it downloads or renders the media, or checks files in place.
+    """The step of the stage `download`: from a row of the clip table to the clip's media.
 
-    fetch: of the source. data: the section `data` of params.yaml. A value is what a media shard holds:
-    `audio` and `video`, each `{"bytes", "path"}`. The bytes are null if the file stays in place, and if the
-    other one of the two holds them.
+    fetch: the source's function, from a row and `data` to an outcome. It downloads or renders the media, or
+    checks files in place. data: the section `data` of params.yaml.
+
+    The value of an outcome is a dictionary of `audio` and `video`, each `{"bytes": ..., "path": ...}`. The
+    bytes are None if the file stays in place. If one file is both, only `video` has its bytes.
     """
 
     fetch: Callable[[dict, Any], Outcome]
     data: Any
 
     def __call__(self, clips: list[dict], values: list) -> Iterator[Outcome]:
+        """Yield the outcome of each clip. clips: rows of the clip table. values: not used."""
         for clip in clips:
             yield self.fetch(clip, self.data)
 
 
-def in_place_outcome(clip: dict, checks: dict[str, tuple[str, str, int | None, int | None]]) -> Outcome:
-    """Return the outcome for files that stay in place. If one of two is bad, the clip fails.
+def in_place_outcome(clip: dict, checks: dict[str, FileCheck]) -> Outcome:
+    """Return the outcome of a clip whose files stay in place. If one of two files is bad, the clip fails.
 
-    checks: path -> (status, detail, size in bytes, modification time in ns).
+    clip: a row of the clip table. checks: path -> state, of the files of the clip.
     """
-    for status, detail, *_ in checks.values():
-        if status != OK:
-            return failed(status, detail)
-    value = {kind: {"bytes": None, "path": clip[kind]} if clip[kind] else None for kind in ("audio", "video")}
-    total_size = sum(size or 0 for _, _, size, _ in checks.values())
-    modified = max((time or 0 for _, _, _, time in checks.values()), default=0)
-    return Outcome(value=value, extra={"size": total_size, "modified": modified})
+    for check in checks.values():
+        if check.status != OK:
+            return failed(check.status, check.detail)
+    value = {}
+    for column in ("audio", "video"):
+        value[column] = {"bytes": None, "path": clip[column]} if clip[column] else None
+    total_size = sum(check.size or 0 for check in checks.values())
+    last_modified = max((check.modified or 0 for check in checks.values()), default=0)
+    return Outcome(value=value, extra={"size": total_size, "modified": last_modified})
 
 
 def single_file_outcome(name: str, content: bytes) -> Outcome:
-    """Return the outcome for one file, by name and bytes, that holds both sound and picture."""
+    """Return the outcome of a clip that is one file with both sound and picture.
+
+    name: of the file. content: its bytes, which are stored once, in `video`.
+    """
     value = {"audio": {"bytes": None, "path": name}, "video": {"bytes": content, "path": name}}
     return Outcome(value=value, extra={"size": len(content), "modified": None})

@@ -27,10 +27,15 @@ FOUND_COLUMN = ("found", pa.list_(pa.bool_()))
 ANGLES_COLUMN = ("angles", pa.list_(pa.float64()))
 MAX_HEIGHT = 1080  # lines of a picture that a face is cropped from; larger pictures are scaled down
 DETECTION_HEIGHT = 240  # pixels of the shorter side of the picture for the detector
-MIN_FACE_SIZE = 0.15  # of a face, as a share of the picture's shorter side
+MIN_FACE_SIZE = 0.15  # of a face, as a fraction of the picture's shorter side
+MIN_FACE_PIXELS = 24  # the smallest face that the cascade was trained for
 SCALE_FACTOR = 1.15  # between the sizes that the cascade searches: 9 ms a frame, 14 ms with 1.1
+EYE_SCALE_FACTOR = 1.05  # the same, for eyes
+FACE_NEIGHBOURS, EYE_NEIGHBOURS = 5, 4  # detections at almost the same place that count as a face, as an eye
+MIN_EYE_SIZE = 0.12  # of an eye, as a fraction of the face's width
 SCORE_THRESHOLD = 0.7  # of YuNet
 LOWER_PART = 0.45  # of a face, in which eyes are not searched
+LEFT_END, RIGHT_START = 0.46, 0.54  # left and right eyes are before and after these fractions of the width
 MAX_EYE_ANGLE = 30.0  # degrees of the line between two eyes; a pair with a steeper line is ignored
 
 
@@ -38,7 +43,7 @@ MAX_EYE_ANGLE = 30.0  # degrees of the line between two eyes; a pair with a stee
 class Face:
     """A face in a picture.
 
-    box: left, top, width, height as shares of the picture's size. angle: of the line between the eyes,
+    box: left, top, width, height as fractions of the picture's size. angle: of the line between the eyes,
     degrees, positive if it falls to the right (clockwise); None if no eyes were detected.
     """
 
@@ -48,14 +53,17 @@ class Face:
 
 @dataclass(frozen=True)
 class FacesStep:
-    """(clips, Media) -> uint8 array (frames, size, size, 3), RGB.
+    """The step of the stage `faces`: from the media files of a clip to (frames, size, size, 3) uint8 RGB.
 
-    faces: the section of params.yaml. frames: number of pictures of a clip, spaced as in the stage `frames`;
-    1 is the middle one. extra: seconds and times as of `frames`; for each frame `boxes` (left, top, width,
-    height as shares of the picture's size), `found` (whether a face was detected in it) and `angles` (by
-    which it was rotated, degrees; null: not rotated).
+    faces: the section of params.yaml. clip_seconds: the maximum duration of the video. frames: number of
+    pictures of a clip, each in the middle of an equal part of it.
 
     A frame without a face is cropped where the nearest frame has a face. A clip without any face fails.
+
+    An outcome has in `extra`: `seconds`, the duration of the video; and for each frame `times` (when its
+    display begins, s from the clip's start), `boxes` (left, top, width, height as fractions of the picture's
+    size), `found` (whether a face was detected in it) and `angles` (by which it was rotated, degrees; None:
+    not rotated).
     """
 
     faces: Any
@@ -73,25 +81,27 @@ class FacesStep:
         return Layout(Path("data/faces"), Arrays(self.shape, "uint8"), columns)
 
     def __call__(self, clips: list[dict], values: list[Media]) -> Iterator[Outcome]:
+        """Yield the outcome of each clip. clips: rows of the clip table. values: their files."""
         converter, detector = FrameConverter(MAX_HEIGHT), load_detector(self.faces.model)
         for clip, media in zip(clips, values, strict=True):
             outcome = extract_frames(clip, media, self.clip_seconds, self.frames, converter)
             yield self._crop_faces(outcome, detector) if outcome.status == OK else outcome
 
     def _crop_faces(self, outcome: Outcome, detector: "Haar | YuNet") -> Outcome:
+        """Return the faces in the pictures of a clip. outcome: of `extract_frames`, its value is a list."""
         pictures = outcome.value
         faces = [largest_face(detector(picture)) for picture in pictures]
-        with_face = [i for i, face in enumerate(faces) if face]
-        if not with_face:
+        indices_with_face = [i for i, face in enumerate(faces) if face]
+        if not indices_with_face:
             where = f"any of {len(pictures)} frames" if len(pictures) > 1 else "the middle frame"
             return failed("no_face", f"no face in {where} ({detector.name})")
-        value, boxes, angles = np.empty(self.shape, np.uint8), [], []
+        value = np.empty(self.shape, np.uint8)
+        boxes, angles = [], []
         for i, picture in enumerate(pictures):
-            face = faces[min(with_face, key=lambda k: abs(k - i))]  # at equal distances, the earlier one
+            # The nearest frame with a face; of two at the same distance, the earlier one.
+            face = faces[min(indices_with_face, key=lambda index: abs(index - i))]
             assert face is not None
-            if self.faces.align and face.angle is None:
-                face = Face(face.box, detector.angle(picture, face.box))
-            angle = face.angle if self.faces.align else None
+            angle = _alignment_angle(picture, face, detector) if self.faces.align else None
             value[i] = cut_face(picture, face.box, self.faces.size, self.faces.margin, angle or 0.0)
             boxes.append(list(face.box))
             angles.append(angle)
@@ -100,18 +110,26 @@ class FacesStep:
 
 
 def crop_largest_face(picture: np.ndarray, faces: Any) -> np.ndarray | None:
-    """Return the largest face of a picture (H, W, 3) uint8 RGB as (size, size, 3), or None without a face.
+    """Return the largest face in a picture, (size, size, 3) uint8 RGB; None if there is no face.
 
-    faces: the section of params.yaml. Raises UserError if faces.model is not a valid model.
+    picture: (H, W, 3) uint8 RGB. faces: the section of params.yaml. Raises UserError if faces.model is not a
+    valid model.
     """
     detector = load_detector(faces.model)
     face = largest_face(detector(picture))
     if face is None:
         return None
-    angle = None
-    if faces.align:
-        angle = face.angle if face.angle is not None else detector.angle(picture, face.box)
+    angle = _alignment_angle(picture, face, detector) if faces.align else None
     return cut_face(picture, face.box, faces.size, faces.margin, angle or 0.0)
+
+
+def _alignment_angle(picture: np.ndarray, face: Face, detector: "Haar | YuNet") -> float | None:
+    """Return the angle of the line between the eyes, degrees, positive if it falls to the right.
+
+    Return None if no two eyes are detected. picture: (H, W, 3) uint8 RGB, perhaps another frame than the one
+    in which the face was detected.
+    """
+    return face.angle if face.angle is not None else detector.eye_angle(picture, face.box)
 
 
 def largest_face(faces: list[Face]) -> Face | None:
@@ -122,23 +140,26 @@ def largest_face(faces: list[Face]) -> Face | None:
 def cut_face(
     picture: np.ndarray, box: tuple[float, ...], size: int, margin: float, angle: float = 0.0
 ) -> np.ndarray:
-    """Return a square (size, size, 3) around a box, rotated counter-clockwise by `angle` degrees.
+    """Return a square (size, size, 3) uint8 RGB around a face, rotated so that its eyes are level.
 
-    box: as shares of the picture's size. margin: on each side, as a share of the box's longer side. The
-    rotation makes a line level that falls to the right by `angle`. Outside the picture, its border is
-    repeated.
+    picture: (H, W, 3) uint8 RGB. box: left, top, width, height of the face as fractions of the picture's
+    size. margin: added on each side, as a fraction of the box's longer side. angle: of the line between the
+    eyes, degrees, positive if it falls to the right; the square is rotated counter-clockwise by it. Outside
+    the picture, its border is repeated.
     """
     height, width = picture.shape[:2]
-    x, y, w, h = box[0] * width, box[1] * height, box[2] * width, box[3] * height
+    x, y, w, h = box[0] * width, box[1] * height, box[2] * width, box[3] * height  # pixels
     side = max(w, h) * (1 + 2 * margin)
     scale = size / side
     if scale < 1:  # `warpAffine` does not average pixels: scale down before
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        # Sizes are rounded to whole pixels, so the exact scales differ a little from `scale`.
         scale_x, scale_y = picture.shape[1] / width, picture.shape[0] / height
-        x, y, w, h, scale = x * scale_x, y * scale_y, w * scale_x, h * scale_y, 1.0
+        x, y, w, h = x * scale_x, y * scale_y, w * scale_x, h * scale_y
+        scale = 1.0
     centre = x + w / 2 - 0.5, y + h / 2 - 0.5  # the centre of a pixel has integer coordinates
     matrix: np.ndarray = cv2.getRotationMatrix2D(centre, angle, scale)
-    matrix[:, 2] += (size - 1) / 2 - np.array(centre)
+    matrix[:, 2] += (size - 1) / 2 - np.array(centre)  # moves the face's centre to the centre of the square
     border = cv2.BORDER_REPLICATE
     return cv2.warpAffine(picture, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
 
@@ -148,16 +169,17 @@ def cut_face(
 
 @functools.cache
 def load_detector(model: str | None) -> "Haar | YuNet":
-    """Return the detector for `faces.model`, once per process: OpenCV's detectors cannot be pickled.
+    """Return the detector for `faces.model`: the path of YuNet's file, or None for the Haar cascade.
 
-    Raises UserError if the file is missing or not a YuNet model.
+    Each process loads it once, since OpenCV's detectors cannot be sent to another process. Raises UserError
+    if the file is missing or not a YuNet model.
     """
     cv2.setNumThreads(1)  # the engine runs one process per core
     return Haar() if model is None else YuNet(model)
 
 
 class Haar:
-    """OpenCV's cascade for frontal faces."""
+    """OpenCV's Haar cascade for frontal faces. name: for messages. faces, eyes: the classifiers."""
 
     name = "Haar cascade"
 
@@ -167,33 +189,42 @@ class Haar:
         self.eyes = cv2.CascadeClassifier(str(folder / "haarcascade_eye.xml"))
 
     def __call__(self, picture: np.ndarray) -> list[Face]:
-        """Return the faces of a picture (H, W, 3) uint8 RGB, in arbitrary order."""
+        """Return the faces in a picture (H, W, 3) uint8 RGB, sorted by their boxes; without angles."""
         grey = cv2.cvtColor(_scale_down(picture), cv2.COLOR_RGB2GRAY)
-        min_size = max(round(MIN_FACE_SIZE * min(grey.shape)), 24)
-        boxes = self.faces.detectMultiScale(grey, SCALE_FACTOR, 5, minSize=(min_size, min_size))
+        min_size = max(round(MIN_FACE_SIZE * min(grey.shape)), MIN_FACE_PIXELS)
+        boxes = self.faces.detectMultiScale(grey, SCALE_FACTOR, FACE_NEIGHBOURS, minSize=(min_size, min_size))
         height, width = grey.shape
         size = np.array([width, height, width, height])
         return [Face(tuple((np.array(box) / size).tolist())) for box in sorted(map(tuple, boxes))]
 
-    def angle(self, picture: np.ndarray, box: tuple[float, ...]) -> float | None:
-        """Return the angle of the line between the eyes, as of Face; None if no two eyes are detected."""
+    def eye_angle(self, picture: np.ndarray, box: tuple[float, ...]) -> float | None:
+        """Return the angle of the line between a face's eyes, degrees, positive if it falls to the right.
+
+        Return None if no two eyes are detected. picture: (H, W, 3) uint8 RGB. box: left, top, width, height
+        of the face as fractions of the picture's size.
+        """
         height, width = picture.shape[:2]
         x, y, w, h = box[0] * width, box[1] * height, box[2] * width, box[3] * height
-        part = picture[max(int(y), 0) : int(y + (1 - LOWER_PART) * h), max(int(x), 0) : int(x + w)]
-        if not part.size:
+        upper_part = picture[max(int(y), 0) : int(y + (1 - LOWER_PART) * h), max(int(x), 0) : int(x + w)]
+        if not upper_part.size:
             return None
-        grey = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)
-        min_size = max(int(w * 0.12), 8)
-        boxes = self.eyes.detectMultiScale(grey, 1.05, 4, minSize=(min_size, min_size))
-        eyes = [(ex + ew / 2, ey + eh / 2) for ex, ey, ew, eh in boxes]
-        left_eyes = [e for e in eyes if e[0] < 0.46 * w]
-        right_eyes = [e for e in eyes if e[0] > 0.54 * w]
-        angles = [_line_angle(a, b) for a in sorted(left_eyes) for b in sorted(right_eyes)]
+        grey = cv2.cvtColor(upper_part, cv2.COLOR_RGB2GRAY)
+        min_size = max(int(w * MIN_EYE_SIZE), 8)
+        boxes = self.eyes.detectMultiScale(
+            grey, EYE_SCALE_FACTOR, EYE_NEIGHBOURS, minSize=(min_size, min_size)
+        )
+        eyes = sorted((ex + ew / 2, ey + eh / 2) for ex, ey, ew, eh in boxes)  # their centres
+        left_eyes = [(ex, ey) for ex, ey in eyes if ex < LEFT_END * w]
+        right_eyes = [(ex, ey) for ex, ey in eyes if ex > RIGHT_START * w]
+        angles = [_line_angle(left_eye, right_eye) for left_eye in left_eyes for right_eye in right_eyes]
         return min((angle for angle in angles if abs(angle) <= MAX_EYE_ANGLE), key=abs, default=None)
 
 
 class YuNet:
-    """OpenCV's FaceDetectorYN, with the model in the file `path`."""
+    """OpenCV's FaceDetectorYN with YuNet's model. name: for messages. net: the detector.
+
+    path: of the model's .onnx file. Raises UserError if it is missing or another file.
+    """
 
     name = "YuNet"
 
@@ -202,19 +233,19 @@ class YuNet:
             raise UserError(f"faces.model: {path}: no such file: use the path of YuNet's .onnx file, or null")
         try:
             self.net = cv2.FaceDetectorYN.create(path, "", (64, 64), SCORE_THRESHOLD)
-            self.net.detect(np.zeros((64, 64, 3), np.uint8))
+            self.net.detect(np.zeros((64, 64, 3), np.uint8))  # another network fails here
         except cv2.error as e:
             reason = " ".join(str(e).split())[:120]
             raise UserError(f"faces.model: {path}: not a YuNet model in ONNX ({reason})") from None
 
     def __call__(self, picture: np.ndarray) -> list[Face]:
-        """Return the faces of a picture (H, W, 3) uint8 RGB, the highest score first."""
-        small = _scale_down(picture)
-        height, width = small.shape[:2]
+        """Return the faces in a picture (H, W, 3) uint8 RGB, with angles, the highest score first."""
+        small_picture = _scale_down(picture)
+        height, width = small_picture.shape[:2]
         self.net.setInputSize((width, height))
-        _, rows = self.net.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        _, detections = self.net.detect(cv2.cvtColor(small_picture, cv2.COLOR_RGB2BGR))
         faces = []
-        for x, y, w, h, *landmarks in rows if rows is not None else []:
+        for x, y, w, h, *landmarks in detections if detections is not None else []:
             if min(w, h) < MIN_FACE_SIZE * min(height, width):
                 continue
             # The first landmark is the person's right eye, which is on the left of the picture.
@@ -223,13 +254,13 @@ class YuNet:
             faces.append(Face(box, angle if abs(angle) <= MAX_EYE_ANGLE else None))
         return faces
 
-    def angle(self, picture: np.ndarray, box: tuple[float, ...]) -> float | None:
-        """Return None: YuNet detects eyes together with the face only."""
+    def eye_angle(self, picture: np.ndarray, box: tuple[float, ...]) -> float | None:
+        """Return None: YuNet cannot detect the eyes of a face that it did not detect itself."""
         return None
 
 
 def _scale_down(picture: np.ndarray) -> np.ndarray:
-    """Return `picture`, scaled down if its shorter side has more than DETECTION_HEIGHT pixels."""
+    """Return a picture (H, W, 3), scaled down if its shorter side has more than DETECTION_HEIGHT pixels."""
     scale = DETECTION_HEIGHT / min(picture.shape[:2])
     if scale >= 1:
         return picture
@@ -237,5 +268,6 @@ def _scale_down(picture: np.ndarray) -> np.ndarray:
 
 
 def _line_angle(start: Any, end: Any) -> float:
-    """Return the degrees by which the line from `start` to `end`, both (x, y), falls; y points downwards."""
-    return math.degrees(math.atan2(float(end[1] - start[1]), float(end[0] - start[0])))
+    """Return the angle of the line between two points (x, y), degrees, positive if it falls to the right."""
+    (start_x, start_y), (end_x, end_y) = start, end
+    return math.degrees(math.atan2(float(end_y - start_y), float(end_x - start_x)))

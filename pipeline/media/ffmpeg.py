@@ -22,7 +22,7 @@ FORMATS = (
     " avif_pipe bmp_pipe jpeg_pipe jpegxl_pipe pgm_pipe png_pipe ppm_pipe tiff_pipe webp_pipe"
 )
 MAX_PIXELS = 1 << 26  # 8192 x 8192: 100 to 400 MB decoded; larger pictures are refused
-GUARD = {
+GUARD = {  # options of ffmpeg's libraries for every file that is opened
     "format_whitelist": ",".join(FORMATS.split()),
     "protocol_whitelist": "file,pipe",
     # Opening a file decodes its first picture: without this limit, a file of 2 MB can take 2 GB of memory.
@@ -37,10 +37,11 @@ def url(path: str | Path) -> str:
 
 @functools.cache
 def binary() -> str:
-    """Return the path of ffmpeg: the user's choice, else the newer of the system's and imageio-ffmpeg's.
+    """Return the path of the ffmpeg program to use.
 
-    The user's choice is EARSIGHT_FFMPEG, or imageio-ffmpeg's own IMAGEIO_FFMPEG_EXE. Raises UserError if it
-    does not run, or if there is no ffmpeg.
+    It is the user's choice (the environment variable EARSIGHT_FFMPEG, or imageio-ffmpeg's own
+    IMAGEIO_FFMPEG_EXE), else the newer one of the system's and imageio-ffmpeg's. Raises UserError if the
+    user's choice does not run, or if there is no ffmpeg.
     """
     for variable in ("EARSIGHT_FFMPEG", "IMAGEIO_FFMPEG_EXE"):
         if name := os.environ.get(variable):
@@ -51,7 +52,8 @@ def binary() -> str:
     candidates = [shutil.which("ffmpeg")]
     with contextlib.suppress(RuntimeError):  # imageio-ffmpeg has no binary for this platform
         candidates.insert(0, imageio_ffmpeg.get_ffmpeg_exe())
-    newest = max((c for c in candidates if c and version(c)), key=version, default=None)
+    working = [path for path in candidates if path and version(path)]
+    newest = max(working, key=version, default=None)  # of equal versions, imageio-ffmpeg's
     if newest is None:
         raise UserError("ffmpeg: not found: install ffmpeg, or set EARSIGHT_FFMPEG to its path")
     return newest
@@ -59,7 +61,10 @@ def binary() -> str:
 
 @functools.cache
 def version(path: str) -> tuple[int, ...]:
-    """Return (major, minor) of an ffmpeg binary; () if it does not run, (999,) for a build from git."""
+    """Return (major, minor) of the ffmpeg program `path`.
+
+    Return () if it does not run, and (999,), newer than any release, for a build from git.
+    """
     try:
         text = subprocess.run(
             [path, "-version"], capture_output=True, text=True, timeout=20, check=True

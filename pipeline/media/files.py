@@ -18,7 +18,8 @@ from av.stream import Disposition, Stream
 from pipeline.media import ffmpeg
 from pipeline.store.status import Outcome, failed
 
-SECONDS_COLUMN = ("seconds", pa.float64())  # duration of a clip's real data; the rest is padding
+# A column of the indexes: the duration of a clip's real data, s; the rest of its value is padding.
+SECONDS_COLUMN = ("seconds", pa.float64())
 
 # First bytes of playlists, which may have any file name.
 PLAYLISTS = (
@@ -41,19 +42,24 @@ PICTURES = {
     b"II*\0": "tiff_pipe",
     b"MM\0*": "tiff_pipe",
 }
-NOT_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails  # the cover of an album is not a video
+# Flags of video streams that are no video, such as the cover of an album.
+NO_VIDEO_FLAGS = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """The paths of a clip's sound and picture on this machine, usually the same; None: there is none."""
+    """The files of a clip on this machine.
+
+    audio, video: the paths of the files with the sound and with the picture, which are usually one file.
+    None: the clip has no sound, or no picture.
+    """
 
     audio: str | None
     video: str | None
 
 
 class MediaError(Exception):
-    """A file cannot be decoded; `outcome` holds the status and the reason."""
+    """A file cannot be decoded. outcome: the failed outcome of its clip, with the status and the reason."""
 
     def __init__(self, status: str, detail: str) -> None:
         super().__init__(detail)
@@ -61,7 +67,10 @@ class MediaError(Exception):
 
 
 def read_head(path: str, size: int = 64) -> bytes:
-    """Return the first bytes of `path`. Raise MediaError if it is not a regular, readable, non-empty file."""
+    """Return the first `size` bytes of the file `path`, or all if there are fewer.
+
+    Raises MediaError if it is not a regular, readable, non-empty file.
+    """
     name = os.path.basename(path)
     try:
         # Non-blocking: otherwise `open` of a named pipe without a writer would wait forever.
@@ -71,8 +80,8 @@ def read_head(path: str, size: int = 64) -> bytes:
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
-            kind = "a directory" if stat.S_ISDIR(mode) else "no plain file"
-            raise MediaError("unreadable", f"{name}: is {kind}")
+            file_type = "a directory" if stat.S_ISDIR(mode) else "no plain file"
+            raise MediaError("unreadable", f"{name}: is {file_type}")
         first_bytes = os.read(descriptor, size)
     except OSError as e:
         raise MediaError("unreadable", f"{name}: {e.strerror}") from None
@@ -85,7 +94,10 @@ def read_head(path: str, size: int = 64) -> bytes:
 
 @contextmanager
 def open_media(path: str) -> Iterator[InputContainer]:
-    """Open the file at `path`. Raise MediaError if it cannot be opened, or if decoding it fails inside."""
+    """Open a media file for a `with` block, and close it afterwards.
+
+    Raises MediaError if it cannot be opened, or if FFmpeg raises an error in the block.
+    """
     name = os.path.basename(path)
     first_bytes = read_head(path)
     if first_bytes.startswith(b"version https://git-lfs"):
@@ -106,13 +118,14 @@ def open_media(path: str) -> Iterator[InputContainer]:
 
 
 def _open(path: str, demuxer: str | None) -> InputContainer:
+    """Open a media file with PyAV. demuxer: ffmpeg's name of the file format; None: ffmpeg detects it."""
     return av.open(ffmpeg.url(path), format=demuxer, options=dict(ffmpeg.GUARD), metadata_errors="replace")
 
 
 def _explain_failure(path: str, demuxer: str | None, error: av.FFmpegError) -> tuple[str, str]:
-    """Return status and detail for a file that could not be opened.
+    """Return (status, detail) for a file that could not be opened. error: PyAV's.
 
-    Only ffmpeg's log tells whether a whitelist refused it.
+    The error does not say whether a whitelist refused the file; ffmpeg's log does.
     """
     name = os.path.basename(path)
     if "not on whitelist" in _log_of_opening(path, demuxer).lower():
@@ -134,23 +147,30 @@ def _log_of_opening(path: str, demuxer: str | None) -> str:
 
 
 def oversized_picture(path: str) -> str:
-    """Return the size of a picture that ffmpeg refuses as too large, from its log; "" if there is none."""
+    """Return the size of the pictures in a file, such as "9000 x 9000", if ffmpeg refuses them as too large.
+
+    The size is only in ffmpeg's log. Return "" if they are not too large.
+    """
     log = _log_of_opening(path, _picture_demuxer(read_head(path)))
     match = re.search(r"Picture size (\d+x\d+) (?:exceeds|is invalid)", log)
     return match[1].replace("x", " x ") if match else ""
 
 
 def _picture_demuxer(first_bytes: bytes) -> str | None:
-    return next((demuxer for magic, demuxer in PICTURES.items() if first_bytes.startswith(magic)), None)
+    """Return ffmpeg's demuxer for a file that begins with these bytes, or None if it is no still picture."""
+    for signature, demuxer in PICTURES.items():
+        if first_bytes.startswith(signature):
+            return demuxer
+    return None
 
 
 def start_time(container: InputContainer) -> float:
     """Return the time stamp at which a container starts, s. A clip's `start` is relative to it."""
-    return (container.start_time or 0) / av.time_base
+    return (container.start_time or 0) / av.time_base  # PyAV counts in units of 1 / av.time_base s
 
 
 def stream_packets(container: InputContainer, stream: Stream) -> Iterator[Packet]:
-    """Yield the packets of one stream."""
+    """Yield the packets of one stream, from the current position to the end of the file."""
     # If a stream starts in the middle of a file, PyAV raises IndexError after the last packet.
     with contextlib.suppress(IndexError):
         yield from container.demux(stream)
@@ -158,11 +178,14 @@ def stream_packets(container: InputContainer, stream: Stream) -> Iterator[Packet
 
 def video_streams(container: InputContainer) -> list:
     """Return the video streams without covers and thumbnails."""
-    return [s for s in container.streams.video if not s.disposition & NOT_PICTURES]
+    return [stream for stream in container.streams.video if not stream.disposition & NO_VIDEO_FLAGS]
 
 
 def clip_span(clip: dict, clip_seconds: float) -> tuple[float, float]:
-    """Return the start, and the maximum duration, of the data that a clip's features cover, s."""
+    """Return (start, maximum duration) of the part of its file that a clip is, s.
+
+    clip: a row of the clip table, with `start` and `end` (s or None). clip_seconds: a clip is not longer.
+    """
     start = clip["start"] or 0.0
     duration = clip_seconds if clip["end"] is None else min(clip_seconds, clip["end"] - start)
     return start, duration

@@ -12,10 +12,15 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-SHRINK, GROW, COARSE = Interpolation.AREA, Interpolation.BICUBIC, Interpolation.POINT
+SHRINK = Interpolation.AREA
+GROW = Interpolation.BICUBIC
+COARSE = Interpolation.POINT
 # Without these flags, pictures are one or two levels too dark.
 EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+UNSPECIFIED_COLORSPACE = 2  # FFmpeg's AVCOL_SPC_UNSPECIFIED
+MIN_HD_HEIGHT = 720  # lines from which players assume BT.709 if a file does not name a colorspace
 MAX_ASPECT = 4  # width over height of a picture that is not cropped, at most
+MAX_EXCESS = 4  # a frame that is longer than the picture by this factor is cropped before it is scaled
 UNNAMED_SIDE_DATA = range(len(SideDataType), 64)  # values of AV_FRAME_DATA_... that PyAV has no names for
 
 
@@ -24,48 +29,63 @@ class FrameConverter:
 
     With a width, a picture is scaled until it covers height x width, and what exceeds that is cropped evenly
     on both sides. Without a width, it is not cropped, and is scaled down to `height` lines if it has more.
+
+    reformatter, tiny_reformatter: PyAV's converters for pictures and for tiny copies; each remembers its last
+    sizes and formats, which makes the next frame cheap.
     """
 
     def __init__(self, height: int, width: int | None = None) -> None:
-        self.height, self.width = height, width
-        self.reformatter, self.tiny_reformatter = VideoReformatter(), VideoReformatter()
+        self.height = height
+        self.width = width
+        self.reformatter = VideoReformatter()
+        self.tiny_reformatter = VideoReformatter()
 
     def __call__(self, frame: VideoFrame, stream: VideoStream) -> np.ndarray:
+        """Return the picture of a frame: rotated, with square pixels. stream: of the frame."""
         # Reading side data creates a reference cycle that keeps a frame in memory: read it from a tiny copy.
-        tiny = self.tiny_reformatter.reformat(
+        tiny_frame = self.tiny_reformatter.reformat(
             frame, width=16, height=16, format="gray", interpolation=COARSE, threads=1
         )
-        quarter_turns, is_mirrored = orientation(tiny)
+        quarter_turns, is_mirrored = orientation(tiny_frame)
         aspect = float(stream.sample_aspect_ratio or 1)  # width over height of one pixel
         if frame.interlaced_frame and frame.height >= 4:
-            # Use one of the two fields: they show different moments.
-            frame, aspect = apply_filters(frame, ("field", "top")), aspect / 2
+            # Use one of the two fields: they show different moments. A field has half of the lines.
+            frame = apply_filters(frame, ("field", "top"))
+            aspect = aspect / 2
         height, width = self._output_size(frame, aspect, quarter_turns)
-        height, width = (width, height) if quarter_turns % 2 else (height, width)  # before the rotation
-        ratio = frame.width * aspect * height / (frame.height * width)
-        if not 0.25 < ratio < 4:
-            # Crop very long frames before scaling, which could need an unlimited amount of memory.
-            w = min(frame.width, math.ceil(frame.width / ratio) + 1)
-            h = min(frame.height, math.ceil(frame.height * ratio) + 1)
-            frame = apply_filters(frame, ("crop", f"{w}:{h}:exact=1"))
+        if quarter_turns % 2:  # the picture is rotated last: before, it lies on its side
+            height, width = width, height
+        frame = _crop_long_frame(frame, aspect, height, width)
+        picture = self._scale(frame, aspect, height, width)
+        top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+        picture = picture[top : top + height, left : left + width]
+        return np.rot90(picture[:, ::-1] if is_mirrored else picture, quarter_turns)
+
+    def _scale(self, frame: VideoFrame, aspect: float, height: int, width: int) -> np.ndarray:
+        """Return a frame, scaled until it covers height x width, as (lines, columns, 3) uint8 RGB.
+
+        aspect: width over height of a pixel of the frame.
+        """
         scale = max(height / frame.height, width / (frame.width * aspect))
-        h, w = max(height, round(frame.height * scale)), max(width, round(frame.width * aspect * scale))
-        picture = self.reformatter.reformat(
+        scaled_height = max(height, round(frame.height * scale))
+        scaled_width = max(width, round(frame.width * aspect * scale))
+        is_smaller = scaled_width < frame.width and scaled_height < frame.height
+        return self.reformatter.reformat(
             frame,
-            width=w,
-            height=h,
+            width=scaled_width,
+            height=scaled_height,
             format="rgb24",
             src_colorspace=Colorspace.ITU709 if is_hd_without_colorspace(frame) else None,
             dst_color_range=ColorRange.JPEG,
-            interpolation=(SHRINK if w < frame.width and h < frame.height else GROW) | EXACT,
+            interpolation=(SHRINK if is_smaller else GROW) | EXACT,
             threads=1,
         ).to_ndarray()
-        y, x = (h - height) // 2, (w - width) // 2
-        picture = picture[y : y + height, x : x + width]
-        return np.rot90(picture[:, ::-1] if is_mirrored else picture, quarter_turns)
 
     def _output_size(self, frame: VideoFrame, aspect: float, quarter_turns: int) -> tuple[int, int]:
-        """Return (height, width) of the rotated picture. aspect: width over height of a pixel."""
+        """Return (height, width) of the picture after it is rotated by `quarter_turns`.
+
+        aspect: width over height of a pixel of the frame.
+        """
         if self.width is not None:
             return self.height, self.width
         height, width = float(frame.height), frame.width * aspect
@@ -75,20 +95,38 @@ class FrameConverter:
         return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
+def _crop_long_frame(frame: VideoFrame, aspect: float, height: int, width: int) -> VideoFrame:
+    """Return a frame, cropped if it is much longer than a picture of height x width.
+
+    Otherwise, scaling it could need an unlimited amount of memory. aspect: width over height of a pixel.
+    """
+    excess = frame.width * aspect * height / (frame.height * width)  # of the width; below 1: of the height
+    if 1 / MAX_EXCESS < excess < MAX_EXCESS:
+        return frame
+    new_width = min(frame.width, math.ceil(frame.width / excess) + 1)
+    new_height = min(frame.height, math.ceil(frame.height * excess) + 1)
+    return apply_filters(frame, ("crop", f"{new_width}:{new_height}:exact=1"))
+
+
 def is_hd_without_colorspace(frame: VideoFrame) -> bool:
-    """Return whether a YUV frame without a colorspace means BT.709: players assume it from 720 lines on."""
-    return frame.colorspace == 2 and frame.height >= 720 and not frame.format.is_rgb
+    """Return whether a frame is YUV in high definition and does not name its colorspace.
+
+    Players then assume BT.709.
+    """
+    has_no_colorspace = frame.colorspace == UNSPECIFIED_COLORSPACE
+    return has_no_colorspace and frame.height >= MIN_HD_HEIGHT and not frame.format.is_rgb
 
 
 def orientation(frame: VideoFrame) -> tuple[int, bool]:
-    """Return the quarter turns counter-clockwise, and whether the frame is mirrored left to right before.
+    """Return how a player shows a frame: (quarter turns counter-clockwise, is it mirrored left to right).
 
-    From the display matrix (a, b, u, c, d, v, x, y, w), 16.16 fixed point, which maps (x, y) to
-    (a x + c y, b x + d y); y points downwards.
+    It is mirrored before it is turned.
     """
     data = _side_data(frame).get("DISPLAYMATRIX")
     if data is None:
         return 0, False
+    # FFmpeg's display matrix is (a, b, u, c, d, v, x, y, w), 16.16 fixed point. It maps (x, y) to
+    # (a x + c y, b x + d y); y points downwards.
     a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].astype(np.float64)
     is_mirrored = a * d - b * c < 0
     if is_mirrored:
@@ -97,16 +135,16 @@ def orientation(frame: VideoFrame) -> tuple[int, bool]:
 
 
 def _side_data(frame: VideoFrame) -> Any:
-    """Return the side data of a frame, without kinds that PyAV has no name for, such as EXIF."""
+    """Return the side data of a frame (name -> data), without types that PyAV does not know, such as EXIF."""
     try:
         return frame.side_data
-    except ValueError:  # PyAV raises it for such kinds
-        deletions = [("sidedata", f"mode=delete:type={kind}") for kind in UNNAMED_SIDE_DATA]
+    except ValueError:  # PyAV raises it for such types
+        deletions = [("sidedata", f"mode=delete:type={number}") for number in UNNAMED_SIDE_DATA]
         return apply_filters(frame, *deletions).side_data
 
 
 def apply_filters(frame: VideoFrame, *filters: tuple[str, str]) -> VideoFrame:
-    """Return `frame` after filters of ffmpeg, each (name, arguments)."""
+    """Return `frame` after filters of ffmpeg have been applied in turn. Each is (name, arguments)."""
     graph = av.filter.Graph()
     graph.threads = 1
     source = graph.add_buffer(

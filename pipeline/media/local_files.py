@@ -11,21 +11,30 @@ from pipeline.media.files import Media
 
 @contextmanager
 def as_local_files(values: list[Any]) -> Iterator[list[Media]]:
-    """Yield local files for values of a media shard; bytes in the shard go to a temporary folder."""
+    """Yield the files of each value of a media shard, for a `with` block.
+
+    values: dictionaries of `audio` and `video`, each `{"bytes": ..., "path": ...}` or None. Bytes are written
+    to a temporary folder, which exists until the block ends; a file without bytes is used in place.
+    """
     with tempfile.TemporaryDirectory() as folder:
         media = []
         for i, value in enumerate(values):
-            paths: dict[
-                str, str
-            ] = {}  # path in the shard -> local path; sound and picture may have the same one
-            for kind in ("video", "audio"):
-                file = value[kind]
+            # One file may be both audio and video: then only one of the two has its bytes, under its path.
+            local_paths: dict[str, str] = {}  # path in the shard -> path in the temporary folder
+            for column in ("video", "audio"):
+                file = value[column]
                 if file and file["bytes"] is not None:
-                    path = Path(folder) / f"{i:06d}-{kind}{Path(file['path']).suffix}"
-                    path.write_bytes(file["bytes"])
-                    paths[file["path"]] = str(path)
-            local_paths = {
-                k: value[k] and paths.get(value[k]["path"], value[k]["path"]) for k in ("audio", "video")
-            }
-            media.append(Media(**local_paths))
+                    local_path = Path(folder) / f"{i:06d}-{column}{Path(file['path']).suffix}"
+                    local_path.write_bytes(file["bytes"])
+                    local_paths[file["path"]] = str(local_path)
+            audio, video = (_local_path(value[column], local_paths) for column in ("audio", "video"))
+            media.append(Media(audio, video))
         yield media
+
+
+def _local_path(file: dict | None, local_paths: dict[str, str]) -> str | None:
+    """Return where a file of a shard can be opened; None if there is no file.
+
+    local_paths: path in the shard -> path in the temporary folder.
+    """
+    return local_paths.get(file["path"], file["path"]) if file else None

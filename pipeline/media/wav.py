@@ -34,10 +34,9 @@ from pipeline.store.formats import Files, Layout
 from pipeline.store.status import Outcome, failed
 
 LAYOUT = Layout(Path("data/wav"), Files(("audio",)), (SECONDS_COLUMN,))
-PREROLL = (
-    0.5  # s decoded before a clip's start: the first packets after a seek may decode to silence or noise
-)
-BATCH = 64  # frames between reads of the filters' output: a read takes longer than the filters
+# s decoded before a clip's start: the first packets after a seek may decode to silence or noise.
+PREROLL = 0.5
+BATCH = 64  # frames between two reads of the filters' output: a read takes longer than the filters themselves
 
 
 def write_wav(samples: np.ndarray, sample_rate: int) -> bytes:
@@ -45,14 +44,17 @@ def write_wav(samples: np.ndarray, sample_rate: int) -> bytes:
     file = io.BytesIO()
     with wave.open(file, "wb") as w:
         w.setnchannels(1)
-        w.setsampwidth(2)
+        w.setsampwidth(2)  # bytes
         w.setframerate(sample_rate)
         w.writeframes(np.ascontiguousarray(samples, dtype="<i2").data)
     return file.getvalue()
 
 
 def read_wav(content: bytes) -> tuple[np.ndarray, int]:
-    """Return samples (time,) int16 and sample rate of a mono 16-bit WAV file; ValueError for others."""
+    """Return the samples (time,) int16 and the sample rate (Hz) of a mono 16-bit WAV file.
+
+    Raises ValueError for any other file.
+    """
     try:
         with wave.open(io.BytesIO(content), "rb") as w:
             if w.getnchannels() != 1 or w.getsampwidth() != 2:
@@ -64,40 +66,44 @@ def read_wav(content: bytes) -> tuple[np.ndarray, int]:
 
 @dataclass(frozen=True)
 class WavStep:
-    """(clips, Media) -> WAV bytes.
+    """The step of the stage `wav`: from the media files of a clip to the bytes of a WAV file, mono, 16 bit.
 
-    audio: the section of params.yaml (sample_rate is read). extra["seconds"]: duration of the sound, at most
-    `clip_seconds`. Sound that begins late is preceded by silence, so that it stays synchronous with the
-    picture.
+    audio: the section of params.yaml; `sample_rate` is read. clip_seconds: the maximum duration.
+
+    Sound that begins later than the clip is preceded by silence, so that it stays synchronous with the
+    picture. An outcome has extra["seconds"], the duration of the sound.
     """
 
     audio: Any
     clip_seconds: float
 
     def __call__(self, clips: list[dict], values: list[Media]) -> Iterator[Outcome]:
+        """Yield the outcome of each clip. clips: rows of the clip table. values: their files."""
         for clip, media in zip(clips, values, strict=True):
-            yield self._decode(clip, media)
+            yield self._decode_clip(clip, media)
 
-    def _decode(self, clip: dict, media: Media) -> Outcome:
+    def _decode_clip(self, clip: dict, media: Media) -> Outcome:
+        """Return a WAV file with the sound of one clip, or why there is none."""
         if media.audio is None:
             return failed("no_audio", "the clip has no sound")
         name = os.path.basename(media.audio)
         start, length = clip_span(clip, self.clip_seconds)
         rate = self.audio.sample_rate
         try:
-            for seek in (True, False) if start > 0 else (False,):
+            # If the container may have sought beyond the clip's start, read the file from its beginning.
+            for with_seek in (True, False) if start > 0 else (False,):
                 with open_media(media.audio) as container:
                     if not container.streams.audio:
                         return failed("no_audio", f"{name}: no sound track")
                     if container.streams.audio[0].codec_context is None:
                         return failed("refused", f"{name}: no decoder for its sound")
                     decoder = _SoundDecoder(container, container.streams.audio[0])
-                    samples = decoder.samples(start, length, rate, seek)
+                    samples = decoder.decode_samples(start, length, rate, with_seek)
                 if samples is not None:
                     break
         except MediaError as e:
             return e.outcome
-        assert samples is not None  # without seeking, `samples` returns an array
+        assert samples is not None  # without seeking, `decode_samples` returns an array
         if not len(samples):
             if decoder.error_message:
                 return failed("corrupt", f"{name}: {decoder.error_message}")
@@ -106,26 +112,33 @@ class WavStep:
 
 
 class _SoundDecoder:
-    """Decodes a sound track of an open file. error_message: of the last damaged packet, or empty."""
+    """Decodes one audio stream of an open file.
 
-    def __init__(self, container: InputContainer, track: AudioStream) -> None:
-        self.container, self.track = container, track
+    error_message: FFmpeg's for the last damaged packet; empty if there was none.
+    """
+
+    def __init__(self, container: InputContainer, stream: AudioStream) -> None:
+        self.container = container
+        self.stream = stream
         self.error_message = ""
-        track.codec_context.thread_count = 1
+        stream.codec_context.thread_count = 1
 
-    def samples(self, start: float, length: float, rate: int, seek: bool) -> np.ndarray | None:
-        """Return mono samples (time,) int16, `length` s at most from `start` (s); empty without sound.
+    def decode_samples(self, start: float, length: float, rate: int, with_seek: bool) -> np.ndarray | None:
+        """Return mono samples (time,) int16 at `rate` Hz, from `start` on, `length` at most (both s).
 
-        Return None if `seek` is true and may have gone too far: the file must be read from its beginning.
+        The array is empty if there is no sound. with_seek: start to decode shortly before `start`. Return
+        None if the position after the seek may be too late.
         """
-        clip_start = start_time(self.container) + start  # as a time stamp of the container
-        parts: list[np.ndarray] = []
-        graph_format, graph, n_frames = None, None, 0
-        if seek:
+        clip_start = start_time(self.container) + start  # as a time stamp of the container, s
+        parts: list[np.ndarray] = []  # of the samples
+        graph: av.filter.Graph | None = None  # the filters
+        graph_format: tuple[str, str, int] | None = None  # of the frames that the filters take
+        n_frames = 0
+        if with_seek:
             self._seek(clip_start - PREROLL)
         for frame in self._decode_frames():
             frame_start = (frame.pts or 0) / frame.sample_rate
-            if seek and graph is None and frame_start > clip_start:
+            if with_seek and graph is None and frame_start > clip_start:
                 return None
             if frame_start >= clip_start + length:
                 break
@@ -135,7 +148,7 @@ class _SoundDecoder:
             if graph is None or frame_format != graph_format:  # a broadcast may change its format
                 if graph:
                     parts += _pull_samples(graph, flush=True)
-                graph = _filter_graph(frame, clip_start, length, rate, sum(map(len, parts)))
+                graph = _make_filter_graph(frame, clip_start, length, rate, sum(map(len, parts)))
                 graph_format = frame_format
             try:
                 graph.push(frame)
@@ -149,21 +162,25 @@ class _SoundDecoder:
         return np.concatenate(parts)[: round(length * rate)] if parts else np.empty(0, np.int16)
 
     def _seek(self, time: float) -> None:
-        """Seek to `time` (s) or before it, by the index of the sound or, for FLV, of the picture."""
-        for track, base in ((self.track, self.track.time_base), (None, Fraction(1, av.time_base))):
+        """Go to `time` (s) in the file, or before it, by the index of the sound.
+
+        If that fails, use the index of the file, which for FLV is that of the picture.
+        """
+        for stream, time_base in ((self.stream, self.stream.time_base), (None, Fraction(1, av.time_base))):
+            offset = round(time / (time_base or 1))
             with contextlib.suppress(av.FFmpegError):
-                self.container.seek(round(time / (base or 1)), stream=track, backward=True, any_frame=False)
+                self.container.seek(offset, stream=stream, backward=True, any_frame=False)
                 return
 
     def _decode_frames(self) -> Iterator[AudioFrame]:
-        """Yield frames with time stamps (`pts`) in samples, without damaged ones.
+        """Yield the frames from here on, without damaged ones. Their time stamps (`pts`) count samples.
 
-        Containers round time stamps (FLV to 1 ms), and MPEG streams lack some of them: a frame whose time
-        stamp is within one tick of the end of the frame before is taken to follow without a gap.
+        Containers round time stamps (FLV to 1 ms), and MPEG streams lack some of them. So a frame whose time
+        stamp differs from the end of the frame before by at most one tick follows it without a gap.
         """
-        next_pts = 0
-        packets = stream_packets(self.container, self.track)
-        while True:
+        next_pts = 0  # where the frame before ends, in samples
+        packets = stream_packets(self.container, self.stream)
+        while True:  # not a `for` loop: an error would end it, but the next packet can be decoded
             try:
                 frames: Any = next(packets).decode()
             except StopIteration:
@@ -173,20 +190,23 @@ class _SoundDecoder:
                 continue
             for frame in frames:
                 rate = frame.sample_rate
-                tick = float(frame.time_base) * rate
+                tick = float(frame.time_base) * rate  # the unit of the container's time stamps, in samples
                 if frame.pts is not None and abs(frame.pts * tick - next_pts) > max(tick, 1.0):
                     next_pts = round(frame.pts * tick)
-                frame.pts, frame.time_base = next_pts, Fraction(1, rate)
+                frame.pts = next_pts
+                frame.time_base = Fraction(1, rate)
                 next_pts += frame.samples
                 yield frame
 
 
-def _filter_graph(
+def _make_filter_graph(
     frame: AudioFrame, clip_start: float, length: float, rate: int, n_samples: int
 ) -> av.filter.Graph:
-    """Return ffmpeg's filters for frames like `frame`: cut to the clip, mono, 16 bit, `rate` Hz.
+    """Return ffmpeg's filters for frames of the format of `frame`.
 
-    Gaps are filled with silence. n_samples: of the clip that an earlier graph has returned.
+    They cut the frames to the clip, fill gaps with silence, and return mono samples of 16 bit at `rate` Hz.
+    clip_start: as a time stamp of the container, s. length: of the clip, s. n_samples: of the clip that
+    other filters have returned before, for frames of another format.
     """
     graph = av.filter.Graph()
     graph.threads = 1
@@ -198,7 +218,7 @@ def _filter_graph(
             time_base=frame.time_base,
         ),
         graph.add("atrim", f"start={clip_start:.6f}:end={clip_start + length:.6f}"),
-        graph.add("asetpts", f"PTS-({clip_start:.6f})/TB"),
+        graph.add("asetpts", f"PTS-({clip_start:.6f})/TB"),  # the clip's start becomes 0
         graph.add("aresample", f"{rate}:async=1:first_pts={n_samples}"),
         graph.add("aformat", "sample_fmts=s16:channel_layouts=mono"),
         graph.add("asetnsamples", f"{rate // 2}:p=0"),  # a few large frames cost less than many small ones
@@ -209,10 +229,14 @@ def _filter_graph(
 
 
 def _pull_samples(graph: av.filter.Graph, flush: bool = False) -> list[np.ndarray]:
-    """Return the available output of the filters; with `flush`, all of it."""
+    """Return the output of the filters that is available, as arrays (time,) int16.
+
+    flush: there is no further input. Then the output is complete.
+    """
     parts = []
     if flush:
         graph.push(None)
+    # The filters raise one of these when they have no more output: without further input, or at the end.
     with contextlib.suppress(av.BlockingIOError, av.EOFError):
         while True:
             parts.append(graph.pull().to_ndarray()[0])

@@ -17,4 +17,5 @@ from types import ModuleType
 
 
 def get(name: str) -> ModuleType:
+    """Return the module of a source. name: the value of `data.source`."""
     return importlib.import_module(f"{__name__}.{name}")

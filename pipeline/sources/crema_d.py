@@ -42,8 +42,9 @@ SENTENCES = {
 }
 EMOTIONS = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
 LEVELS = {"LO": "low", "MD": "medium", "HI": "high", "XX": None}
+# The name of a file without its extension: actor, sentence, emotion, level (of the emotion).
 NAME = re.compile(rf"(\d{{4}})_({'|'.join(SENTENCES)})_({'|'.join(EMOTIONS)})_({'|'.join(LEVELS)})")
-VOTES = {code[0]: name for code, name in EMOTIONS.items()}  # A, D, F, H, N, S
+VOTES = {code[0]: name for code, name in EMOTIONS.items()}  # A, D, F, H, N, S -> name of the emotion
 # Broken in the published data set. They can be decoded, but the result is wrong.
 BROKEN = {
     "1064_IEO_DIS_MD": "one minute that holds the sentence in every emotion",
@@ -51,7 +52,7 @@ BROKEN = {
     "1076_MTI_NEU_XX": "three frames",
 }
 RATINGS, DEMOGRAPHICS = "summaryTable.csv", "VideoDemographics.csv"
-EXTRA = pa.schema(
+EXTRA = pa.schema(  # the columns of the clip table that only this source has
     [
         pa.field("video_id", pa.string()),
         pa.field("sentence", pa.string()),
@@ -66,28 +67,29 @@ EXTRA = pa.schema(
 
 
 def clips(data: "DataParams") -> pa.Table:
-    """Return the clip table, by name. `subject` is the actor.
+    """Return the clip table, sorted by the names of the files. `subject` is the actor.
 
-    Raises UserError if the folder has no file of the data set or none with a selected emotion, and if one of
-    the lists is needed and missing, or invalid.
+    Raises UserError if the folder has no file of the data set or none with a selected emotion, if a list is
+    invalid, and if the list of votes is missing and `data.crema_d.labels` is `rated`.
     """
     selection, root = data.crema_d, folder.resolve(data.folder)
-    files, _ = _files(root)
+    files, _ = _find_files(root)
     if not files:
         raise UserError(
             f"{root}: no FLV files of CREMA-D there (such as 1001_IEO_HAP_LO.flv): set data.folder to a"
             " clone of the data set, or to its VideoFlash"
         )
-    demographics = _demographics(root)
-    votes = _votes(root) if selection.labels == "rated" else {}
+    demographics = _read_demographics(root)
+    is_rated = selection.labels == "rated"
+    voted_emotions = _read_votes(root) if is_rated else {}
     rows = []
     for name, path in files.items():
         match = NAME.fullmatch(name)
-        assert match is not None  # `_files` checks it
+        assert match is not None  # `_find_files` checks it
         actor, sentence, emotion, level = match.groups()
         if emotion not in selection.emotions:
             continue
-        if selection.labels == "rated" and name not in votes:
+        if is_rated and name not in voted_emotions:
             raise UserError(f"{root}: {RATINGS} has no row for {name}: use data.crema_d.labels: acted")
         person = demographics.get(actor, {})
         rows.append(
@@ -95,7 +97,7 @@ def clips(data: "DataParams") -> pa.Table:
                 "clip_id": name,
                 "audio": path,
                 "video": path,
-                "labels": votes[name] if votes else [EMOTIONS[emotion]],
+                "labels": voted_emotions[name] if is_rated else [EMOTIONS[emotion]],
                 "subject": actor,
                 "video_id": name,
                 "sentence": SENTENCES[sentence],
@@ -115,75 +117,79 @@ def clips(data: "DataParams") -> pa.Table:
 def notes(data: "DataParams", table: pa.Table) -> list[str]:
     """Return a line for each kind of file that is not in `table`, and one if the demographics are missing."""
     root = folder.resolve(data.folder)
-    files, misnamed = _files(root)
+    files, misnamed_paths = _find_files(root)
     lines = []
-    if misnamed:
-        names = ", ".join(misnamed[:3]) + (", …" if len(misnamed) > 3 else "")
+    if misnamed_paths:
+        names = ", ".join(misnamed_paths[:3]) + (", …" if len(misnamed_paths) > 3 else "")
         lines.append(
-            f"{len(misnamed)} FLV files left out, not named Actor_Sentence_Emotion_Level.flv: {names}"
+            f"{len(misnamed_paths)} FLV files left out, not named Actor_Sentence_Emotion_Level.flv: {names}"
         )
-    if unselected := len(files) - len(table):
-        lines.append(f"{unselected} clips of other emotions left out (data.crema_d.emotions)")
-    if not _demographics(root):
+    if n_unselected := len(files) - len(table):
+        lines.append(f"{n_unselected} clips of other emotions left out (data.crema_d.emotions)")
+    if not _read_demographics(root):
         lines.append(f"no {DEMOGRAPHICS} there: age, sex, race and ethnicity are unknown")
     return lines
 
 
 def stamp(clip: dict) -> list:
-    """Return what changes when the clip's file does."""
+    """Return status, size and modification time of the clip's file: they change when the file does."""
     return folder.stamp(clip)
 
 
 def fetch(clip: dict, data: "DataParams") -> Outcome:
-    """Check the clip's file, which stays in place. The files in BROKEN fail."""
+    """Check the clip's file, which stays in place. The files in BROKEN fail. clip: a row of the table."""
     if reason := BROKEN.get(clip["clip_id"]):
         return failed("corrupt", f"{clip['clip_id']}: broken as published: {reason}")
-    return in_place_outcome(clip, {clip["video"]: folder.check(clip["video"])})
+    return in_place_outcome(clip, {clip["video"]: folder.check_file(clip["video"])})
 
 
-def _files(root: str) -> tuple[dict[str, str], list[str]]:
-    """Return name -> path of the data set's files, sorted by name, and the paths of other FLV files.
+def _find_files(root: str) -> tuple[dict[str, str], list[str]]:
+    """Return the data set's files in the folder `root` (name -> path, sorted), and paths of other FLV files.
 
-    Raises UserError if two files have the same name.
+    A name has no extension. Raises UserError if two files have the same name.
     """
     files: dict[str, str] = {}
-    misnamed = []
+    misnamed_paths = []
     for path in folder.scan(root).media:
-        name, ext = os.path.splitext(os.path.basename(path))
-        if ext.lower() != ".flv":
+        name, extension = os.path.splitext(os.path.basename(path))
+        if extension.lower() != ".flv":
             continue
         if not NAME.fullmatch(name):
-            misnamed.append(path)
+            misnamed_paths.append(path)
         elif name in files:
             raise UserError(f"{root}: {name}.flv is there twice: keep one")
         else:
             files[name] = folder.join(root, path)
-    return dict(sorted(files.items())), misnamed
+    return dict(sorted(files.items())), misnamed_paths
 
 
-def _demographics(root: str) -> dict[str, dict]:
-    """Return actor -> age, sex, race, ethnicity; empty without the list. Raises UserError if invalid."""
-    columns = ("ActorID", "Age", "Sex", "Race", "Ethnicity")
+def _read_demographics(root: str) -> dict[str, dict]:
+    """Return number of the actor -> age, sex, race and ethnicity, from the list in the folder `root`.
+
+    Return an empty dictionary if there is no list. Raises UserError if it is invalid.
+    """
+    texts = ("Sex", "Race", "Ethnicity")
     demographics = {}
-    for line, row in _read_list(root, DEMOGRAPHICS, columns):
+    for line, row in _read_list(root, DEMOGRAPHICS, ("ActorID", "Age", *texts)):
         if not row["Age"].isdecimal():
             raise UserError(f"{DEMOGRAPHICS}: line {line}: Age {row['Age']!r} is not a number")
-        values = {c.lower(): row[c].strip() or None for c in columns[2:]}
+        values = {column.lower(): row[column].strip() or None for column in texts}
         demographics[row["ActorID"].strip()] = {"age": int(row["Age"]), **values}
     return demographics
 
 
-def _votes(root: str) -> dict[str, list[str]]:
-    """Return name -> emotions with the most votes of raters who saw and heard the clip.
+def _read_votes(root: str) -> dict[str, list[str]]:
+    """Return name of the file -> names of the emotions with the most votes, several after a tie.
 
-    Raises UserError if the list is missing or invalid.
+    The votes are those of raters who both saw and heard the clip. Raises UserError if the list is missing in
+    the folder `root`, or invalid.
     """
     emotions = {}
     for line, row in _read_list(root, RATINGS, ("FileName", "MultiModalVote")):
         votes = row["MultiModalVote"].split(":")
         if not set(votes) <= VOTES.keys():
             raise UserError(f"{RATINGS}: line {line}: vote {row['MultiModalVote']!r}: use {', '.join(VOTES)}")
-        emotions[row["FileName"].strip()] = [VOTES[v] for v in votes]
+        emotions[row["FileName"].strip()] = [VOTES[vote] for vote in votes]
     if not emotions:
         raise UserError(
             f"{root}: no {RATINGS} there, which data.crema_d.labels: rated needs (processedResults/ of the"
@@ -193,26 +199,28 @@ def _votes(root: str) -> dict[str, list[str]]:
 
 
 def _read_list(root: str, name: str, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield (line, row) of a CSV list of the data set, anywhere in the folder; nothing if it is not there.
+    """Yield (line, column -> text) for each row of the CSV file `name`, which may be anywhere below `root`.
 
+    Yield nothing if there is no such file. columns: those that are needed; upper and lower case are the same.
     Raises UserError if the list cannot be read or lacks one of `columns`.
     """
-    path = next((os.path.join(top, name) for top, _, files in os.walk(root) if name in files), None)
+    paths = (os.path.join(top, name) for top, _, files in os.walk(root) if name in files)
+    path = next(paths, None)
     if not path:
         return
     try:
         with open(path, newline="", encoding="utf-8-sig") as f:
             reader = csv.DictReader(f, strict=True)
-            header = {(c or "").lower(): c for c in reader.fieldnames or []}
-            missing = [c for c in columns if c.lower() not in header]
+            header = {(c or "").lower(): c for c in reader.fieldnames or []}  # lower case -> as in the file
+            missing = [column for column in columns if column.lower() not in header]
             if missing:
                 raise UserError(f"{path}: no column {missing[0]}: is this CREMA-D's {name}?")
             for row in reader:
-                if None in row or None in row.values():
+                if None in row or None in row.values():  # how DictReader marks too many and too few fields
                     raise UserError(
                         f"{path}: line {reader.line_num}: the number of fields differs from the header's"
                     )
-                yield reader.line_num, {c: row[header[c.lower()]] for c in columns}
+                yield reader.line_num, {column: row[header[column.lower()]] for column in columns}
     except (csv.Error, UnicodeDecodeError) as e:
         raise UserError(f"{path}: broken quoting or not UTF-8 ({e}): download it again") from None
     except OSError as e:

@@ -6,24 +6,25 @@ import av
 import numpy as np
 
 
-def encode(frames: list[np.ndarray] | None, fps: int, waves: np.ndarray | None, rate: int) -> bytes:
-    """Return an FLV file of pictures and sound, of which one may be None.
+def encode_flv(frames: list[np.ndarray] | None, fps: int, waves: np.ndarray | None, rate: int) -> bytes:
+    """Return the bytes of an FLV file of pictures and sound. One of the two may be None: it is left out.
 
-    frames: uint8 RGB (height, width, 3), fps a second. waves: (time,) float32 in -1..1, at `rate` Hz.
-    The bytes are always the same: one thread, FFmpeg's bit-exact mode, no version strings.
+    frames: each (height, width, 3) uint8 RGB, `fps` of them a second. waves: (time,) float32 in -1..1, at
+    `rate` Hz. The bytes are the same in every run: one thread, FFmpeg's bit-exact mode, no version strings.
     """
     file = io.BytesIO()
     exact = {"flags": "+bitexact", "threads": "1"}
-    with av.open(file, "w", format="flv", options={"fflags": "+bitexact"}) as out:
+    with av.open(file, "w", format="flv", options={"fflags": "+bitexact"}) as container:
+        # Both streams are added before the first packet is written: the file's header lists them.
         video = audio = None
         if frames is not None:
-            video = out.add_stream("flv", rate=fps, options=exact)
+            video = container.add_stream("flv", rate=fps, options=exact)
             video.height, video.width = frames[0].shape[:2]
             video.pix_fmt = "yuv420p"
             video.bit_rate = 500_000
-            video.gop_size = fps
+            video.gop_size = fps  # a keyframe every second
         if waves is not None:
-            audio = out.add_stream("libmp3lame", rate=rate, layout="mono", format="fltp", options=exact)
+            audio = container.add_stream("libmp3lame", rate=rate, layout="mono", format="fltp", options=exact)
             audio.bit_rate = 64_000
         packets = []
         if video and frames is not None:
@@ -31,13 +32,13 @@ def encode(frames: list[np.ndarray] | None, fps: int, waves: np.ndarray | None, 
                 frame = av.VideoFrame.from_ndarray(image, format="rgb24")
                 frame.pts = k
                 packets += video.encode(frame)
-            packets += video.encode()
+            packets += video.encode()  # without a frame: what the encoder still holds
         if audio and waves is not None:
             sound = av.AudioFrame.from_ndarray(waves[None], format="fltp", layout="mono")
-            sound.sample_rate, sound.pts = rate, 0
+            sound.sample_rate = rate
+            sound.pts = 0
             packets += [*audio.encode(sound), *audio.encode()]
-        for packet in sorted(
-            (p for p in packets if p.dts is not None), key=lambda p: (p.dts or 0) * p.time_base
-        ):
-            out.mux(packet)
+        timed_packets = [packet for packet in packets if packet.dts is not None]
+        for packet in sorted(timed_packets, key=lambda p: (p.dts or 0) * p.time_base):  # by time in s
+            container.mux(packet)
     return file.getvalue()

@@ -15,7 +15,7 @@ import os
 import random
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
@@ -29,16 +29,17 @@ if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of t
     from pipeline.config import DataParams
 
 META = "vox1_meta.csv"
-Files = dict[str, dict[str, list[str]]]  # person -> recording -> relative paths
+Files = dict[str, dict[str, list[str]]]  # person -> recording -> paths relative to data.folder
 
 
 def clips(data: "DataParams") -> pa.Table:
-    """Return the clip table, by person. `labels` and `subject` are the person, `video_id` the recordings.
+    """Return the clip table, sorted by person.
 
-    Raises UserError if a folder is missing or empty, and if nobody has both a face and a voice.
+    `labels` and `subject` are the person, `video_id` the pair of recordings that a clip is from. Raises
+    UserError if a folder is missing or empty, and if nobody has both a face and a voice.
     """
     root = folder.resolve(data.folder)
-    faces, voices = _faces_and_voices(root, data)
+    faces, voices = _find_faces_and_voices(root, data)
     people = sorted(faces.keys() & voices.keys())
     if not people:
         raise UserError(
@@ -48,62 +49,72 @@ def clips(data: "DataParams") -> pa.Table:
         )
     rows = []
     for person in people:
-        pairs = _pair(person, faces[person], voices[person], data.voxceleb.pair)
-        rows += [_row(root, person, *pair) for pair in pairs[: data.voxceleb.per_person]]
+        pairs = _pair_files(person, faces[person], voices[person], data.voxceleb.pair)
+        rows += [_make_row(root, person, pair) for pair in pairs[: data.voxceleb.per_person]]
     folder.add_ids(rows)
-    names = clip_table.SCHEMA.names + folder.EXTRA.names
-    return clip_table.from_rows([{n: row.get(n) for n in names} for row in rows], folder.EXTRA)
+    columns = clip_table.SCHEMA.names + folder.EXTRA.names
+    table_rows = [{column: row.get(column) for column in columns} for row in rows]
+    return clip_table.from_rows(table_rows, folder.EXTRA)
 
 
 def notes(data: "DataParams", table: pa.Table) -> list[str]:
     """Return a line for each kind of person and file that is in no clip of `table`."""
     root = folder.resolve(data.folder)
-    faces, voices = _faces_and_voices(root, data)
+    faces, voices = _find_faces_and_voices(root, data)
     lines = []
     for files, other_files, missing in ((faces, voices, "voice"), (voices, faces, "face")):
         if people := files.keys() - other_files.keys():
             lines.append(f"{len(people)} people left out, who have no {missing}: {_first_names(people)}")
     for column, files, noun in (("video", faces, "faces"), ("audio", voices, "voices")):
-        total = sum(len(paths) for recordings in files.values() for paths in recordings.values())
-        if unused := total - len(set(table[column].to_pylist())):
+        n_files = sum(len(paths) for recordings in files.values() for paths in recordings.values())
+        if n_unused := n_files - len(set(table[column].to_pylist())):
             lines.append(
-                f"{unused} {noun} in no clip: without a partner, or beyond data.voxceleb.per_person"
+                f"{n_unused} {noun} in no clip: without a partner, or beyond data.voxceleb.per_person"
                 f" ({data.voxceleb.per_person})"
             )
     return lines
 
 
 def stamp(clip: dict) -> list:
-    """Return what changes when one of the clip's files does."""
+    """Return status, size and modification time of the clip's files: they change when a file does."""
     return folder.stamp(clip)
 
 
 def fetch(clip: dict, data: "DataParams") -> Outcome:
-    """Check the clip's files. They stay in place."""
-    return in_place_outcome(clip, {clip[kind]: folder.check(clip[kind]) for kind in ("audio", "video")})
+    """Check the clip's two files, which stay in place. clip: a row of the clip table."""
+    paths = clip["audio"], clip["video"]
+    return in_place_outcome(clip, {path: folder.check_file(path) for path in paths})
 
 
-def _faces_and_voices(root: str, data: "DataParams") -> tuple[Files, Files]:
-    """Return both sides, by the same names of people."""
+def _find_faces_and_voices(root: str, data: "DataParams") -> tuple[Files, Files]:
+    """Return the files with faces and those with voices: person -> recording -> paths relative to `root`.
+
+    Both have the same names of people. Raises UserError if there are no faces or no voices.
+    """
     params = data.voxceleb
     faces = _find_files(root, params.faces, folder.PICTURE, "pictures", "data.voxceleb.faces")
     voices = _find_files(root, params.voices, folder.SOUND, "sounds", "data.voxceleb.voices")
-    names = _names(root)
-    # VoxCeleb2 has ids on both sides: they stay.
-    return faces, {names[p] if names.get(p) in faces else p: files for p, files in voices.items()}
+    names = _read_names(root)
+    voices_by_name = {}
+    for person, recordings in voices.items():
+        name = names.get(person)
+        # VoxCeleb2 has ids for both faces and voices: they stay.
+        voices_by_name[name if name in faces else person] = recordings
+    return faces, voices_by_name
 
 
 def _find_files(root: str, name: str, extensions: frozenset[str], noun: str, key: str) -> Files:
-    """List the files with these extensions in the folder `root`/`name`.
+    """Return the files in the folder `root`/`name`: person -> recording -> paths relative to `root`.
 
-    noun, key: for the message. Raises UserError if there are none.
+    extensions: of the files, in lower case, without a dot. noun, key: what the files are and which parameter
+    has the folder's name, for a message. Raises UserError if there are no files.
     """
     top = folder.resolve(os.path.join(root, name))
     files: Files = defaultdict(lambda: defaultdict(list))
     for path in folder.scan(top).media:
         person, _, rest = path.partition("/")
         if rest and os.path.splitext(path)[1][1:].lower() in extensions:
-            # A file directly in the person's folder has no recording's name: it counts as a recording.
+            # A file directly in the person's folder belongs to no recording: it counts as one.
             recording = os.path.basename(os.path.dirname(path)) if "/" in rest else rest
             files[person][recording].append(f"{name}/{path}")
     if not files:
@@ -111,8 +122,11 @@ def _find_files(root: str, name: str, extensions: frozenset[str], noun: str, key
     return {person: dict(recordings) for person, recordings in files.items()}
 
 
-def _names(root: str) -> dict[str, str]:
-    """Return id -> VGGFace's name, from vox1_meta.csv (separated by tabs); empty without the file."""
+def _read_names(root: str) -> dict[str, str]:
+    """Return VoxCeleb1's id of a person -> VGGFace's name, from vox1_meta.csv, which is separated by tabs.
+
+    Return an empty dictionary if the file is not in the folder `root`. Raises UserError if it is invalid.
+    """
     path = os.path.join(root, META)
     if not os.path.lexists(path):
         return {}
@@ -126,58 +140,71 @@ def _names(root: str) -> dict[str, str]:
     return {row[0]: row[1] for row in rows[1:] if len(row) > 1}
 
 
-def _pair(
+class FilePair(NamedTuple):
+    """A face and a voice of one person, for one clip."""
+
+    face: str  # path relative to data.folder
+    voice: str  # path relative to data.folder
+    recordings: str  # id of the pair of recordings that they are from: <person>/<name of the pair>
+
+
+def _pair_files(
     person: str, faces: dict[str, list[str]], voices: dict[str, list[str]], mode: str
-) -> list[tuple[str, str, str]]:
-    """Return (face, voice, id of the pair of recordings), in a random order that is always the same.
+) -> list[FilePair]:
+    """Return pairs of the faces and voices of one person, in a random order that is always the same.
 
     faces, voices: recording -> paths. mode: `person` pairs all recordings of the person, `video` only those
-    of the same name. The list alternates between the pairs of recordings, so that its beginning has clips of
-    each.
+    of the same name. Each file is in one pair at most. The list alternates between the pairs of recordings,
+    so that its beginning has clips of each.
     """
-    pairs_by_recordings = []
+    lists: list[list[FilePair]] = []  # one for each pair of recordings
     for name, face_paths, voice_paths in _pair_recordings(faces, voices, mode):
-        generator = random.Random(f"{person}/{name}")
+        recordings = f"{person}/{name}"
+        generator = random.Random(recordings)
         face_paths, voice_paths = sorted(face_paths), sorted(voice_paths)
         generator.shuffle(face_paths)
         generator.shuffle(voice_paths)
-        pairs_by_recordings.append(
-            [(f, v, f"{person}/{name}") for f, v in zip(face_paths, voice_paths, strict=False)]
-        )
-    longest = max(map(len, pairs_by_recordings), default=0)
-    return [pairs[i] for i in range(longest) for pairs in pairs_by_recordings if i < len(pairs)]
+        paths = zip(face_paths, voice_paths, strict=False)  # the longer list has files without a partner
+        lists.append([FilePair(face, voice, recordings) for face, voice in paths])
+    max_length = max(map(len, lists), default=0)
+    return [pairs[i] for i in range(max_length) for pairs in lists if i < len(pairs)]
 
 
 def _pair_recordings(
     faces: dict[str, list[str]], voices: dict[str, list[str]], mode: str
 ) -> list[tuple[str, list[str], list[str]]]:
-    """Return (name of the pair, paths of faces, paths of voices): see `_pair`.
+    """Return (name of the pair, paths of faces, paths of voices) for each pair of recordings of a person.
 
-    If one side has more recordings than the other, several of them are joined into one.
+    faces, voices: recording -> paths. mode: `person` or `video`. Recordings of the same name are a pair.
+    With `person`, the others are paired too, in the order of their names; if there are more of faces than of
+    voices or the reverse, several of them are joined, so that each recording is in one pair.
     """
-    common = sorted(faces.keys() & voices.keys())
-    groups = [(name, faces[name], voices[name]) for name in common]
+    common_names = sorted(faces.keys() & voices.keys())
+    pairs = [(name, faces[name], voices[name]) for name in common_names]
     if mode == "person":
-        face_names, voice_names = (sorted(side.keys() - set(common)) for side in (faces, voices))
+        face_names = sorted(faces.keys() - set(common_names))
+        voice_names = sorted(voices.keys() - set(common_names))
         count = min(len(face_names), len(voice_names))
         for k in range(count):
             face_paths = [path for name in face_names[k::count] for path in faces[name]]
             voice_paths = [path for name in voice_names[k::count] for path in voices[name]]
-            groups.append((f"{face_names[k]}+{voice_names[k]}", face_paths, voice_paths))
-    return groups
+            pairs.append((f"{face_names[k]}+{voice_names[k]}", face_paths, voice_paths))
+    return pairs
 
 
-def _row(root: str, person: str, face: str, voice: str, recording: str) -> dict:
+def _make_row(root: str, person: str, pair: FilePair) -> dict:
+    """Return the row of a clip, without its id. `path`, from which the id is made, stands for both files."""
     return {
-        "path": f"{voice}\0{face}",
-        "audio": folder.join(root, voice),
-        "video": folder.join(root, face),
+        "path": f"{pair.voice}\0{pair.face}",
+        "audio": folder.join(root, pair.voice),
+        "video": folder.join(root, pair.face),
         "labels": [person],
         "subject": person,
-        "video_id": recording,
+        "video_id": pair.recordings,
     }
 
 
 def _first_names(people: Iterable[str]) -> str:
+    """Return the first three people in alphabetical order, for a message."""
     names = sorted(people)
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

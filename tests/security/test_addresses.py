@@ -153,6 +153,6 @@ def test_no_server_answer_opens_a_local_file(tmp_path, hostile_server, kind):
     row = {"video_id": kind, "video": f"{hostile_server}/{kind}#t=0,1"}
     (tmp_path / "out").mkdir()
     with record_opened_files(tmp_path / "secret") as opened_files:
-        outcome = ytdlp.fetch(row, settings, str(tmp_path / "out/a.mkv"))
+        outcome = ytdlp.download_clip(row, settings, str(tmp_path / "out/a.mkv"))
     assert outcome.status in ("network", "refused", "unavailable", "corrupt") and not opened_files
     assert not os.listdir(tmp_path / "out")

@@ -25,8 +25,8 @@ if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of t
     from pipeline.config.data import AudioSetParams
 
 URL = "https://www.youtube.com/watch?v="  # identifies a clip; the download uses download.url
-ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-EXTRA = pa.schema(
+VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+EXTRA = pa.schema(  # the columns of the clip table that only this source has
     [
         pa.field("video_id", pa.string()),
         pa.field("audioset", pa.list_(pa.string())),  # all its labels, by AudioSet's names
@@ -42,33 +42,33 @@ def clips(data: "DataParams") -> pa.Table:
     """
     selection = data.audioset
     classes = lists.Classes.read(selection)
-    segments = [
-        (segment, split)
-        for split, sources, key in ((None, selection.train, "train"), ("test", selection.eval, "eval"))
-        for source in sources
-        for segment in lists.segments(source, f"data.audioset.{key}", classes)
-    ]
+    n_segments = 0
     rows = []
-    for segment, split in segments:
-        if labels := classes.selected_names(segment.mids):
-            rows.append(_row(segment, split, labels, classes))
-    rows = _limit(_merge_duplicates(rows), selection)
+    for split, sources, key in ((None, selection.train, "train"), ("test", selection.eval, "eval")):
+        for source in sources:
+            for segment in lists.read_segments(source, f"data.audioset.{key}", classes):
+                n_segments += 1
+                if labels := classes.selected_names(segment.mids):
+                    rows.append(_make_row(segment, split, labels, classes))
+    rows = _select_rows(_merge_duplicates(rows), selection)
     if not rows:
         raise UserError(
-            f"data.audioset: none of {len(segments)} segments has one of the {len(classes.selected)} selected"
+            f"data.audioset: none of {n_segments} segments has one of the {len(classes.selected)} selected"
             " classes: check data.audioset.classes and the lists"
         )
     return clip_table.from_rows(rows, EXTRA)
 
 
-def _row(segment: lists.Segment, split: str | None, labels: list[str], classes: lists.Classes) -> dict:
-    is_valid = ID.fullmatch(segment.video) is not None
+def _make_row(segment: lists.Segment, split: str | None, labels: list[str], classes: lists.Classes) -> dict:
+    """Return the row of the clip table for a segment. labels: its selected classes. classes: all of them."""
+    is_valid = VIDEO_ID.fullmatch(segment.video) is not None
+    # A clip id must be safe as a file name, which an invalid video id may not be.
     name = segment.video if is_valid else f"line_{hashlib.sha256(segment.video.encode()).hexdigest()[:11]}"
-    # Command-line tools would read a leading - as an option.
-    name = f"{name}_{segment.start:g}" if name[0] != "-" else f"_{name}_{segment.start:g}"
+    if name.startswith("-"):  # command-line tools would read it as an option
+        name = f"_{name}"
     url = f"{URL}{segment.video}#t={segment.start:g},{segment.end:g}" if is_valid else None
     return {
-        "clip_id": name,
+        "clip_id": f"{name}_{segment.start:g}",
         "audio": url,
         "video": url,
         "labels": labels,
@@ -79,45 +79,54 @@ def _row(segment: lists.Segment, split: str | None, labels: list[str], classes: 
 
 
 def _merge_duplicates(rows: list[dict]) -> list[dict]:
-    """Keep one row of each segment. One that is in several lists is for testing if one of the lists is."""
-    unique: dict[str, dict] = {}
+    """Return one row of each segment, the first. If one of the others is for testing, so is this one."""
+    first_rows: dict[str, dict] = {}  # clip_id -> row
     for row in rows:
-        first = unique.setdefault(row["clip_id"], row)
-        first["split"] = first["split"] or row["split"]
-    return list(unique.values())
+        first_row = first_rows.setdefault(row["clip_id"], row)
+        first_row["split"] = first_row["split"] or row["split"]
+    return list(first_rows.values())
 
 
-def _limit(rows: list[dict], selection: "AudioSetParams") -> list[dict]:
-    """Keep at most `selection.per_class` rows of each label and split, and `selection.clips` in total.
+def _select_rows(rows: list[dict], selection: "AudioSetParams") -> list[dict]:
+    """Return at most `selection.per_class` rows of each label and split, and `selection.clips` in total.
 
-    The rows are picked in the order of a hash, so that a higher limit only adds rows.
+    They are selected at random, in the order of a hash, so that a higher limit only adds rows. The result is
+    in the order of `rows`.
     """
 
-    def hash_key(row: dict) -> bytes:
+    def hash_row(row: dict) -> bytes:
         return hashlib.sha256(f"{selection.seed}:{row['clip_id']}".encode()).digest()
 
-    shuffled = sorted(rows, key=hash_key)
+    candidates = sorted(rows, key=hash_row)
     if selection.per_class:
-        counts: dict[tuple[str, str | None], int] = {}  # (label, split) -> rows so far, kept or not
-        kept_rows = []
-        for row in shuffled:
-            ranks = []
-            for label in row["labels"]:
-                key = label, row["split"]
-                counts[key] = counts.get(key, 0) + 1
-                ranks.append(counts[key])
-            if max(ranks) <= selection.per_class:
-                kept_rows.append(row)
-        shuffled = kept_rows
-    clip_ids = {row["clip_id"] for row in shuffled[: selection.clips]}
+        candidates = _limit_classes(candidates, selection.per_class)
+    clip_ids = {row["clip_id"] for row in candidates[: selection.clips]}
     return [row for row in rows if row["clip_id"] in clip_ids]
+
+
+def _limit_classes(rows: list[dict], per_class: int) -> list[dict]:
+    """Return the rows that are among the first `per_class` rows of each of their labels, by split.
+
+    Rows that are left out count too: so whether a row is in the result does not depend on other limits.
+    """
+    counts: dict[tuple[str, str | None], int] = {}  # (label, split) -> rows so far
+    selected_rows = []
+    for row in rows:
+        ranks = []
+        for label in row["labels"]:
+            key = label, row["split"]
+            counts[key] = counts.get(key, 0) + 1
+            ranks.append(counts[key])
+        if max(ranks) <= per_class:
+            selected_rows.append(row)
+    return selected_rows
 
 
 def notes(data: "DataParams", table: pa.Table) -> list[str]:
     """Return a line for invalid video ids and one for classes without a clip, if there are any."""
     lines = []
-    if invalid := table["video"].null_count:
-        lines.append(f"{invalid} segments have an invalid video id: the stage download will refuse them")
+    if n_invalid := table["video"].null_count:
+        lines.append(f"{n_invalid} segments have an invalid video id: the stage download will refuse them")
     labels = {label for names in table["labels"].to_pylist() for label in names}
     if unused := [name for name in lists.Classes.read(data.audioset).selected if name not in labels]:
         names = ", ".join(unused[:5]) + (", …" if len(unused) > 5 else "")
@@ -126,29 +135,35 @@ def notes(data: "DataParams", table: pa.Table) -> list[str]:
 
 
 def media_key(params: "Params") -> str:
-    """Return what the media depend on besides the row.
+    """Return a hash of the parameters that the media depend on besides the row of the clip.
 
-    Without the code: a change of it would download everything again.
+    It does not cover the code: otherwise, every change of the code would download everything again.
     """
     return digest("audioset", params.download.height)
 
 
 def stamp(clip: dict) -> int | None:
-    """Return how often the user requested another try (python -m app.failures --retry)."""
-    return queue.open_log().retry_requests(clip["clip_id"]) or None
+    """Return how often the user asked for another try (python -m app.failures --retry); None: never.
+
+    Each request changes the value, so that the clip is processed again.
+    """
+    return queue.open_log().count_retry_requests(clip["clip_id"]) or None
 
 
 def collect(clips: list[dict], params: "Params") -> None:
-    """Download the clips that were not downloaded yet."""
-    queue.collect(clips, params.download)
+    """Download the clips that were not downloaded yet. clips: rows of the clip table."""
+    queue.download_clips(clips, params.download)
 
 
 def fetch(clip: dict, data: "DataParams") -> Outcome:
-    """Return what `collect` downloaded, or why that failed."""
+    """Return the outcome of a clip's download: its file as the value, or the failure."""
     return queue.load_outcome(clip)
 
 
 def finish(table: pa.Table, params: "Params") -> None:
-    """Delete downloads that shards hold now. Raises UserError if too many clips are missing."""
-    queue.delete_stored(table)
+    """Delete the downloaded files that shards hold now. table: the index of the stage `download`.
+
+    Raises UserError if too many clips are missing for temporary reasons.
+    """
+    queue.delete_stored_files(table)
     queue.check_missing(table, params.download)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import requests
 
@@ -19,10 +19,11 @@ from pipeline.store.atomic import atomic_write
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config.data import AudioSetParams
 
-LISTS = Path("data/lists")  # downloaded lists
+LISTS = Path("data/lists")  # the folder of downloaded lists
 MAX_BYTES = 500 << 20  # of one list; the largest published one has 100 MB
+CONNECT_TIMEOUT, READ_TIMEOUT = 20, 60  # s
 MAX_PROBLEMS = 20  # in one message
-MID = re.compile(r"/[a-z]/[A-Za-z0-9_]+")
+MID = re.compile(r"/[a-z]/[A-Za-z0-9_]+")  # the id of a class, Freebase's "machine id"
 
 # The instruments and tools of Objects that Sound (arXiv 1712.06651, section 2.2), by AudioSet's names.
 MUSICAL = (
@@ -83,19 +84,20 @@ FIVE = ("Acoustic guitar", "Bird", "Child speech, kid speaking", "Flute", "Piano
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A row of a list of segments: id of the video, start and end (s), ids of its labels."""
+    """A row of a list of segments: a part of a video, and its labels."""
 
-    video: str
-    start: float
-    end: float
-    mids: list[str]
+    video: str  # YouTube's id
+    start: float  # s
+    end: float  # s
+    mids: list[str]  # ids of its labels, such as /m/09x0r
 
 
 @dataclass(frozen=True)
 class Classes:
-    """All classes, and the selected ones.
+    """AudioSet's classes, and those that the user has selected.
 
-    names: id -> display name, of all. selected: display name -> the ids that count as this class.
+    names: id -> display name, of all classes. selected: display name -> the ids that count as this class, of
+    the selected classes. They are its own id and perhaps those of its descendants in the ontology.
     """
 
     names: dict[str, str]
@@ -103,124 +105,142 @@ class Classes:
 
     @classmethod
     def read(cls, selection: "AudioSetParams") -> "Classes":
-        """Read the lists and select the classes of the section data.audioset.
+        """Read the lists of the section data.audioset, and select its classes.
 
         Raises UserError for a class that does not exist, and for a list that cannot be read.
         """
-        names, nodes = labels(selection.labels), ontology(selection.ontology)
+        names = read_labels(selection.labels)
+        nodes = read_ontology(selection.ontology)
         presets = {"all": tuple(names.values()), "musical": MUSICAL, "five": FIVE}
         classes = selection.classes
         queries = presets[classes] if isinstance(classes, str) else classes
         # No segment has a label that is only in the ontology, but one may have a descendant of it.
-        all_names = {mid: name for mid, (name, _) in nodes.items()} | names
-        selected = {all_names[mid]: mid for mid in _find_classes(queries, all_names)}
-        children = {mid: ids for mid, (_, ids) in nodes.items()} if selection.descendants else {}
-        return cls(names, {name: _descendants(mid, children) for name, mid in selected.items()})
+        all_names = {mid: node.name for mid, node in nodes.items()} | names
+        children = {mid: node.children for mid, node in nodes.items()} if selection.descendants else {}
+        selected = {all_names[mid]: _descendants(mid, children) for mid in _find_classes(queries, all_names)}
+        return cls(names, selected)
 
     def selected_names(self, mids: list[str]) -> list[str]:
-        """Return the selected classes of a segment with these label ids."""
+        """Return the names of the selected classes that a segment has. mids: ids of its labels."""
         return [name for name, class_mids in self.selected.items() if not class_mids.isdisjoint(mids)]
 
 
+class Node(NamedTuple):
+    """A class of the ontology."""
+
+    name: str
+    children: list[str]  # ids
+
+
 def _find_classes(queries: Sequence[str], names: dict[str, str]) -> Iterator[str]:
-    """Yield the id of each class. names: id -> display name.
+    """Yield the ids of the classes that the user asks for. names: id -> display name.
 
     A query is an id, a display name, or one of the parts of a display name between commas, if only one class
     has this part. Raises UserError with all queries that are none of these.
     """
-    by_name = {name.casefold(): mid for mid, name in names.items()}
-    by_part: dict[str, set[str]] = {}
+    mids_by_name = {name.casefold(): mid for mid, name in names.items()}
+    mids_by_part: dict[str, set[str]] = {}
     for mid, name in names.items():
         for part in name.split(","):
-            by_part.setdefault(part.strip().casefold(), set()).add(mid)
+            mids_by_part.setdefault(part.strip().casefold(), set()).add(mid)
     problems = []
     for query in queries:
-        key = query.strip().casefold()
-        matches = by_part.get(key, set())
+        text = query.strip().casefold()
+        matches = mids_by_part.get(text, set())
         if query in names:
             yield query
-        elif key in by_name:
-            yield by_name[key]
+        elif text in mids_by_name:
+            yield mids_by_name[text]
         elif len(matches) == 1:
             yield from matches
         else:
             hint = ""
             if len(matches) > 1:
                 hint = f": it may be {' or '.join(sorted(repr(names[mid]) for mid in matches))}"
-            elif near := difflib.get_close_matches(key, [*by_name, *by_part], n=1):
-                hint = f": did you mean {names[by_name.get(near[0]) or min(by_part[near[0]])]!r}?"
+            elif similar := difflib.get_close_matches(text, [*mids_by_name, *mids_by_part], n=1):
+                mid = mids_by_name.get(similar[0]) or min(mids_by_part[similar[0]])
+                hint = f": did you mean {names[mid]!r}?"
             problems.append(f"{query!r}{hint}")
     if problems:
         raise UserError(f"data.audioset.classes: AudioSet has no class {'; no '.join(problems)}")
 
 
 def _descendants(mid: str, children: dict[str, list[str]]) -> set[str]:
-    """Return a class and all classes below it. The ontology is no tree: a class may have several parents."""
-    descendants, stack = {mid}, [mid]
+    """Return the ids of a class and of all classes below it. children: id -> ids.
+
+    The ontology is no tree: a class may have several parents. So each class is visited once.
+    """
+    visited, stack = {mid}, [mid]
     while stack:
         for child in children.get(stack.pop(), []):
-            if child not in descendants:
-                descendants.add(child)
+            if child not in visited:
+                visited.add(child)
                 stack.append(child)
-    return descendants
+    return visited
 
 
-def labels(source: str) -> dict[str, str]:
-    """Read class_labels_indices.csv: id -> display name. Raises UserError if it is another file."""
+def read_labels(source: str) -> dict[str, str]:
+    """Read class_labels_indices.csv: return id -> display name. source: its path or URL.
+
+    Raises UserError if it is another file.
+    """
     key = "data.audioset.labels"
     path = local_path(source, key)
-    rows = list(_rows(path, key))
-    if not rows or [c.strip() for c in rows[0][1]] != ["index", "mid", "display_name"]:
+    rows = list(_read_rows(path, key))
+    header = rows[0][1] if rows else []
+    if [column.strip() for column in header] != ["index", "mid", "display_name"]:
         raise UserError(f"{key}: {source}: its columns should be index, mid, display_name")
     names = {}
-    for line, row in rows[1:]:
-        if len(row) != 3 or not MID.fullmatch(row[1].strip()) or not row[2].strip():
+    for line, fields in rows[1:]:
+        _, mid, name = (field.strip() for field in fields) if len(fields) == 3 else ("", "", "")
+        if not MID.fullmatch(mid) or not name:
             raise UserError(
-                f"{key}: {source}: line {line}: not an index, an id and a name: {','.join(row)[:60]}"
+                f"{key}: {source}: line {line}: not an index, an id and a name: {','.join(fields)[:60]}"
             )
-        names[row[1].strip()] = row[2].strip()
+        names[mid] = name
     return names
 
 
-def ontology(source: str) -> dict[str, tuple[str, list[str]]]:
-    """Read ontology.json: id -> (name, ids of its children).
+def read_ontology(source: str) -> dict[str, Node]:
+    """Read ontology.json: return id -> class. source: its path or URL.
 
-    Raises UserError if it is another file, or if it lacks a child.
+    Raises UserError if it is another file, or if a child of a class is missing.
     """
     key = "data.audioset.ontology"
     path = local_path(source, key)
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-        nodes = {entry["id"]: (entry["name"], list(entry["child_ids"])) for entry in entries}
+        nodes = {entry["id"]: Node(entry["name"], list(entry["child_ids"])) for entry in entries}
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as e:
         reason = getattr(e, "strerror", None) or f"{type(e).__name__}: {e}"
         raise UserError(f"{key}: {source}: not AudioSet's ontology ({reason})") from None
-    for mid, (_, children) in nodes.items():
-        if absent := [child for child in children if child not in nodes]:
+    for mid, node in nodes.items():
+        if missing := [child for child in node.children if child not in nodes]:
             raise UserError(
-                f"{key}: {source}: {absent[0]}, a child of {mid}, is not in it: download it again"
+                f"{key}: {source}: {missing[0]}, a child of {mid}, is not in it: download it again"
             )
     return nodes
 
 
-def segments(source: str, key: str, classes: Classes) -> Iterator[Segment]:
-    """Read a list of segments, with or without its comment lines.
+def read_segments(source: str, key: str, classes: Classes) -> Iterator[Segment]:
+    """Yield the segments of a list, with or without its comment lines.
 
-    Raises UserError with all problems of the list, by line.
+    source: its path or URL. key: of the parameter, for messages. Raises UserError at the end, with all
+    problems of the list, by line.
     """
     path = local_path(source, key)
     problems: list[str] = []
     unknown_mids: dict[str, int] = {}  # id of a label -> first line that has it
-    for line, row in _rows(path, key):
-        if row[0].startswith("#"):
+    for line, fields in _read_rows(path, key):
+        if fields[0].startswith("#"):
             continue
         try:
-            video, start, end, names = (field.strip() for field in row)
-            segment = Segment(
-                video, float(start), float(end), [m.strip() for m in names.split(",") if m.strip()]
-            )
-        except ValueError:
-            problems.append(f"line {line}: not a video, a start, an end and its labels: {','.join(row)[:60]}")
+            video, start, end, labels = (field.strip() for field in fields)
+            mids = [mid.strip() for mid in labels.split(",") if mid.strip()]
+            segment = Segment(video, float(start), float(end), mids)
+        except ValueError:  # another number of fields, or no numbers
+            text = ",".join(fields)[:60]
+            problems.append(f"line {line}: not a video, a start, an end and its labels: {text}")
             continue
         if not (math.isfinite(segment.end) and 0 <= segment.start < segment.end):
             problems.append(f"line {line}: {video} from {start} s to {end} s")
@@ -241,8 +261,11 @@ def segments(source: str, key: str, classes: Classes) -> Iterator[Segment]:
         raise UserError(f"{key}: {source}: {'; '.join(problems[:MAX_PROBLEMS])}{more}")
 
 
-def _rows(path: Path, key: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, fields) of a CSV file, without empty lines."""
+def _read_rows(path: Path, key: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, fields) of each row of a CSV file that is not empty.
+
+    key: of the parameter, for messages. Raises UserError if the file cannot be read.
+    """
     try:
         with open(path, newline="", encoding="utf-8-sig") as f:
             reader = csv.reader(f, skipinitialspace=True, strict=True)
@@ -256,9 +279,9 @@ def _rows(path: Path, key: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def local_path(source: str, key: str) -> Path:
-    """Return the path of a list. A URL is downloaded into `LISTS` if it is not there yet.
+    """Return the path of a list. If `source` is a URL, it is downloaded into `LISTS` unless it is there.
 
-    key: in params.yaml, for messages. Raises UserError if there is no file, or the download fails.
+    key: of the parameter, for messages. Raises UserError if there is no file, or the download fails.
     """
     if not source.startswith(("http://", "https://")):
         path = Path(source).expanduser()
@@ -280,17 +303,23 @@ def local_path(source: str, key: str) -> Path:
 
 
 def _download(url: str, path: Path, key: str) -> None:
-    """Raises UserError for a file that is too large or incomplete, else what `requests` raises."""
+    """Download a list to `path`. The file appears there complete or not at all.
+
+    key: of the parameter, for messages. Raises UserError if the file is too large or incomplete, and
+    requests.RequestException if the server cannot be reached or refuses.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with requests.get(url, stream=True, timeout=(20, 60)) as response:
+    with requests.get(url, stream=True, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)) as response:
         response.raise_for_status()
-        with atomic_write(path) as part, open(part, "wb") as f:
+        with atomic_write(path) as temporary_path, open(temporary_path, "wb") as f:
             size = 0
-            for block in response.iter_content(1 << 20):
+            for block in response.iter_content(1 << 20):  # 1 MB
                 size += len(block)
                 if size > MAX_BYTES:
                     raise UserError(f"{key}: {url}: over {MAX_BYTES >> 20} MB: this is no list of AudioSet's")
                 f.write(block)
-            expected = response.headers.get("Content-Length")
-            if expected and not response.headers.get("Content-Encoding") and size != int(expected):
-                raise UserError(f"{key}: {url}: only {size} of {expected} bytes were downloaded: run again")
+            expected_size = response.headers.get("Content-Length")
+            is_compressed = bool(response.headers.get("Content-Encoding"))  # then the sizes differ
+            if expected_size and not is_compressed and size != int(expected_size):
+                message = f"only {size} of {expected_size} bytes were downloaded: run again"
+                raise UserError(f"{key}: {url}: {message}")

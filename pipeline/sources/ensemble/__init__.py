@@ -1,7 +1,7 @@
 """The source `ensemble`: synthetic FLV files of eight instruments that play random phrases.
 
-The bytes of a clip depend only on the seed and its number, not on the number of clips. A share of the clips
-is broken in the same ways as real files.
+The bytes of a clip depend only on the seed and its number, not on the number of clips. A part of the clips is
+broken in the same ways as real files.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ import pyarrow as pa
 from pipeline.download.step import single_file_outcome
 from pipeline.errors import UserError
 from pipeline.sources.ensemble import picture
-from pipeline.sources.ensemble.sound import INSTRUMENTS, RATE, phrase, sound
-from pipeline.sources.flv import encode
+from pipeline.sources.ensemble.sound import INSTRUMENTS, RATE, random_phrase, synthesize
+from pipeline.sources.flv import encode_flv
 from pipeline.store import clip_table
 from pipeline.store.status import Outcome
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of t
 
 LABELS = tuple(INSTRUMENTS)  # AudioSet's display names, the most frequent first
 SKEW = 5.0  # the first label is this many times as frequent as the last
-SILENT = 0.18  # share of the clips in which a second instrument is visible but silent
+SILENT_FRACTION = 0.18  # of the clips: those in which a second instrument is visible but silent
 KINDS = ("no_audio", "still", "short", "duet", "no_video", "truncated")  # of broken clips
-EXTRA = pa.schema(
+EXTRA = pa.schema(  # the columns of the clip table that only this source has
     [
         pa.field("kind", pa.string()),  # whole, or one of KINDS
         pa.field("aspect", pa.float64()),  # width / height of the picture
@@ -37,7 +37,7 @@ EXTRA = pa.schema(
         pa.field("silent_box", pa.list_(pa.float64())),  # a visible, silent instrument
     ]
 )
-_GOLDEN = (5**0.5 - 1) / 2
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
 _ID = re.compile(r"ensemble-([0-9]{5,})")
 
 
@@ -45,47 +45,55 @@ _ID = re.compile(r"ensemble-([0-9]{5,})")
 class Plan:
     """The contents of one clip, before it is rendered."""
 
-    kind: str
+    kind: str  # whole, or one of KINDS
     seconds: float
-    sounding: list[picture.PlacedInstrument]
-    silent: list[picture.PlacedInstrument]
-    file_share: float = 1.0  # of the file's bytes; less than 1 for a truncated file
+    sounding: list[picture.PlacedInstrument]  # one, or two in a duet
+    silent: list[picture.PlacedInstrument]  # instruments that are visible and do not play: one or none
+    file_fraction: float = 1.0  # of the file's bytes, from its beginning; less than 1 for a truncated file
 
 
 def clips(data: "DataParams") -> pa.Table:
-    """Return the clip table."""
+    """Return the clip table: `data.ensemble.clips` rows, with the columns EXTRA.
+
+    data: the section `data` of params.yaml.
+    """
     rows = []
     for number in range(data.ensemble.clips):
         clip_id = f"ensemble-{number:05d}"
-        plan = _plan(number, data)
-        boxes = [list(p.box) for p in plan.sounding] if plan.kind != "no_video" else []
+        plan = _make_plan(number, data)
+        has_picture = plan.kind != "no_video"
+        boxes = [list(placed.box) for placed in plan.sounding] if has_picture else []
+        silent_boxes = [list(placed.box) for placed in plan.silent] if has_picture else []
         rows.append(
             {
                 "clip_id": clip_id,
                 "audio": f"ensemble://{clip_id}",
                 "video": f"ensemble://{clip_id}",
-                "labels": [p.name for p in plan.sounding],
+                "labels": [placed.name for placed in plan.sounding],
                 "kind": plan.kind,
                 "aspect": picture.WIDTH / picture.HEIGHT,
                 "box": boxes[0] if boxes else None,
                 "second_box": boxes[1] if len(boxes) > 1 else None,
-                "silent_box": list(plan.silent[0].box) if boxes and plan.silent else None,
+                "silent_box": silent_boxes[0] if silent_boxes else None,
             }
         )
     return clip_table.from_rows(rows, EXTRA)
 
 
 def notes(data: "DataParams", table: pa.Table) -> list[str]:
-    """Return no notes: every rendered clip is in the table."""
+    """Return an empty list: no input was left out, since every rendered clip is in the table."""
     return []
 
 
 def stamp(clip: dict) -> None:
-    """Return None: a clip depends only on its row, the parameters and the code."""
+    """Return None: there is no file that could change. A clip depends only on row, parameters and code."""
 
 
 def fetch(clip: dict, data: "DataParams") -> Outcome:
-    """Render the FLV file of a clip of the table."""
+    """Render a clip. The outcome's value is its FLV file, as a media shard holds it.
+
+    clip: a row of the clip table. Raises UserError if it is not a clip of this source.
+    """
     match = _ID.fullmatch(clip["clip_id"])
     if not match:
         raise UserError(f"{clip['clip_id']}: not a clip of the synthetic ensemble: run the stage clips again")
@@ -93,60 +101,78 @@ def fetch(clip: dict, data: "DataParams") -> Outcome:
 
 
 def render(number: int, data: "DataParams") -> bytes:
-    """Return the FLV file (FLV1 video, MP3 sound) of clip `number`; the same for the same seed and length."""
-    plan, rng = _plan(number, data), _rng(data.ensemble.seed, number, "render")
+    """Return the FLV file (FLV1 video, MP3 sound) of clip `number`.
+
+    The bytes are always the same for the same number, `data.ensemble.seed` and `data.clip_seconds`.
+    """
+    plan = _make_plan(number, data)
+    rng = _make_rng(data.ensemble.seed, number, "render")
     # The phrases are longer than the clip: a short file ends while its instruments play.
-    phrases = [phrase(rng, data.clip_seconds + 0.5) for _ in plan.sounding]
+    phrases = [random_phrase(rng, data.clip_seconds + 0.5) for _ in plan.sounding]
     parts = [(placed.name, notes) for placed, notes in zip(plan.sounding, phrases, strict=True)]
-    waves = sound(parts, rng, plan.seconds)
+    waves = synthesize(parts, rng, plan.seconds)
     instruments = [*zip(plan.sounding, phrases, strict=True), *((placed, []) for placed in plan.silent)]
-    frames = list(picture.frames(instruments, rng, plan.seconds, still=plan.kind == "still"))
-    content = encode(
+    frames = list(picture.frames(instruments, rng, plan.seconds, is_still=plan.kind == "still"))
+    content = encode_flv(
         frames if plan.kind != "no_video" else None,
         picture.FPS,
         waves if plan.kind != "no_audio" else None,
         RATE,
     )
-    return content[: round(plan.file_share * len(content))]
+    return content[: round(plan.file_fraction * len(content))]
 
 
-def _rng(seed: int, number: int, use: str) -> np.random.Generator:
-    """Return a generator that depends on all arguments."""
+def _make_rng(seed: int, number: int, use: str) -> np.random.Generator:
+    """Return a random generator. The same arguments give the same random numbers.
+
+    number: of the clip. use: what the random numbers are for; each use has its own sequence.
+    """
     digest = hashlib.sha256(f"{seed}:{number}:{use}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "little"))
 
 
-def _plan(number: int, data: "DataParams") -> Plan:
+def _make_plan(number: int, data: "DataParams") -> Plan:
+    """Return the contents of clip `number`: instruments, their places, its length, and how it is broken."""
     seed = data.ensemble.seed
-    rng = _rng(seed, number, "plan")
+    rng = _make_rng(seed, number, "plan")
     name = _label(number, seed)
+    # The second instrument, if there is one, is any of the others.
     second_name = LABELS[(LABELS.index(name) + rng.integers(1, len(LABELS))) % len(LABELS)]
-    has_silent = rng.random() < SILENT
+    has_silent = rng.random() < SILENT_FRACTION
     kind = _kind(number, data)
-    seconds, file_share = data.clip_seconds + 0.1, 1.0  # + 0.1: the encoder loses a few ms at both ends
-    if kind == "short":  # half of them are too short to use, half only shorter than data.clip_seconds
-        share = rng.uniform(0.08, 0.2) if rng.random() < 0.5 else rng.uniform(0.4, 0.65)
-        seconds = share * data.clip_seconds
+    seconds = data.clip_seconds + 0.1  # the encoder loses a few ms at both ends
+    file_fraction = 1.0
+    if kind == "short":
+        is_too_short_to_use = rng.random() < 0.5  # the others can be padded
+        fraction = rng.uniform(0.08, 0.2) if is_too_short_to_use else rng.uniform(0.4, 0.65)
+        seconds = fraction * data.clip_seconds
     elif kind == "truncated":
-        file_share = rng.uniform(0.35, 0.8)
+        file_fraction = rng.uniform(0.35, 0.8)
     if kind == "duet":
-        return Plan(kind, seconds, picture.place([name, second_name], rng), [])
-    placed = picture.place([name, second_name] if has_silent else [name], rng)
-    return Plan(kind, seconds, placed[:1], placed[1:], file_share)
+        return Plan(kind, seconds, picture.place_instruments([name, second_name], rng), [])
+    placed = picture.place_instruments([name, second_name] if has_silent else [name], rng)
+    return Plan(kind, seconds, placed[:1], placed[1:], file_fraction)
 
 
 def _label(number: int, seed: int) -> str:
-    """Return the label of clip `number`.
+    """Return the label of clip `number`. LABELS get less frequent from the first to the last.
 
-    Steps of the golden ratio spread the clips evenly over the labels' shares, also when there are few.
+    Each label has a part of 0..1 that is as wide as the label is frequent. Multiples of the golden ratio,
+    modulo 1, are spread evenly: so even few clips have labels in about the right proportions.
     """
     weights = SKEW ** (-np.arange(len(LABELS)) / (len(LABELS) - 1))
-    place = (_rng(seed, 0, "labels").random() + number * _GOLDEN) % 1
-    return LABELS[int(np.searchsorted(np.cumsum(weights) / weights.sum(), place, side="right"))]
+    upper_ends = np.cumsum(weights) / weights.sum()  # of each label's part of 0..1
+    position = (_make_rng(seed, 0, "labels").random() + number * _GOLDEN_RATIO) % 1
+    return LABELS[int(np.searchsorted(upper_ends, position, side="right"))]
 
 
 def _kind(number: int, data: "DataParams") -> str:
-    """Return `whole`, or one of KINDS in turn for a share of `data.ensemble.broken` of the clips."""
-    offset = _rng(data.ensemble.seed, 0, "kinds").random()
-    before, after = (int(offset + k * data.ensemble.broken) for k in (number, number + 1))
-    return KINDS[before % len(KINDS)] if after > before else "whole"
+    """Return how clip `number` is broken, one of KINDS in turn, or `whole` if it is not.
+
+    The fraction `data.ensemble.broken` of the clips is broken, evenly spread over the numbers.
+    """
+    offset = _make_rng(data.ensemble.seed, 0, "kinds").random()
+    n_broken_before = int(offset + number * data.ensemble.broken)  # clips before this one
+    n_broken_with_this = int(offset + (number + 1) * data.ensemble.broken)
+    is_broken = n_broken_with_this > n_broken_before
+    return KINDS[n_broken_before % len(KINDS)] if is_broken else "whole"

@@ -3,6 +3,9 @@
 Each instrument is a small physical model: a delay line for the plucked string, decaying modes for struck
 instruments (string, membrane, bell), harmonics with an envelope for blown and bowed ones. The distributions
 of pitch, tempo and loudness are the same for all, so only the timbre distinguishes them.
+
+An instrument's function (such as `_piano`) takes a random generator, which varies the timbre, and returns a
+function that plays one note: Note -> samples (time,) at RATE. Constants without a name are chosen by ear.
 """
 
 from collections.abc import Callable
@@ -13,6 +16,8 @@ from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 
 RATE = 22050  # samples per second
 LOW, HIGH = 50, 72  # range of all instruments in MIDI pitches: 147 to 523 Hz
+NYQUIST_MARGIN = 0.45 * RATE  # Hz: higher partials are left out
+# Semitones above the root: major, natural minor, and both pentatonic scales.
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9), (0, 3, 5, 7, 10))
 
 
@@ -26,27 +31,30 @@ class Note:
     strength: float
 
 
-def phrase(rng: np.random.Generator, seconds: float) -> list[Note]:
-    """Return a random melody: a random walk on a random scale, in a random tempo, without gaps over 0.9 s."""
+def random_phrase(rng: np.random.Generator, seconds: float) -> list[Note]:
+    """Return the notes of a random melody of `seconds` s, without gaps over 0.9 s.
+
+    It is a random walk on a random scale, in a random tempo. The last note may end after `seconds`.
+    """
     scale = SCALES[rng.integers(len(SCALES))]
     root = LOW + rng.integers(12)
-    pitches = [p for p in range(LOW, HIGH + 1) if (p - root) % 12 in scale]
-    detune = rng.uniform(-0.4, 0.4)
-    beat = rng.uniform(0.3, 0.6)
-    step = int(rng.integers(len(pitches)))
+    pitches = [pitch for pitch in range(LOW, HIGH + 1) if (pitch - root) % 12 in scale]
+    detune = rng.uniform(-0.4, 0.4)  # semitones
+    beat = rng.uniform(0.3, 0.6)  # s
+    step = int(rng.integers(len(pitches)))  # of the scale
     start = rng.uniform(0.02, 0.3)
     notes = []
     while start < seconds:
-        gap = beat * rng.choice([0.75, 1.0, 1.0, 1.0, 1.5])
+        interval = beat * rng.choice([0.75, 1.0, 1.0, 1.0, 1.5])  # s to the next note
         step = int(np.clip(step + rng.integers(-3, 4), 0, len(pitches) - 1))
         strength = rng.uniform(0.55, 1.0)
-        notes.append(Note(start, gap * rng.uniform(0.8, 0.98), pitches[step] + detune, strength))
-        start += gap
+        notes.append(Note(start, interval * rng.uniform(0.8, 0.98), pitches[step] + detune, strength))
+        start += interval
     return notes
 
 
-def sound(parts: list[tuple[str, list[Note]]], rng: np.random.Generator, seconds: float) -> np.ndarray:
-    """Return the recording of instruments in a room: float32 (samples,) at RATE, within -1..1.
+def synthesize(parts: list[tuple[str, list[Note]]], rng: np.random.Generator, seconds: float) -> np.ndarray:
+    """Return the recording of instruments in a room: float32 (time,) at RATE, within -1..1.
 
     parts: AudioSet's name and the notes of each instrument. All are equally loud; the loudness of the sum is
     random, from the same distribution for all instruments.
@@ -54,259 +62,290 @@ def sound(parts: list[tuple[str, list[Note]]], rng: np.random.Generator, seconds
     size = round(seconds * RATE)
     dry = np.zeros(size)
     for name, notes in parts:
-        dry += _normalize(_play(name, notes, rng, size))
-    wet = _room(dry, rng)
-    noise = _background(rng, size) * 10 ** (rng.uniform(-32, -18) / 20)
-    gain = 10 ** (
-        rng.uniform(-32, -20) / 20
-    )  # RMS of -32 to -20 dB of full scale: a drum's peaks need headroom
+        dry += _normalize(_play_notes(name, notes, rng, size))
+    wet = _add_reverberation(dry, rng)
+    noise = _background_noise(rng, size) * 10 ** (rng.uniform(-32, -18) / 20)
+    gain = 10 ** (rng.uniform(-32, -20) / 20)  # RMS of -32 to -20 dB of full scale: peaks need headroom
     return np.tanh(gain * _normalize(_normalize(wet) + noise)).astype(np.float32)
 
 
-def _normalize(x: np.ndarray) -> np.ndarray:
-    """Scale `x` to an RMS of 1."""
-    return x / (np.sqrt(np.mean(x**2)) + 1e-12)
+def _normalize(wave: np.ndarray) -> np.ndarray:
+    """Scale `wave` to an RMS of 1. Silence stays silence."""
+    return wave / (np.sqrt(np.mean(wave**2)) + 1e-12)
 
 
-def _play(name: str, notes: list[Note], rng: np.random.Generator, size: int) -> np.ndarray:
-    instrument = INSTRUMENTS[name](rng)
-    out = np.zeros(size)
+def _play_notes(name: str, notes: list[Note], rng: np.random.Generator, size: int) -> np.ndarray:
+    """Return (size,) samples of one instrument, a key of INSTRUMENTS, that plays `notes`."""
+    play_note = INSTRUMENTS[name](rng)
+    wave = np.zeros(size)
     for note in notes:
         first = round(note.start * RATE)
-        tone = instrument(note)[: max(size - first, 0)]
-        out[first : first + len(tone)] += note.strength * tone
-    return out
+        tone = play_note(note)[: max(size - first, 0)]
+        wave[first : first + len(tone)] += note.strength * tone
+    return wave
 
 
-def _room(dry: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Add reverberation, dull noise that decays by 60 dB in 0.15 to 0.7 s, and a random tone control."""
-    decay, wet = rng.uniform(0.15, 0.7), rng.uniform(0.05, 0.35)
+def _add_reverberation(dry: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return (time,) samples as a microphone in a random room records the sound `dry` (time,).
+
+    The room's echo is dull noise that decays by 60 dB in 0.15 to 0.7 s.
+    """
+    decay, echo_level = rng.uniform(0.15, 0.7), rng.uniform(0.05, 0.35)
     t = np.arange(round(decay * RATE)) / RATE
-    tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / decay)
-    tail = lfilter([0.35], [1, -0.65], tail)
-    tail *= wet / np.sqrt(np.sum(tail**2))
-    tail[0] += 1
-    colour = rng.uniform(-0.25, 0.25)  # of the microphone: a little dull or bright
-    return lfilter([1, colour], [1], fftconvolve(dry, tail)[: len(dry)])
+    response = rng.standard_normal(len(t)) * 10 ** (-3 * t / decay)
+    response = lfilter([0.35], [1, -0.65], response)
+    response *= echo_level / np.sqrt(np.sum(response**2))
+    response[0] += 1  # the direct sound
+    treble = rng.uniform(-0.25, 0.25)  # of the microphone: a little bright or dull
+    return lfilter([1, treble], [1], fftconvolve(dry, response)[: len(dry)])
 
 
-def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Return noise between white and brown, with an RMS of 1."""
+def _background_noise(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Return (size,) samples of noise between white and brown, with an RMS of 1."""
     pole = rng.uniform(0, 0.97)
     return _normalize(lfilter([1], [1, -pole], rng.standard_normal(size)))
 
 
-def _hertz(note: Note) -> float:
+def _frequency(note: Note) -> float:
+    """Return a note's frequency, Hz. The MIDI pitch 69 is 440 Hz."""
     return 440.0 * 2 ** ((note.pitch - 69) / 12)
 
 
-def _time(seconds: float) -> np.ndarray:
-    """Return the times of the samples, s."""
+def _sample_times(seconds: float) -> np.ndarray:
+    """Return the times (s) of the samples of a sound of `seconds` s, at least 64 of them: (time,)."""
     return np.arange(max(round(seconds * RATE), 64)) / RATE
 
 
-def _ramp(t: np.ndarray, length: float, attack: float, release: float) -> np.ndarray:
-    """Return an envelope that rises in `attack`, holds, and falls in `release` after `length` (all s)."""
-    up = np.clip(t / attack, 0, 1)
-    down = np.clip((length + release - t) / release, 0, 1)
-    return np.sin(np.pi / 2 * up) ** 2 * np.sin(np.pi / 2 * down) ** 2
+def _envelope(t: np.ndarray, length: float, attack: float, release: float) -> np.ndarray:
+    """Return the loudness of a note at the times `t` (s): (time,) in 0..1.
 
-
-def _band(x: np.ndarray, low: float, high: float) -> np.ndarray:
-    return sosfilt(butter(2, [low, high], "bandpass", fs=RATE, output="sos"), x)
-
-
-def _modes(drive: np.ndarray, hertz: np.ndarray, gains: np.ndarray, decays: np.ndarray) -> np.ndarray:
-    """Return the response to `drive` of a body with modes (Hz, gain, decay in seconds for 60 dB)."""
-    out = np.zeros_like(drive)
-    for f, gain, decay in zip(hertz, gains, decays, strict=True):
-        if f < 0.45 * RATE:
-            r, w = 10 ** (-3 / (decay * RATE)), 2 * np.pi * f / RATE
-            out += gain * lfilter([0, np.sin(w)], [1, -2 * r * np.cos(w), r * r], drive)
-    return out
-
-
-def _harmonics(hertz: np.ndarray, gains: np.ndarray, tilt: np.ndarray | None = None) -> np.ndarray:
-    """Sum the harmonics of the varying pitch `hertz` (samples,). tilt: (samples,), from each one to the next.
-
-    sin(n x) is computed from the two previous harmonics (Chebyshev): a product is much cheaper than a sine.
+    It rises in `attack` s, stays at 1 until `length` s, and falls to 0 in the `release` s after that.
     """
-    x = 2 * np.pi * np.cumsum(hertz) / RATE
-    previous, current, factor = np.zeros_like(x), np.sin(x), 2 * np.cos(x)
+    rise = np.clip(t / attack, 0, 1)
+    fall = np.clip((length + release - t) / release, 0, 1)
+    return np.sin(np.pi / 2 * rise) ** 2 * np.sin(np.pi / 2 * fall) ** 2
+
+
+def _band_pass(wave: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return `wave` (time,) without frequencies below `low` or above `high` (Hz)."""
+    return sosfilt(butter(2, [low, high], "bandpass", fs=RATE, output="sos"), wave)
+
+
+def _resonate(drive: np.ndarray, hertz: np.ndarray, gains: np.ndarray, decays: np.ndarray) -> np.ndarray:
+    """Return how a body with several modes sounds if the force `drive` (time,) acts on it: (time,).
+
+    hertz, gains, decays: (modes,), the frequency of each mode, its gain, and its decay by 60 dB in s.
+    """
+    response = np.zeros_like(drive)
+    for frequency, gain, decay in zip(hertz, gains, decays, strict=True):
+        if frequency < NYQUIST_MARGIN:
+            r, w = 10 ** (-3 / (decay * RATE)), 2 * np.pi * frequency / RATE  # radius and angle of the pole
+            response += gain * lfilter([0, np.sin(w)], [1, -2 * r * np.cos(w), r * r], drive)
+    return response
+
+
+def _sum_harmonics(hertz: np.ndarray, gains: np.ndarray, tilt: np.ndarray | None = None) -> np.ndarray:
+    """Return a tone (time,) with harmonics, whose frequency may vary.
+
+    hertz: (time,). gains: of the harmonics 1, 2, ... tilt: (time,), a factor of the level from each harmonic
+    to the next; None: 1.
+    """
+    phase = 2 * np.pi * np.cumsum(hertz) / RATE
+    # Chebyshev: sin((n + 1) x) = 2 cos(x) sin(n x) - sin((n - 1) x). A product is much cheaper than a sine.
+    previous, current, factor = np.zeros_like(phase), np.sin(phase), 2 * np.cos(phase)
     level: float | np.ndarray = 1.0
-    out = np.zeros_like(x)
+    wave = np.zeros_like(phase)
     for n, gain in enumerate(gains, 1):
-        if n * hertz.max() > 0.45 * RATE:
+        if n * hertz.max() > NYQUIST_MARGIN:
             break
-        out += gain * level * current
+        wave += gain * level * current
         previous, current = current, factor * current - previous
         level = level if tilt is None else level * tilt
-    return out
+    return wave
 
 
-def _formants(n: np.ndarray, hertz: float, peaks: list[tuple[float, float, float]]) -> np.ndarray:
-    """Return the gains of the harmonics `n` of `hertz`. peaks: resonances (Hz, width in octaves, gain)."""
-    octave = np.log2(n * hertz)
-    return 0.15 + sum(g * np.exp(-(((octave - np.log2(f)) / w) ** 2)) for f, w, g in peaks)
+def _formant_gains(n: np.ndarray, hertz: float, peaks: list[tuple[float, float, float]]) -> np.ndarray:
+    """Return the gains (harmonics,) that a body's resonances give to harmonics of a tone.
+
+    n: (harmonics,), their numbers. hertz: of the tone. peaks: the resonances, (Hz, width in octaves, gain).
+    """
+    octaves = np.log2(n * hertz)
+    gains = [gain * np.exp(-(((octaves - np.log2(f)) / width) ** 2)) for f, width, gain in peaks]
+    return 0.15 + sum(gains)
 
 
-# A function below takes a generator, which varies the timbre, and returns a Tone, which plays a note.
-Tone = Callable[[Note], np.ndarray]
+Tone = Callable[[Note], np.ndarray]  # plays one note: returns samples (time,) at RATE
 
 
 def _acoustic_guitar(rng: np.random.Generator) -> Tone:
     """Return a plucked string: noise in a lossy delay line (Karplus and Strong, 1983)."""
-    place, damp, ring = rng.uniform(0.1, 0.22), rng.uniform(0.03, 0.1), rng.uniform(1.4, 2.6)
-    body = np.array([100.0, 205.0, 390.0]) * rng.uniform(0.92, 1.08)
+    pluck_position = rng.uniform(0.1, 0.22)  # as a fraction of the string
+    damping = rng.uniform(0.03, 0.1)  # of high frequencies
+    decay = rng.uniform(1.4, 2.6)  # s for 60 dB
+    body = np.array([100.0, 205.0, 390.0]) * rng.uniform(0.92, 1.08)  # resonances, Hz
 
-    def tone(note: Note) -> np.ndarray:
-        t = _time(1.3)
-        period = RATE / _hertz(note)
+    def play_note(note: Note) -> np.ndarray:
+        t = _sample_times(1.3)
+        period = RATE / _frequency(note)  # samples
+        # The loop's filter adds a delay of 1 sample; the rest is split into whole samples and a fraction.
         whole = int(period - 1)
-        part = period - 1 - whole
-        loop = np.convolve([damp, 1 - 2 * damp, damp], [1 - part, part]) * 10 ** (-3 * period / RATE / ring)
+        fraction = period - 1 - whole
+        loop = np.convolve([damping, 1 - 2 * damping, damping], [1 - fraction, fraction])
+        loop *= 10 ** (-3 * period / RATE / decay)
         pluck = np.zeros(len(t))
         pluck[: int(period)] = rng.uniform(-1, 1, int(period))
         pluck = lfilter([0.6], [1, -0.4 * (1.4 - note.strength)], pluck)  # soft notes are dull
-        pick = max(int(place * period), 1)
-        pluck[pick:] -= 0.9 * pluck[:-pick].copy()
+        delay = max(int(pluck_position * period), 1)
+        pluck[delay:] -= 0.9 * pluck[:-delay].copy()  # weakens harmonics with a node where it is plucked
         string = lfilter([1], np.concatenate([[1], np.zeros(whole - 1), -loop]), pluck)
-        wood = _modes(pluck, body, np.array([0.06, 0.05, 0.03]), np.array([0.25, 0.2, 0.12]))
+        wood = _resonate(pluck, body, np.array([0.06, 0.05, 0.03]), np.array([0.25, 0.2, 0.12]))
         return (string + wood) * np.clip((1.3 - t) / 0.1, 0, 1)
 
-    return tone
+    return play_note
 
 
 def _piano(rng: np.random.Generator) -> Tone:
     """Return struck strings: stiff, so partial n is at n sqrt(1 + B n^2); a felt hammer; a knock."""
-    stiff, ring, felt = rng.uniform(3e-4, 9e-4), rng.uniform(2.5, 5.0), rng.uniform(0.0012, 0.0022)
-    pair = rng.uniform(0.0004, 0.0012)  # relative detuning of the two strings of a note
+    stiffness = rng.uniform(3e-4, 9e-4)  # B
+    decay = rng.uniform(2.5, 5.0)  # s for 60 dB
+    contact = rng.uniform(0.0012, 0.0022)  # s that the hammer touches the string
+    detuning = rng.uniform(0.0004, 0.0012)  # relative, of the two strings of a note
 
-    def tone(note: Note) -> np.ndarray:
-        t = _time(note.length + 0.25)
-        f = _hertz(note)
+    def play_note(note: Note) -> np.ndarray:
+        t = _sample_times(note.length + 0.25)
+        frequency = _frequency(note)
         n = np.arange(1, 15)
-        hertz = f * n * np.sqrt(1 + stiff * n**2)
-        gains = np.abs(np.sin(np.pi * n / 8.3)) / n**0.3
-        decays = ring / (1 + 0.35 * n) * (260 / f) ** 0.5
+        partials = frequency * n * np.sqrt(1 + stiffness * n**2)
+        gains = np.abs(np.sin(np.pi * n / 8.3)) / n**0.3  # the hammer hits at 1/8.3 of the string
+        decays = decay / (1 + 0.35 * n) * (260 / frequency) ** 0.5
         hammer = np.zeros(len(t))
-        width = round(felt * RATE * (1.3 - 0.4 * note.strength))
+        width = round(contact * RATE * (1.3 - 0.4 * note.strength))
         hammer[:width] = np.hanning(width + 2)[1:-1]
-        strings = _modes(hammer, hertz, gains, decays) + 0.7 * _modes(
-            hammer, hertz * (1 + pair), gains, decays * 0.5
-        )
-        knock = _band(rng.standard_normal(len(t)) * np.exp(-t / 0.012), 90, 500)
+        strings = _resonate(hammer, partials, gains, decays)
+        strings = strings + 0.7 * _resonate(hammer, partials * (1 + detuning), gains, decays * 0.5)
+        knock = _band_pass(rng.standard_normal(len(t)) * np.exp(-t / 0.012), 90, 500)
         return (strings / np.abs(strings).max() + 0.5 * knock) * np.clip((t[-1] - t) / 0.2, 0, 1)
 
-    return tone
+    return play_note
 
 
 def _drum(rng: np.random.Generator) -> Tone:
     """Return a struck membrane: the modes of a round skin (zeros of Bessel functions), short, and a hiss."""
-    ratios = np.array([1.0, 1.594, 2.136, 2.296, 2.653, 2.918, 3.156, 3.501, 3.6, 4.06])
-    ring, wires = rng.uniform(0.22, 0.5), rng.uniform(0.15, 0.6)
+    ratios = np.array([1.0, 1.594, 2.136, 2.296, 2.653, 2.918, 3.156, 3.501, 3.6, 4.06])  # to the lowest mode
+    decay = rng.uniform(0.22, 0.5)  # s for 60 dB
+    hiss_level = rng.uniform(0.15, 0.6)  # of the snare wires
 
-    def tone(note: Note) -> np.ndarray:
-        t = _time(0.7)
+    def play_note(note: Note) -> np.ndarray:
+        t = _sample_times(0.7)
         gains = rng.uniform(0.4, 1, len(ratios)) / ratios**0.8
         strike = np.zeros(len(t))
         strike[:30] = np.hanning(32)[1:-1]
-        skin = _modes(strike, _hertz(note) * ratios, gains, ring / ratios**0.6)
-        hiss = _band(rng.standard_normal(len(t)) * np.exp(-t / 0.035), 900, 7000)
-        return skin / np.abs(skin).max() + wires * hiss
+        skin = _resonate(strike, _frequency(note) * ratios, gains, decay / ratios**0.6)
+        hiss = _band_pass(rng.standard_normal(len(t)) * np.exp(-t / 0.035), 900, 7000)
+        return skin / np.abs(skin).max() + hiss_level * hiss
 
-    return tone
+    return play_note
 
 
 def _church_bell(rng: np.random.Generator) -> Tone:
     """Return a bell: inharmonic partials (hum, prime, minor third, fifth, nominal and higher)."""
-    ratios = np.array([0.5, 1.0, 1.2, 1.5, 2.0, 2.51, 2.66, 3.01, 4.17, 5.43, 6.8, 8.2])
+    ratios = np.array([0.5, 1.0, 1.2, 1.5, 2.0, 2.51, 2.66, 3.01, 4.17, 5.43, 6.8, 8.2])  # to the prime
     gains = np.array([0.45, 0.6, 0.75, 0.3, 1.0, 0.4, 0.35, 0.5, 0.5, 0.4, 0.3, 0.22])
     ratios = ratios * (1 + rng.uniform(-0.012, 0.012, len(ratios)))
     gains = gains * rng.uniform(0.7, 1.3, len(gains))
-    ring = rng.uniform(4, 8)
+    decay = rng.uniform(4, 8)  # s for 60 dB, of the prime
 
-    def tone(note: Note) -> np.ndarray:
-        t = _time(2.5)
-        f = _hertz(note)
+    def play_note(note: Note) -> np.ndarray:
+        t = _sample_times(2.5)
+        frequency = _frequency(note)
         strike = np.zeros(len(t))
         strike[:8] = np.hanning(10)[1:-1]
-        metal = _modes(strike, f * ratios, gains, ring / ratios**0.8)
-        beat = _modes(strike, f * ratios[:5] * 1.0035, 0.5 * gains[:5], ring / ratios[:5] ** 0.8)
-        return (metal + beat) * np.clip((2.5 - t) / 0.5, 0, 1)
+        metal = _resonate(strike, frequency * ratios, gains, decay / ratios**0.8)
+        # No bell is perfectly round: its low partials are pairs, which beat.
+        pairs = _resonate(strike, frequency * ratios[:5] * 1.0035, 0.5 * gains[:5], decay / ratios[:5] ** 0.8)
+        return (metal + pairs) * np.clip((2.5 - t) / 0.5, 0, 1)
 
-    return tone
+    return play_note
 
 
 def _electronic_organ(rng: np.random.Generator) -> Tone:
     """Return an organ: drawbars that add constant harmonics, a key click, a rotating speaker."""
-    bars = np.zeros(16)
-    bars[[0, 1, 2, 3, 5, 7]] = rng.uniform(0.35, 1, 6)  # harmonics of the 16-foot rank: 1, 2, 3, 4, 6, 8
-    bars[[9, 11, 15]] = rng.uniform(0.1, 0.7, 3)
-    speed, depth = rng.uniform(5.8, 7.2), rng.uniform(0.15, 0.35)
+    drawbars = np.zeros(16)
+    drawbars[[0, 1, 2, 3, 5, 7]] = rng.uniform(0.35, 1, 6)  # harmonics of the 16-foot rank: 1, 2, 3, 4, 6, 8
+    drawbars[[9, 11, 15]] = rng.uniform(0.1, 0.7, 3)
+    turns_per_second, depth = rng.uniform(5.8, 7.2), rng.uniform(0.15, 0.35)  # of the speaker
 
-    def tone(note: Note) -> np.ndarray:
-        t = _time(note.length + 0.02)
-        turn = np.sin(2 * np.pi * speed * (t + note.start))
-        pipes = _harmonics(_hertz(note) * (1 + 0.003 * turn), bars) * (1 + depth * turn)
-        click = _band(rng.standard_normal(len(t)) * np.exp(-t / 0.004), 1500, 6000)
-        return (pipes / np.sqrt(np.sum(bars**2)) + 0.5 * click) * _ramp(t, note.length, 0.006, 0.015)
+    def play_note(note: Note) -> np.ndarray:
+        t = _sample_times(note.length + 0.02)
+        rotation = np.sin(2 * np.pi * turns_per_second * (t + note.start))
+        pipes = _sum_harmonics(_frequency(note) * (1 + 0.003 * rotation), drawbars) * (1 + depth * rotation)
+        click = _band_pass(rng.standard_normal(len(t)) * np.exp(-t / 0.004), 1500, 6000)
+        wave = pipes / np.sqrt(np.sum(drawbars**2)) + 0.5 * click
+        return wave * _envelope(t, note.length, attack=0.006, release=0.015)
 
-    return tone
+    return play_note
 
 
 def _cello(rng: np.random.Generator) -> Tone:
     """Return a bowed string: a sawtooth filtered by the body's resonances, with a slow attack and vibrato."""
-    warm = rng.uniform(0.9, 1.1)
-    body = [(230 * warm, 0.5, 1.0), (480 * warm, 0.4, 0.8), (1100 * warm, 0.45, 0.6), (2300 * warm, 0.4, 0.7)]
-    rate, depth, bow = rng.uniform(5, 6.5), rng.uniform(0.007, 0.014), rng.uniform(0.03, 0.08)
+    size = rng.uniform(0.9, 1.1)  # scales the resonances of the body
+    body = [(230 * size, 0.5, 1.0), (480 * size, 0.4, 0.8), (1100 * size, 0.45, 0.6), (2300 * size, 0.4, 0.7)]
+    vibrato_rate, vibrato_depth = rng.uniform(5, 6.5), rng.uniform(0.007, 0.014)  # Hz, relative
+    hiss_level = rng.uniform(0.03, 0.08)  # of the bow's hair
 
-    def tone(note: Note) -> np.ndarray:
-        t = _time(note.length + 0.1)
-        f, n = _hertz(note), np.arange(1, 31)
-        vibrato = np.sin(2 * np.pi * rate * t + 1) * np.clip((t - 0.05) / 0.15, 0, 1)
+    def play_note(note: Note) -> np.ndarray:
+        t = _sample_times(note.length + 0.1)
+        frequency, n = _frequency(note), np.arange(1, 31)
+        vibrato = np.sin(2 * np.pi * vibrato_rate * t + 1) * np.clip((t - 0.05) / 0.15, 0, 1)
         wander = lfilter([0.004], [1, -0.996], rng.standard_normal(len(t)))  # a bow never moves evenly
-        string = _harmonics(f * (1 + depth * vibrato + 0.01 * wander), _formants(n, f, body) / n**0.6)
-        hair = _band(rng.standard_normal(len(t)), 1200, 6000)
-        return (string * (1 + 0.2 * vibrato) + 4 * bow * hair) * _ramp(t, note.length, 0.11, 0.1)
+        pitch = frequency * (1 + vibrato_depth * vibrato + 0.01 * wander)
+        string = _sum_harmonics(pitch, _formant_gains(n, frequency, body) / n**0.6)
+        hiss = _band_pass(rng.standard_normal(len(t)), 1200, 6000)
+        wave = string * (1 + 0.2 * vibrato) + 4 * hiss_level * hiss
+        return wave * _envelope(t, note.length, attack=0.11, release=0.1)
 
-    return tone
+    return play_note
 
 
 def _trumpet(rng: np.random.Generator) -> Tone:
     """Return a brass tone, which has more harmonics when it is louder, as in its attack (Risset, 1969)."""
-    peak, open_, rate = rng.uniform(1100, 1500), rng.uniform(0.8, 0.9), rng.uniform(4.5, 6)
+    formant = rng.uniform(1100, 1500)  # Hz
+    brightness = rng.uniform(0.8, 0.9)  # the level of each harmonic relative to the one before
+    vibrato_rate = rng.uniform(4.5, 6)  # Hz
 
-    def tone(note: Note) -> np.ndarray:
-        t = _time(note.length + 0.06)
-        f, n = _hertz(note), np.arange(1, 26)
-        blow = _ramp(t, note.length, 0.035, 0.06) * (0.93 + 0.3 * np.exp(-(((t - 0.05) / 0.03) ** 2)))
-        blow *= 0.9 + 0.1 * note.strength
-        late = np.clip((t - 0.2) / 0.2, 0, 1) * np.sin(2 * np.pi * rate * t)
-        pitch = f * (1 - 0.03 * np.exp(-t / 0.018) + 0.004 * late)
-        gains = 0.4 + _formants(n, f, [(peak, 0.8, 1.3), (2 * peak, 0.5, 0.6)])
-        return _harmonics(pitch, gains, np.minimum(open_ * blow, 0.97)) * blow
+    def play_note(note: Note) -> np.ndarray:
+        t = _sample_times(note.length + 0.06)
+        frequency, n = _frequency(note), np.arange(1, 26)
+        accent = 0.93 + 0.3 * np.exp(-(((t - 0.05) / 0.03) ** 2))
+        loudness = _envelope(t, note.length, attack=0.035, release=0.06) * accent
+        loudness *= 0.9 + 0.1 * note.strength
+        vibrato = np.clip((t - 0.2) / 0.2, 0, 1) * np.sin(2 * np.pi * vibrato_rate * t)
+        pitch = frequency * (1 - 0.03 * np.exp(-t / 0.018) + 0.004 * vibrato)  # begins a little too low
+        gains = 0.4 + _formant_gains(n, frequency, [(formant, 0.8, 1.3), (2 * formant, 0.5, 0.6)])
+        return _sum_harmonics(pitch, gains, np.minimum(brightness * loudness, 0.97)) * loudness
 
-    return tone
+    return play_note
 
 
 def _flute(rng: np.random.Generator) -> Tone:
     """Return a blown pipe: almost a pure tone, tremolo, and breath noise, strongest at the start."""
     gains = np.array([1.0, rng.uniform(0.12, 0.35), rng.uniform(0.04, 0.14), 0.03, 0.01])
-    rate, depth, breath = rng.uniform(4.5, 5.8), rng.uniform(0.1, 0.22), rng.uniform(0.1, 0.22)
+    tremolo_rate, tremolo_depth = rng.uniform(4.5, 5.8), rng.uniform(0.1, 0.22)  # Hz, relative
+    breath_level = rng.uniform(0.1, 0.22)
 
-    def tone(note: Note) -> np.ndarray:
-        t = _time(note.length + 0.08)
-        f = _hertz(note)
-        swell = np.sin(2 * np.pi * rate * t) * np.clip(t / 0.2, 0, 1)
-        pipe = _harmonics(f * (1 + 0.003 * swell), gains) * (1 + depth * swell)
-        white = rng.standard_normal(len(t))
-        air = _band(white, 1.6 * f, min(14 * f, 9000)) * (1 + 3 * np.exp(-t / 0.05))
-        return (pipe + breath * air) * _ramp(t, note.length, 0.07, 0.07)
+    def play_note(note: Note) -> np.ndarray:
+        t = _sample_times(note.length + 0.08)
+        frequency = _frequency(note)
+        tremolo = np.sin(2 * np.pi * tremolo_rate * t) * np.clip(t / 0.2, 0, 1)
+        pipe = _sum_harmonics(frequency * (1 + 0.003 * tremolo), gains) * (1 + tremolo_depth * tremolo)
+        noise = _band_pass(rng.standard_normal(len(t)), 1.6 * frequency, min(14 * frequency, 9000))
+        breath = noise * (1 + 3 * np.exp(-t / 0.05))
+        return (pipe + breath_level * breath) * _envelope(t, note.length, attack=0.07, release=0.07)
 
-    return tone
+    return play_note
 
 
+# AudioSet's display name -> function that returns the instrument.
 INSTRUMENTS: dict[str, Callable[[np.random.Generator], Tone]] = {
     "Piano": _piano,
     "Acoustic guitar": _acoustic_guitar,

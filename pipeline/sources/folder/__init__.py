@@ -1,7 +1,7 @@
 """The source `folder`: a user's own videos, sounds and pictures, read in place.
 
-`clips.csv` in the folder lists the clips (`clips_csv.py`). Without it, every media file is a
-clip: in `<label>/.../<file>`, the first folder is the label; a file at the top has no label.
+`clips.csv` in the folder lists the clips. Without it, every media file is a clip: in `<label>/.../<file>`,
+the first folder is the label; a file at the top has no label.
 
 Links to files are followed wherever they lead: the owner of the folder put them there. Links to folders are
 followed too, except a link to a folder that contains the data folder or is inside it. Each real folder is
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipeline.download.step import in_place_outcome
+from pipeline.download.step import FileCheck, in_place_outcome
 from pipeline.errors import UserError
 from pipeline.sources.folder import clips_csv
 from pipeline.sources.folder.extensions import PICTURE, SOUND, split_extension
@@ -39,9 +39,9 @@ def clips(data: "DataParams") -> pa.Table:
     root = resolve(data.folder)
     csv_path = os.path.join(root, CSV)
     if os.path.lexists(csv_path):
-        entries, problems = clips_csv.read(root, CSV)
+        entries, problems = clips_csv.read_clips_csv(root, CSV)
         add_ids(entries)
-        problems += clips_csv.duplicates(entries) + clips_csv.split_conflicts(entries)
+        problems += clips_csv.find_duplicates(entries) + clips_csv.find_split_conflicts(entries)
         clips_csv.raise_problems(csv_path, problems)
     else:
         files = scan(root)
@@ -51,39 +51,40 @@ def clips(data: "DataParams") -> pa.Table:
                 f"{root}: no video, sound or picture files in this folder{count}:"
                 " put some there, or set data.folder to a folder that has some"
             )
-        entries = [{"path": p, "labels": [p.split("/", 1)[0]] if "/" in p else []} for p in files.media]
+        entries = []
+        for path in files.media:
+            label, slash, _ = path.partition("/")
+            entries.append({"path": path, "labels": [label] if slash else []})
         add_ids(entries)
-    return clip_table.from_rows([_row(root, e) for e in entries], EXTRA)
+    return clip_table.from_rows([_table_row(root, entry) for entry in entries], EXTRA)
 
 
 def notes(data: "DataParams", table: pa.Table) -> list[str]:
     """Return a line for each kind of file or folder that is not in `table`; no lines if all are."""
     root = resolve(data.folder)
     files = scan(root)
-    table_paths = {p for c in ("audio", "video") for p in table[c].to_pylist()}
-    unlisted = [p for p in files.media if join(root, p) not in table_paths]
+    table_paths = {path for column in ("audio", "video") for path in table[column].to_pylist()}
+    unlisted = [path for path in files.media if join(root, path) not in table_paths]
     lines = []
     if files.non_media:
-        kinds = ", ".join(f"{n} {k or 'without extension'}" for k, n in files.non_media_kinds.most_common(5))
-        lines.append(f"{_count(files.non_media, 'file')} not media by extension, left out: {kinds}")
+        common_extensions = files.non_media_extensions.most_common(5)
+        counts = ", ".join(f"{n} {extension or 'without extension'}" for extension, n in common_extensions)
+        lines.append(f"{_count(files.non_media, 'file')} not media by extension, left out: {counts}")
+    loop_reason = "left out: a link to a folder that is read already or that contains this one"
     for paths, noun, reason in [
         (unlisted, "media file", f"not in {CSV}, left out"),
         (files.bad_names, "media file", "left out: the name is not UTF-8"),
         (files.unreadable, "folder", "left out: it cannot be read"),
-        (
-            files.loops,
-            "folder",
-            "left out: a link to a folder that is read already or that contains this one",
-        ),
+        (files.loops, "folder", loop_reason),
     ]:
         if paths:
-            names = ", ".join(map(clips_csv.show, paths[:3])) + (", …" if len(paths) > 3 else "")
+            names = ", ".join(map(clips_csv.quote, paths[:3])) + (", …" if len(paths) > 3 else "")
             lines.append(f"{_count(len(paths), noun)} {reason}: {names}")
     return lines
 
 
-def check(path: str) -> tuple[str, str, int | None, int | None]:
-    """Return (status, detail, size in bytes, modification time in ns) of a file, without decoding it.
+def check_file(path: str) -> FileCheck:
+    """Return whether a file can be read, its size and its modification time, without decoding it.
 
     The status is `ok`, `corrupt` for an empty file, or `unreadable` if there is no regular file or it cannot
     be opened (then size and time are None).
@@ -91,44 +92,55 @@ def check(path: str) -> tuple[str, str, int | None, int | None]:
     try:
         info = os.stat(path)
         if not stat.S_ISREG(info.st_mode):  # before opening: opening a pipe would wait forever
-            kind = "a folder" if stat.S_ISDIR(info.st_mode) else "a pipe or device"
-            return "unreadable", f"{kind} where a file should be", None, None
+            file_type = "a folder" if stat.S_ISDIR(info.st_mode) else "a pipe or device"
+            return FileCheck("unreadable", f"{file_type} where a file should be", None, None)
+        # Non-blocking, in case the file has been replaced by a pipe just now.
         os.close(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)))
     except FileNotFoundError:
         detail = "a link to a file that does not exist" if os.path.islink(path) else "no such file"
-        return "unreadable", detail, None, None
+        return FileCheck("unreadable", detail, None, None)
     except (OSError, ValueError) as e:  # ValueError: a NUL in the path
-        return "unreadable", (getattr(e, "strerror", None) or str(e)).lower(), None, None
+        detail = (getattr(e, "strerror", None) or str(e)).lower()
+        return FileCheck("unreadable", detail, None, None)
     if not info.st_size:
-        return "corrupt", "the file is empty", info.st_size, info.st_mtime_ns
-    return "ok", "", info.st_size, info.st_mtime_ns
+        return FileCheck("corrupt", "the file is empty", info.st_size, info.st_mtime_ns)
+    return FileCheck("ok", "", info.st_size, info.st_mtime_ns)
 
 
-def stamp(clip: dict) -> list:
-    """Return status, size and modification time of each file: they change when a file does."""
-    return [check(path) for path in _files(clip)]
+def stamp(clip: dict) -> list[FileCheck]:
+    """Return a check of each file of a clip. It changes when a file does: then the clip is processed again.
+
+    clip: a row of the clip table.
+    """
+    return [check_file(path) for path in _paths(clip)]
 
 
 def fetch(clip: dict, data: "DataParams") -> Outcome:
-    """Check the clip's files. They stay in place."""
-    return in_place_outcome(clip, {path: check(path) for path in _files(clip)})
+    """Check the files of a clip, which stay in place. The outcome's value is what a media shard holds.
+
+    clip: a row of the clip table.
+    """
+    return in_place_outcome(clip, {path: check_file(path) for path in _paths(clip)})
 
 
-def _files(clip: dict) -> list[str]:
-    return sorted({clip[kind] for kind in ("audio", "video") if clip[kind]})
+def _paths(clip: dict) -> list[str]:
+    """Return the paths of a clip's audio and video, which are often one file: then once."""
+    return sorted({clip[column] for column in ("audio", "video") if clip[column]})
 
 
 def resolve(folder: str) -> str:
-    """Return `folder` as paths in the table begin: `~` expanded, nothing else, never made absolute.
+    """Return the path of the user's folder in the form with which the paths in the clip table begin.
 
-    Raises UserError if there is no such folder.
+    folder: `data.folder`, as the user wrote it. `~` is expanded, a / at the end is removed, and a relative
+    path stays relative. Raises UserError if there is no such folder.
     """
     if not folder.strip():
         raise UserError("data.folder is empty: set it to the path of a folder with videos")
     root = os.path.expanduser(folder)
     root = root.rstrip("/") or "/"
-    first = root.split("/", 1)[0]
-    if first.startswith("-") or ":" in first:  # never an option, never a protocol
+    first_part = root.split("/", 1)[0]
+    # Other programs would read a path that begins with - as an option, and one with a : as a URL.
+    if first_part.startswith("-") or ":" in first_part:
         root = "./" + root
     if os.path.isdir(root):
         return root
@@ -139,23 +151,27 @@ def resolve(folder: str) -> str:
     )
 
 
-def _row(root: str, entry: dict) -> dict:
+def _table_row(root: str, entry: dict) -> dict:
+    """Return the row of the clip table for a row of clips.csv, or for a file of a folder without one.
+
+    entry: has `path` (relative to `root`), `clip_id`, and perhaps further columns of the clip table.
+    """
     path = join(root, entry["path"])
-    ext = split_extension(entry["path"])[1]
+    extension = split_extension(entry["path"])[1]
     row = {name: entry.get(name) for name in clip_table.SCHEMA.names}
     row["labels"] = entry.get("labels") or []
     row["video_id"] = entry["path"]
-    row["audio"] = None if ext in PICTURE else path
-    row["video"] = (
-        None if ext in SOUND else path
-    )  # an extension that is not media (from a clips.csv) counts as both
+    # A file in clips.csv may have any extension: an unknown one counts as both sound and picture.
+    row["audio"] = None if extension in PICTURE else path
+    row["video"] = None if extension in SOUND else path
     return row
 
 
 def join(root: str, path: str) -> str:
-    """Return `root`/`path` with forward slashes."""
+    """Return the path `root`/`path`, with forward slashes on every system."""
     return os.path.join(root, path).replace(os.sep, "/")
 
 
 def _count(n: int, noun: str) -> str:
+    """Return the beginning of a sentence: "1 file is" or "3 files are"."""
     return f"1 {noun} is" if n == 1 else f"{n} {noun}s are"

@@ -13,25 +13,33 @@ import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from operator import itemgetter
+from typing import NamedTuple
 
 from pipeline.errors import UserError
 from pipeline.store.clip_table import CLIP_ID, SPLITS
 
 COLUMNS = ("path", "clip_id", "start", "end", "labels", "subject", "split")
 MAX_PROBLEMS = 20  # in one message
-NOT_UTF8 = re.compile("[\udc80-\udcff]")  # bytes that are not UTF-8, as `surrogateescape` decodes them
+MAX_COMPARED_NAMES = 5000  # file names among which a similar one is searched: difflib is slow
+# A byte that is not UTF-8: the error handler `surrogateescape` decodes it to one of these characters.
+NOT_UTF8_BYTE = re.compile("[\udc80-\udcff]")
+SURROGATE_OFFSET = 0xDC00  # such a character minus this is the byte
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-Problems = list[tuple[int, str]]  # (line, message)
+class Problem(NamedTuple):
+    """What is wrong with a line of the file, for the user."""
+
+    line: int  # 1: the first
+    message: str
 
 
-def read(root: str, name: str) -> tuple[list[dict], Problems]:
+def read_clips_csv(root: str, name: str) -> tuple[list[dict], list[Problem]]:
     """Return the rows of the file `name` in the folder `root`, in its order, and the problems in it.
 
-    A row is a dict of COLUMNS and `line`; empty fields are None, or [] for labels. `duplicates` and
-    `split_conflicts` find further problems, `raise_problems` raises them. Raises UserError if the file cannot
-    be read, is not UTF-8 or has no rows.
+    A row is a dictionary with the keys COLUMNS and `line` (where the row begins in the file). Empty fields
+    are None, or [] for labels. A row with a problem may be missing. Raises UserError if the file cannot be
+    read, is not UTF-8 or has no rows.
     """
     file_path = os.path.join(root, name)
     try:
@@ -43,26 +51,25 @@ def read(root: str, name: str) -> tuple[list[dict], Problems]:
         raise UserError(f"{file_path}: line 1: UTF-16, not UTF-8: save it as UTF-8")
     # Bytes that are not UTF-8 become lone surrogates, so that a message can name every line with some.
     text = raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    problems: Problems = []
-    lines = _rows(text, problems)
-    line, header = next(lines, (1, []))
+    problems: list[Problem] = []
+    numbered_rows = _csv_rows(text, problems)
+    line, header = next(numbered_rows, (1, []))
     if not header and not problems:
         raise UserError(
             f"{file_path}: line 1: empty: give it a header with a column path, and a row for each clip"
         )
-    columns = _header(line, header, problems)
+    columns = _parse_header(line, header, problems)
     entries = []
     row_count = 0
-    for line, values in lines:
+    for line, values in numbered_rows:
         row_count += 1
         if len(values) != len(header):
-            problems.append(
-                (line, f"{len(values)} fields where the header has {len(header)}: quote what holds a comma")
-            )
+            message = f"{len(values)} fields where the header has {len(header)}: quote what holds a comma"
+            problems.append(Problem(line, message))
         elif "path" in columns:
             fields = {c: v for c, v in zip(columns, values, strict=True) if c in COLUMNS}
-            if not any(map(NOT_UTF8.search, fields.values())):  # `_rows` reports those lines
-                entry = _entry(root, line, fields, problems)
+            if not any(map(NOT_UTF8_BYTE.search, fields.values())):  # `_csv_rows` reports those lines
+                entry = _parse_row(root, line, fields, problems)
                 if entry["path"].strip():
                     entries.append(entry)
     if not row_count and not problems:
@@ -70,51 +77,58 @@ def read(root: str, name: str) -> tuple[list[dict], Problems]:
     return entries, problems
 
 
-def duplicates(entries: list[dict]) -> Problems:
-    """Return a problem for every row whose `clip_id` an earlier row has.
+def find_duplicates(entries: list[dict]) -> list[Problem]:
+    """Return a problem for each row that has the `clip_id` of an earlier row.
 
-    `has_generated_id` marks rows whose id is not from the file: then both rows are the same cut of one file.
+    entries: rows, as `read_clips_csv` returns them, all with an id. `has_generated_id` is true in a row whose
+    id is not from the file, but was made from the path, the start and the end of the clip. So two rows with
+    the same generated id are the same clip of one file.
     """
-    first: dict[str, dict] = {}
+    first_entries: dict[str, dict] = {}  # clip_id -> the first row that has it
     problems = []
-    for e in entries:
-        other = first.setdefault(e["clip_id"], e)
-        if other is e:
+    for entry in entries:
+        clip_id, path = entry["clip_id"], entry["path"]
+        if clip_id not in first_entries:
+            first_entries[clip_id] = entry
             continue
-        if e.get("has_generated_id") and other.get("has_generated_id"):
-            message = f"the same clip of {show(e['path'])} as line {other['line']}: use one row, labels a;b"
+        first = first_entries[clip_id]
+        if entry.get("has_generated_id") and first.get("has_generated_id"):
+            message = f"the same clip of {quote(path)} as line {first['line']}: use one row, labels a;b"
         else:
-            message = (
-                f"clip_id {show(e['clip_id'])} is a duplicate of line {other['line']}: make each id unique"
-            )
-        problems.append((e["line"], message))
+            message = f"clip_id {quote(clip_id)} is a duplicate of line {first['line']}: make each id unique"
+        problems.append(Problem(entry["line"], message))
     return problems
 
 
-def split_conflicts(entries: list[dict]) -> Problems:
-    """Return a problem for every row that puts a file into another split than an earlier row does."""
-    first: dict[str, dict] = {}
+def find_split_conflicts(entries: list[dict]) -> list[Problem]:
+    """Return a problem for each row that puts a file into another split than an earlier row does.
+
+    entries: rows, as `read_clips_csv` returns them. A row without a split has no conflict.
+    """
+    first_entries: dict[str, dict] = {}  # path -> the first row that puts this file into a split
     problems = []
-    for e in entries:
-        if e["split"] is None:
+    for entry in entries:
+        split, path = entry["split"], entry["path"]
+        if split is None:
             continue
-        other = first.setdefault(e["path"], e)
-        if other["split"] != e["split"]:
+        if path not in first_entries:
+            first_entries[path] = entry
+        first = first_entries[path]
+        if first["split"] != split:
             message = (
-                f"split {e['split']}, but line {other['line']} puts {show(e['path'])} into {other['split']}:"
+                f"split {split}, but line {first['line']} puts {quote(path)} into {first['split']}:"
                 " all clips of one file must be in one split"
             )
-            problems.append((e["line"], message))
+            problems.append(Problem(entry["line"], message))
     return problems
 
 
-def raise_problems(file_path: str, problems: Problems) -> None:
-    """Raise one UserError with all problems, if there are any."""
+def raise_problems(file_path: str, problems: list[Problem]) -> None:
+    """Raise one UserError with all problems, sorted by line. Do nothing if there are none."""
     if not problems:
         return
-    messages = [
-        f"line {line}: {message}" for line, message in sorted(dict.fromkeys(problems), key=itemgetter(0))
-    ]
+    unique_problems = dict.fromkeys(problems)  # a dictionary, since a set has no order
+    messages = [f"line {line}: {message}" for line, message in sorted(unique_problems, key=itemgetter(0))]
     if len(messages) == 1:
         raise UserError(f"{file_path}: {messages[0]}")
     head = f"{file_path}: {len(messages)} problems, correct each:"
@@ -122,84 +136,97 @@ def raise_problems(file_path: str, problems: Problems) -> None:
     raise UserError("\n  ".join([head, *messages[:MAX_PROBLEMS], *more]))
 
 
-def show(text: str) -> str:
+def quote(text: str) -> str:
     """Return `text` in quotes, for a message of one line: escaped if it cannot be printed."""
     return repr(text) if text.isprintable() else ascii(text)
 
 
-def _rows(text: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
-    """Yield (number of its first line, fields) of each row that is not blank. Broken rows become problems."""
+def _csv_rows(text: str, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, fields) of each row that is not blank. Append what is wrong with the others to `problems`.
+
+    line: where the row begins; a field in quotes may continue on the next lines.
+    """
     for number, line_text in enumerate(io.StringIO(text, newline=""), 1):
-        if match := NOT_UTF8.search(line_text):
-            byte, column = ord(match[0]) - 0xDC00, match.start() + 1
+        if match := NOT_UTF8_BYTE.search(line_text):
+            byte, column = ord(match[0]) - SURROGATE_OFFSET, match.start() + 1
             message = f"not UTF-8 (byte 0x{byte:02x}, column {column}): save it as UTF-8"
-            problems.append((number, message))
+            problems.append(Problem(number, message))
         if "\0" in line_text:
-            problems.append((number, "a NUL byte: this is no text file, or a damaged one"))
+            problems.append(Problem(number, "a NUL byte: this is no text file, or a damaged one"))
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    while True:
+    while True:  # not a `for` loop: an error would end it, but the reader can go on with the next line
         line = reader.line_num + 1
         try:
             values = next(reader)
         except StopIteration:
             return
-        except csv.Error as e:  # the reader can go on with the next line
+        except csv.Error as e:
             is_unclosed = "end of data" in str(e) or "limit" in str(e)
             reason = "a quote that is never closed" if is_unclosed else str(e)
-            problems.append((line, f"broken quoting ({reason}): write a quote inside quotes twice"))
+            message = f"broken quoting ({reason}): write a quote inside quotes twice"
+            problems.append(Problem(line, message))
             continue
-        if any(v.strip() for v in values):
+        if any(value.strip() for value in values):
             yield line, values
 
 
-def _header(line: int, header: list[str], problems: Problems) -> list[str]:
-    """Return the column names, stripped. Append problems with them."""
-    columns = [h.strip() for h in header]
-    if any(map(NOT_UTF8.search, columns)) or not columns:
+def _parse_header(line: int, header: list[str], problems: list[Problem]) -> list[str]:
+    """Return the names of the columns, without blanks around them. Append what is wrong to `problems`."""
+    columns = [name.strip() for name in header]
+    if any(map(NOT_UTF8_BYTE.search, columns)) or not columns:
         return columns
     if "path" not in columns:
-        delimiter = next((d for d in ";\t|" if len(columns) == 1 and d in columns[0]), None)
-        if delimiter:
-            problems.append((line, f"no column path: separate columns by commas, not by {show(delimiter)}"))
+        other_delimiters = [d for d in ";\t|" if d in columns[0]] if len(columns) == 1 else []
+        if other_delimiters:
+            delimiter = quote(other_delimiters[0])
+            message = f"no column path: separate columns by commas, not by {delimiter}"
+            problems.append(Problem(line, message))
             return columns
-        problems.append((line, f"no column path: the header must be some of {', '.join(COLUMNS)}"))
-    for c in dict.fromkeys(columns):
-        if c not in COLUMNS:
-            problems.append((line, f"unknown column {show(c)}{_nearest_hint(c.lower(), COLUMNS)}"))
-        elif columns.count(c) > 1:
-            problems.append((line, f"column {c} is there {columns.count(c)} times: keep one"))
+        message = f"no column path: the header must be some of {', '.join(COLUMNS)}"
+        problems.append(Problem(line, message))
+    for name in dict.fromkeys(columns):  # each name once, in the file's order
+        if name not in COLUMNS:
+            message = f"unknown column {quote(name)}{_nearest_hint(name.lower(), COLUMNS)}"
+            problems.append(Problem(line, message))
+        elif columns.count(name) > 1:
+            message = f"column {name} is there {columns.count(name)} times: keep one"
+            problems.append(Problem(line, message))
     return columns
 
 
-def _entry(root: str, line: int, fields: dict[str, str], problems: Problems) -> dict:
-    """Return one row. Check field by field, and append problems."""
+def _parse_row(root: str, line: int, fields: dict[str, str], problems: list[Problem]) -> dict:
+    """Return a row as a dictionary with the keys COLUMNS and `line`. Append what is wrong to `problems`.
+
+    root: the user's folder. line: of the file, where the row begins. fields: column -> text.
+    """
 
     def add_problem(message: str) -> None:
-        problems.append((line, message))
+        problems.append(Problem(line, message))
 
     text = {c: v.strip() or None for c, v in fields.items()}
-    path, path_problem = _check_path(root, fields["path"], with_hint=len(problems) < MAX_PROBLEMS)
+    is_printed = len(problems) < MAX_PROBLEMS  # only then is a hint worth its time
+    path, path_problem = _check_path(root, fields["path"], with_hint=is_printed)
     if path_problem:
         add_problem(path_problem)
     clip_id = text.get("clip_id")
     if clip_id and not CLIP_ID.fullmatch(clip_id):
         add_problem(
-            f"clip_id {show(clip_id)} is not safe as a file name: use letters, digits, _ . - (at most 200),"
+            f"clip_id {quote(clip_id)} is not safe as a file name: use letters, digits, _ . - (at most 200),"
             " beginning with a letter, a digit or _"
         )
     times: dict[str, float | None] = {}
-    for c in ("start", "end"):
+    for column in ("start", "end"):
         try:
-            times[c] = _seconds(text.get(c))
+            times[column] = _parse_seconds(text.get(column))
         except ValueError as e:
-            times[c] = None
-            add_problem(f"{c} {show(text[c] or '')} is {e}")
+            times[column] = None
+            add_problem(f"{column} {quote(text[column] or '')} is {e}")
     start, end = times["start"], times["end"]
     if end is not None and end <= (start or 0.0):
         add_problem(f"end {end:g} is not after start {start or 0.0:g}")
     split = text.get("split")
     if split and split not in SPLITS:
-        add_problem(f"unknown split {show(split)}{_nearest_hint(split.lower(), SPLITS)}")
+        add_problem(f"unknown split {quote(split)}{_nearest_hint(split.lower(), SPLITS)}")
     labels = [" ".join(part.split()) for part in (text.get("labels") or "").split(";")]
     return {
         "path": path,
@@ -214,19 +241,20 @@ def _entry(root: str, line: int, fields: dict[str, str], problems: Problems) -> 
 
 
 def _check_path(root: str, path: str, with_hint: bool) -> tuple[str, str | None]:
-    """Return (`path` in its shortest form, message of a problem or None).
+    """Return `path` in its shortest form ("a/../b" becomes "b"), and the message of a problem or None.
 
-    with_hint: a missing file's message suggests a similar one, which takes time.
+    root: the user's folder, in which the path must be. with_hint: whether the message for a missing file
+    suggests one with a similar name, which takes time.
     """
     if not path.strip():
         return path, "path is empty"
     if "\0" in path:
-        return path, None  # `_rows` reports it
+        return path, None  # `_csv_rows` reports it
     if path.startswith("/"):
-        return path, f"path {show(path)} is absolute: paths are relative to the folder"
+        return path, f"path {quote(path)} is absolute: paths are relative to the folder"
     short = posixpath.normpath(path)
     if short == ".." or short.startswith("../"):
-        return path, f"path {show(path)} leaves the folder: paths must stay inside it"
+        return path, f"path {quote(path)} leaves the folder: paths must stay inside it"
     full = os.path.join(root, short)
     try:
         os.stat(full)
@@ -234,16 +262,20 @@ def _check_path(root: str, path: str, with_hint: bool) -> tuple[str, str | None]
         # A file that exists but cannot be read is no problem of the list: its row fails with a reason.
         if e.errno in (errno.EACCES, errno.EPERM, errno.EIO):
             return short, None
-        if ntpath.isabs(path) or ntpath.splitdrive(path)[0]:
-            return path, f"path {show(path)} is absolute: paths are relative to the folder"
+        if ntpath.isabs(path) or ntpath.splitdrive(path)[0]:  # as on Windows: C:\video.mp4
+            return path, f"path {quote(path)} is absolute: paths are relative to the folder"
         if os.path.islink(full):
-            return short, f"no file {show(path)}: it is a link to a file that does not exist"
-        return short, f"no file {show(path)} in the folder{_similar_hint(root, short) if with_hint else ''}"
+            return short, f"no file {quote(path)}: it is a link to a file that does not exist"
+        hint = _similar_file_hint(root, short) if with_hint else ""
+        return short, f"no file {quote(path)} in the folder{hint}"
     return short, None
 
 
-def _seconds(text: str | None) -> float | None:
-    """Return a time in seconds, or None for an empty field. The message of its ValueError follows "is"."""
+def _parse_seconds(text: str | None) -> float | None:
+    """Return the time that a field holds in seconds; None for an empty field (None).
+
+    Raises ValueError for any other text. Its message is the end of a sentence: "start 'x' is <message>".
+    """
     if text is None:
         return None
     if not NUMBER.fullmatch(text):
@@ -256,26 +288,28 @@ def _seconds(text: str | None) -> float | None:
     return value + 0.0  # -0.0 becomes 0.0
 
 
-def _similar_hint(root: str, path: str) -> str:
-    """Return the end of a message that suggests a file in place of the missing `path`; empty without one."""
-    slashes = posixpath.normpath(path.replace("\\", "/"))
-    if (
-        slashes != path
-        and not slashes.startswith(("..", "/"))
-        and os.path.exists(os.path.join(root, slashes))
-    ):
-        return f": write {show(slashes)}"
+def _similar_file_hint(root: str, path: str) -> str:
+    """Return the end of a message: a file that the user may have meant by `path`, which is missing.
+
+    Return an empty text if there is no similar file.
+    """
+    with_slashes = posixpath.normpath(path.replace("\\", "/"))
+    is_inside = not with_slashes.startswith(("..", "/"))
+    if with_slashes != path and is_inside and os.path.exists(os.path.join(root, with_slashes)):
+        return f": write {quote(with_slashes)}"
     folder, name = posixpath.split(path)
-    names = _names(os.path.join(root, folder))
-    normalized = _normalize(name)
-    near = next((n for n in names if _normalize(n) == normalized), None)
-    if near is None and len(names) <= 5000:  # difflib is slow
-        near = next(iter(difflib.get_close_matches(name, names, 1, 0.85)), None)
-    return f": did you mean {show(posixpath.join(folder, near))}?" if near else ""
+    names = _file_names(os.path.join(root, folder))
+    similar_names = [other for other in names if _normalize(other) == _normalize(name)]
+    if not similar_names and len(names) <= MAX_COMPARED_NAMES:
+        similar_names = difflib.get_close_matches(name, names, 1, 0.85)
+    if not similar_names:
+        return ""
+    return f": did you mean {quote(posixpath.join(folder, similar_names[0]))}?"
 
 
 @cache
-def _names(folder: str) -> list[str]:
+def _file_names(folder: str) -> list[str]:
+    """Return the sorted names of the files in a folder; none if it cannot be read."""
     try:
         return sorted(os.listdir(folder))
     except OSError:
@@ -283,11 +317,11 @@ def _names(folder: str) -> list[str]:
 
 
 def _normalize(name: str) -> str:
-    """Return `name` in lower case, without blanks around it, accents composed."""
+    """Return `name` in lower case, without blanks around it, and each accented letter as one character."""
     return unicodedata.normalize("NFC", name).strip().casefold()
 
 
 def _nearest_hint(value: str, allowed: tuple[str, ...]) -> str:
-    """Return the end of a message that suggests the nearest allowed value, or all of them."""
-    near = difflib.get_close_matches(value, allowed, 1, 0.5)
-    return f": did you mean {near[0]}?" if near else f": use {', '.join(allowed)}"
+    """Return the end of a message about a wrong `value`: the most similar allowed value, or all of them."""
+    similar_values = difflib.get_close_matches(value, allowed, 1, 0.5)
+    return f": did you mean {similar_values[0]}?" if similar_values else f": use {', '.join(allowed)}"

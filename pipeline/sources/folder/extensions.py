@@ -2,8 +2,7 @@
 
 import os
 
-# A container that can hold sound and picture counts as both until it is
-# decoded.
+# Containers that can hold both sound and picture: until it is decoded, such a file counts as both.
 # fmt: off
 BOTH = frozenset({
     "3g2", "3gp", "asf", "avi", "divx", "dv", "f4v", "flv", "m2ts", "m2v", "m4v", "mkv", "mov",
@@ -21,6 +20,6 @@ MEDIA = BOTH | SOUND | PICTURE
 
 
 def split_extension(path: str) -> tuple[str, str]:
-    """Split "a/b.MP4" into ("a/b", "mp4")."""
-    name, ext = os.path.splitext(path)
-    return name, ext[1:].lower()
+    """Return a path without its extension, and the extension in lower case: ("a/b", "mp4") for "a/b.MP4"."""
+    stem, extension = os.path.splitext(path)
+    return stem, extension[1:].lower()

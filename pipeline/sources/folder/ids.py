@@ -9,48 +9,56 @@ from pipeline.store import clip_table
 
 
 def clip_id(path: str, start: float | None = None, end: float | None = None) -> str:
-    """Return the id of a clip of the file `path` (relative, with forward slashes), from `start` to `end` (s).
+    """Return the id of a clip of a file. It is readable, safe as a file name, and unique in the folder.
 
-    The id is readable, safe as a file name, and depends on nothing else. For a whole video at the top of the
-    folder it is the file's stem, if that is safe. Otherwise it consists of the readable part of the path, the
-    cut, and 48 bits of a hash of both, so that no two clips share an id.
+    path: of the file, relative to the folder, with forward slashes. start, end: of the clip, s; None: the
+    file's beginning or end. The id depends on nothing else. For a whole video at the top of the folder it is
+    the file's name without extension, if that is safe. Otherwise it consists of the readable part of the
+    path, start and end, and 48 bits of a hash of all three.
     """
-    stem, ext = split_extension(path)
-    if not start and end is None:  # from 0 to the end: the whole file
-        is_safe = ext in BOTH and len(stem) <= 100 and clip_table.CLIP_ID.fullmatch(stem)
-        return stem if is_safe and not _HASH_SUFFIX.search(stem) else _hash_id(path, path)
-    begin, until = float(start or 0), None if end is None else float(end)
-    cut = f"_{begin:g}-{'' if until is None else format(until, 'g')}".replace("+", "")
-    return _hash_id(path, f"{path}\0{begin!r}\0{until!r}", cut)
+    stem, extension = split_extension(path)
+    if not start and end is None:  # the whole file
+        is_safe = extension in BOTH and len(stem) <= 100 and clip_table.CLIP_ID.fullmatch(stem)
+        return stem if is_safe and not _HASH_SUFFIX.search(stem) else _id_with_hash(path, path)
+    start = float(start or 0)
+    end = None if end is None else float(end)
+    end_text = "" if end is None else f"{end:g}"
+    interval = f"_{start:g}-{end_text}".replace("+", "")  # :g writes 1e+06 for large numbers
+    return _id_with_hash(path, f"{path}\0{start!r}\0{end!r}", interval)
 
 
 _HASH_SUFFIX = re.compile(r"-[0-9a-f]{12}$")  # a stem that looks like an id with a hash gets a hash itself
 
 
 def slug(text: str) -> str:
-    """Return `text` made safe for an id: without accents, other characters as _, folders joined by -."""
-    text = unicodedata.normalize("NFKD", text.replace("/", "-"))
+    """Return `text` made safe for an id: without accents, other characters as _, folders joined by -.
+
+    Only the last 80 characters are used.
+    """
+    text = unicodedata.normalize("NFKD", text.replace("/", "-"))  # an accent becomes its own character
     text = "".join(c for c in text if not unicodedata.combining(c))
     text = re.sub(r"[^A-Za-z0-9.\-]+", "_", text)[-80:]
     return text.strip("._-") or "clip"
 
 
 def add_ids(entries: list[dict]) -> None:
-    """Set the `clip_id` of every entry that has none, and its `has_generated_id`.
+    """Set `clip_id` in every entry that has none, and mark these entries by `has_generated_id`: True.
 
-    An id depends on other files in one case only: if x.mp4 and x.mkv are in the same folder, both get a hash.
+    entries: dictionaries with `path`, and perhaps `clip_id`, `start` and `end` (s). An id depends on other
+    files in one case only: if x.mp4 and x.mkv are in the same folder, both ids get a hash.
     """
-    generated = [e for e in entries if not e.get("clip_id")]
-    paths: dict[str, set[str]] = {}  # clip_id -> paths
-    for e in generated:
-        e["has_generated_id"] = True
-        e["clip_id"] = clip_id(e["path"], e.get("start"), e.get("end"))
-        paths.setdefault(e["clip_id"], set()).add(e["path"])
-    for e in generated:
-        if len(paths[e["clip_id"]]) > 1:
-            e["clip_id"] = _hash_id(e["path"], e["path"])
+    entries_without_id = [entry for entry in entries if not entry.get("clip_id")]
+    paths_by_id: dict[str, set[str]] = {}
+    for entry in entries_without_id:
+        entry["has_generated_id"] = True
+        entry["clip_id"] = clip_id(entry["path"], entry.get("start"), entry.get("end"))
+        paths_by_id.setdefault(entry["clip_id"], set()).add(entry["path"])
+    for entry in entries_without_id:
+        if len(paths_by_id[entry["clip_id"]]) > 1:
+            entry["clip_id"] = _id_with_hash(entry["path"], entry["path"])
 
 
-def _hash_id(path: str, key: str, cut: str = "") -> str:
-    digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    return f"{slug(split_extension(path)[0])}{cut}-{digest}"
+def _id_with_hash(path: str, hash_input: str, interval: str = "") -> str:
+    """Return `<readable part of the path><interval>-<12 hexadecimal digits of a hash of hash_input>`."""
+    digest = hashlib.sha256(hash_input.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return f"{slug(split_extension(path)[0])}{interval}-{digest}"

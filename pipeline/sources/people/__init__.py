@@ -16,7 +16,7 @@ import pyarrow as pa
 from pipeline.download.step import single_file_outcome
 from pipeline.errors import UserError
 from pipeline.sources.crema_d import EMOTIONS, EXTRA, LEVELS, NAME
-from pipeline.sources.flv import encode
+from pipeline.sources.flv import encode_flv
 from pipeline.sources.people import face, head, voice
 from pipeline.store import clip_table
 from pipeline.store.status import Outcome
@@ -95,7 +95,7 @@ def render(name: str, seed: int) -> bytes:
     expression = face.random_expression(emotion, STRENGTH[level], rng)
     opening, width = speech.opening[samples], speech.width[samples]
     frames = list(face.frames(appearance, expression, emotion, opening, width, rng))
-    return encode(frames, face.FPS, speech.wave, voice.RATE)
+    return encode_flv(frames, face.FPS, speech.wave, voice.RATE)
 
 
 def person(actor: int, seed: int) -> tuple[head.Appearance, voice.Voice]:

@@ -44,7 +44,7 @@ from pipeline.store.status import STATUSES, Outcome, failed
     ],
 )  # fmt: skip
 def test_messages_have_their_status(message, status):
-    assert ytdlp.status_of_message(message) == status and status in STATUSES
+    assert ytdlp.guess_status(message) == status and status in STATUSES
 
 
 def test_final_statuses_are_not_transient():
@@ -77,11 +77,13 @@ def test_missing_requirements_are_errors(monkeypatch, tmp_path):
 
 def test_the_log_keeps_the_last_status_and_counts_retry_requests(tmp_path):
     log = Log(tmp_path)
-    assert log.get("a") is None and log.retry_requests("a") == 0
-    log.put("a", failed("network", "gone"), 1)
-    log.put("a", failed("private", 'it\'s "private"; drop table clips'), 2)
-    assert log.get("a").status == "private" and "drop table" in log.get("a").detail
+    assert log.load_outcome("a") is None and log.count_retry_requests("a") == 0
+    log.save_outcome("a", failed("network", "gone"), 1)
+    log.save_outcome("a", failed("private", 'it\'s "private"; drop table clips'), 2)
+    assert log.load_outcome("a").status == "private" and "drop table" in log.load_outcome("a").detail
     log.request_retry(["a", "b"])
-    assert log.get("a") is None and log.retry_requests("a") == log.retry_requests("b") == 1
-    log.put("b", Outcome(), 1)
-    assert Log(tmp_path).get("b").status == "ok" and os.listdir(tmp_path) == ["log.sqlite"]
+    assert (
+        log.load_outcome("a") is None and log.count_retry_requests("a") == log.count_retry_requests("b") == 1
+    )
+    log.save_outcome("b", Outcome(), 1)
+    assert Log(tmp_path).load_outcome("b").status == "ok" and os.listdir(tmp_path) == ["log.sqlite"]

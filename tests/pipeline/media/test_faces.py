@@ -113,7 +113,7 @@ def test_the_angle_of_a_rotated_head(head, angle):
     turned = cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
     detector = load_detector(str(YUNET)) if YUNET.exists() else load_detector(None)
     (face, *_) = detector(turned)
-    actual = face.angle if face.angle is not None else detector.angle(turned, face.box)
+    actual = face.angle if face.angle is not None else detector.eye_angle(turned, face.box)
     level = detector(picture)[0].angle if YUNET.exists() else 0.0
     assert actual - level == pytest.approx(angle, abs=5.0)
 

@@ -15,7 +15,7 @@ from pipeline.config.data import EnsembleParams
 from pipeline.errors import UserError
 from pipeline.sources import ensemble
 from pipeline.sources.ensemble.picture import HEIGHT, WIDTH
-from pipeline.sources.ensemble.sound import HIGH, LOW, RATE, phrase, sound
+from pipeline.sources.ensemble.sound import HIGH, LOW, RATE, random_phrase, synthesize
 from testing import defaults
 
 
@@ -140,7 +140,7 @@ def test_boxes_are_in_the_frame_and_contain_all_movement():
 
 def test_phrases_have_no_long_gap_and_stay_in_range():
     for seed in range(20):
-        notes = phrase(np.random.default_rng(seed), 4.0)
+        notes = random_phrase(np.random.default_rng(seed), 4.0)
         starts = np.array([0.0, *(note.start for note in notes), 4.0])
         assert np.diff(starts).max() < 1.0
         assert all(LOW - 1 < note.pitch < HIGH + 1 for note in notes)
@@ -152,7 +152,9 @@ def test_loudness_does_not_depend_on_the_instrument():
         decibels = []
         for seed in range(8):
             rng = np.random.default_rng(seed)
-            decibels.append(10 * np.log10(np.mean(sound([(name, phrase(rng, 1.5))], rng, 1.5) ** 2)))
+            decibels.append(
+                10 * np.log10(np.mean(synthesize([(name, random_phrase(rng, 1.5))], rng, 1.5) ** 2))
+            )
         levels[name] = np.mean(decibels)
     # The gain has a range of 12 dB: the standard deviation of a mean of 8 is about 1.2 dB.
     assert np.std(list(levels.values())) < 2.5

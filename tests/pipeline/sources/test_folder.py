@@ -22,7 +22,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not
 def videos(tmp_path, monkeypatch):
     """An empty folder `videos` in the current directory."""
     monkeypatch.chdir(tmp_path)
-    clips_csv._names.cache_clear()
+    clips_csv._file_names.cache_clear()
     (tmp_path / "videos").mkdir()
     return tmp_path / "videos"
 
@@ -118,7 +118,7 @@ def test_odd_names(videos, name, parent):
     write_files(videos, parent + name)
     (row,) = rows()
     assert row["video"] == f"videos/{parent}{name}"
-    assert folder.check(row["video"])[0] == "ok"
+    assert folder.check_file(row["video"])[0] == "ok"
     assert CLIP_ID.fullmatch(row["clip_id"])
 
 
@@ -229,15 +229,15 @@ def test_a_broken_link_is_a_row(videos):
     (videos / "gone.mp4").symlink_to("nowhere.mp4")
     (videos / "self.mp4").symlink_to("self.mp4")
     assert paths() == ["videos/gone.mp4", "videos/self.mp4"]
-    assert folder.check("videos/gone.mp4")[:2] == ("unreadable", "a link to a file that does not exist")
-    assert folder.check("videos/self.mp4")[0] == "unreadable"
+    assert folder.check_file("videos/gone.mp4")[:2] == ("unreadable", "a link to a file that does not exist")
+    assert folder.check_file("videos/self.mp4")[0] == "unreadable"
 
 
 def test_links_to_files_are_followed(videos, tmp_path):
     write_files(tmp_path, "elsewhere.mp4")
     (videos / "a.mp4").symlink_to(tmp_path / "elsewhere.mp4")
     assert paths() == ["videos/a.mp4"]
-    assert folder.check("videos/a.mp4")[0] == "ok"
+    assert folder.check_file("videos/a.mp4")[0] == "ok"
 
 
 def test_links_to_folders_outside_are_followed_once(videos, tmp_path):
@@ -265,7 +265,7 @@ def test_a_folder_named_like_a_video(videos):
     (videos / "empty.flv").mkdir()
     write_files(videos, "text.avi/readme.txt")
     assert paths() == ["videos/a.mp4", "videos/clip.mp4/1.jpg", "videos/empty.flv", "videos/text.avi"]
-    assert folder.check("videos/empty.flv")[:2] == ("unreadable", "a folder where a file should be")
+    assert folder.check_file("videos/empty.flv")[:2] == ("unreadable", "a folder where a file should be")
 
 
 @pytest.mark.parametrize(
@@ -573,7 +573,7 @@ def test_a_folder_or_a_playlist_in_a_csv_is_a_row(videos):
     (videos / "dir.mp4").mkdir()
     write_csv(videos, "path\nlist.m3u8\nnoext\ndir.mp4\n")
     assert all(r["audio"] == r["video"] for r in rows())
-    assert [folder.check(p)[0] for p in paths()] == ["ok", "ok", "unreadable"]
+    assert [folder.check_file(p)[0] for p in paths()] == ["ok", "ok", "unreadable"]
 
 
 def test_ids_of_a_csv_are_those_of_a_scan(videos):
@@ -589,22 +589,22 @@ def test_ids_of_a_csv_are_those_of_a_scan(videos):
 def test_check_returns_size_and_time(videos):
     write_files(videos, "a.mp4")
     info = (videos / "a.mp4").stat()
-    assert folder.check("videos/a.mp4") == ("ok", "", 1, info.st_mtime_ns)
+    assert folder.check_file("videos/a.mp4") == ("ok", "", 1, info.st_mtime_ns)
 
 
 def test_check_returns_a_reason(videos, monkeypatch):
     (videos / "empty.mp4").touch()
     write_files(videos, "locked.mp4")
-    assert folder.check("videos/empty.mp4")[:3] == ("corrupt", "the file is empty", 0)
-    assert folder.check("videos/gone.mp4") == ("unreadable", "no such file", None, None)
-    assert folder.check("videos/a\0b.mp4")[0] == "unreadable"
-    assert folder.check("videos/" + "x" * 300)[0] == "unreadable"
+    assert folder.check_file("videos/empty.mp4")[:3] == ("corrupt", "the file is empty", 0)
+    assert folder.check_file("videos/gone.mp4") == ("unreadable", "no such file", None, None)
+    assert folder.check_file("videos/a\0b.mp4")[0] == "unreadable"
+    assert folder.check_file("videos/" + "x" * 300)[0] == "unreadable"
 
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)
-    assert folder.check("videos/locked.mp4") == ("unreadable", "permission denied", None, None)
+    assert folder.check_file("videos/locked.mp4") == ("unreadable", "permission denied", None, None)
 
 
 @linux
@@ -614,7 +614,7 @@ def test_check_never_waits_for_a_pipe_or_a_socket(videos):
         s.bind("videos/socket.mp4")
     assert paths() == ["videos/pipe.mp4", "videos/socket.mp4"]
     for path in [*paths(), "/dev/zero"]:
-        assert folder.check(path)[:2] == ("unreadable", "a pipe or device where a file should be")
+        assert folder.check_file(path)[:2] == ("unreadable", "a pipe or device where a file should be")
 
 
 def test_fetch_leaves_files_in_place(videos):
@@ -654,7 +654,7 @@ def test_a_stamp_changes_with_the_file(videos, action):
 def test_real_clips():
     clips = rows(REAL)
     assert len(clips) == 17 and len({r["clip_id"] for r in clips}) == 17
-    assert all(folder.check(r["audio"] or r["video"])[0] == "ok" for r in clips)
+    assert all(folder.check_file(r["audio"] or r["video"])[0] == "ok" for r in clips)
     assert clips[0]["labels"] == ["Flute", "Acoustic guitar"]
     assert [r["labels"] for r in clips[1:12]] == [["Speech"]] * 11
     assert [r["labels"] for r in clips[12:]] == [["Silent"]] * 4 + [["Tone"]]

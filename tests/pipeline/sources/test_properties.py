@@ -83,7 +83,7 @@ def test_any_clips_csv_is_read_or_a_user_error(content, head):
 @given(st.floats() | st.integers(), st.sampled_from(["{}", "{:e}", "{:.3f}", "+{}", " {} ", "{}s"]))
 def test_any_time_is_read_or_a_value_error(value, form):
     try:
-        seconds = clips_csv._seconds(form.format(value))
+        seconds = clips_csv._parse_seconds(form.format(value))
     except ValueError:
         return
     assert seconds >= 0 and math.isfinite(seconds)
@@ -135,7 +135,7 @@ def test_any_list_of_audioset_is_read_or_a_user_error(which, csv_text, json_text
         try:
             selection = SimpleNamespace(**SELECTION | {k: paths[k] for k in ("labels", "ontology")})
             classes = lists.Classes.read(selection)
-            segments = list(lists.segments(paths["train"], "data.audioset.train", classes))
+            segments = list(lists.read_segments(paths["train"], "data.audioset.train", classes))
         except UserError as e:
             assert str(e).startswith("data.audioset.")
             return
