@@ -12,7 +12,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app import layout
 from app.answers import Answers
-from app.decoder import LARGEST
+from app.decoder import MAX_FILE_BYTES
 from app.runs import Runs
 from pipeline.errors import UserError
 from pipeline.report import data_uri
@@ -77,7 +77,7 @@ def create_app(answers: Answers, uploads: Path, hosts: list[str]) -> FastAPI:
         app,
         page,
         path="/",
-        max_file_size=LARGEST,
+        max_file_size=MAX_FILE_BYTES,
         footer_links=[],
         run_history=False,
         show_error=False,
@@ -106,10 +106,10 @@ def _encode_jpeg(image: np.ndarray) -> bytes:
 def _refuse_upload(request: Request, uploads: Path) -> str:
     """Return why an upload is refused; empty if it is accepted."""
     length = request.headers.get("content-length", "")
-    size = int(length) if length.isdigit() else LARGEST
-    if size > LARGEST + (1 << 20):
-        return f"too large: at most {LARGEST >> 20} MB"
+    size = int(length) if length.isdigit() else MAX_FILE_BYTES
+    if size > MAX_FILE_BYTES + (1 << 20):
+        return f"too large: at most {MAX_FILE_BYTES >> 20} MB"
     used = sum(path.stat().st_size for path in uploads.rglob("*") if path.is_file())
-    if used + size > UPLOADS or shutil.disk_usage(uploads).free < 2 * LARGEST:
+    if used + size > UPLOADS or shutil.disk_usage(uploads).free < 2 * MAX_FILE_BYTES:
         return "no space for more uploads: try again in some minutes"
     return ""
