@@ -18,8 +18,8 @@ NAME_COLUMNS = ("display_name", "name", "label")  # possible columns of a list o
 def read_classes(path: str) -> list[str]:
     """Read the names of a classifier's classes, in the order of its outputs.
 
-    path: of a CSV file with one of the columns NAME_COLUMNS (AudioSet's class_labels_indices.csv), or of a text
-    file with one name per line. Raises UserError if the file cannot be read or a line has no name.
+    path: of a CSV file with one of the columns NAME_COLUMNS (AudioSet's class_labels_indices.csv), or of a
+    text file with one name per line. Raises UserError if the file cannot be read or a line has no name.
     """
     try:
         with open(path, newline="", encoding="utf-8") as f:

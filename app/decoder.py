@@ -86,7 +86,9 @@ def _read_limited(config: dict[str, Any], path: str, start: float) -> DecodedFil
         raise UserError(f"{name}: {size >> 20} MB: at most {MAX_FILE_BYTES >> 20} MB")
     seconds = file_duration(path)
     if seconds > MAX_SECONDS:
-        raise UserError(f"{name}: {seconds / 60:.0f} minutes long: at most {MAX_SECONDS / 60:.0f}: shorten it")
+        raise UserError(
+            f"{name}: {seconds / 60:.0f} minutes long: at most {MAX_SECONDS / 60:.0f}: shorten it"
+        )
     try:
         return read(config, path, start)
     except UserError as e:  # hide the path on this machine

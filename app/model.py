@@ -174,9 +174,9 @@ def _find_nearest(library: Any, embedding: np.ndarray, direction: str, k: int) -
 def score_pair(run_folder: str, audio_file: DecodedFile, video_file: DecodedFile) -> dict[str, Any]:
     """Score how well the sound of one file and the picture of another match.
 
-    Returns {"score": a logit, above 0 if they more likely match than not; "map": (h, w) probabilities of where
-    the sound is in the picture, None if the model does not localize; "positives", "negatives": sorted scores
-    of test pairs that match and that do not, empty if the run has no index}.
+    Returns {"score": a logit, above 0 if they more likely match than not; "map": (h, w) probabilities of
+    where the sound is in the picture, None if the model does not localize; "positives", "negatives": sorted
+    scores of test pairs that match and that do not, empty if the run has no index}.
     """
     file_model = _file_model(run_folder)
     audio_file, video_file = file_model.read_and_embed(audio_file), file_model.read_and_embed(video_file)
@@ -255,7 +255,7 @@ def score_along(
 def classify(
     run_folder: str, query: DecodedFile, max_classes: int
 ) -> list[tuple[str, list[tuple[str, float]]]]:
-    """Classify a file by its sound and picture together and by each alone, as far as file and model have them.
+    """Classify a file by both sides together and by each alone, as far as the file and the model have them.
 
     Returns a list of ("both", "audio" or "video", [(class, probability), ...]), with the `max_classes` most
     probable classes, the most probable first. Raises UserError if the file has nothing to classify by.

@@ -42,9 +42,10 @@ class CachedTable(NamedTuple):
 class Run:
     """The files of one trained model and its clips.
 
-    name: THIS_PROJECT or the name of an experiment. folder: it has the layout of a project. fetch_path: copies
-    a file or folder, given by its path relative to `folder`, into `folder` if it is missing there.
-    locate_shard: takes the location of a shard (a path, or a URL) and returns a local file with its content.
+    name: THIS_PROJECT or the name of an experiment. folder: it has the layout of a project.
+    fetch_path: copies a file or folder, given by its path relative to `folder`, into `folder` if it is
+    missing there. locate_shard: takes the location of a shard (a path, or a URL) and returns a local file
+    with its content.
     """
 
     def __init__(
@@ -63,7 +64,10 @@ class Run:
         self._lock = threading.Lock()  # of _tables: requests run in several threads
 
     def fetch_model(self, with_index: bool = False) -> Path:
-        """Fetch the checkpoint, and with `with_index` the embeddings and their index. Return the run's folder."""
+        """Fetch the checkpoint, and with `with_index` also the embeddings and their index.
+
+        Returns the folder of the run.
+        """
         paths = ["checkpoints"]
         if with_index:
             paths += ["data/embeddings", "data/index"]
@@ -171,9 +175,7 @@ class Runs:
     locate_shard: takes the location of a shard (a path, or a URL) and returns a local file with its content.
     """
 
-    def __init__(
-        self, project: Path, locate_shard: Callable[[str], Path] = storage.local_path
-    ) -> None:
+    def __init__(self, project: Path, locate_shard: Callable[[str], Path] = storage.local_path) -> None:
         """Create the runs, and the temporary folder that `close` deletes."""
         self.project = project
         self._locate_shard = locate_shard
@@ -200,8 +202,8 @@ class Runs:
     def leaderboard(self) -> list[dict[str, Any]]:
         """Return a row for this project and each experiment, the best first.
 
-        {"name", "metrics": {name as in `dvc metrics`: value}, "params": {dotted name: value}}, with only those
-        parameters that are not the same in all rows.
+        A row is {"name", "metrics": {name as in `dvc metrics`: value}, "params": {dotted name: value}}, with
+        only those parameters that are not the same in all rows.
         """
         rows: list[dict[str, Any]] = []
         for name in self.names()[:MAX_EXPERIMENTS]:

@@ -71,7 +71,9 @@ def test_the_page_shows_and_plays_the_same(finished_project, stored):
     local_runs, stored_runs = Runs(finished_project.root), Runs(stored.root)
     try:
         for row in range(len(local_runs[THIS_PROJECT].clips)):
-            assert np.array_equal(local_runs[THIS_PROJECT].read_image(row), stored_runs[THIS_PROJECT].read_image(row))
+            assert np.array_equal(
+                local_runs[THIS_PROJECT].read_image(row), stored_runs[THIS_PROJECT].read_image(row)
+            )
             assert local_runs[THIS_PROJECT].read_wav(row) == stored_runs[THIS_PROJECT].read_wav(row)
     finally:
         local_runs.close()
