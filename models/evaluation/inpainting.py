@@ -10,7 +10,7 @@ from models.evaluation.result import Evaluation, Settings
 from models.joint.cav_mae import SIDES, select_patches
 from models.tasks.pretraining import normalize_each
 from pipeline.dataset.dataset import Dataset
-from pipeline.metrics.bootstrap import codes, interval, number, resamples
+from pipeline.metrics.bootstrap import encode_groups, percentile_interval, resample_groups, round_finite
 
 MAX_CLIPS = 6  # of `pictures`
 GREY = 128  # of a masked pixel
@@ -49,14 +49,14 @@ def errors(model: Model, data: Dataset, clips: np.ndarray, bootstrap: int, seed:
                     error = (value.float() - target).square().mean((1, 2))
                     batches[f"{kind}_{side}"].append(error.cpu().numpy())
     values = {name: np.concatenate(parts) for name, parts in batches.items()}
-    code, count = codes(data.group[clips].tolist())
-    weights = [w[:, code] for w in resamples(count, bootstrap, seed, width=len(clips))]
+    code, count = encode_groups(data.group[clips].tolist())
+    weights = [w[:, code] for w in resample_groups(count, bootstrap, seed, width=len(clips))]
     metrics: dict[str, Any] = {"n": len(clips), "ci": {}, "chance": {}}
     for side in SIDES:
         error = values[f"error_{side}"].astype(float)
-        metrics[f"{side}_mse"] = number(error.mean())
-        metrics["ci"][f"{side}_mse"] = interval([w @ error / w.sum(1) for w in weights])
-        metrics["chance"][f"{side}_mse"] = number(values[f"chance_{side}"].mean())
+        metrics[f"{side}_mse"] = round_finite(error.mean())
+        metrics["ci"][f"{side}_mse"] = percentile_interval([w @ error / w.sum(1) for w in weights])
+        metrics["chance"][f"{side}_mse"] = round_finite(values[f"chance_{side}"].mean())
     return metrics
 
 

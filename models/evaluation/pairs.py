@@ -25,7 +25,7 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
     matcher = None if model.module.by_distance else model.scores
     directions = retrieval.directions_of(model.config["modality"])
     metrics = {
-        "correspondence": correspondence.correspondence(score, match, 0.0, pair_groups, bootstrap, seed),
+        "correspondence": correspondence.evaluate(score, match, 0.0, pair_groups, bootstrap, seed),
         "retrieval": retrieval.evaluate(
             embeddings, [labels[i] for i in test], group.tolist(), bootstrap, seed, matcher, directions
         ),
@@ -36,7 +36,7 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
             model, data, test, audio, video, settings.boxes, bootstrap, seed
         )
     galleries = _galleries(data, test, labels, embeddings, matcher, seed, directions)
-    return Evaluation(metrics, correspondence.roc(score, match), galleries, maps)
+    return Evaluation(metrics, correspondence.roc_curve(score, match), galleries, maps)
 
 
 def score_pairs(

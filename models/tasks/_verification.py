@@ -30,7 +30,7 @@ class Trials:
         subjects = np.array([data.subject[i] for i in clips], object)
         if len(clips) < 2:
             return None
-        first, second, is_same = verification.trials(subjects.tolist(), data.recording[clips], seed)
+        first, second, is_same = verification.select_trials(subjects.tolist(), data.recording[clips], seed)
         has_both_kinds = is_same.any() and not is_same.all()
         return cls(clips, subjects, first, second, is_same) if has_both_kinds else None
 
@@ -56,4 +56,4 @@ class Trials:
         """Compute the equal error rate of all modalities. clips: (n,) in the order of the embeddings."""
         order = np.argsort(clips)
         *_, scores = self.scores({side: x[order] for side, x in sides.items()}).values()
-        return verification.eer(scores, self.is_same)
+        return verification.equal_error_rate(scores, self.is_same)

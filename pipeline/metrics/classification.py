@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import codes, interval, number, resamples
+from pipeline.metrics.bootstrap import encode_groups, percentile_interval, resample_groups, round_finite
 
 BINS = 15
 TOP = 5
@@ -46,17 +46,17 @@ def evaluate(
     if not np.isfinite(p).all():
         raise ValueError("there are probabilities that are not finite numbers")
     compute = _MultiLabel(p, y) if multilabel else _SingleLabel(p, y)
-    code, count = codes(np.arange(len(p)) if groups is None else groups)
+    code, count = encode_groups(np.arange(len(p)) if groups is None else groups)
     resampled: dict[str, list[np.ndarray]] = {}
-    for weights in resamples(count, bootstrap, seed, width=max(len(p), p.shape[1])):
+    for weights in resample_groups(count, bootstrap, seed, width=max(len(p), p.shape[1])):
         for name, values in compute(weights[:, code]).items():
             resampled.setdefault(name, []).append(values)
-    metrics = {name: number(v[0]) for name, v in compute(np.ones((1, len(p)))).items()}
+    metrics = {name: round_finite(v[0]) for name, v in compute(np.ones((1, len(p)))).items()}
     return {
         **metrics,
         "n": len(p),
         "classes": int(y.any(0).sum()),
-        "ci": {name: interval(resampled.get(name, [])) for name in metrics},
+        "ci": {name: percentile_interval(resampled.get(name, [])) for name in metrics},
         "chance": compute.chance(),
     }
 
@@ -76,25 +76,25 @@ def per_class(
     """
     p, y = np.asarray(probabilities, float), np.asarray(targets, bool)
     predictions = _predict(p, multilabel)
-    code, count = codes(np.arange(len(p)) if groups is None else groups)
-    weights = resamples(count, bootstrap, seed, width=len(p))
+    code, count = encode_groups(np.arange(len(p)) if groups is None else groups)
+    weights = resample_groups(count, bootstrap, seed, width=len(p))
     blocks = [_f1(w[:, code], predictions, y) for w in weights]
     resampled_f1 = np.concatenate(blocks) if blocks else np.empty((0, len(names)))
     rows = []
     for c, name in enumerate(names):
         hits, predicted, actual = (predictions[:, c] & y[:, c]).sum(), predictions[:, c].sum(), y[:, c].sum()
-        low, high = interval([resampled_f1[:, c]]) or (None, None)
+        low, high = percentile_interval([resampled_f1[:, c]]) or (None, None)
         average_precision = _AveragePrecision(p[:, c], y[:, c])
         rows.append(
             {
                 "class": name,
                 "n": int(actual),
-                "precision": number(hits / predicted) if predicted else None,
-                "recall": number(hits / actual) if actual else None,
-                "f1": number(2 * hits / (predicted + actual)) if actual else None,
+                "precision": round_finite(hits / predicted) if predicted else None,
+                "recall": round_finite(hits / actual) if actual else None,
+                "f1": round_finite(2 * hits / (predicted + actual)) if actual else None,
                 "f1_low": low if actual else None,
                 "f1_high": high if actual else None,
-                "ap": number(average_precision(np.ones((1, len(p))))[0]) if actual else None,
+                "ap": round_finite(average_precision(np.ones((1, len(p))))[0]) if actual else None,
             }
         )
     return rows
@@ -107,8 +107,8 @@ def calibration(probabilities: np.ndarray, targets: np.ndarray) -> list[dict[str
     bins = _bin(confidence)
     return [
         {
-            "confidence": number(confidence[bins == b].mean()),
-            "accuracy": number(is_correct[bins == b].mean()),
+            "confidence": round_finite(confidence[bins == b].mean()),
+            "accuracy": round_finite(is_correct[bins == b].mean()),
             "n": int((bins == b).sum()),
         }
         for b in range(BINS)
@@ -150,7 +150,7 @@ class _SingleLabel:
         }
         if len(share) > TOP:
             metrics[f"top_{TOP}"] = share[:TOP].sum()
-        return {name: number(v) for name, v in metrics.items()}
+        return {name: round_finite(v) for name, v in metrics.items()}
 
 
 class _MultiLabel:
@@ -177,7 +177,10 @@ class _MultiLabel:
         share = self.y.mean(0)
         present = share[share > 0]
         # The best constant answer predicts every class for every clip.
-        return {"f1_macro": number((2 * present / (1 + present)).mean()), "map": number(present.mean())}
+        return {
+            "f1_macro": round_finite((2 * present / (1 + present)).mean()),
+            "map": round_finite(present.mean()),
+        }
 
 
 class _AveragePrecision:

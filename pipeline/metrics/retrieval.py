@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import scipy.sparse as sp
 
-from pipeline.metrics.bootstrap import codes, interval, number, resamples
+from pipeline.metrics.bootstrap import encode_groups, percentile_interval, resample_groups, round_finite
 
 CUT = 30
 KS = (1, 5, 10)
@@ -92,15 +92,15 @@ def evaluate(
                 metrics[name][rows] += _metrics(similarity, gains, ideal, rows, across) / len(models)
                 chance[name][rows] = _chance(relevant[rows], average, ideal, n, across)
 
-    code, count = codes(np.arange(n) if groups is None else groups)
+    code, count = encode_groups(np.arange(n) if groups is None else groups)
     code = code[shuffle]
     return {
         name: {
-            **dict(zip(METRICS, map(number, _mean(metrics[name])), strict=True)),
+            **dict(zip(METRICS, map(round_finite, _mean(metrics[name])), strict=True)),
             "n": n,
             "n_relevant": int((relevant > 0).sum()),
             "ci": _intervals(metrics[name], code, count, bootstrap, seed),
-            "chance": dict(zip(METRICS, map(number, _mean(chance[name])), strict=True)),
+            "chance": dict(zip(METRICS, map(round_finite, _mean(chance[name])), strict=True)),
         }
         for name in directions
     }
@@ -309,8 +309,8 @@ def _intervals(values: np.ndarray, code: np.ndarray, count: int, bootstrap: int,
     )
     sizes = np.stack([np.bincount(code, defined, count) for defined in is_defined.T])  # (metrics, groups)
     means = [np.empty((0, len(METRICS)))]
-    for weights in resamples(count, bootstrap, seed):
+    for weights in resample_groups(count, bootstrap, seed):
         total = weights @ sizes.T
         means.append((weights @ sums.T) / np.where(total > 0, total, np.nan))
     resampled = np.concatenate(means)
-    return {name: interval([resampled[:, i]]) for i, name in enumerate(METRICS)}
+    return {name: percentile_interval([resampled[:, i]]) for i, name in enumerate(METRICS)}

@@ -323,7 +323,7 @@ def test_experiments_are_listed_and_opened(experiments):
         assert (other["name"], other["metrics"]["correspondence.auc"]) == ("other", 0.9999)
         assert (current["name"], current["metrics"]["correspondence.auc"]) == (THIS_PROJECT, experiments.auc)
         assert other["params"] == {"loss": "triplet"} and current["params"] == {"loss": "infonce"}
-        assert runs["other"].root != runs[THIS_PROJECT].root
+        assert runs["other"].folder != runs[THIS_PROJECT].folder
         assert (
             runs["other"].config == runs[THIS_PROJECT].config
             and runs["other"].clips == runs[THIS_PROJECT].clips

@@ -57,11 +57,11 @@ def example(n=12, label="Flute", seconds=0.3):
     return ReportData(
         params={"audio_encoder": "cnn", "loss": "infonce", "data": {"source": "ensemble"}},
         metrics={
-            "correspondence": correspondence.correspondence(values, matches, 0.5, bootstrap=50),
+            "correspondence": correspondence.evaluate(values, matches, 0.5, bootstrap=50),
             "retrieval": retrieval.evaluate(embeddings, [c["labels"] for c in clips.values()], bootstrap=50),
         },
         history=[{"epoch": e, "train/loss": 1 / (e + 1), "val/loss": str(2 / (e + 1))} for e in range(4)],
-        roc=correspondence.roc(values, matches),
+        roc=correspondence.roc_curve(values, matches),
         classes={label: 7, "Drum": 5},
         stages=[
             {"stage": "wav", "total": 14, "ok": 12, "reasons": {"no_audio": 2}},
