@@ -49,7 +49,7 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
             metrics["without"] = {side: evaluate_variant(blank=side) for side in ("audio", "video")}
         elif config["classification"]["fusion"] == "stack":
             metrics["swapped"] = evaluate_variant(swapped=True)
-        result.per_class = classification.per_class(p, targets, names, *options)
+        result.per_class = classification.evaluate_classes(p, targets, names, *options)
         if not multilabel:
             predicted = [names[i] for i in p.argmax(1)]
             actual = [names[i] for i in targets.argmax(1)]
@@ -57,7 +57,7 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
             rows = zip(ids, actual, predicted, p.max(1).round(4).tolist(), strict=True)
             keys = ("clip_id", "actual", "predicted", "probability")
             result.confusion = [dict(zip(keys, row, strict=True)) for row in rows]
-            result.calibration = classification.calibration(p, targets)
+            result.calibration = classification.calibration_bins(p, targets)
     if config["label"] == "subject" and (verification := _verify(model, data, bootstrap, seed)):
         metrics["verification"] = verification
     return result

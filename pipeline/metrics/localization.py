@@ -150,7 +150,7 @@ def peak_region(values: np.ndarray, area: float) -> np.ndarray:
 
 
 def box_mask(box: np.ndarray | Box) -> np.ndarray:
-    """Return the mask (GRID, GRID) of the cells whose centre is in a box (left, top, right, bottom; 0 to 1)."""
+    """Return the mask (GRID, GRID) of the cells whose centre is in a box (left, top, right, bottom)."""
     centres = (np.arange(GRID) + 0.5) / GRID
     x_min, y_min, x_max, y_max = box
     return ((centres >= y_min) & (centres <= y_max))[:, None] & ((centres >= x_min) & (centres <= x_max))
