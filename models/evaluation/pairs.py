@@ -103,7 +103,7 @@ def _galleries(
     galleries = {}
     for direction in directions:
         source, target = retrieval.DIRECTIONS[direction]
-        near = retrieval.nearest(embeddings, direction, rows, NEAREST, matcher)
+        near = retrieval.find_nearest(embeddings, direction, rows, NEAREST, matcher)
         galleries[direction] = [
             {"query": ids[q], "results": [result(q, r, s, source != target) for r, s in results]}
             for q, results in zip(rows, near, strict=True)
