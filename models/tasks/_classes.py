@@ -40,8 +40,8 @@ def plan(experiment: Any, data: Dataset) -> Plan:
     class_set = set(classes)
     relation = pairing.Relation(data.group, [[n for n in names if n in class_set] for names in labels])
 
-    def sampler(rows: np.ndarray, batch_size: int, seed: int, **options: Any) -> pairing.Singles:
-        return pairing.Singles(rows, relation, batch_size, seed, **options)
+    def sampler(rows: np.ndarray, batch_size: int, seed: int, **options: Any) -> pairing.UnpairedSampler:
+        return pairing.UnpairedSampler(rows, relation, batch_size, seed, **options)
 
     weights = _class_weights(targets[clips["train"]], settings["multilabel"])
     entries = {"classes": classes, "weights": weights if settings["class_weights"] else None}

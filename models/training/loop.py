@@ -201,10 +201,14 @@ def _loaders(
     """Make the loader of training and, if there are validation clips, theirs."""
     plan, settings, module = training.plan, training.settings, training.module
     seed, inputs = training.experiment.seed, training.config["inputs"]
-    share = trainer.global_rank, trainer.world_size
     class_balanced = getattr(settings, "balanced", False)
     sampler = plan.sampler(
-        plan.clips["train"], settings.batch_size, seed, class_balanced=class_balanced, share=share
+        plan.clips["train"],
+        settings.batch_size,
+        seed,
+        class_balanced=class_balanced,
+        rank=trainer.global_rank,
+        world_size=trainer.world_size,
     )
     augment = Augment(inputs["audio"]["feature"], **augmentation.model_dump())
     random_frames = inputs["video"]["training_frame"] == "random"
