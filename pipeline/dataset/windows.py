@@ -85,7 +85,7 @@ class WindowRule:
         return (np.clip(column, 0, last) + 0.5) / (last + 1)
 
     def start_seconds(self, first_columns: np.ndarray) -> np.ndarray:
-        """Return the beginnings of windows, (n,) s from the clip's start. first_columns: of the windows, (n,)."""
+        """Return the beginnings of windows, (n,) s from the clip's start, from their first columns (n,)."""
         return first_columns * self.hop_length / self.sample_rate
 
     def frames(
