@@ -133,9 +133,9 @@ class Answers:
         score, sound_map = answer["score"], answer["map"]
         positives, negatives = answer["positives"], answer["negatives"]
         if sound_map is None:
-            image = data_uri.jpeg(video_file.image, IMAGE_PIXELS)
+            image = data_uri.jpeg_uri(video_file.image, IMAGE_PIXELS)
         else:
-            image = data_uri.heatmap(video_file.image, sound_map, IMAGE_PIXELS)
+            image = data_uri.heatmap_uri(video_file.image, sound_map, IMAGE_PIXELS)
         has_test_pairs = bool(len(positives) and len(negatives))
         return render(
             "compare",
@@ -143,7 +143,7 @@ class Answers:
             match=score > 0,
             image=image,
             map=sound_map is not None,
-            sound=data_uri.data_uri("audio/wav", audio_file.wav),
+            sound=data_uri.encode_data_uri("audio/wav", audio_file.wav),
             above=f"{np.mean(negatives < score):.0%}" if has_test_pairs else "",
             below=f"{np.mean(positives <= score):.0%}" if has_test_pairs else "",
             positives=len(positives),
@@ -247,8 +247,8 @@ def _preview(query: DecodedFile) -> dict[str, Any]:
     """Return {"name", "image", "sound"} of the query for the page; the last two are data URIs or None."""
     return {
         "name": query.name,
-        "image": None if query.image is None else data_uri.jpeg(query.image, PREVIEW_PIXELS),
-        "sound": data_uri.data_uri("audio/wav", query.wav) if query.wav else None,
+        "image": None if query.image is None else data_uri.jpeg_uri(query.image, PREVIEW_PIXELS),
+        "sound": data_uri.encode_data_uri("audio/wav", query.wav) if query.wav else None,
     }
 
 

@@ -107,7 +107,7 @@ def write_page(library: Library, query: DecodedFile, results: dict[str, list[Hit
         cards = [{"clip_id": hit.clip_id, "score": hit.score, "relevant": None} for hit in hits]
         galleries[direction] = [{"query": QUERY_ID, "results": cards}]
     page_clips = encode_clips(galleries, clips)
-    page.write(
+    page.write_page(
         path,
         "search.html",
         page_clips,

@@ -115,7 +115,7 @@ def _serve_clip(
 
 
 def _encode_jpeg(image: np.ndarray) -> bytes:
-    return data_uri.jpeg_bytes(image, JPEG_PIXELS, JPEG_QUALITY)
+    return data_uri.encode_jpeg(image, JPEG_PIXELS, JPEG_QUALITY)
 
 
 def _upload_refusal(request: Request, uploads: Path) -> str:
