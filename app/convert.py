@@ -16,7 +16,11 @@ NAME_COLUMNS = ("display_name", "name", "label")  # possible columns of a list o
 
 
 def read_classes(path: str) -> list[str]:
-    """Read class names in the order of the outputs: AudioSet's class_labels_indices.csv, or one per line."""
+    """Read the names of a classifier's classes, in the order of its outputs.
+
+    path: of a CSV file with one of the columns NAME_COLUMNS (AudioSet's class_labels_indices.csv), or of a
+    text file with one name per line. Raises UserError if the file cannot be read or a line has no name.
+    """
     try:
         with open(path, newline="", encoding="utf-8") as f:
             lines = f.read().splitlines()
@@ -27,13 +31,17 @@ def read_classes(path: str) -> list[str]:
     if column is None:  # no CSV: a name may contain commas
         return [line.strip() for line in lines if line.strip()]
     rows = [row for row in csv.reader(lines[1:]) if row]
-    if short := [i for i, row in enumerate(rows, 2) if len(row) <= column]:
-        raise UserError(f"{path}: line {short[0]} has no {header[column]}")
+    for line_number, row in enumerate(rows, start=2):  # line 1 is the header
+        if len(row) <= column:
+            raise UserError(f"{path}: line {line_number} has no {header[column]}")
     return [row[column] for row in rows]
 
 
 def convert() -> None:
-    """Run the command."""
+    """Convert the checkpoint that the command line names to a model, and print its task and its size.
+
+    Raises UserError if the checkpoint or the list of classes cannot be used.
+    """
     parser = argparse.ArgumentParser(prog="python -m app.convert", description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", help="the published file")
     parser.add_argument("out", help="folder to write the model to")
@@ -43,15 +51,19 @@ def convert() -> None:
     parser.add_argument(
         "--one-label", action="store_true", help="a clip has one label (VGGSound), not several"
     )
-    for name, default in (("--heads", 12), ("--decoder-heads", 16)):
+    for option, default in (("--heads", 12), ("--decoder-heads", 16)):
         parser.add_argument(
-            name, type=int, default=default, help=f"attention heads ({default}, as published)"
+            option, type=int, default=default, help=f"attention heads ({default}, as published)"
         )
     arguments = parser.parse_args()
-    names = read_classes(arguments.classes) if arguments.classes else None
-    heads = {"heads": arguments.heads, "decoder_heads": arguments.decoder_heads}
+    class_names = read_classes(arguments.classes) if arguments.classes else None
     config = cav_mae_checkpoint.convert(
-        arguments.checkpoint, arguments.out, names, arguments.one_label, **heads
+        arguments.checkpoint,
+        arguments.out,
+        class_names,
+        arguments.one_label,
+        heads=arguments.heads,
+        decoder_heads=arguments.decoder_heads,
     )
     sizes = config["encoders"]["joint"]
     output = f"{len(config['classes'])} classes" if "classes" in config else "with its decoder"

@@ -13,31 +13,40 @@ from pipeline.engine import limits
 from pipeline.engine.workers import watch_parent, worker_context
 from pipeline.errors import UserError
 
-SECONDS = 20.0  # to decode one file
-MEMORY = 4 << 30  # bytes that a decoder may allocate; the largest picture needs a tenth of it
-LONGEST = 600.0  # s: maximum duration of a file
-LARGEST = 100 << 20  # bytes: maximum size of a file
+TIMEOUT_SECONDS = 20.0  # to decode one file
+MAX_MEMORY_BYTES = 4 << 30  # that a decoder may allocate; the largest picture needs a tenth of it
+MAX_SECONDS = 600.0  # maximum duration of a file
+MAX_FILE_BYTES = 100 << 20  # maximum size of a file
+MAX_TASKS = 100  # files that a process decodes before a new one replaces it
 
 
 class Decoder:
-    """Processes that run models.inference.decode.read: a file that crashes one affects no other file.
+    """Decode files in other processes: a file that crashes one of them affects no other file.
 
-    folder: the uploads. Files outside are not read, whatever path a browser sends.
+    folder: the uploads. Files outside of it are not read, whatever path a browser sends. seconds: timeout for
+    one file. work: the function that decodes a file in those processes, with the parameters config, path and
+    start (s); by default `_read_limited`. pool: a pebble pool of `workers` processes.
     """
 
     def __init__(
-        self, folder: Path, workers: int = 2, seconds: float = SECONDS, work: Reader | None = None
+        self, folder: Path, workers: int = 2, seconds: float = TIMEOUT_SECONDS, work: Reader | None = None
     ) -> None:
-        self.folder, self.seconds, self.work = folder.resolve(), seconds, work or _read_limited
+        self.folder = folder.resolve()
+        self.seconds = seconds
+        self.work = work or _read_limited
         self.pool = ProcessPool(
             max_workers=workers,
             context=worker_context([read.__module__]),
-            initializer=_start,
-            max_tasks=100,
+            initializer=_initialize_process,
+            max_tasks=MAX_TASKS,
         )
 
     def read(self, config: dict[str, Any], path: str | Path, start: float = 0.0) -> DecodedFile:
-        """Decode a file. Raises UserError if it is no upload, too large, too long or broken."""
+        """Decode a file from `start` (s) on, for the model with this config.json.
+
+        Raises UserError if the file is not in the folder of uploads, is too large, too long or broken, or
+        takes too much time or memory.
+        """
         input_config = {name: config[name] for name in ("input", "inputs")}
         name = Path(path).name
         if not (Path(path).resolve().is_relative_to(self.folder) and Path(path).is_file()):
@@ -54,24 +63,32 @@ class Decoder:
             ) from None
 
     def close(self) -> None:
+        """Stop the processes. Files that are not decoded yet are cancelled."""
         self.pool.stop()
         self.pool.join()
 
 
-def _start() -> None:
+def _initialize_process() -> None:
+    """Prepare a decoder: it ignores Ctrl-C, has limits on memory and files, and ends with the page."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    limits.limit_process(MEMORY, LARGEST)
+    limits.limit_process(MAX_MEMORY_BYTES, MAX_FILE_BYTES)
     watch_parent()
 
 
 def _read_limited(config: dict[str, Any], path: str, start: float) -> DecodedFile:
+    """Decode a file from `start` (s) on. Raises UserError if it is too large, too long or broken.
+
+    config: of the model. The messages contain the name of the file, but not its folder on this machine.
+    """
     name = Path(path).name
     size = os.path.getsize(path)
-    if size > LARGEST:
-        raise UserError(f"{name}: {size >> 20} MB: at most {LARGEST >> 20} MB")
+    if size > MAX_FILE_BYTES:
+        raise UserError(f"{name}: {size >> 20} MB: at most {MAX_FILE_BYTES >> 20} MB")
     seconds = file_duration(path)
-    if seconds > LONGEST:
-        raise UserError(f"{name}: {seconds / 60:.0f} minutes long: at most {LONGEST / 60:.0f}: shorten it")
+    if seconds > MAX_SECONDS:
+        raise UserError(
+            f"{name}: {seconds / 60:.0f} minutes long: at most {MAX_SECONDS / 60:.0f}: shorten it"
+        )
     try:
         return read(config, path, start)
     except UserError as e:  # hide the path on this machine

@@ -23,11 +23,15 @@ from typing import Any
 from pipeline.cli import run
 from pipeline.errors import UserError
 
-SHARD = 32  # clips in a shard
-TIMEOUT, TIMEOUT_ALONG = 300.0, 3600.0  # s for one file: its middle window, windows along the file
+SHARD_CLIPS = 32  # clips in a shard
+SHARDS_ALONG = 16  # with --every: about so many shards, but none larger than SHARD_CLIPS
+TIMEOUT_SECONDS = 300.0  # for the middle window of one file
+TIMEOUT_SECONDS_ALONG = 3600.0  # with --every: for all windows of one file
+MAX_WORKERS = 1024
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line, or `arguments` instead of it."""
     summary, details = __doc__.split("\n\n", 1)
     parser = argparse.ArgumentParser(prog="python -m app.features", description=summary, epilog=details)
     add = parser.add_argument
@@ -46,82 +50,101 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add(
         "--every",
-        type=_positive,
+        type=_parse_positive,
         metavar="SECONDS",
         help="hop of windows along each file; by default only the middle window",
     )
     add("--format", choices=("parquet", "npy"), default="parquet", help="format of the vectors (parquet)")
-    add("--workers", type=_count, metavar="N", help="number of processes (one for each core)")
-    limits = f"{TIMEOUT:g}; with --every {TIMEOUT_ALONG:g}"
-    add("--timeout", type=_positive, metavar="SECONDS", help=f"timeout for one file ({limits})")
+    add("--workers", type=_parse_workers, metavar="N", help="number of processes (one for each core)")
+    defaults = f"{TIMEOUT_SECONDS:g}; with --every {TIMEOUT_SECONDS_ALONG:g}"
+    add("--timeout", type=_parse_positive, metavar="SECONDS", help=f"timeout for one file ({defaults})")
     return parser.parse_args(arguments)
 
 
-def _positive(text: str) -> float:
+def _parse_positive(text: str) -> float:
+    """Return the number that an option has as its value. argparse reports a value that is not above 0."""
     value = float(text)
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError("must be above 0")
     return value
 
 
-def _count(text: str) -> int:
+def _parse_workers(text: str) -> int:
+    """Return the number of processes in `text`. argparse reports a number that is not possible."""
     value = int(text)
-    if not 1 <= value <= 1024:
-        raise argparse.ArgumentTypeError("must be 1 to 1024")
+    if not 1 <= value <= MAX_WORKERS:
+        raise argparse.ArgumentTypeError(f"must be 1 to {MAX_WORKERS}")
     return value
 
 
 def features() -> None:
-    """Run the command."""
+    """Extract embeddings of a folder of media files, as the command line says.
+
+    Raises UserError, and KeyboardInterrupt after Ctrl-C.
+    """
     arguments = parse_arguments()
     try:
         _extract(arguments)
     except KeyboardInterrupt:
-        _stop_server()
+        _kill_fork_server()
         raise
 
 
 def _extract(arguments: argparse.Namespace) -> None:
+    """Compute the embeddings that are missing in the output folder, write its files and print a summary.
+
+    arguments: of the command line. Raises UserError if the folders or the model cannot be used, or if no file
+    can be embedded.
+    """
     with _defer_interrupt():
         from models.inference import extract
         from models.weights import weights_digest
         from pipeline.engine import runner
         from pipeline.sources import folder as source
 
-    data, out, model = SimpleNamespace(folder=arguments.folder), Path(arguments.out), Path(arguments.model)
+    out, model_folder = Path(arguments.out), Path(arguments.model)
+    data_settings = SimpleNamespace(folder=arguments.folder)  # as the section `data` of params.yaml
     try:
-        root, table = source.resolve(arguments.folder), source.clips(data)
-    except UserError as e:
+        media_folder, clip_table = source.resolve(arguments.folder), source.clips(data_settings)
+    except UserError as e:  # here the folder is an argument of the command, and not a key of params.yaml
         raise UserError(str(e).replace("data.folder", "FOLDER")) from None
-    config, identity = _read_config(model / "config.json", arguments.every), weights_digest(model)
-    _prepare_out(out, Path(root))
-    clips = table.to_pylist()
+    config = _read_config(model_folder / "config.json", arguments.every)
+    model_digest = weights_digest(model_folder)
+    _prepare_out(out, Path(media_folder))
+    clips = clip_table.to_pylist()
     rows = [extract.input_row(clip) for clip in clips]
-    for note in source.notes(data, table):
+    for note in source.notes(data_settings, clip_table):
         print(f"features: {note}")
-    step = extract.FeaturesStep(root, arguments.model, identity, arguments.side, arguments.every)
-    timeout = arguments.timeout or (TIMEOUT_ALONG if arguments.every else TIMEOUT)
-    # Few long files: use small shards, so that every worker gets one.
-    size = SHARD if arguments.every is None else max(min(SHARD, len(rows) // 16), 1)
+    step = extract.FeaturesStep(media_folder, arguments.model, model_digest, arguments.side, arguments.every)
+    timeout, shard_size = TIMEOUT_SECONDS, SHARD_CLIPS
+    if arguments.every is not None:
+        timeout = TIMEOUT_SECONDS_ALONG
+        # Few long files: use small shards, so that every worker gets one.
+        shard_size = max(min(SHARD_CLIPS, len(rows) // SHARDS_ALONG), 1)
+    engine = SimpleNamespace(workers=arguments.workers, timeout=arguments.timeout or timeout)
     with _lock(out):
         job = extract.job(step, config, out, [source.stamp(clip) for clip in clips])
         if runner.clips_to_compute(job, rows):
-            _start_server(config)
-        index = runner.run(job, rows, size, SimpleNamespace(workers=arguments.workers, timeout=timeout))
+            _start_fork_server(config)
+        index = runner.run(job, rows, shard_size, engine)
         summary = extract.write(job, config, rows, index, out, arguments.format)
     if not summary["windows"]:
-        raise UserError(f"{root}: no file in it can be embedded: see {out / 'index.parquet'}")
-    dims = ", ".join(f"{name} {dim}" for name, dim in summary["dim"].items())
-    names = "features.parquet" if arguments.format == "parquet" else "clips.parquet, *.npy"
-    print(f"features: {summary['windows']} windows ({dims}) in {out}: {names}, index.parquet, features.json")
+        raise UserError(f"{media_folder}: no file in it can be embedded: see {out / 'index.parquet'}")
+    dims = ", ".join(f"{side} {dim}" for side, dim in summary["dim"].items())
+    files = "features.parquet" if arguments.format == "parquet" else "clips.parquet, *.npy"
+    print(f"features: {summary['windows']} windows ({dims}) in {out}: {files}, index.parquet, features.json")
 
 
-def _read_config(path: Path, every: float | None) -> dict[str, Any]:
-    """Read config.json of a model. Raises UserError if it is none, or `every` is too short for it."""
+def _read_config(path: Path, hop_seconds: float | None) -> dict[str, Any]:
+    """Read the config.json of a model.
+
+    hop_seconds: from one window to the next along a file (--every), or None for the middle window only.
+    Raises UserError if the file is no config of a model, or if the hop is too short for the model.
+    """
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         audio = config["inputs"]["audio"]
-        column = audio["hop_length"] / audio["sample_rate"]
+        column_seconds = audio["hop_length"] / audio["sample_rate"]
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file: train a model first (dvc repro), or give one with --model"
@@ -130,17 +153,22 @@ def _read_config(path: Path, every: float | None) -> dict[str, Any]:
         raise UserError(
             f"{path}: not the config of a model ({type(e).__name__}: {e}): give one with --model"
         ) from None
-    if every is not None and every < column:
+    if hop_seconds is not None and hop_seconds < column_seconds:
         raise UserError(
-            f"--every {every:g}: a column of the model's features is {column:g} s: use a larger value"
+            f"--every {hop_seconds:g}: a column of the model's features is {column_seconds:g} s: use a larger"
+            " value"
         )
     return config
 
 
-def _prepare_out(out: Path, root: Path) -> None:
-    """Create OUT. Raises UserError if it cannot be used as the output folder."""
-    if out.resolve().is_relative_to(root.resolve()):
-        raise UserError(f"{out}: is in the folder of the media, {root}: choose a folder outside")
+def _prepare_out(out: Path, media_folder: Path) -> None:
+    """Create the output folder `out`, if it does not exist.
+
+    Raises UserError if it is inside the folder of the media, contains files of something else, or cannot be
+    written.
+    """
+    if out.resolve().is_relative_to(media_folder.resolve()):
+        raise UserError(f"{out}: is in the folder of the media, {media_folder}: choose a folder outside")
     shards = out / ".shards"
     try:
         if out.exists() and not out.is_dir():
@@ -156,7 +184,7 @@ def _prepare_out(out: Path, root: Path) -> None:
 
 @contextmanager
 def _lock(out: Path) -> Iterator[None]:
-    """Lock `out`. Raises UserError if another app.features uses it."""
+    """Lock the output folder for the block. Raises UserError if another app.features has locked it."""
     folder = os.open(out, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -170,10 +198,11 @@ def _lock(out: Path) -> Iterator[None]:
 # --- the server that forks the workers ------------------------------------------------------------------
 
 
-def _start_server(config: dict[str, Any]) -> None:
-    """Start the fork server and wait until it has imported the model's modules.
+def _start_fork_server(config: dict[str, Any]) -> None:
+    """Start the process that forks the workers, and wait until it has imported the model's modules.
 
-    Each worker would need seconds for these imports.
+    It is that of multiprocessing.forkserver. Otherwise each worker would need seconds for these imports.
+    config: of the model.
     """
     from models.components import component_modules
     from models.inference.extract import CHECKPOINT, FeaturesStep
@@ -182,18 +211,20 @@ def _start_server(config: dict[str, Any]) -> None:
     workers.worker_context([FeaturesStep.__module__, CHECKPOINT, *component_modules(config)])
     resource_tracker.ensure_running()  # unblocks signals, so it must not run inside the block below
     with _defer_interrupt():
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the server
+        # The server inherits that SIGINT is ignored: Ctrl-C in the terminal goes to it too.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             forkserver.ensure_running()
         finally:
             signal.signal(signal.SIGINT, handler)
-    process = multiprocessing.get_context("forkserver").Process(target=int)  # returns when imports are done
+    # A process that does nothing (int() returns 0): the server can fork it only when its imports are done.
+    process = multiprocessing.get_context("forkserver").Process(target=int)
     process.start()
     process.join()
 
 
-def _stop_server() -> None:
-    """Kill the fork server after Ctrl-C: it would finish its imports first."""
+def _kill_fork_server() -> None:
+    """Kill the process that forks the workers, after Ctrl-C. Otherwise it would first finish its imports."""
     import psutil
 
     for child in psutil.Process().children():
@@ -203,7 +234,7 @@ def _stop_server() -> None:
 
 @contextmanager
 def _defer_interrupt() -> Iterator[None]:
-    """Defer Ctrl-C to the end of the block: Python can lose it during imports."""
+    """Let Ctrl-C take effect only after the block: during imports Python can lose the KeyboardInterrupt."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -10,6 +10,8 @@ def forbid_connections() -> None:
     """
 
     def hook(event: str, arguments: tuple) -> None:
+        """Check an audit event of Python, which comes before the action itself (PEP 578)."""
+        # The arguments are the socket and its address; a tuple (host, port) is not the path of a Unix socket.
         if event == "socket.connect" and isinstance(arguments[1], tuple):
             raise PermissionError(f"this process must not open connections ({arguments[1][0]})")
         if event in ("socket.getaddrinfo", "socket.gethostbyname"):

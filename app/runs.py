@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ from pipeline.store.formats import read_table
 from pipeline.store.values import read_arrays, read_files
 
 THIS_PROJECT = "this project"
-MOST = 50  # maximum number of experiments in the leaderboard
+MAX_EXPERIMENTS = 50  # maximum number of runs in the leaderboard
 HEADLINES = (  # metrics in the leaderboard; it is sorted by the first that exists
     "correspondence.auc",
     "correspondence.accuracy",
@@ -32,25 +32,48 @@ HEADLINES = (  # metrics in the leaderboard; it is sorted by the first that exis
 CLIPS = "data/embeddings/clips.parquet"
 
 
+class CachedTable(NamedTuple):
+    """A table of a file, and when the file was written (ns): a changed file is read again."""
+
+    modification_time: int
+    table: pa.Table
+
+
 class Run:
     """The files of one trained model and its clips.
 
-    root: a folder with the layout of a project. fetch: copies a path into it if it is missing. local: as
-    pipeline.store.storage.local_path.
+    name: THIS_PROJECT or the name of an experiment. folder: it has the layout of a project.
+    fetch_path: copies a file or folder, given by its path relative to `folder`, into `folder` if it is
+    missing there. locate_shard: takes the location of a shard (a path, or a URL) and returns a local file
+    with its content.
     """
 
     def __init__(
-        self, name: str, root: Path, fetch: Callable[[str], None], local: Callable[[str], Path]
+        self,
+        name: str,
+        folder: Path,
+        fetch_path: Callable[[str], None],
+        locate_shard: Callable[[str], Path],
     ) -> None:
-        self.name, self.root, self._fetch, self._local = name, root, fetch, local
-        self._tables: dict[str, tuple[int, pa.Table]] = {}
-        self._lock = threading.Lock()
+        """Create the run; its files are fetched only when they are needed."""
+        self.name = name
+        self.folder = folder
+        self._fetch_path = fetch_path
+        self._locate_shard = locate_shard
+        self._tables: dict[str, CachedTable] = {}  # path relative to `folder` -> table
+        self._lock = threading.Lock()  # of _tables: requests run in several threads
 
     def fetch_model(self, with_index: bool = False) -> Path:
-        """Fetch the checkpoint, and with `with_index` the embeddings and their index. Return the root."""
-        for path in ("checkpoints", "data/embeddings", "data/index")[: 3 if with_index else 1]:
-            self._fetch(path)
-        return self.root
+        """Fetch the checkpoint, and with `with_index` also the embeddings and their index.
+
+        Returns the folder of the run.
+        """
+        paths = ["checkpoints"]
+        if with_index:
+            paths += ["data/embeddings", "data/index"]
+        for path in paths:
+            self._fetch_path(path)
+        return self.folder
 
     @property
     def config(self) -> dict[str, Any]:
@@ -65,150 +88,192 @@ class Run:
     def clips(self) -> pa.Table:
         """The clips of the index: clip_id, labels, subject, split."""
         self.fetch_model(with_index=True)
-        return self._table(CLIPS)
+        return self._read_table(CLIPS)
 
-    def clip(self, row: int) -> dict[str, Any]:
-        """Return a clip of the index. Raises UserError if there is no such row."""
+    def read_clip(self, row: int) -> dict[str, Any]:
+        """Return a row of `clips`: {"clip_id", "labels", "subject", "split"}.
+
+        Raises UserError if there is no such row.
+        """
         clips = self.clips
         if not 0 <= row < len(clips):
             raise UserError(f"there is no clip {row}: reload the page")
         return clips.slice(row, 1).to_pylist()[0]
 
-    def image(self, row: int) -> np.ndarray:
-        """Return the middle frame (height, width, 3) of a clip. Raises UserError if it has no picture."""
-        frames = self._value("frames", row, read_arrays)
+    def read_image(self, row: int) -> np.ndarray:
+        """Return the middle frame of a clip, (height, width, 3) uint8. row: its row in `clips`.
+
+        Raises UserError if the clip has no picture.
+        """
+        frames = self._read_stage_value("frames", row, read_arrays)
         return np.array(frames[len(frames) // 2])
 
-    def wav(self, row: int) -> bytes:
-        """Return the sound of a clip. Raises UserError if it has none."""
-        return self._value("wav", row, partial(read_files, column="audio"))
+    def read_wav(self, row: int) -> bytes:
+        """Return the sound of a clip as a WAV file. row: its row in `clips`.
+
+        Raises UserError if the clip has no sound.
+        """
+        return self._read_stage_value("wav", row, partial(read_files, column="audio"))
 
     def read_flat(self, path: str, parse: Callable[[str], Any]) -> dict[str, Any]:
-        """Read a small file of the run, JSON or YAML, with flat keys; empty if it is missing."""
-        self._fetch(path)
+        """Return a JSON or YAML file of the run as one flat dict, such as {"data.source": ...}.
+
+        path: relative to the run's folder. parse: converts the text of the file to nested dicts.
+        Returns an empty dict if the file is missing or cannot be parsed.
+        """
+        self._fetch_path(path)
         try:
-            return _flat(parse((self.root / path).read_text(encoding="utf-8")) or {})
+            return _flatten(parse((self.folder / path).read_text(encoding="utf-8")) or {})
         except (OSError, ValueError, AttributeError, yaml.YAMLError):
             return {}
 
-    def _value(self, stage: str, row: int, read: Callable[..., dict[str, Any]]) -> Any:
-        """What a stage made of a clip. read: of pipeline.store.values."""
-        clip_id, folder = self.clip(row)["clip_id"], f"data/{stage}"
-        self._fetch(f"{folder}/index.parquet")
-        index = self._table(f"{folder}/index.parquet")
-        values = read(self.root / folder, [clip_id], index=index, locate=self._shard)
+    def _read_stage_value(self, stage: str, row: int, read: Callable[..., dict[str, Any]]) -> Any:
+        """Return what a data stage computed for a clip.
+
+        row: the row of the clip in `clips`. read: `read_arrays` or `read_files` of pipeline.store.values,
+        which returns values by clip id. Raises UserError if the stage computed nothing for the clip.
+        """
+        clip_id, stage_folder = self.read_clip(row)["clip_id"], f"data/{stage}"
+        self._fetch_path(f"{stage_folder}/index.parquet")
+        index = self._read_table(f"{stage_folder}/index.parquet")
+        values = read(self.folder / stage_folder, [clip_id], index=index, locate=self._fetch_shard)
         if clip_id not in values:
-            raise UserError(f"clip {clip_id}: nothing in {folder}: python -m app.failures says why")
+            raise UserError(f"clip {clip_id}: nothing in {stage_folder}: python -m app.failures says why")
         return values[clip_id]
 
-    def _shard(self, place: str) -> Path:
-        """A file with the shard that lies at a place."""
-        if "://" in place or not Path(place).is_relative_to(self.root):
-            return self._local(place)
-        name = Path(place).relative_to(self.root).as_posix()
-        self._fetch(name)
-        if self.name != THIS_PROJECT and not Path(place).exists():
-            raise UserError(f"{self.name}: {name} is not in DVC's cache: run dvc exp apply and dvc repro")
-        return Path(place)
+    def _fetch_shard(self, location: str) -> Path:
+        """Return a local file with the content of a shard. location: a path, or a URL in `engine.storage`."""
+        if "://" in location or not Path(location).is_relative_to(self.folder):
+            return self._locate_shard(location)
+        path = Path(location).relative_to(self.folder).as_posix()
+        self._fetch_path(path)
+        if self.name != THIS_PROJECT and not Path(location).exists():
+            raise UserError(f"{self.name}: {path} is not in DVC's cache: run dvc exp apply and dvc repro")
+        return Path(location)
 
-    def _table(self, path: str) -> pa.Table:
-        """A table, read once for as long as it is not written anew."""
+    def _read_table(self, path: str) -> pa.Table:
+        """Read a Parquet file of the run, at most once as long as the file does not change.
+
+        path: relative to the run's folder. Raises UserError if the file is missing or unreadable.
+        """
         with self._lock:
             try:
-                modified = (self.root / path).stat().st_mtime_ns
-                if self._tables.get(path, (0, None))[0] != modified:
-                    self._tables[path] = (modified, read_table(self.root / path))
+                modification_time = (self.folder / path).stat().st_mtime_ns
+                cached = self._tables.get(path)
+                if cached is None or cached.modification_time != modification_time:
+                    cached = CachedTable(modification_time, read_table(self.folder / path))
+                    self._tables[path] = cached
             except (OSError, ValueError):
                 raise UserError(f"{self.name}: {path}: missing or unreadable: run dvc repro") from None
-            return self._tables[path][1]
+            return cached.table
 
 
 class Runs:
-    """The project in `root` and its experiments, by name.
+    """The project in the folder `project` and its experiments, by name: `runs["this project"]`.
 
     The files of an experiment are copied from DVC's cache into a temporary folder when they are needed.
-    local: as pipeline.store.storage.local_path.
+    locate_shard: takes the location of a shard (a path, or a URL) and returns a local file with its content.
     """
 
-    def __init__(self, root: Path, local: Callable[[str], Path] = storage.local_path) -> None:
-        self.root, self._local = root, local
-        self._folder = Path(tempfile.mkdtemp(prefix="earsight-runs-"))
-        self._runs = {THIS_PROJECT: Run(THIS_PROJECT, root, lambda path: None, local)}
-        self._lock = threading.Lock()
+    def __init__(self, project: Path, locate_shard: Callable[[str], Path] = storage.local_path) -> None:
+        """Create the runs, and the temporary folder that `close` deletes."""
+        self.project = project
+        self._locate_shard = locate_shard
+        self._experiments_folder = Path(tempfile.mkdtemp(prefix="earsight-runs-"))
+        self._runs = {THIS_PROJECT: Run(THIS_PROJECT, project, lambda path: None, locate_shard)}
+        self._lock = threading.Lock()  # of _runs: requests run in several threads
 
     def names(self) -> list[str]:
         """Return the names of the runs: this project first, then the experiments."""
-        return [THIS_PROJECT, *self._experiments()]
+        return [THIS_PROJECT, *self._list_experiments()]
 
     def __getitem__(self, name: str) -> Run:
         """Return a run. Raises UserError if there is no such experiment."""
         with self._lock:
             if name not in self._runs:
-                revision = self._experiments().get(name)
+                revision = self._list_experiments().get(name)
                 if revision is None:
                     raise UserError(f"{name}: no such experiment: see dvc exp list --all-commits")
-                folder = self._folder / revision
-                self._runs[name] = Run(name, folder, _make_fetch(self.root, revision, folder), self._local)
+                folder = self._experiments_folder / revision
+                fetch_path = _make_fetch_path(self.project, revision, folder)
+                self._runs[name] = Run(name, folder, fetch_path, self._locate_shard)
             return self._runs[name]
 
     def leaderboard(self) -> list[dict[str, Any]]:
         """Return a row for this project and each experiment, the best first.
 
-        {"name", "metrics" (flat, with the names of `dvc metrics`), "params" (flat, those that differ)}.
+        A row is {"name", "metrics": {name as in `dvc metrics`: value}, "params": {dotted name: value}}, with
+        only those parameters that are not the same in all rows.
         """
-        rows = []
-        for name in self.names()[:MOST]:
+        rows: list[dict[str, Any]] = []
+        for name in self.names()[:MAX_EXPERIMENTS]:
             metrics = self[name].read_flat("metrics/evaluate.json", json.loads)
             params = self[name].read_flat("params.yaml", yaml.safe_load)
             rows.append({"name": name, "metrics": metrics, "params": params})
-        names = dict.fromkeys(key for row in rows for key in row["params"])
-        differ = [n for n in names if len({str(row["params"].get(n)) for row in rows}) > 1]
+        param_names = dict.fromkeys(param for row in rows for param in row["params"])  # ordered, each once
+        differing = [
+            param for param in param_names if len({str(row["params"].get(param)) for row in rows}) > 1
+        ]
         for row in rows:
-            row["params"] = {n: row["params"].get(n) for n in differ}
-        first = next((h for h in HEADLINES if any(h in row["metrics"] for row in rows)), "")
-        return sorted(rows, key=lambda row: -row["metrics"].get(first, -1))
+            row["params"] = {param: row["params"].get(param) for param in differing}
+        sort_metric = next((m for m in HEADLINES if any(m in row["metrics"] for row in rows)), "")
+        # A run without this metric comes last: -1 is below every value.
+        return sorted(rows, key=lambda row: -row["metrics"].get(sort_metric, -1))
 
     def close(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Delete the files that were copied from DVC's cache."""
+        shutil.rmtree(self._experiments_folder, ignore_errors=True)
 
-    def _experiments(self) -> dict[str, str]:
-        """Return name -> revision."""
+    def _list_experiments(self) -> dict[str, str]:
+        """Return name -> Git revision of every experiment; an empty dict if DVC cannot list them."""
         from dvc.exceptions import DvcException  # takes a second to import, and is rarely needed
         from dvc.repo import Repo
 
-        with suppress(DvcException, OSError), Repo(str(self.root)) as repo:
+        with suppress(DvcException, OSError), Repo(str(self.project)) as repo:
             commits = repo.experiments.ls(all_commits=True)
             return {name: revision for experiments in commits.values() for name, revision in experiments}
         return {}
 
 
-def _make_fetch(root: Path, revision: str, folder: Path) -> Callable[[str], None]:
-    """Return a function that copies a path of a revision from DVC's cache, if it is there, into `folder`."""
+def _make_fetch_path(project: Path, revision: str, folder: Path) -> Callable[[str], None]:
+    """Return a function that copies a file or folder of an experiment from DVC's cache into `folder`.
+
+    project: the folder of the project. revision: the experiment's Git revision. The function takes a path
+    relative to the project. It does nothing if the copy exists already, or if the cache lacks the path.
+    """
     from dvc.api import DVCFileSystem
 
-    system = DVCFileSystem(str(root), rev=revision)
-    lock = threading.Lock()
+    file_system = DVCFileSystem(str(project), rev=revision)
+    lock = threading.Lock()  # two requests must not copy the same path at the same time
 
-    def fetch(path: str) -> None:
+    def fetch_path(path: str) -> None:
         target = folder / path
         # PermissionError: the file is in remote storage, and this process must not open connections.
         with lock, suppress(FileNotFoundError, PermissionError):
             if target.exists():
                 return
-            part = target.with_name(f".{target.name}.tmp")
-            part.parent.mkdir(parents=True, exist_ok=True)
-            if system.isdir(path):
-                shutil.rmtree(part, ignore_errors=True)
-                system.get(path, str(part), recursive=True)
+            # Copy to a temporary name first: `target` never exists with only a part of its content.
+            temporary = target.with_name(f".{target.name}.tmp")
+            temporary.parent.mkdir(parents=True, exist_ok=True)
+            if file_system.isdir(path):
+                shutil.rmtree(temporary, ignore_errors=True)
+                file_system.get(path, str(temporary), recursive=True)
             else:
-                system.get_file(path, str(part))
-            part.replace(target)
+                file_system.get_file(path, str(temporary))
+            temporary.replace(target)
 
-    return fetch
+    return fetch_path
 
 
-def _flat(tree: dict, prefix: str = "") -> dict[str, Any]:
+def _flatten(nested: dict, prefix: str = "") -> dict[str, Any]:
+    """Return a nested dict as a flat one: {"data": {"source": 1}} as {"data.source": 1}.
+
+    prefix: is put before every key.
+    """
     flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    for key, value in nested.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
     return flat

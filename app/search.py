@@ -20,28 +20,31 @@ QUERY_ID = "\0query"  # no clip has this id
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line, or `arguments` instead of it."""
     parser = argparse.ArgumentParser(prog="python -m app.search", description=__doc__)
     parser.add_argument("files", nargs="+", metavar="FILE", help="a sound, a picture or a video")
     parser.add_argument("--by", choices=KINDS, help="search only with this side of the file")
     parser.add_argument("--find", choices=KINDS, help="search only this side of the clips")
-    parser.add_argument("-k", type=_positive, default=10, help="number of clips to find (10)")
+    parser.add_argument("-k", type=_parse_count, default=10, help="number of clips to find (10)")
     parser.add_argument(
-        "--start", type=_seconds, default=0.0, help="position in the file to begin at, in seconds (0)"
+        "--start", type=_parse_seconds, default=0.0, help="position in the file to begin at, in seconds (0)"
     )
-    kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    kind.add_argument("--html", metavar="PAGE", help="write a page with pictures and players")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    output.add_argument("--html", metavar="PAGE", help="write a page with pictures and players")
     return parser.parse_args(arguments)
 
 
-def _positive(text: str) -> int:
+def _parse_count(text: str) -> int:
+    """Return the integer that an option has as its value. argparse reports a value that is not 1 or more."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return value
 
 
-def _seconds(text: str) -> float:
+def _parse_seconds(text: str) -> float:
+    """Return the number that an option has as its value. argparse reports a value that is not 0 or more."""
     value = float(text)
     if not (math.isfinite(value) and value >= 0):
         raise argparse.ArgumentTypeError("must be 0 or more")
@@ -49,85 +52,103 @@ def _seconds(text: str) -> float:
 
 
 def search_directions(
-    library: Library, query: DecodedFile, by: str | None, find: str | None, k: int
+    library: Library, query: DecodedFile, source_side: str | None, target_side: str | None, k: int
 ) -> dict[str, list[Hit]]:
-    """Search in all directions that `by` and `find` allow: direction -> the nearest clips.
+    """Find the k clips nearest to a file, in each direction (such as "audio_to_video") that is possible.
 
-    Raises UserError if there is no such direction.
+    query: the file, with its embeddings. source_side: the side of the file to search with, target_side: the
+    side of the clips to search among: "audio", "video", or None for both.
+    Returns direction -> hits, the nearest first. Raises UserError if no direction is possible.
     """
-    directions = [
-        d
-        for d in library.directions(query)
-        if (by is None or d.startswith(f"{by}_")) and (find is None or d.endswith(f"_{find}"))
-    ]
-    if not directions:
-        why = [
-            f"it has no {KINDS[side]} ({text})" for side, text in query.missing.items() if by in (None, side)
+    results: dict[str, list[Hit]] = {}
+    for direction in library.directions(query):
+        source, target = direction.split("_to_")
+        if source_side in (None, source) and target_side in (None, target):
+            results[direction] = library.nearest(query.embeddings[source], direction, k)
+    if not results:
+        reasons = [
+            f"it has no {KINDS[side]} ({why})"
+            for side, why in query.missing.items()
+            if source_side in (None, side)
         ]
-        if find and find not in library.searchers:
-            why.append(f"there is no index of {KINDS[find]}s")
-        raise UserError(f"{query.name}: cannot be searched so: {'; '.join(why)}")
-    return {d: library.nearest(query.embeddings[d.split("_to_")[0]], d, k) for d in directions}
+        if target_side and target_side not in library.searchers:
+            reasons.append(f"there is no index of {KINDS[target_side]}s")
+        raise UserError(f"{query.name}: cannot be searched so: {'; '.join(reasons)}")
+    return results
 
 
 def print_tables(name: str, results: dict[str, list[Hit]], console: Console) -> None:
-    """Print a table for each direction."""
+    """Print a table for each direction: rank, id, labels and score of the nearest clips.
+
+    name: of the file that was the query. results: direction (such as "audio_to_video") -> hits.
+    """
     for direction, hits in results.items():
         table = Table(title=f"{name}: {direction.replace('_', ' ')}", title_justify="left")
-        for column, side in (("", "right"), ("clip", "left"), ("labels", "left"), ("score", "right")):
-            table.add_column(column, justify=side)
+        table.add_column("", justify="right")  # the rank
+        table.add_column("clip")
+        table.add_column("labels")
+        table.add_column("score", justify="right")
         for rank, hit in enumerate(hits, 1):
             table.add_row(str(rank), hit.clip_id, ", ".join(hit.labels), f"{hit.score:.3f}")
         console.print(table, markup=False)
 
 
 def write_page(library: Library, query: DecodedFile, results: dict[str, list[Hit]], path: str) -> None:
-    """Write a page with the pictures and sounds of the query and the nearest clips."""
-    clips = data.read_clips({hit.clip_id: hit.labels for hits in results.values() for hit in hits})
+    """Write an HTML page with the pictures and sounds of the query and of the nearest clips.
+
+    results: direction (such as "audio_to_video") -> hits. path: of the page.
+    """
+    labels = {hit.clip_id: hit.labels for hits in results.values() for hit in hits}
+    clips = data.read_clips(labels)
     clips[QUERY_ID] = {"labels": [query.name], "image": query.image, "wav": query.wav}
-    galleries = {
-        direction: [
-            {
-                "query": QUERY_ID,
-                "results": [{"clip_id": h.clip_id, "score": h.score, "relevant": None} for h in hits],
-            }
-        ]
-        for direction, hits in results.items()
-    }
+    galleries = {}  # direction -> rows of a query and its results; here there is one query
+    for direction, hits in results.items():
+        # Nobody knows whether a clip is relevant for a file without labels.
+        cards = [{"clip_id": hit.clip_id, "score": hit.score, "relevant": None} for hit in hits]
+        galleries[direction] = [{"query": QUERY_ID, "results": cards}]
     page_clips = encode_clips(galleries, clips)
-    page_galleries = build_galleries(galleries, page_clips)
-    page.write(
-        path, "search.html", page_clips, name=query.name, total=len(library.clips), galleries=page_galleries
+    page.write_page(
+        path,
+        "search.html",
+        page_clips,
+        name=query.name,
+        total=len(library.clips),
+        galleries=build_galleries(galleries, page_clips),
     )
 
 
 def search() -> None:
-    """Run the command."""
+    """Search with each file of the command line; print tables or JSON, or write a page with the results.
+
+    A file that cannot be used does not stop the search with the others: one UserError at the end has the
+    messages of all such files.
+    """
     arguments = parse_arguments()
     if arguments.html and len(arguments.files) > 1:
         raise UserError("--html: give one file at a time")
     library = Library.open()
-    entries, errors = [], []
+    json_entries: list[dict] = []
+    error_messages: list[str] = []
     for file in arguments.files:
         try:
             query = library.read_and_embed(file, arguments.start)
             results = search_directions(library, query, arguments.by, arguments.find, arguments.k)
-        except UserError as e:  # go on with the other files
-            errors.append(str(e))
+        except UserError as e:
+            error_messages.append(str(e))
             continue
         if arguments.html:
             write_page(library, query, results, arguments.html)
             print(f"search: {arguments.html}")
         elif arguments.json:
             hits = {direction: [asdict(hit) for hit in hits] for direction, hits in results.items()}
-            entries.append({"file": str(Path(file)), "missing": query.missing, "results": hits})
+            json_entries.append({"file": str(Path(file)), "missing": query.missing, "results": hits})
         else:
             print_tables(query.name, results, Console())
     if arguments.json:
-        json.dump(entries, sys.stdout, indent=2, ensure_ascii=False)
+        json.dump(json_entries, sys.stdout, indent=2, ensure_ascii=False)
         print()
-    if errors:
-        raise UserError("\n".join(errors))
+    if error_messages:
+        raise UserError("\n".join(error_messages))
 
 
 if __name__ == "__main__":

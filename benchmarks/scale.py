@@ -32,7 +32,7 @@ import pyarrow as pa
 from benchmarks import films, result_files
 from pipeline.config import ROOT, read
 from pipeline.dataset import dataset
-from pipeline.dataset.split import assign
+from pipeline.dataset.split import assign_splits
 from pipeline.engine import runner
 from pipeline.store import clip_table
 from pipeline.store.atomic import write_table
@@ -98,7 +98,7 @@ def run_step(step: str, count: int, folder: Path) -> None:
         describe(table), classes(table)
     elif step == "split":
         accounts = read_index(data / "spectrogram"), read_index(data / "frames")
-        splits = assign(clip_table.read(data / "clips.parquet"), *accounts, params.split, 1.0)
+        splits = assign_splits(clip_table.read(data / "clips.parquet"), *accounts, params.split, 1.0)
         write_table(splits, data / "splits.parquet")
     elif step == "load":
         dataset.load(data, params.audio, params.video)

@@ -3,14 +3,14 @@
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.report import experiment_page, plots
-from pipeline.report.data import collect
+from pipeline.report.data import collect_report_data
 
 
 def report() -> None:
     params = load("report")
-    data = collect(params.to_dict())
+    data = collect_report_data(params.to_dict())
     plots.save_spectrograms("metrics/spectrograms.jpg", data.spectrograms, params.data.clip_seconds)
-    print(f"report: {experiment_page.build(data, 'report/index.html')}")
+    print(f"report: {experiment_page.write_report(data, 'report/index.html')}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.dataset import dataset
-from pipeline.dataset.statistics import statistics as compute_statistics
+from pipeline.dataset.statistics import compute_statistics
 from pipeline.store.metric_files import write_json
 
 

@@ -32,7 +32,7 @@ def resampled_aucs(model: checkpoint.Model, data: dataset.Dataset, params: Any) 
     """Return the AUC of a model in each resample of the test pairs, (bootstrap,)."""
     sides = model.embed(data, data.indices("test"))
     scores = test_pairs.score_pairs(model, data, *sides, params.pairing, params.label, params.seed)
-    return correspondence.areas(*scores, params.evaluate.bootstrap, params.seed)
+    return correspondence.resample_aucs(*scores, params.evaluate.bootstrap, params.seed)
 
 
 def leaderboard() -> None:

@@ -27,7 +27,7 @@ def write(results: dict[str, Any], pairs: list[Pair], leaders: list[Pair], path:
         for loss in losses
     ]
     curves = list(validation_curves(pairs, leaders))
-    return base_page.write(
+    return base_page.write_page(
         path, TEMPLATE, results=results, maps=maps, video=video, low=low, high=high, curves=curves
     )
 
@@ -50,7 +50,7 @@ def validation_curves(pairs: list[Pair], leaders: list[Pair]) -> Iterator[dict[s
         lines = {name: _mean_curve(members, key) for name, members in series.items()}
         metric = "AUC" if key == "val/auc" else "accuracy"
         label = f"validation {metric}"
-        if svg := charts.lines(lines, f"{title}: {label} by epoch", "epoch", label):
+        if svg := charts.draw_lines(lines, f"{title}: {label} by epoch", "epoch", label):
             yield {"name": f"{title}: {metric}", "legend": list(lines), "svg": svg}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import interval, resamples
+from pipeline.metrics.bootstrap import percentile_interval, resample_groups
 
 
 @dataclass
@@ -77,7 +77,7 @@ def _rank(rows: list[tuple[dict, np.ndarray]]) -> list[dict]:
     best, best_aucs = ranked[0] if ranked else ({}, np.empty(0))
     for row, aucs in ranked:
         row["behind"] = best["auc"] - row["auc"]
-        row["behind_ci"] = interval([best_aucs - aucs])
+        row["behind_ci"] = percentile_interval([best_aucs - aucs])
         row["near"] = row["behind_ci"][0] <= 0
     return [row for row, _ in ranked]
 
@@ -122,11 +122,12 @@ def _compare_losses(pairs: list[Pair], a: str, b: str, bootstrap: int, seed: int
         ]
     )
     means = [
-        weights @ differences / weights.sum(1) for weights in resamples(len(differences), bootstrap, seed)
+        weights @ differences / weights.sum(1)
+        for weights in resample_groups(len(differences), bootstrap, seed)
     ]
     return {
         "difference": float(differences.mean()),
-        "ci": interval(means),
+        "ci": percentile_interval(means),
         "better_in": int((differences > 0).sum()),
         "pairs": len(differences),
     }

@@ -53,10 +53,10 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
             }
         elif config["classification"]["fusion"] == "stack":
             metrics["swapped"] = evaluate_variant(swapped=True)
-        result.per_class = classification.per_class(p, targets, names, *options)
+        result.per_class = classification.evaluate_classes(p, targets, names, *options)
         if not multilabel:
             result.confusion = _confusion_rows([data.clip_id[clip] for clip in test], p, targets, names)
-            result.calibration = classification.calibration(p, targets)
+            result.calibration = classification.calibration_bins(p, targets)
     if config["label"] == "subject" and (verification := _verify(model, data, bootstrap, seed)):
         metrics["verification"] = verification
     return result

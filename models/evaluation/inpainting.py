@@ -11,7 +11,7 @@ from models.evaluation.result import Evaluation, Settings
 from models.joint.cav_mae import SIDES, select_patches
 from models.tasks.pretraining import Pretraining, standardize_patches
 from pipeline.dataset.dataset import Dataset
-from pipeline.metrics.bootstrap import codes, interval, number, resamples
+from pipeline.metrics.bootstrap import encode_groups, percentile_interval, resample_groups, round_finite
 
 MAX_EXAMPLES = 6  # clips whose reconstructions are shown
 GREY = 128  # value of a masked pixel in these images
@@ -39,14 +39,14 @@ def measure_errors(
     values (which is 0 if patches are normalized one by one).
     """
     errors, chance_errors = _measure_clip_errors(model, data, clips, seed)
-    code, count = codes(data.group[clips].tolist())
-    weights = [w[:, code] for w in resamples(count, bootstrap, seed, width=len(clips))]
+    code, count = encode_groups(data.group[clips].tolist())
+    weights = [w[:, code] for w in resample_groups(count, bootstrap, seed, width=len(clips))]
     metrics: dict[str, Any] = {"n": len(clips), "ci": {}, "chance": {}}
     for modality in SIDES:
         name, error = f"{modality}_mse", errors[modality].astype(float)
-        metrics[name] = number(error.mean())
-        metrics["ci"][name] = interval([w @ error / w.sum(1) for w in weights])
-        metrics["chance"][name] = number(chance_errors[modality].mean())
+        metrics[name] = round_finite(error.mean())
+        metrics["ci"][name] = percentile_interval([w @ error / w.sum(1) for w in weights])
+        metrics["chance"][name] = round_finite(chance_errors[modality].mean())
     return metrics
 
 

@@ -32,7 +32,7 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
     matcher = None if model.module.by_distance else model.scores  # None: rank by distance, which is faster
     directions = retrieval.directions_of(model.config["modality"])
     metrics: dict[str, Any] = {
-        "correspondence": correspondence.correspondence(score, match, 0.0, pair_groups, bootstrap, seed),
+        "correspondence": correspondence.evaluate(score, match, 0.0, pair_groups, bootstrap, seed),
         "retrieval": retrieval.evaluate(
             embeddings, [labels[i] for i in test], group.tolist(), bootstrap, seed, matcher, directions
         ),
@@ -43,7 +43,7 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
             model, data, test, audio, video, settings.boxes, bootstrap, seed
         )
     galleries = _galleries(data, test, labels, embeddings, matcher, seed, directions)
-    return Evaluation(metrics, correspondence.roc(score, match), galleries, maps)
+    return Evaluation(metrics, correspondence.roc_curve(score, match), galleries, maps)
 
 
 def score_pairs(
@@ -130,7 +130,7 @@ def _galleries(
     for direction in directions:
         query_modality, result_modality = retrieval.DIRECTIONS[direction]
         is_cross_modal = query_modality != result_modality
-        nearest = retrieval.nearest(embeddings, direction, query_rows, NEAREST, matcher)
+        nearest = retrieval.find_nearest(embeddings, direction, query_rows, NEAREST, matcher)
         galleries[direction] = []
         for query_row, neighbours in zip(query_rows, nearest, strict=True):
             results = [describe_result(query_row, row, score, is_cross_modal) for row, score in neighbours]

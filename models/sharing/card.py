@@ -13,7 +13,7 @@ from models.sharing.git_source import Origin
 from models.tasks import tasks
 from models.tasks._description import Description
 from models.tasks._experiment import PRETRAINED
-from pipeline.report.terminal_table import rows
+from pipeline.report.terminal_table import metric_rows
 
 SOURCES = {  # data.source -> (description, whether the data are synthetic)
     "ensemble": ("synthetic musical instruments, rendered by Earsight", True),
@@ -65,7 +65,7 @@ def render(
         inputs=list(_input_rows(config)),
         metrics=[
             (key, _number(value), f"{_number(ci[0])} to {_number(ci[1])}" if ci else "", _number(chance), n)
-            for key, value, ci, chance, n in rows(origin.metrics)
+            for key, value, ci, chance, n in metric_rows(origin.metrics)
         ],
         is_personal=config["input"] == "face" or config.get("label") in PERSONAL,
     )
@@ -97,7 +97,7 @@ def _number(value: float | None) -> Markup:
 
 def _front_matter(config: dict[str, Any], description: Description, origin: Origin) -> ModelCardData:
     sides = ["audio", "video"] if config["modality"] == "both" else [config["modality"]]
-    metrics = dict.fromkeys(key.rpartition(".")[2] for key, *_ in rows(origin.metrics))
+    metrics = dict.fromkeys(key.rpartition(".")[2] for key, *_ in metric_rows(origin.metrics))
     return ModelCardData(
         license="mit" if is_trained(config) else "other",
         library_name="earsight",

@@ -43,8 +43,10 @@ def plan_classification(experiment: Any, data: Dataset) -> Plan:
     training_labels = [[name for name in names if name in class_set] for names in labels]
     relation = pairing.Relation(data.group, training_labels)
 
-    def make_sampler(clips: np.ndarray, batch_size: int, seed: int, **options: Any) -> pairing.Singles:
-        return pairing.Singles(clips, relation, batch_size, seed, **options)
+    def make_sampler(
+        clips: np.ndarray, batch_size: int, seed: int, **options: Any
+    ) -> pairing.UnpairedSampler:
+        return pairing.UnpairedSampler(clips, relation, batch_size, seed, **options)
 
     weights = None
     if settings["class_weights"]:

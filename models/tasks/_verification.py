@@ -34,7 +34,7 @@ class Trials:
         subjects = np.array([data.subject[clip] for clip in clips], object)
         if len(clips) < 2:
             return None
-        first, second, is_same = verification.trials(subjects.tolist(), data.recording[clips], seed)
+        first, second, is_same = verification.select_trials(subjects.tolist(), data.recording[clips], seed)
         has_both_kinds = is_same.any() and not is_same.all()
         return cls(clips, subjects, first, second, is_same) if has_both_kinds else None
 
@@ -74,4 +74,4 @@ class Trials:
         order = np.argsort(clips)
         scores = self.score({modality: vectors[order] for modality, vectors in embeddings.items()})
         scores_of_all = list(scores.values())[-1]  # `both`, if there are two modalities
-        return verification.eer(scores_of_all, self.is_same)
+        return verification.equal_error_rate(scores_of_all, self.is_same)

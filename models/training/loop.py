@@ -224,10 +224,9 @@ def _make_loaders(
         plan.clips["train"],
         settings.batch_size,
         seed,
-        class_balanced=getattr(
-            settings, "balanced", False
-        ),  # the section `pretraining.train` has no such key
-        share=(trainer.global_rank, trainer.world_size),  # this process, and the number of processes
+        class_balanced=getattr(settings, "balanced", False),  # `pretraining.train` has no such key
+        rank=trainer.global_rank,
+        world_size=trainer.world_size,
     )
     augment = Augment(inputs["audio"]["feature"], **augmentation.model_dump())
     random_frames = inputs["video"]["training_frame"] == "random"

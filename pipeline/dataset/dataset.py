@@ -30,13 +30,9 @@ NOT_LABELS = {"clip_id", "audio", "video", "start", "end", "split"}  # clip tabl
 
 @dataclass
 class Dataset:
-    """The usable clips, in the order of the clip table, as columns; `read` returns their windows.
+    """The n usable clips, in the order of the clip table, as columns; `read` returns their windows."""
 
-    folder: the folder with the outputs of the stages. audio, video: the stored arrays of all clips, (n, ...).
-    audio_shape: (channels, freq, time) of a window; video_shape: (frames, height, width, 3).
-    """
-
-    folder: Path
+    folder: Path  # with the outputs of the stages
     clip_id: list[str]
     split: np.ndarray  # (n,) str: train, val, test
     group: np.ndarray  # (n,) int or str: clips of one group are never each other's negatives
@@ -44,34 +40,37 @@ class Dataset:
     columns: dict[str, list]  # of the clip table: labels, subject, and the source's additional columns
     seconds: np.ndarray  # (n,) float: usable duration
     times: np.ndarray  # (n, stored frames) float: s from the clip's start
-    audio: ClipArrays | np.ndarray
-    video: ClipArrays | np.ndarray
-    windows: WindowRule
-    digest: str  # of the whole content
+    audio: ClipArrays | np.ndarray  # (n, channels, freq, stored columns)
+    video: ClipArrays | np.ndarray  # (n, stored frames, height, width, 3) uint8
+    windows: WindowRule  # where windows lie in a clip
+    digest: str  # hash of the whole content
 
     def __len__(self) -> int:
         return len(self.clip_id)
 
     @property
     def audio_shape(self) -> tuple[int, int, int]:
+        """(channels, freq, time) of a window."""
         channels, freq = self.audio.shape[1:3]
         return channels, freq, self.windows.columns
 
     @property
     def video_shape(self) -> tuple[int, int, int, int]:
+        """(frames, height, width, 3) of a window."""
         height, width, colours = self.video.shape[2:]
         return self.windows.window_frames, height, width, colours
 
     def class_names(self, label: str) -> list[list[str]]:
-        """Return the classes of each clip by `label` of params.yaml: its labels (category), or a column.
+        """Return a list of classes for each clip, (n,).
 
-        Raises UserError if the clip table has no such column.
+        label: the parameter of that name: "category" for the clip's labels, or another column of the clip
+        table. Raises UserError if there is no such column.
         """
         name = "labels" if label == "category" else label
         if name not in self.columns:
             names = ["category", *sorted(set(self.columns) - {"labels"})]
-            near = difflib.get_close_matches(label, names, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            similar_names = difflib.get_close_matches(label, names, n=1)
+            hint = f"did you mean {similar_names[0]}? " if similar_names else ""
             raise UserError(
                 f"label: {label}: the clip table has no such column; {hint}choose one of {', '.join(names)}"
             )
@@ -79,15 +78,20 @@ class Dataset:
 
     @property
     def labels(self) -> list[list[str]]:
+        """The labels of each clip, (n,)."""
         return self.class_names("category")
 
     @property
     def subject(self) -> list[str | None]:
+        """The person in each clip, (n,); None if the clip table names none."""
         return self.columns["subject"]
 
     @property
     def statistics(self) -> dict[str, float]:
-        """Mean and standard deviation of the training split's features, from the stage `statistics`."""
+        """{"mean", "std"} of the training split's features, from the stage `statistics`.
+
+        Raises UserError if its file is missing or damaged.
+        """
         path = self.folder / STATISTICS
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
@@ -96,16 +100,17 @@ class Dataset:
             raise UserError(f"{path}: cannot read mean and std ({e}): run dvc repro statistics") from None
 
     def indices(self, split: str) -> np.ndarray:
-        """Return the indices of the clips of a split."""
+        """Return the indices of the clips of a split: "train", "val" or "test"."""
         return np.flatnonzero(self.split == split)
 
     def locate_windows(
         self, clip: np.ndarray, position: np.ndarray | float, frame_position: np.ndarray | float = MIDDLE
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the first column (n,) and the frame numbers (n, window_frames), in order, of windows.
+        """Return the first spectrogram columns (n,) and the frame numbers (n, window_frames) of windows.
 
-        clip: (n,) indices. position: of the window in its clip; frame_position: the moment in the window to
-        which the frames are nearest; both 0 to 1, (n,) or one number.
+        clip: (n,) indices of the clips. position: of the window in its clip, 0 (the first one) to 1 (the
+        last). frame_position: the moment in the window to which the frames are nearest, 0 (its beginning) to
+        1 (its end). Both are (n,) or one number for all. Frame numbers are in order.
         """
         start = self.windows.first_columns(self.seconds[clip], position)
         return start, self.windows.frames(start, self.times[clip], frame_position)
@@ -116,41 +121,39 @@ class Dataset:
         position: np.ndarray | float = MIDDLE,
         frame_position: np.ndarray | float = MIDDLE,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Read windows: (n, channels, freq, time) and (n, frames, height, width, 3) uint8.
+        """Read windows: audio (n, channels, freq, time) and video (n, frames, height, width, 3) uint8.
 
-        Arguments as in `locate_windows`.
+        clip: (n,) indices of the clips. position: of the window in its clip, 0 (the first one) to 1 (the
+        last). frame_position: the moment in the window to which the frames are nearest, 0 (its beginning) to
+        1 (its end). Both are (n,) or one number for all.
         """
-        start, frames = self.locate_windows(clip, position, frame_position)
-        width = self.audio_shape[2]
+        first_columns, frame_numbers = self.locate_windows(clip, position, frame_position)
         audio = np.empty((len(clip), *self.audio_shape), self.audio.dtype)
         video = np.empty((len(clip), *self.video_shape), np.uint8)
-        for i, c in enumerate(clip):
-            audio[i] = self.audio[c][:, :, start[i] : start[i] + width]
-            clip_frames = self.video[c]
-            for j, frame in enumerate(frames[i]):
-                video[i, j] = clip_frames[frame]
+        for i, clip_index in enumerate(clip):
+            columns = slice(first_columns[i], first_columns[i] + self.windows.columns)
+            audio[i] = self.audio[clip_index][:, :, columns]
+            clip_frames = self.video[clip_index]
+            for j, frame_number in enumerate(frame_numbers[i]):
+                video[i, j] = clip_frames[frame_number]
         return audio, video
 
 
 def load(folder: str | Path, audio, video, video_input: str = "frame") -> Dataset:
     """Load the clips that have a split and whose sound and video both have the status ok.
 
-    folder: the outputs of the stages: clips.parquet, splits.parquet, spectrogram/, frames/ or faces/. audio,
-    video: these sections of params.yaml (sample_rate, hop_length, window_seconds; window_frames).
-    video_input: `input` of params.yaml, "frame" or "face".
+    folder: the outputs of the stages: clips.parquet, splits.parquet, spectrogram/, frames/ or faces/.
+    audio, video: these sections of params.yaml (sample_rate, hop_length, window_seconds; window_frames).
+    video_input: the parameter `input`, "frame" or "face".
     Raises UserError if a table or index is missing, or if no clip is usable.
     """
     folder = Path(folder)
-    audio_folder, video_folder = (
-        folder / "spectrogram",
-        folder / ("faces" if video_input == "face" else "frames"),
-    )
+    audio_folder = folder / "spectrogram"
+    video_folder = folder / ("faces" if video_input == "face" else "frames")
     split_rows, audio_index, video_index, clip_rows = _usable_rows(folder, audio_folder, video_folder)
     clip_columns = clip_rows.select([name for name in clip_rows.column_names if name not in NOT_LABELS])
-    audio_arrays, video_arrays = (
-        ClipArrays.from_index(audio_folder, audio_index),
-        ClipArrays.from_index(video_folder, video_index),
-    )
+    audio_arrays = ClipArrays.from_index(audio_folder, audio_index)
+    video_arrays = ClipArrays.from_index(video_folder, video_index)
     windows = WindowRule.from_config(audio, video, clip_columns=audio_arrays.shape[3])
     audio_seconds, video_seconds = (index["seconds"].to_numpy() for index in (audio_index, video_index))
     return Dataset(
@@ -172,32 +175,40 @@ def load(folder: str | Path, audio, video, video_input: str = "frame") -> Datase
 def _usable_rows(
     folder: Path, audio_folder: Path, video_folder: Path
 ) -> tuple[pa.Table, pa.Table, pa.Table, pa.Table]:
-    """Return the rows of the usable clips, in one order: splits, both indexes and the clip table."""
+    """Return the rows of the usable clips in four tables, in the same order.
+
+    These are the table of splits, the index of the audio, the index of the video, and the clip table.
+    Raises UserError if a table is missing, or if no clip is usable.
+    """
     path = folder / "splits.parquet"
-    split_rows = _read(path, ["clip_id", "split", "group", "recording"])
+    split_rows = _read_table(path, ["clip_id", "split", "group", "recording"])
     split_rows = split_rows.filter(pc.is_valid(split_rows["split"]))
-    tables = (
-        read_index(audio_folder, INDEX_COLUMNS),
-        read_index(video_folder, [*INDEX_COLUMNS, "times"]),
-        _read(folder / "clips.parquet"),
-    )
-    positions = [row_numbers(table, split_rows["clip_id"]) for table in tables]
-    is_usable = pc.is_valid(positions[2])
-    for index, numbers in zip(tables[:2], positions, strict=False):
-        is_usable = pc.and_(is_usable, pc.fill_null(pc.equal(index["status"].take(numbers), OK), False))
+    audio_index = read_index(audio_folder, INDEX_COLUMNS)
+    video_index = read_index(video_folder, [*INDEX_COLUMNS, "times"])
+    clip_table = _read_table(folder / "clips.parquet")
+    # The row of each clip in these tables, null if it has none.
+    audio_rows = row_numbers(audio_index, split_rows["clip_id"])
+    video_rows = row_numbers(video_index, split_rows["clip_id"])
+    clip_rows = row_numbers(clip_table, split_rows["clip_id"])
+    is_usable = pc.is_valid(clip_rows)
+    for index, rows in ((audio_index, audio_rows), (video_index, video_rows)):
+        is_ok = pc.equal(index["status"].take(rows), OK)
+        is_usable = pc.and_(is_usable, pc.fill_null(is_ok, False))
     split_rows = split_rows.filter(is_usable)
     if not len(split_rows):
         raise UserError(f"{path}: no clip has both sound and picture: see status and detail in that table")
-    audio_index, video_index, clip_rows = (
-        table.take(numbers.filter(is_usable)) for table, numbers in zip(tables, positions, strict=True)
+    return (
+        split_rows,
+        audio_index.take(audio_rows.filter(is_usable)),
+        video_index.take(video_rows.filter(is_usable)),
+        clip_table.take(clip_rows.filter(is_usable)),
     )
-    return split_rows, audio_index, video_index, clip_rows
 
 
 def _digest(
     split_rows: pa.Table, clip_columns: pa.Table, audio_index: pa.Table, video_index: pa.Table
 ) -> str:
-    """Hash everything in the data set: table values, and the digests of the stored arrays."""
+    """Return a hash of everything in the data set: table values, and the digests of the stored arrays."""
     columns = [*split_rows.columns, *clip_columns.columns, audio_index["digest"], video_index["digest"]]
     # Columns are named by number: a column of the source may have any name.
     content = pa.table(columns, [str(i) for i in range(len(columns))])
@@ -220,7 +231,8 @@ def _as_strings(value) -> list[str]:
     return [str(v) for v in value] if isinstance(value, list) else [str(value)]
 
 
-def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
+def _read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet file; None: all its columns. Raises UserError if it is missing or unreadable."""
     try:
         return read_table(path, columns)
     except FileNotFoundError:

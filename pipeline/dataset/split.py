@@ -11,7 +11,7 @@ from pipeline.store.clip_table import SPLITS
 from pipeline.store.shards import row_numbers
 from pipeline.store.status import OK
 
-NONE = -1
+NO_SPLIT = -1  # of a clip or a group that has no split yet; others are indices into SPLITS
 
 SCHEMA = pa.schema(
     [
@@ -26,78 +26,103 @@ SCHEMA = pa.schema(
 
 
 def split_of(group: str, val: float, test: float, seed: int) -> str:
-    """Return the split of a group. It depends only on the group's name, the shares and the seed."""
-    h = int.from_bytes(hashlib.sha256(f"{seed}:{group}".encode()).digest()[:8], "big") / 2**64
-    return "test" if h < test else "val" if h < test + val else "train"
+    """Return the split of a group, as a hash of its name and the seed decides: "train", "val" or "test".
+
+    group: the name. val, test: the expected fractions of groups in these splits.
+    """
+    digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
+    position = int.from_bytes(digest[:8], "big") / 2**64  # the hash as a number from 0 to 1
+    if position < test:
+        return "test"
+    return "val" if position < test + val else "train"
 
 
-def assign(
-    clips: pa.Table, spectrogram: pa.Table, frames: pa.Table, split, window_seconds: float
+def assign_splits(
+    clips: pa.Table, audio_index: pa.Table, video_index: pa.Table, split, window_seconds: float
 ) -> pa.Table:
-    """Return a row for every clip: its split, its group, and the reason if it has no split.
+    """Return a row of SCHEMA for every clip: its split, its group, and the reason if it has no split.
 
-    clips: the clip table. spectrogram, frames: the two indexes. split: this section of params.yaml.
+    clips: the clip table. audio_index, video_index: of the stages `spectrogram` and `frames` (or `faces`).
+    split: this section of params.yaml. window_seconds: of a window.
     A clip is usable if both its sound and its picture are ok and its sound lasts for at least one window. A
     split in the clip table (from the source) stays, unless split.own is false; the other clips of its group
     get the same split. If the source assigns any clip to test, no other clip becomes a test clip.
     Raises UserError if the source puts clips of one group into two splits.
     """
     ids = clips["clip_id"]
-    sound, picture = (index.take(row_numbers(index, ids)) for index in (spectrogram, frames))
-    status, detail = _usability(sound, picture, window_seconds)
+    audio_rows, video_rows = (index.take(row_numbers(index, ids)) for index in (audio_index, video_index))
+    status, detail = _usability(audio_rows, video_rows, window_seconds)
     groups = _groups(clips, split.by)
-    group_number, group_names = groups.indices.to_numpy(), groups.dictionary.to_pylist()
+    group_numbers = groups.indices.to_numpy()  # of each clip
+    group_splits = _group_splits(clips, groups, split)
+    split_numbers = pa.array(group_splits[group_numbers], mask=status != OK)
+    columns = {
+        "clip_id": ids,
+        "split": pa.array(SPLITS).take(split_numbers),
+        "group": groups.dictionary_decode(),
+        "recording": _recordings(clips),
+        "status": pa.array(status, pa.string()),
+        "detail": pa.array(detail, pa.string()),
+    }
+    return pa.table(columns, SCHEMA)
+
+
+def _group_splits(clips: pa.Table, groups: pa.DictionaryArray, split) -> np.ndarray:
+    """Return the split of each group as an index into SPLITS, (groups,): that of the source, or by a hash.
+
+    Raises UserError if the source puts clips of one group into two splits.
+    """
+    group_numbers, group_names = groups.indices.to_numpy(), groups.dictionary.to_pylist()
     source_splits = _source_splits(clips, split)
-    clip_split = pc.fill_null(pc.index_in(source_splits, value_set=pa.array(SPLITS)), NONE).to_numpy()
-    # A source that lists test clips lists all of them.
-    test = 0.0 if SPLITS.index("test") in clip_split else split.test
-    with_split = np.flatnonzero(clip_split != NONE)
-    group_split = np.full(len(group_names), NONE)
-    # In reverse order: the first clip of a group decides.
-    group_split[group_number[with_split[::-1]]] = clip_split[with_split[::-1]]
-    conflicts = with_split[group_split[group_number[with_split]] != clip_split[with_split]]
+    # of each clip: an index into SPLITS, or NO_SPLIT
+    clip_splits = pc.fill_null(pc.index_in(source_splits, value_set=pa.array(SPLITS)), NO_SPLIT).to_numpy()
+    group_splits = np.full(len(group_names), NO_SPLIT)
+    rows = np.flatnonzero(clip_splits != NO_SPLIT)
+    # In reverse order, so that the first clip of a group is written last and decides.
+    group_splits[group_numbers[rows[::-1]]] = clip_splits[rows[::-1]]
+    conflicts = rows[group_splits[group_numbers[rows]] != clip_splits[rows]]
     if len(conflicts):
         row = conflicts[0]
-        group = group_number[row]
+        group = group_numbers[row]
         raise UserError(
             f"split.by: {split.by}: {group_names[group].partition(':')[2]!r} would be in two splits: the"
-            f" source puts its clips in {SPLITS[group_split[group]]} and in {SPLITS[clip_split[row]]}: give"
+            f" source puts its clips in {SPLITS[group_splits[group]]} and in {SPLITS[clip_splits[row]]}: give"
             " all of them one split"
         )
-    for i in np.flatnonzero(group_split == NONE):
-        group_split[i] = SPLITS.index(split_of(group_names[i], split.val, test, split.seed))
-    split_number = pa.array(group_split[group_number], mask=status != OK)
-    columns = [ids, pa.array(SPLITS).take(split_number), groups.dictionary_decode()]
-    columns += [_recordings(clips), status, detail]
-    return pa.table([pa.array(c, pa.string()) if isinstance(c, np.ndarray) else c for c in columns], SCHEMA)
+    # A source that lists test clips lists all of them.
+    test = 0.0 if SPLITS.index("test") in clip_splits else split.test
+    for i in np.flatnonzero(group_splits == NO_SPLIT):
+        group_splits[i] = SPLITS.index(split_of(group_names[i], split.val, test, split.seed))
+    return group_splits
 
 
-def share_warnings(table: pa.Table, clips: pa.Table, split) -> list[str]:
-    """Return a line for each split that is empty, or has less than half or over 1.5 times its share of clips.
+def split_size_warnings(table: pa.Table, clips: pa.Table, split) -> list[str]:
+    """Return a line for each split that is empty, or much smaller or larger than expected.
 
-    table: the result of `assign`. clips, split: as in `assign`. A split that the source assigns clips to
-    has no expected share; it is only checked for being empty.
+    That is less than half of the expected fraction of clips, or more than 1.5 times as much. A split that the
+    source assigns clips to has no expected size; it is only checked for being empty.
+    table: the result of `assign_splits`. clips: the clip table. split: this section of params.yaml.
     """
     has_split = pc.is_valid(table["split"])
-    splits, source_splits = table["split"].filter(has_split), _source_splits(clips, split).filter(has_split)
+    splits = table["split"].filter(has_split)
+    source_splits = _source_splits(clips, split).filter(has_split)
     splits_of_source = set(pc.unique(source_splits).to_pylist()) - {None}
-    hashed_share = source_splits.null_count / max(
-        len(source_splits), 1
-    )  # of the clips that a hash decides for
+    # of the clips, those for which a hash decides
+    hashed_fraction = source_splits.null_count / max(len(source_splits), 1)
     test = 0.0 if "test" in splits_of_source else split.test
-    shares = {"train": 1 - split.val - test, "val": split.val, "test": test}
+    fractions = {"train": 1 - split.val - test, "val": split.val, "test": test}
     group_count = len(pc.unique(table["group"].filter(has_split)))
-    group_kind = "people" if split.by == "subject" else "videos"
+    group_noun = "people" if split.by == "subject" else "videos"
     lines = []
-    for name, share in shares.items():
+    for name, fraction in fractions.items():
         count = pc.sum(pc.equal(splits, name)).as_py() or 0
-        actual, expected = count / max(len(splits), 1), share * hashed_share
+        actual, expected = count / max(len(splits), 1), fraction * hashed_fraction
         if count and (name in splits_of_source or expected / 2 <= actual <= expected * 3 / 2):
             continue
-        if hashed_share:
+        if hashed_fraction:
             lines.append(
                 f"{count} of {len(splits)} clips are in {name} ({actual:.0%}, not {expected:.0%}); a hash"
-                f" decides for each of {group_count} {group_kind}: try another split.seed"
+                f" decides for each of {group_count} {group_noun}: try another split.seed"
             )
         else:
             lines.append(
@@ -112,37 +137,48 @@ def _source_splits(clips: pa.Table, split) -> pa.ChunkedArray:
 
 
 def _recordings(clips: pa.Table) -> pa.ChunkedArray:
-    """Return an identifier of each clip's video.
+    """Return an identifier of each clip's video, such as "video:a.mp4".
 
-    A source may name the video in a column `video_id`, so that splits do not depend on the files' folder.
+    It is the first of these columns that is not empty. A source may name the video in a column `video_id`, so
+    that splits do not depend on the files' folder.
     """
     names = [name for name in ("video_id", "video", "audio", "clip_id") if name in clips.column_names]
-    return pc.binary_join_element_wise("video", pc.coalesce(*(_text(clips, name) for name in names)), ":")
+    first_names = pc.coalesce(*(_text_column(clips, name) for name in names))
+    return pc.binary_join_element_wise("video", first_names, ":")
 
 
 def _groups(clips: pa.Table, by: str) -> pa.DictionaryArray:
-    """Return each clip's group: its video, or by subject its person (its video if it has no subject)."""
+    """Return each clip's group: its video; or if `by` is "subject", its person, or its video without one."""
     groups = _recordings(clips)
     if by == "subject":
-        groups = pc.coalesce(pc.binary_join_element_wise("subject", _text(clips, "subject"), ":"), groups)
+        groups = pc.coalesce(
+            pc.binary_join_element_wise("subject", _text_column(clips, "subject"), ":"), groups
+        )
     return groups.combine_chunks().dictionary_encode()
 
 
-def _text(clips: pa.Table, name: str) -> pa.ChunkedArray:
+def _text_column(clips: pa.Table, name: str) -> pa.ChunkedArray:
+    """Return a column as strings, with null in place of an empty string."""
     column = clips[name].cast(pa.string())
     return pc.if_else(pc.equal(column, ""), None, column)
 
 
-def _usability(sound: pa.Table, picture: pa.Table, window_seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return status and detail of each clip. A problem of the sound takes precedence over the picture's."""
-    status, detail = np.full(len(sound), OK, object), np.full(len(sound), "", object)
-    for row in np.flatnonzero(pc.fill_null(pc.less(sound["seconds"], window_seconds), False)):
+def _usability(
+    audio_rows: pa.Table, video_rows: pa.Table, window_seconds: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the status (ok if the clip can be used) and the detail of each clip, (n,) str each.
+
+    audio_rows, video_rows: of the clips, in the indexes of their stages; null if a clip is in no index. A
+    problem of the sound takes precedence over one of the picture.
+    """
+    status, detail = np.full(len(audio_rows), OK, object), np.full(len(audio_rows), "", object)
+    for row in np.flatnonzero(pc.fill_null(pc.less(audio_rows["seconds"], window_seconds), False)):
         status[row] = "too_short"
-        seconds = sound["seconds"][row].as_py()
+        seconds = audio_rows["seconds"][row].as_py()
         detail[row] = f"{seconds:.2f} s of sound, audio.window_seconds is {window_seconds:g}"
-    for index in (picture, sound):
-        rows = np.flatnonzero(pc.fill_null(pc.not_equal(index["status"], OK), True))
-        reasons = index.select(["status", "detail"]).take(rows)
-        status[rows] = pc.fill_null(reasons["status"], "unreadable")
-        detail[rows] = pc.fill_null(reasons["detail"], "not in the index: run dvc repro")
+    for index_rows in (video_rows, audio_rows):  # the second overwrites the first
+        failed = np.flatnonzero(pc.fill_null(pc.not_equal(index_rows["status"], OK), True))
+        failures = index_rows.select(["status", "detail"]).take(failed)
+        status[failed] = pc.fill_null(failures["status"], "unreadable")
+        detail[failed] = pc.fill_null(failures["detail"], "not in the index: run dvc repro")
     return status, detail

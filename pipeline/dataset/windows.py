@@ -12,28 +12,31 @@ import numpy as np
 
 MIDDLE = 0.5  # a position in a clip, or in a window
 MISSING = np.inf  # duration of a sound or a picture that a clip lacks
-ROUNDING = 1e-6  # columns: tolerance for floating-point errors
+ROUNDING = 1e-6  # tolerance for floating-point errors, in columns
 
 
 @dataclass(frozen=True)
 class WindowRule:
-    """Where windows lie in clips that are all stored with the same shape; `Dataset.read` cuts them.
+    """Where windows lie in clips that are all stored with the same shape; `Dataset.read` cuts them."""
 
-    sample_rate: Hz. hop_length: samples from one spectrogram column to the next. window_frames: frames per
-    window. clip_columns: stored columns per clip, including padding.
-    """
-
-    sample_rate: int
-    hop_length: int
+    sample_rate: int  # Hz
+    hop_length: int  # samples from one spectrogram column to the next
     window_seconds: float
-    window_frames: int
-    clip_columns: int
+    window_frames: int  # frames per window
+    clip_columns: int  # stored spectrogram columns per clip, including padding
 
     @classmethod
     def from_config(cls, audio: Any, video: Any, clip_columns: int) -> "WindowRule":
-        """Create the rule for the sections `audio` and `video` of params.yaml."""
+        """Create the rule from settings.
+
+        audio, video: these sections of params.yaml. clip_columns: stored spectrogram columns per clip.
+        """
         return cls(
-            audio.sample_rate, audio.hop_length, audio.window_seconds, video.window_frames, clip_columns
+            sample_rate=audio.sample_rate,
+            hop_length=audio.hop_length,
+            window_seconds=audio.window_seconds,
+            window_frames=video.window_frames,
+            clip_columns=clip_columns,
         )
 
     @property
@@ -42,35 +45,47 @@ class WindowRule:
         columns = round(self.window_seconds * self.sample_rate / self.hop_length)
         return min(max(columns, 1), self.clip_columns)
 
-    def usable_seconds(self, sound: np.ndarray, picture: np.ndarray) -> np.ndarray:
-        """Return the duration of each clip that windows are cut from, (n,) s.
+    def usable_seconds(self, audio_seconds: np.ndarray, video_seconds: np.ndarray) -> np.ndarray:
+        """Return the duration of the part of each clip from which windows are cut, (n,) s.
 
-        sound, picture: their durations, (n,) s. The middle of a window must be in the picture. If the
-        picture is shorter than a window, the sound's duration counts; if one of the two is MISSING, that of
-        the other.
+        audio_seconds, video_seconds: durations of the sound and of the picture, (n,) s. The middle of a
+        window must be in the picture. If the picture is shorter than a window, the sound's duration counts;
+        if one of the two is MISSING, that of the other.
         """
-        both = np.minimum(sound, picture)
-        return np.where((picture >= self.window_seconds) | (sound == MISSING), both, sound)
+        shorter = np.minimum(audio_seconds, video_seconds)
+        has_window = video_seconds >= self.window_seconds
+        return np.where(has_window | (audio_seconds == MISSING), shorter, audio_seconds)
 
     def usable_columns(self, seconds: np.ndarray) -> np.ndarray:
-        """Return the number of columns that are no padding, (n,). seconds: usable duration, (n,) s."""
-        # Column t is centred at t / rate: in s usable seconds, columns 0 to floor(s rate) are sound.
+        """Return the number of spectrogram columns that are no padding, (n,).
+
+        seconds: usable duration of each clip, (n,) s.
+        """
+        # Column t is centred at t / rate: in s usable seconds, columns 0 to floor(s * rate) are sound.
         rate = self.sample_rate / self.hop_length
         return np.minimum(np.floor(seconds * rate + ROUNDING).astype(int) + 1, self.clip_columns)
 
     def first_columns(self, seconds: np.ndarray, position: np.ndarray | float) -> np.ndarray:
-        """Return the first column of each window, (n,). position: 0 to 1, (n,) or one for all."""
+        """Return the first spectrogram column of each window, (n,).
+
+        seconds: usable duration of each clip, (n,) s. position: of the window in its clip, 0 (the first
+        window that fits) to 1 (the last), (n,) or one for all.
+        """
         last = self._last_first_column(seconds)
         return np.minimum((np.asarray(position) * (last + 1)).astype(int), last)
 
     def positions(self, seconds: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """Return the positions, (n,), of the windows whose beginnings are nearest to `starts` (s)."""
+        """Return the positions, (n,), of the windows whose beginnings are nearest to `starts`.
+
+        seconds: usable duration of each clip, (n,) s or (1,). starts: (n,) s from the clip's start.
+        """
         last = self._last_first_column(seconds)
         column = np.round(np.asarray(starts) * self.sample_rate / self.hop_length)
+        # + 0.5: the middle of the positions that `first_columns` maps to this column
         return (np.clip(column, 0, last) + 0.5) / (last + 1)
 
     def start_seconds(self, first_columns: np.ndarray) -> np.ndarray:
-        """Return the beginnings of windows, (n,) s from the clip's start."""
+        """Return the beginnings of windows, (n,) s from the clip's start, from their first columns (n,)."""
         return first_columns * self.hop_length / self.sample_rate
 
     def frames(
@@ -78,9 +93,9 @@ class WindowRule:
     ) -> np.ndarray:
         """Return the numbers of each window's frames, (n, window_frames), in order.
 
-        These are the frames nearest to one moment of the window. times: presentation times of the stored
-        frames of each clip, (n, frames) s from the clip's start. frame_position: the moment, 0 (the window's
-        beginning) to 1 (its end), (n,) or one for all.
+        These are the frames nearest to one moment of the window. first_columns: of the windows, (n,). times:
+        presentation times of the stored frames of each clip, (n, frames) s from the clip's start.
+        frame_position: the moment, 0 (the window's beginning) to 1 (its end), (n,) or one for all.
         """
         rate = self.sample_rate / self.hop_length
         moment = (first_columns + self.columns * np.asarray(frame_position)) / rate
@@ -89,4 +104,5 @@ class WindowRule:
         return np.sort(nearest, axis=1)
 
     def _last_first_column(self, seconds: np.ndarray) -> np.ndarray:
+        """Return the first column of the last window that fits into each clip, (n,)."""
         return np.maximum(self.usable_columns(seconds) - self.columns, 0)

@@ -5,59 +5,76 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-_BLOCK = 4_000_000  # weights in memory at a time: 32 MB
+_BLOCK_WEIGHTS = 4_000_000  # in memory at a time: 32 MB
+_PERCENTILES = (2.5, 97.5)  # the ends of a 95% interval
+_DECIMALS = 6
 
 
-def number(value: float) -> float | None:
-    """Round `value` to six decimals for JSON; None if it is not finite."""
-    return round(float(value), 6) if np.isfinite(value) else None
+def round_finite(value: float) -> float | None:
+    """Round a number to six decimals for JSON; return None if it is not finite."""
+    return round(float(value), _DECIMALS) if np.isfinite(value) else None
 
 
-def interval(values: Sequence[np.ndarray]) -> list[float] | None:
-    """Return the 2.5th and 97.5th percentiles of all finite resampled values; None without any."""
-    flat = np.concatenate([np.asarray(v, float) for v in values]) if len(values) else np.empty(0)
-    flat = flat[np.isfinite(flat)]
-    if not len(flat):
+def percentile_interval(blocks: Sequence[np.ndarray]) -> list[float] | None:
+    """Return the 95% interval of a metric: the 2.5th and the 97.5th percentile of its values.
+
+    blocks: the value of the metric in each resample, as any number of arrays (b,). Values that are not finite
+    are left out. Returns [low, high]; None without finite values.
+    """
+    values = np.concatenate([np.asarray(block, float) for block in blocks]) if len(blocks) else np.empty(0)
+    values = values[np.isfinite(values)]
+    if not len(values):
         return None
-    return [round(float(v), 6) for v in np.percentile(flat, [2.5, 97.5])]
+    return [round(float(end), _DECIMALS) for end in np.percentile(values, _PERCENTILES)]
 
 
-def resamples(groups: int, bootstrap: int, seed: int, width: int | None = None) -> Iterator[np.ndarray]:
-    """Yield how often each group is in each resample: blocks (b, groups) of float64, `bootstrap` rows in all.
+def resample_groups(
+    n_groups: int, bootstrap: int, seed: int, width: int | None = None
+) -> Iterator[np.ndarray]:
+    """Draw `n_groups` groups with replacement, `bootstrap` times; yield how often each group was drawn.
 
-    groups: their number. width: that of the widest array that the caller derives from a row, if wider than
-    `groups`; it limits the size of a block.
+    Yields blocks (b, n_groups) of float64, with a row for each resample, `bootstrap` rows in all. width: of
+    the widest array (b, width) that the caller computes from a block; it limits b, so that such arrays are
+    small.
     """
     rng = np.random.default_rng(seed)
-    rows = max(1, _BLOCK // max(groups, width or 0))
-    for start in range(0, bootstrap, rows):
-        count = min(rows, bootstrap - start)
-        samples = rng.integers(groups, size=(count, groups))
-        samples += np.arange(count)[:, None] * groups  # one bincount for all rows
-        yield np.bincount(samples.ravel(), minlength=count * groups).reshape(count, groups).astype(float)
+    block_rows = max(1, _BLOCK_WEIGHTS // max(n_groups, width or 0))
+    for start in range(0, bootstrap, block_rows):
+        rows = min(block_rows, bootstrap - start)
+        samples = rng.integers(n_groups, size=(rows, n_groups))
+        # Row r counts in bins r * n_groups to (r + 1) * n_groups - 1: one call of bincount for all rows.
+        samples += np.arange(rows)[:, None] * n_groups
+        counts = np.bincount(samples.ravel(), minlength=rows * n_groups)
+        yield counts.reshape(rows, n_groups).astype(float)
 
 
-def codes(groups: Sequence | np.ndarray) -> tuple[np.ndarray, int]:
-    """Encode groups (any hashable) as integers of the same shape; return them and the number of groups."""
+def encode_groups(groups: Sequence | np.ndarray) -> tuple[np.ndarray, int]:
+    """Replace names of groups by numbers from 0 on.
+
+    groups: any hashable values, in an array or nested lists of any shape. Returns integers of the same shape,
+    and the number of different groups.
+    """
     array = np.asarray(groups, dtype=object)
     integers, names = pd.factorize(array.ravel(), use_na_sentinel=False)
     return integers.reshape(array.shape), len(names)
 
 
-def pair_weights(
+def resample_pairs(
     groups: Sequence | np.ndarray | None, n: int, bootstrap: int, seed: int
 ) -> Iterator[np.ndarray]:
-    """Yield the weight of each pair in each resample, in blocks (b, n).
+    """Resample groups `bootstrap` times; yield the weight of each of n pairs, in blocks (b, n).
 
-    groups: (n,) one group per pair; (n, 2) the groups of both sides, whose counts are multiplied; None: every
-    pair is its own group. Raises ValueError on another shape.
+    A block has a row for each resample, `bootstrap` rows in all. The weight of a pair is how often its group
+    was drawn.
+    groups: (n,) one group per pair; (n, 2) the groups of both sides: if they differ, the weight is the
+    product of their counts; None: every pair is its own group. Raises ValueError on another shape.
     """
-    code, count = codes(np.arange(n) if groups is None else groups)
-    if code.shape not in ((n,), (n, 2)):
-        raise ValueError(f"groups {code.shape} must be ({n},) or ({n}, 2)")
-    for counts in resamples(count, bootstrap, seed, width=n):
-        if code.ndim == 1:
-            yield counts[:, code]
+    group_numbers, n_groups = encode_groups(np.arange(n) if groups is None else groups)
+    if group_numbers.shape not in ((n,), (n, 2)):
+        raise ValueError(f"groups {group_numbers.shape} must be ({n},) or ({n}, 2)")
+    for counts in resample_groups(n_groups, bootstrap, seed, width=n):
+        if group_numbers.ndim == 1:
+            yield counts[:, group_numbers]
         else:
-            sound, picture = code.T
-            yield counts[:, sound] * np.where(sound == picture, 1.0, counts[:, picture])
+            first, second = group_numbers.T
+            yield counts[:, first] * np.where(first == second, 1.0, counts[:, second])

@@ -15,14 +15,15 @@ Definitions, for probabilities of n clips over C classes:
 - `ci`: 95% percentile bootstrap over `groups` (videos, or people).
 """
 
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import codes, interval, number, resamples
+from pipeline.metrics.bootstrap import encode_groups, percentile_interval, resample_groups, round_finite
 
-BINS = 15
-TOP = 5
+BINS = 15  # of confidence, for the calibration error
+TOP = 5  # classes, for `top_5`
 
 
 def evaluate(
@@ -33,35 +34,39 @@ def evaluate(
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return all metrics; the top of this module defines them.
+    """Return all metrics of a classifier; the top of this module defines them.
 
-    probabilities: (n, C), rows of sum 1 unless `multilabel`. targets: (n, C) bool, one True per row unless
-    `multilabel`. groups: (n,), clips of one group are not independent; None: each clip is its own group.
+    probabilities: (n, C), rows of sum 1 unless `multilabel`. targets: (n, C) bool, the classes of each clip,
+    one True per row unless `multilabel`. groups: (n,), clips of one group are not independent; None: each
+    clip is its own group. bootstrap: number of resamples of the groups.
     Returns {metric: value, "n", "classes", "ci": {metric: [low, high]}, "chance": {metric: value}}.
     Raises ValueError on no clips, on different shapes and on probabilities that are not finite.
     """
-    p, y = np.asarray(probabilities, float), np.asarray(targets, bool)
-    if p.ndim != 2 or p.shape != y.shape or not p.size:
-        raise ValueError(f"probabilities {p.shape} and targets {y.shape} must both be (n, classes), n > 0")
-    if not np.isfinite(p).all():
+    probabilities, targets = np.asarray(probabilities, float), np.asarray(targets, bool)
+    if probabilities.ndim != 2 or probabilities.shape != targets.shape or not probabilities.size:
+        shapes = f"probabilities {probabilities.shape} and targets {targets.shape}"
+        raise ValueError(f"{shapes} must both be (n, classes), n > 0")
+    if not np.isfinite(probabilities).all():
         raise ValueError("there are probabilities that are not finite numbers")
-    compute = _MultiLabel(p, y) if multilabel else _SingleLabel(p, y)
-    code, count = codes(np.arange(len(p)) if groups is None else groups)
-    resampled: dict[str, list[np.ndarray]] = {}
-    for weights in resamples(count, bootstrap, seed, width=max(len(p), p.shape[1])):
-        for name, values in compute(weights[:, code]).items():
-            resampled.setdefault(name, []).append(values)
-    metrics = {name: number(v[0]) for name, v in compute(np.ones((1, len(p)))).items()}
+    n, n_classes = probabilities.shape
+    metrics_class = _MultiLabelMetrics if multilabel else _SingleLabelMetrics
+    compute_metrics = metrics_class(probabilities, targets)
+    group_numbers, n_groups = encode_groups(np.arange(n) if groups is None else groups)
+    resampled_values: dict[str, list[np.ndarray]] = defaultdict(list)  # metric -> blocks (b,)
+    for counts in resample_groups(n_groups, bootstrap, seed, width=max(n, n_classes)):
+        for metric, values in compute_metrics(counts[:, group_numbers]).items():
+            resampled_values[metric].append(values)
+    unweighted = compute_metrics(np.ones((1, n)))
     return {
-        **metrics,
-        "n": len(p),
-        "classes": int(y.any(0).sum()),
-        "ci": {name: interval(resampled.get(name, [])) for name in metrics},
-        "chance": compute.chance(),
+        **{metric: round_finite(values[0]) for metric, values in unweighted.items()},
+        "n": n,
+        "classes": int(targets.any(0).sum()),
+        "ci": {metric: percentile_interval(resampled_values[metric]) for metric in unweighted},
+        "chance": compute_metrics.chance(),
     }
 
 
-def per_class(
+def evaluate_classes(
     probabilities: np.ndarray,
     targets: np.ndarray,
     names: list[str],
@@ -70,164 +75,225 @@ def per_class(
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Return a row for each class: number of clips, precision, recall, F1 with interval, average precision.
+    """Return the metrics of each class: a row {"class", "n", "precision", "recall", "f1", its interval,
+    "ap"}.
 
-    Arguments as in `evaluate`. Undefined values (precision of a class that is never predicted) are None.
+    probabilities: (n, C). targets: (n, C) bool, the classes of each clip. names: of the C classes.
+    multilabel: whether a clip can have several classes. groups: (n,), clips of one group are not independent;
+    None: each clip is its own group. bootstrap: number of resamples of the groups.
+    In a row "n" is the number of clips, "f1_low" and "f1_high" are the interval of F1, "ap" is the average
+    precision. Undefined values (the precision of a class that is never predicted) are None.
     """
-    p, y = np.asarray(probabilities, float), np.asarray(targets, bool)
-    predictions = _predict(p, multilabel)
-    code, count = codes(np.arange(len(p)) if groups is None else groups)
-    weights = resamples(count, bootstrap, seed, width=len(p))
-    blocks = [_f1(w[:, code], predictions, y) for w in weights]
-    resampled_f1 = np.concatenate(blocks) if blocks else np.empty((0, len(names)))
+    probabilities, targets = np.asarray(probabilities, float), np.asarray(targets, bool)
+    n = len(probabilities)
+    predictions = _predict(probabilities, multilabel)
+    group_numbers, n_groups = encode_groups(np.arange(n) if groups is None else groups)
+    resampled_f1 = [np.empty((0, len(names)))]  # blocks (b, C)
+    for counts in resample_groups(n_groups, bootstrap, seed, width=n):
+        resampled_f1.append(_f1(counts[:, group_numbers], predictions, targets))
+    f1_values = np.concatenate(resampled_f1)
     rows = []
     for c, name in enumerate(names):
-        hits, predicted, actual = (predictions[:, c] & y[:, c]).sum(), predictions[:, c].sum(), y[:, c].sum()
-        low, high = interval([resampled_f1[:, c]]) or (None, None)
-        average_precision = _AveragePrecision(p[:, c], y[:, c])
-        rows.append(
-            {
-                "class": name,
-                "n": int(actual),
-                "precision": number(hits / predicted) if predicted else None,
-                "recall": number(hits / actual) if actual else None,
-                "f1": number(2 * hits / (predicted + actual)) if actual else None,
-                "f1_low": low if actual else None,
-                "f1_high": high if actual else None,
-                "ap": number(average_precision(np.ones((1, len(p))))[0]) if actual else None,
-            }
-        )
+        n_correct = (predictions[:, c] & targets[:, c]).sum()
+        n_predicted, n_actual = predictions[:, c].sum(), targets[:, c].sum()
+        row: dict[str, Any] = {"class": name, "n": int(n_actual)}
+        row["precision"] = round_finite(n_correct / n_predicted) if n_predicted else None
+        row |= dict.fromkeys(("recall", "f1", "f1_low", "f1_high", "ap"))  # None
+        if n_actual:
+            row["recall"] = round_finite(n_correct / n_actual)
+            row["f1"] = round_finite(2 * n_correct / (n_predicted + n_actual))
+            row["f1_low"], row["f1_high"] = percentile_interval([f1_values[:, c]]) or (None, None)
+            [average_precision] = _AveragePrecision(probabilities[:, c], targets[:, c])(np.ones((1, n)))
+            row["ap"] = round_finite(average_precision)
+        rows.append(row)
     return rows
 
 
-def calibration(probabilities: np.ndarray, targets: np.ndarray) -> list[dict[str, Any]]:
-    """Return the non-empty bins behind `ece` (one label): {"confidence", "accuracy", "n"}."""
-    p, y = np.asarray(probabilities, float), np.asarray(targets, bool)
-    confidence, is_correct = p.max(1), y[np.arange(len(p)), p.argmax(1)]
-    bins = _bin(confidence)
-    return [
-        {
-            "confidence": number(confidence[bins == b].mean()),
-            "accuracy": number(is_correct[bins == b].mean()),
-            "n": int((bins == b).sum()),
-        }
-        for b in range(BINS)
-        if (bins == b).any()
-    ]
+def calibration_bins(probabilities: np.ndarray, targets: np.ndarray) -> list[dict[str, Any]]:
+    """Return how often predictions of similar confidence are correct: {"confidence", "accuracy", "n"} per
+    bin.
+
+    probabilities: (n, C). targets: (n, C) bool, one class per clip. The bins are those of the metric `ece`:
+    the range of the largest probability (the confidence) in BINS equal parts. Bins without clips are left
+    out.
+    """
+    probabilities, targets = np.asarray(probabilities, float), np.asarray(targets, bool)
+    confidence = probabilities.max(1)
+    is_correct = targets[np.arange(len(targets)), probabilities.argmax(1)]
+    bins = _bin_numbers(confidence)
+    rows = []
+    for number in range(BINS):
+        in_bin = bins == number
+        if in_bin.any():
+            rows.append(
+                {
+                    "confidence": round_finite(confidence[in_bin].mean()),
+                    "accuracy": round_finite(is_correct[in_bin].mean()),
+                    "n": int(in_bin.sum()),
+                }
+            )
+    return rows
 
 
-class _SingleLabel:
-    """Compute the metrics of one label per clip, for many resamples at once."""
+class _SingleLabelMetrics:
+    """Compute the metrics of one label per clip, for many resamples at once.
 
-    def __init__(self, p: np.ndarray, y: np.ndarray) -> None:
-        self.y, self.predictions = y, _predict(p, False)
-        target_probability = p[y][:, None]
+    targets: (n, C) bool, one True per row. predictions: (n, C) bool, True at the most probable class. in_top:
+    (n,) whether the clip's class is among the TOP most probable ones. confidence: (n,) the largest
+    probability. is_correct: (n,) bool. average_precisions: of each class, a function of the weights.
+    """
+
+    def __init__(self, probabilities: np.ndarray, targets: np.ndarray) -> None:
+        self.targets = targets
+        self.predictions = _predict(probabilities, multilabel=False)
+        target_probability = probabilities[targets][:, None]
         # Ties count against the clip: at most TOP classes, with its own, may be as probable as its class.
-        self.in_top = (p >= target_probability).sum(1) <= TOP
-        self.confidence, self.is_correct = p.max(1), (self.predictions & y).any(1)
-        self.average_precision = [_AveragePrecision(p[:, c], y[:, c]) for c in range(p.shape[1])]
+        self.in_top = (probabilities >= target_probability).sum(1) <= TOP
+        self.confidence = probabilities.max(1)
+        self.is_correct = (self.predictions & targets).any(1)
+        self.average_precisions = _average_precisions(probabilities, targets)
 
     def __call__(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Return metric -> (b,), for weights (b, n)."""
+        """Return metric -> value in each resample, (b,). weights: (b, n) of the clips in each resample."""
         total = weights.sum(1)
         total = np.where(total > 0, total, np.nan)
+        f1 = _f1(weights, self.predictions, self.targets)
+        average_precision = _stack(weights, self.average_precisions)
         metrics = {"accuracy": weights @ self.is_correct / total}
-        if self.y.shape[1] > TOP:
+        if self.targets.shape[1] > TOP:
             metrics[f"top_{TOP}"] = weights @ self.in_top / total
-        metrics["f1_macro"] = _mean_over_present(_f1(weights, self.predictions, self.y), weights, self.y)
-        metrics["map"] = _mean_over_present(_stack(weights, self.average_precision), weights, self.y)
-        metrics["ece"] = _ece(weights, self.confidence, self.is_correct) / total
+        metrics["f1_macro"] = _mean_over_present(f1, weights, self.targets)
+        metrics["map"] = _mean_over_present(average_precision, weights, self.targets)
+        metrics["ece"] = _calibration_error(weights, self.confidence, self.is_correct) / total
         return metrics
 
     def chance(self) -> dict[str, float | None]:
-        share = np.sort(self.y.mean(0))[::-1]
-        present = share[share > 0]
-        largest = share[0]
+        """Return the value of each metric if the answer is always the most frequent class."""
+        frequencies = np.sort(self.targets.mean(0))[::-1]  # of the classes, the most frequent first
+        present = frequencies[frequencies > 0]
+        largest = frequencies[0]
         metrics = {
             "accuracy": largest,
             "f1_macro": 2 * largest / (1 + largest) / len(present),
             "map": present.mean(),
         }
-        if len(share) > TOP:
-            metrics[f"top_{TOP}"] = share[:TOP].sum()
-        return {name: number(v) for name, v in metrics.items()}
+        if len(frequencies) > TOP:
+            metrics[f"top_{TOP}"] = frequencies[:TOP].sum()
+        return {metric: round_finite(value) for metric, value in metrics.items()}
 
 
-class _MultiLabel:
-    """Compute the metrics of several labels per clip, for many resamples at once."""
+class _MultiLabelMetrics:
+    """Compute the metrics of several labels per clip, for many resamples at once.
 
-    def __init__(self, p: np.ndarray, y: np.ndarray) -> None:
-        self.y, self.predictions = y, _predict(p, True)
-        self.confidence = np.maximum(p, 1 - p)
-        self.is_correct = self.predictions == y
-        self.average_precision = [_AveragePrecision(p[:, c], y[:, c]) for c in range(p.shape[1])]
+    targets: (n, C) bool. predictions: (n, C) bool, the classes above one half. confidence: (n, C) probability
+    of what is predicted: that the clip has the class, or that it lacks it. is_correct: (n, C) bool.
+    average_precisions: of each class, a function of the weights.
+    """
+
+    def __init__(self, probabilities: np.ndarray, targets: np.ndarray) -> None:
+        self.targets = targets
+        self.predictions = _predict(probabilities, multilabel=True)
+        self.confidence = np.maximum(probabilities, 1 - probabilities)
+        self.is_correct = self.predictions == targets
+        self.average_precisions = _average_precisions(probabilities, targets)
 
     def __call__(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Return metric -> (b,), for weights (b, n)."""
-        classes = self.y.shape[1]
-        total = weights.sum(1) * classes
-        errors = _ece(np.repeat(weights, classes, 1), self.confidence.ravel(), self.is_correct.ravel())
+        """Return metric -> value in each resample, (b,). weights: (b, n) of the clips in each resample."""
+        n_classes = self.targets.shape[1]
+        total = weights.sum(1) * n_classes
+        errors = _calibration_error(
+            np.repeat(weights, n_classes, 1), self.confidence.ravel(), self.is_correct.ravel()
+        )
+        f1 = _f1(weights, self.predictions, self.targets)
+        average_precision = _stack(weights, self.average_precisions)
         return {
-            "f1_macro": _mean_over_present(_f1(weights, self.predictions, self.y), weights, self.y),
-            "map": _mean_over_present(_stack(weights, self.average_precision), weights, self.y),
+            "f1_macro": _mean_over_present(f1, weights, self.targets),
+            "map": _mean_over_present(average_precision, weights, self.targets),
             "ece": errors / np.where(total > 0, total, np.nan),
         }
 
     def chance(self) -> dict[str, float | None]:
-        share = self.y.mean(0)
-        present = share[share > 0]
-        # The best constant answer predicts every class for every clip.
-        return {"f1_macro": number((2 * present / (1 + present)).mean()), "map": number(present.mean())}
+        """Return the value of each metric if every class is predicted for every clip."""
+        frequencies = self.targets.mean(0)
+        present = frequencies[frequencies > 0]
+        f1 = 2 * present / (1 + present)
+        return {"f1_macro": round_finite(f1.mean()), "map": round_finite(present.mean())}
 
 
 class _AveragePrecision:
-    """Compute the average precision of one class under many weights; sort once. Ties share one threshold."""
+    """Compute the average precision of one class under many weights; sort once.
 
-    def __init__(self, scores: np.ndarray, y: np.ndarray) -> None:
+    order: (n,) the clips in descending order of their scores. is_relevant: (n,) bool, whether they have the
+    class, in that order. ends: the last place in that order of each distinct score: clips with the same score
+    share one threshold.
+    """
+
+    def __init__(self, scores: np.ndarray, is_relevant: np.ndarray) -> None:
         self.order = np.argsort(-scores, kind="stable")
-        self.y = y[self.order]
-        self.ends = np.flatnonzero(np.append(np.diff(scores[self.order]) != 0, True))
+        self.is_relevant = is_relevant[self.order]
+        is_last = np.append(np.diff(scores[self.order]) != 0, True)
+        self.ends = np.flatnonzero(is_last)
 
     def __call__(self, weights: np.ndarray) -> np.ndarray:
-        """Return (b,) for weights (b, n); NaN if all clips of the class have weight 0."""
+        """Return (b,) for weights (b, n) of the clips; NaN if all clips of the class have weight 0."""
         ordered = weights[:, self.order]
-        hits = np.cumsum(ordered * self.y, axis=1)[:, self.ends]
+        # (b, thresholds): weight of the relevant clips, and of all clips, from each threshold on
+        relevant = np.cumsum(ordered * self.is_relevant, axis=1)[:, self.ends]
         predicted = np.cumsum(ordered, axis=1)[:, self.ends]
-        gain = np.diff(hits, axis=1, prepend=0)
-        total = hits[:, -1]
-        precision = hits / np.where(predicted > 0, predicted, 1)
+        gain = np.diff(relevant, axis=1, prepend=0)
+        total = relevant[:, -1]
+        precision = relevant / np.where(predicted > 0, predicted, 1)
         return (gain * precision).sum(1) / np.where(total > 0, total, np.nan)
 
 
+def _average_precisions(probabilities: np.ndarray, targets: np.ndarray) -> list[_AveragePrecision]:
+    """Return for each class the function that computes its average precision from weights."""
+    return [_AveragePrecision(probabilities[:, c], targets[:, c]) for c in range(targets.shape[1])]
+
+
 def _stack(weights: np.ndarray, average_precisions: list[_AveragePrecision]) -> np.ndarray:
-    """Return the average precision of each class, (b, C)."""
+    """Return the average precision of each class, (b, C), for weights (b, n) of the clips."""
     return np.stack([compute(weights) for compute in average_precisions], axis=1)
 
 
-def _predict(p: np.ndarray, multilabel: bool) -> np.ndarray:
-    """Return (n, C) bool, the predicted classes of each clip."""
-    return p > 0.5 if multilabel else np.arange(p.shape[1]) == p.argmax(1)[:, None]
+def _predict(probabilities: np.ndarray, multilabel: bool) -> np.ndarray:
+    """Return the predicted classes, (n, C) bool: those above one half, or only the most probable one."""
+    if multilabel:
+        return probabilities > 0.5
+    return np.arange(probabilities.shape[1]) == probabilities.argmax(1)[:, None]
 
 
-def _f1(weights: np.ndarray, predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return F1 (b, C) for weights (b, n); NaN for a class that is neither present nor predicted."""
-    hits, total = weights @ (predictions & y), weights @ predictions + weights @ y
-    return 2 * hits / np.where(total > 0, total, np.nan)
+def _f1(weights: np.ndarray, predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return F1 (b, C) for weights (b, n); NaN for a class that is neither present nor predicted.
+
+    predictions, targets: (n, C) bool.
+    """
+    correct = weights @ (predictions & targets)
+    total = weights @ predictions + weights @ targets
+    return 2 * correct / np.where(total > 0, total, np.nan)
 
 
-def _mean_over_present(values: np.ndarray, weights: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Average values (b, C) over the classes of which a clip has a weight above 0; return (b,)."""
-    is_present = (weights @ y) > 0
-    total = is_present.sum(1)
-    return np.where(is_present, np.nan_to_num(values), 0).sum(1) / np.where(total > 0, total, np.nan)
+def _mean_over_present(values: np.ndarray, weights: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Average values (b, C) over the classes that a clip of weight above 0 has; return (b,).
+
+    weights: (b, n) of the clips. targets: (n, C) bool, the classes of the clips.
+    """
+    is_present = (weights @ targets) > 0
+    n_present = is_present.sum(1)
+    sums = np.where(is_present, np.nan_to_num(values), 0).sum(1)
+    return sums / np.where(n_present > 0, n_present, np.nan)
 
 
-def _bin(confidence: np.ndarray) -> np.ndarray:
+def _bin_numbers(confidence: np.ndarray) -> np.ndarray:
+    """Return the number of the bin, 0 to BINS - 1, of each confidence (n,), 0 to 1."""
     return np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
 
 
-def _ece(weights: np.ndarray, confidence: np.ndarray, is_correct: np.ndarray) -> np.ndarray:
-    """Return (b,): the weighted distances summed over the bins, not divided by the total weight."""
+def _calibration_error(weights: np.ndarray, confidence: np.ndarray, is_correct: np.ndarray) -> np.ndarray:
+    """Return the weighted distances of confidence and accuracy, summed over the bins: (b,).
+
+    weights: (b, n). confidence, is_correct: (n,). The sum is not divided by the total weight.
+    """
     gap = np.zeros((len(confidence), BINS))
-    gap[np.arange(len(confidence)), _bin(confidence)] = is_correct - confidence
+    gap[np.arange(len(confidence)), _bin_numbers(confidence)] = is_correct - confidence
     return np.abs(weights @ gap).sum(1)

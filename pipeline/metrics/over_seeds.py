@@ -4,43 +4,55 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import codes, interval, number, resamples
+from pipeline.metrics.bootstrap import encode_groups, percentile_interval, resample_groups, round_finite
 
 
 def accuracy(is_correct: np.ndarray, groups: list, bootstrap: int, seed: int) -> dict[str, Any]:
-    """Return {"accuracy", "ci", "n", "seeds"}; the interval is that of the mean over seeds.
+    """Return the accuracy of the models of several seeds: {"accuracy", "ci", "n", "seeds"}.
 
-    is_correct: (seeds, n) bool, whether each seed's model classified each clip correctly. groups: (n,), the
-    units of resampling.
+    is_correct: (seeds, n) bool, whether each seed's model classified each clip correctly. groups: (n,) the
+    group of each clip; whole groups are resampled. bootstrap: number of resamples.
+    "accuracy" is the mean over seeds and {"accuracy": [low, high]} in "ci" its interval; "n" is the number of
+    clips; "seeds" has the accuracy of each seed.
     """
     is_correct = np.asarray(is_correct, float)
-    share = is_correct.mean(0)
-    code, count = codes(groups)
-    weights = [w[:, code] for w in resamples(count, bootstrap, seed, width=len(share))]
-    values = [w @ share / np.where(w.sum(1) > 0, w.sum(1), np.nan) for w in weights]
+    clip_accuracy = is_correct.mean(0)  # of each clip, over the seeds
+    group_numbers, n_groups = encode_groups(groups)
+    resampled_means = []
+    for counts in resample_groups(n_groups, bootstrap, seed, width=len(clip_accuracy)):
+        weights = counts[:, group_numbers]
+        total = weights.sum(1)
+        resampled_means.append(weights @ clip_accuracy / np.where(total > 0, total, np.nan))
     return {
-        "accuracy": number(share.mean()),
-        "ci": {"accuracy": interval(values)},
-        "n": len(share),
-        "seeds": [number(x) for x in is_correct.mean(1)],
+        "accuracy": round_finite(clip_accuracy.mean()),
+        "ci": {"accuracy": percentile_interval(resampled_means)},
+        "n": len(clip_accuracy),
+        "seeds": [round_finite(seed_accuracy) for seed_accuracy in is_correct.mean(1)],
     }
 
 
-def mean(results: list[dict[str, Any]], key: str) -> dict[str, Any]:
-    """Return the mean of `key` over the seeds' results, each value, and the mean of both interval ends."""
-    ends = np.array([r["ci"][key] for r in results], float)
+def mean(results: list[dict[str, Any]], metric: str) -> dict[str, Any]:
+    """Average a metric over the results of several seeds.
+
+    results: of each seed, {metric: value, "ci": {metric: [low, high]}, "n"}.
+    Returns {metric: mean, "ci": {metric: [mean of low, mean of high]}, "n", "seeds": value of each seed}.
+    """
+    intervals = np.array([result["ci"][metric] for result in results], float)
     return {
-        key: number(np.mean([r[key] for r in results])),
-        "ci": {key: [number(x) for x in ends.mean(0)]},
+        metric: round_finite(np.mean([result[metric] for result in results])),
+        "ci": {metric: [round_finite(end) for end in intervals.mean(0)]},
         "n": results[0]["n"],
-        "seeds": [r[key] for r in results],
+        "seeds": [result[metric] for result in results],
     }
 
 
-def cell(result: dict[str, Any] | None, key: str = "accuracy") -> str:
-    """Format a result as a cell of a Markdown table: mean and interval, and below them each seed's value."""
+def cell(result: dict[str, Any] | None, metric: str = "accuracy") -> str:
+    """Format a result as a cell of a Markdown table: mean and interval, and below them each seed's value.
+
+    result: of `accuracy` or `mean` in this module; None gives an empty cell.
+    """
     if result is None:
         return ""
-    low, high = result["ci"][key]
-    seeds = ", ".join(f"{x:.3f}" for x in result["seeds"])
-    return f"{result[key]:.3f} [{low:.3f}, {high:.3f}]<br>{seeds}"
+    low, high = result["ci"][metric]
+    seeds = ", ".join(f"{value:.3f}" for value in result["seeds"])
+    return f"{result[metric]:.3f} [{low:.3f}, {high:.3f}]<br>{seeds}"

@@ -16,86 +16,113 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import interval, number, pair_weights
+from pipeline.metrics.bootstrap import percentile_interval, resample_pairs, round_finite
 
-TARGET = 0.05  # P, the prior probability of a target trial
-MAX_TRIALS = 50_000  # at most half of them of the same person; a random subset of larger sets
+TARGET_PROBABILITY = 0.05  # P: the prior probability that a trial is of one person
+MAX_TRIALS = 50_000  # at most half of them of one person; a random subset if there are more
 
 
-def trials(subjects: list[str], groups: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return trials: indices (t,) and (t,) into `subjects`, and (t,) bool, whether both are the same person.
+def select_trials(
+    subjects: list[str], groups: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return pairs of clips to compare: at most MAX_TRIALS of all pairs of clips of different groups.
 
-    groups: of each clip; clips of one group (a video) are not paired.
+    subjects: (n,) the person in each clip. groups: (n,) the video of each clip; clips of one are not paired.
+    Returns the indices (t,) of the first and of the second clips, and is_same (t,) bool, whether both clips
+    are of one person.
     """
-    code = np.unique(subjects, return_inverse=True)[1]
-    a, b = np.triu_indices(len(subjects), 1)
-    is_trial = groups[a] != groups[b]
-    a, b = a[is_trial], b[is_trial]
-    same = code[a] == code[b]
+    person = np.unique(subjects, return_inverse=True)[1]
+    first, second = np.triu_indices(len(subjects), 1)  # all pairs
+    is_trial = groups[first] != groups[second]
+    first, second = first[is_trial], second[is_trial]
+    is_same = person[first] == person[second]
     rng = np.random.default_rng(seed)
-    targets, nontargets = (rng.permutation(np.flatnonzero(x)) for x in (same, ~same))
-    targets = targets[: MAX_TRIALS // 2]
-    keep = np.sort(np.concatenate([targets, nontargets[: MAX_TRIALS - len(targets)]]))
-    return a[keep], b[keep], same[keep]
+    targets = rng.permutation(np.flatnonzero(is_same))[: MAX_TRIALS // 2]
+    nontargets = rng.permutation(np.flatnonzero(~is_same))[: MAX_TRIALS - len(targets)]
+    selected = np.sort(np.concatenate([targets, nontargets]))
+    return first[selected], second[selected], is_same[selected]
 
 
 def evaluate(
     scores: np.ndarray,
-    same: np.ndarray,
+    is_same: np.ndarray,
     people: np.ndarray | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return {"eer", "min_dcf", "n", "n_same", "ci", "chance"}.
+    """Return the equal error rate and the minimum detection cost; the top of this module defines them.
 
-    scores, same: (t,) float and bool. people: (t, 2) the person of each side. Raises ValueError if all trials
-    are of the same person, or none.
+    scores: (t,) float, of each trial, higher if the clips are more similar. is_same: (t,) bool, whether both
+    clips of a trial are of one person. people: (t, 2) the persons of both clips, which are resampled; None:
+    every trial is resampled for itself. bootstrap: number of resamples.
+    Returns {"eer", "min_dcf", "n", "n_same", "ci": {metric: [low, high]}, "chance": {metric: value}}. Raises
+    ValueError if all trials are of one person, or none.
     """
-    scores, same = np.asarray(scores, float), np.asarray(same, bool)
-    if same.all() or not same.any():
+    scores, is_same = np.asarray(scores, float), np.asarray(is_same, bool)
+    if is_same.all() or not is_same.any():
         raise ValueError("trials must include pairs of one person and pairs of two persons")
-    errors = _Errors(scores, same)
-    resampled = [errors(w) for w in pair_weights(people, len(scores), bootstrap, seed)]
-    eer, cost = errors(np.ones((1, len(scores))))
+    compute_errors = _Errors(scores, is_same)
+    resampled_eers, resampled_costs = [], []
+    for weights in resample_pairs(people, len(scores), bootstrap, seed):
+        eers, costs = compute_errors(weights)
+        resampled_eers.append(eers)
+        resampled_costs.append(costs)
+    [eer], [min_dcf] = compute_errors(np.ones((1, len(scores))))
     return {
-        "eer": number(eer[0]),
-        "min_dcf": number(cost[0]),
+        "eer": round_finite(eer),
+        "min_dcf": round_finite(min_dcf),
         "n": len(scores),
-        "n_same": int(same.sum()),
-        "ci": {"eer": interval([e for e, _ in resampled]), "min_dcf": interval([c for _, c in resampled])},
+        "n_same": int(is_same.sum()),
+        "ci": {"eer": percentile_interval(resampled_eers), "min_dcf": percentile_interval(resampled_costs)},
         "chance": {"eer": 0.5, "min_dcf": 1.0},
     }
 
 
-def eer(scores: np.ndarray, same: np.ndarray) -> float:
-    """Return the equal error rate alone. Arguments as in `evaluate`."""
-    return float(_Errors(np.asarray(scores, float), same)(np.ones((1, len(scores))))[0][0])
+def equal_error_rate(scores: np.ndarray, is_same: np.ndarray) -> float:
+    """Return the equal error rate of trials, without an interval.
+
+    scores: (t,) float, higher if the clips are more similar. is_same: (t,) bool, whether both clips of a
+    trial are of one person.
+    """
+    [eer], _ = _Errors(np.asarray(scores, float), is_same)(np.ones((1, len(scores))))
+    return float(eer)
 
 
 class _Errors:
-    """Compute EER and minDCF of the same trials under many weights; sort once."""
+    """Compute EER and minDCF of the same trials under many weights; sort once.
 
-    def __init__(self, scores: np.ndarray, same: np.ndarray) -> None:
+    order: (t,) the trials in ascending order of their scores. is_same: (t,) bool, in that order. ends: the
+    last place in that order of each distinct score: no threshold lies between equal scores.
+    """
+
+    def __init__(self, scores: np.ndarray, is_same: np.ndarray) -> None:
         self.order = np.argsort(scores, kind="stable")
-        self.same = same[self.order]
-        self.ends = np.flatnonzero(
-            np.append(np.diff(scores[self.order]) != 0, True)
-        )  # the last of each run of ties
+        self.is_same = is_same[self.order]
+        is_last = np.append(np.diff(scores[self.order]) != 0, True)
+        self.ends = np.flatnonzero(is_last)
 
     def __call__(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return EER and minDCF, (b,) each, under weights (b, t); NaN without trials of both kinds."""
         ordered = weights[:, self.order]
-        below = [np.cumsum(ordered * kind, axis=1)[:, self.ends] for kind in (self.same, ~self.same)]
-        total = [np.where(x[:, -1:] > 0, x[:, -1:], np.nan) for x in below]
-        # Thresholds below all scores, then above each distinct one.
-        zero = np.zeros((len(weights), 1))
-        miss = np.hstack([zero, below[0] / total[0]])
-        false = 1 - np.hstack([zero, below[1] / total[1]])
-        cost = (TARGET * miss + (1 - TARGET) * false).min(1) / min(TARGET, 1 - TARGET)
-        gap = miss - false  # rises from -1 to 1
+        miss = self._fraction_below(ordered * self.is_same)  # false rejections
+        false_alarm = 1 - self._fraction_below(ordered * ~self.is_same)  # false acceptances
+        costs = TARGET_PROBABILITY * miss + (1 - TARGET_PROBABILITY) * false_alarm
+        min_dcf = costs.min(1) / min(TARGET_PROBABILITY, 1 - TARGET_PROBABILITY)
+        # The gap rises from -1 to 1 with the threshold. EER is where it is 0: between thresholds k - 1 and k.
+        gap = miss - false_alarm
         k = np.maximum((gap >= 0).argmax(1), 1)
         rows = np.arange(len(weights))
-        g0, g1 = gap[rows, k - 1], gap[rows, k]
-        share = -g0 / np.where(g1 > g0, g1 - g0, 1)
-        eer = miss[rows, k - 1] + share * (miss[rows, k] - miss[rows, k - 1])
-        return np.where(np.isnan(cost), np.nan, eer), cost
+        gap_before, gap_after = gap[rows, k - 1], gap[rows, k]
+        fraction = -gap_before / np.where(gap_after > gap_before, gap_after - gap_before, 1)
+        eer = miss[rows, k - 1] + fraction * (miss[rows, k] - miss[rows, k - 1])
+        return np.where(np.isnan(min_dcf), np.nan, eer), min_dcf
+
+    def _fraction_below(self, weights: np.ndarray) -> np.ndarray:
+        """Return the fraction of the weight below each threshold, (b, thresholds); NaN if all weights are 0.
+
+        weights: (b, t) in ascending order of the scores. The first threshold is below all scores, then one
+        follows above each distinct score.
+        """
+        below = np.cumsum(weights, axis=1)[:, self.ends]
+        total = below[:, -1:]
+        return np.hstack([np.zeros((len(weights), 1)), below / np.where(total > 0, total, np.nan)])

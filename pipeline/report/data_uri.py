@@ -9,34 +9,51 @@ import cv2
 import numpy as np
 
 MP3_BITS = 32_000  # per second; enough for speech and single instruments in mono
-_RATES = (16_000, 22_050, 24_000)  # Hz: the rates of MP3 that sound best at 32 kb/s
+_MP3_RATES = (16_000, 22_050, 24_000)  # Hz: the sample rates of MP3 that sound best at 32 kb/s
+_MP3_FRAME = 1152  # samples that libmp3lame encodes at once
+_MAX_INT16 = 32767
+_JPEG_QUALITY = 80  # of heatmaps and spectrograms
+_SPECTROGRAM_PERCENTILES = (5, 99.8)  # of the values: drawn darkest and brightest
 
 
-def data_uri(media_type: str, content: bytes) -> str:
+def encode_data_uri(media_type: str, content: bytes) -> str:
+    """Return a data URI, with which HTML contains a file. media_type: such as "image/jpeg"."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def jpeg(image: np.ndarray, side: int = 152, quality: int = 72) -> str:
-    """Return `jpeg_bytes` as a data URI."""
-    return data_uri("image/jpeg", jpeg_bytes(image, side, quality))
+def jpeg_uri(image: np.ndarray, max_side: int = 152, quality: int = 72) -> str:
+    """Encode an RGB picture (H, W, 3) uint8 as a JPEG in a data URI.
+
+    max_side: of the JPEG, in pixels; a larger picture is scaled down. quality: 0 to 100.
+    """
+    return encode_data_uri("image/jpeg", encode_jpeg(image, max_side, quality))
 
 
-def jpeg_bytes(image: np.ndarray, side: int, quality: int) -> bytes:
-    """Encode an RGB picture (H, W, 3) uint8 as a JPEG whose longer side is at most `side` pixels."""
+def encode_jpeg(image: np.ndarray, max_side: int, quality: int) -> bytes:
+    """Encode an RGB picture (H, W, 3) uint8 as a JPEG.
+
+    max_side: of the JPEG, in pixels; a larger picture is scaled down. quality: 0 to 100. Raises ValueError if
+    the array is no such picture.
+    """
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise ValueError(f"a picture must be (H, W, 3) uint8, not {image.shape} {image.dtype}")
-    scale = side / max(image.shape[:2])
+    height, width = image.shape[:2]
+    scale = max_side / max(height, width)
     if scale < 1:
-        size = [max(1, round(s * scale)) for s in image.shape[1::-1]]
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    _, content = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    bgr = image[:, :, ::-1]
+    _, content = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return content.tobytes()
 
 
-def heatmap(image: np.ndarray, values: np.ndarray, side: int = 224) -> str:
-    """Return a map (h, w), scaled to 0..1, as an overlay on an RGB picture (H, W, 3) uint8."""
-    from matplotlib import colormaps
+def heatmap_uri(image: np.ndarray, values: np.ndarray, max_side: int = 224) -> str:
+    """Draw a map over a picture in grey, brighter where its values are larger; return it as a data URI.
+
+    image: RGB (H, W, 3) uint8. values: (h, w), in any range. max_side: of the result, in pixels.
+    """
+    from matplotlib import colormaps  # slow to import, and rarely needed
 
     low, high = float(values.min()), float(values.max())
     level: np.ndarray = (np.asarray(values, np.float32) - low) / max(high - low, 1e-9)
@@ -44,27 +61,34 @@ def heatmap(image: np.ndarray, values: np.ndarray, side: int = 224) -> str:
     colour = colormaps["inferno"](level[..., 0])[..., :3] * 255
     grey = image.mean(2, keepdims=True)
     mixed = grey + 0.7 * level * (colour - grey)
-    return jpeg(mixed.round().clip(0, 255).astype(np.uint8), side, 80)
+    return jpeg_uri(mixed.round().clip(0, 255).astype(np.uint8), max_side, _JPEG_QUALITY)
 
 
-def spectrogram(values: np.ndarray, height: int = 160, width: int = 400) -> str:
-    """Return a spectrogram (F, T), in any scale, low frequencies first, as a JPEG with them at the bottom."""
-    from matplotlib import colormaps  # slow to import, and only needed here
+def spectrogram_uri(values: np.ndarray, height: int = 160, width: int = 400) -> str:
+    """Draw a spectrogram with low frequencies at the bottom; return it as a JPEG in a data URI.
+
+    values: (freq, time), low frequencies first, in any range. height, width: of the JPEG, in pixels. Raises
+    ValueError if the array is no spectrogram.
+    """
+    from matplotlib import colormaps  # slow to import, and rarely needed
 
     values = np.asarray(values, np.float32)
     if values.ndim != 2 or not values.size:
         raise ValueError(f"a spectrogram must be (F, T), not {values.shape}")
     finite = values[np.isfinite(values)]
-    low, high = np.percentile(finite, [5, 99.8]) if finite.size else (0.0, 1.0)
+    low, high = np.percentile(finite, _SPECTROGRAM_PERCENTILES) if finite.size else (0.0, 1.0)
     values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
     levels = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
     levels = cv2.resize(levels[::-1], (width, height), interpolation=cv2.INTER_LINEAR)
     picture = (colormaps["magma"](levels)[:, :, :3] * 255).round().astype(np.uint8)
-    return jpeg(picture, side=max(height, width), quality=80)
+    return jpeg_uri(picture, max(height, width), _JPEG_QUALITY)
 
 
-def read_wav(content: bytes) -> tuple[np.ndarray, int]:
-    """Decode 16-bit WAV: return mono samples (n,) float32 in -1..1 and the sample rate in Hz."""
+def decode_wav(content: bytes) -> tuple[np.ndarray, int]:
+    """Decode a 16-bit WAV file: return mono samples (n,) float32 in -1..1 and the sample rate in Hz.
+
+    Raises ValueError if the content is no such file.
+    """
     try:
         with wave.open(io.BytesIO(content)) as file:
             if file.getsampwidth() != 2:
@@ -76,25 +100,33 @@ def read_wav(content: bytes) -> tuple[np.ndarray, int]:
     return samples.reshape(-1, channels).mean(1, dtype=np.float32) / 32768, rate
 
 
-def mp3(samples: np.ndarray, rate: int, seconds: float) -> str:
-    """Return the first `seconds` of a mono sound (n,) float32 at `rate` Hz as an MP3 of 32 kb/s."""
-    head = np.ascontiguousarray(samples[: max(1, round(seconds * rate))] * 32767, np.float32)
-    frame = av.AudioFrame.from_ndarray(head.clip(-32768, 32767).astype(np.int16)[None], "s16p", "mono")
+def mp3_uri(samples: np.ndarray, rate: int, seconds: float) -> str:
+    """Encode the beginning of a mono sound as an MP3 of 32 kb/s, and return it as a data URI.
+
+    samples: (n,) float32 in -1..1. rate: of the samples, Hz. seconds: how much is encoded.
+    """
+    beginning = np.ascontiguousarray(samples[: max(1, round(seconds * rate))] * _MAX_INT16, np.float32)
+    integers = beginning.clip(-_MAX_INT16 - 1, _MAX_INT16).astype(np.int16)
+    frame = av.AudioFrame.from_ndarray(integers[None], "s16p", "mono")
     frame.sample_rate = rate
-    target = rate if rate in _RATES else 24_000
+    mp3_rate = rate if rate in _MP3_RATES else max(_MP3_RATES)
     file = io.BytesIO()
     with av.open(file, "w", format="mp3", options={"id3v2_version": "0", "write_xing": "0"}) as out:
-        stream = out.add_stream("libmp3lame", rate=target, layout="mono", format="s16p")
+        stream = out.add_stream("libmp3lame", rate=mp3_rate, layout="mono", format="s16p")
         stream.bit_rate = MP3_BITS
-        resampler = av.AudioResampler("s16p", "mono", target, frame_size=1152)
-        for part in (*resampler.resample(frame), *resampler.resample(None)):
-            out.mux(stream.encode(part))
+        resampler = av.AudioResampler("s16p", "mono", mp3_rate, frame_size=_MP3_FRAME)
+        # None returns what the resampler, and then the encoder, still holds.
+        for resampled in (*resampler.resample(frame), *resampler.resample(None)):
+            out.mux(stream.encode(resampled))
         out.mux(stream.encode(None))
-    return data_uri("audio/mpeg", file.getvalue())
+    return encode_data_uri("audio/mpeg", file.getvalue())
 
 
-def waveform(samples: np.ndarray, bars: int = 44) -> str:
-    """Return the peaks of a sound over time as an SVG path: vertical strokes in a box of 2 x bars by 40."""
+def waveform_path(samples: np.ndarray, bars: int = 44) -> str:
+    """Return the waveform of a sound as an SVG path: `bars` vertical strokes, as long as its peaks are high.
+
+    samples: (n,). The path lies in a box of width 2 * bars and height 40.
+    """
     edges = np.linspace(0, len(samples), bars + 1).astype(int)
     peaks = np.array([np.abs(samples[a:b]).max(initial=0) for a, b in zip(edges, edges[1:], strict=False)])
     half = 1 + 18 * np.sqrt(peaks / max(peaks.max(), 1e-6))

@@ -6,45 +6,47 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.report import charts, data_uri, page
-from pipeline.report import classes as report_classes
-from pipeline.report.data import FACELESS, ReportData
-from pipeline.report.galleries import build_galleries, encode_clips, finite
-from pipeline.report.metric_tables import NAMES, get, measure_of, tables, tiles
-from pipeline.store.status import STATUSES
+from pipeline.report import charts, classes, data_uri, page
+from pipeline.report.data import MAX_FACELESS, ReportData
+from pipeline.report.galleries import build_galleries, encode_clips, to_finite_float
+from pipeline.report.metric_tables import NAMES, describe_metric, get_nested, metric_tables, metric_tiles
+from pipeline.store.status import OK, STATUSES
 
-SPECTROGRAMS = 24
-CLASSES = 30
-CHARTS = 8
+MAX_SPECTROGRAMS = 24
+MAX_CLASSES = 30  # in the bar chart of class sizes
+MAX_CURVES = 8  # charts of metrics by epoch
 QUESTION = "What do things that make a sound look like?"  # the headline without a description
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}  # prefix in the history -> legend
+NO_SPLIT = "value"  # stands for the split of a metric whose name has no prefix such as `train/`
+NOT_CURVES = ("epoch", "step", "time", "timestamp")  # columns of the history that are no metrics
 
 
-def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
+def write_report(data: ReportData, path: str | Path = "report/index.html") -> Path:
     """Write the page to `path` and return it. The same data give the same bytes.
 
     Raises ValueError if a picture, sound or spectrogram is not as ReportData documents it, or if a gallery
     contains a clip that is not in `clips`.
     """
     clips = encode_clips(data.galleries, data.clips)
-    return page.write(
+    return page.write_page(
         path,
         "report.html",
         clips,
         question=data.description.get("question", QUESTION),
         summary=_summary(data),
         facts=_facts(data),
-        tiles=tiles(data.metrics),
-        tables=tables(data.metrics),
+        tiles=metric_tiles(data.metrics),
+        tables=metric_tables(data.metrics),
         curves=_curves(data.history),
-        roc=_roc(data),
-        classes=_classes(data.classes),
+        roc=_roc_chart(data),
+        classes=_class_sizes(data.classes),
         stages=_stages(data.stages),
         faceless=_faceless(data.faceless),
         spectrograms=_spectrograms(data),
         galleries=build_galleries(data.galleries, clips),
         classifier=_classifier(data),
         localization=_localization(data),
-        inpainting=data_uri.data_uri("image/jpeg", data.inpainting) if data.inpainting else None,
+        inpainting=data_uri.encode_data_uri("image/jpeg", data.inpainting) if data.inpainting else None,
         embedding_map=_embedding_map(data.embedding_map),
         params=_flatten(data.params),
     )
@@ -52,69 +54,90 @@ def build(data: ReportData, path: str | Path = "report/index.html") -> Path:
 
 def _summary(data: ReportData) -> str:
     """Return a sentence: the number of clips, their source, and the task's summary of the model."""
-    total = data.stages[0]["total"] if data.stages else sum(data.classes.values())
-    source = get(data.params, "data", "source")
+    n_clips = data.stages[0]["total"] if data.stages else sum(data.classes.values())
+    source = get_nested(data.params, "data", "source")
     origin = {"ensemble": " of the synthetic ensemble", "folder": " of your videos"}.get(source or "")
     if origin is None:
         origin = f" of {source}" if source else ""
-    text = f"{total:,} clips{origin}" if total else f"Clips{origin}"
+    text = f"{n_clips:,} clips{origin}" if n_clips else f"Clips{origin}"
     summary = data.description.get("summary")
     return f"{text}: {summary}." if summary else f"{text}."
 
 
 def _facts(data: ReportData) -> list[tuple[str, str]]:
-    sections = (("classification",), ("retrieval", "audio_to_video"))
-    counts = [n for path in sections if (n := get(data.metrics, *path, "n")) is not None]
+    """Return (name, value) of what the head of the page lists: the source, the model, the clips, the seed."""
+    n_test = get_nested(data.metrics, "classification", "n")
+    if n_test is None:
+        n_test = get_nested(data.metrics, "retrieval", "audio_to_video", "n")
     facts = {
-        "Source": get(data.params, "data", "source"),
+        "Source": get_nested(data.params, "data", "source"),
         **data.description.get("facts", {}),
-        "Test clips": next(iter(counts), None),
+        "Test clips": n_test,
         "Seed": data.params.get("seed"),
     }
     return [(name, str(value)) for name, value in facts.items() if value is not None]
 
 
 def _curves(history: list[dict]) -> list[dict]:
-    """Return a chart for each metric in the history, with training and validation together."""
-    curves: dict[str, dict[str, charts.Points]] = {}  # metric -> split -> points
-    x_key = next((k for k in ("epoch", "step") if any(finite(r.get(k)) is not None for r in history)), None)
-    for number, row in enumerate(history):
-        x = finite(row.get(x_key)) if x_key else number
-        for key, value in row.items():
-            y = finite(value)
-            if x is None or y is None or key in ("epoch", "step", "time", "timestamp"):
+    """Return {"name", "svg", "legend"} of a chart for each metric, with a line for each of its splits.
+
+    history: a row per epoch; its keys are such as "epoch", "train/loss", "val/loss". At most MAX_CURVES
+    charts, those of losses first, then those of accuracies.
+    """
+    x_key = _x_key(history)
+    x_name = x_key or "row"
+    curves = _points_by_metric(history, x_key)
+    metrics = sorted(curves, key=lambda metric: ("loss" not in metric, "acc" not in metric, metric))
+    charts_by_metric = []
+    for metric in metrics[:MAX_CURVES]:
+        points_by_split = curves[metric]
+        splits = [split for split in (*SPLIT_NAMES, NO_SPLIT) if split in points_by_split]
+        lines = {split: points_by_split[split] for split in splits}
+        text = metric.replace("_", " ")
+        last_values = ", ".join(f"{split} ends at {points[-1][1]:.3g}" for split, points in lines.items())
+        svg = charts.draw_lines(lines, f"{text} by {x_name}: {last_values}", x_name, text)
+        name, _ = NAMES.get(metric, (text.capitalize(), ""))
+        legend = [SPLIT_NAMES.get(split, text) for split in lines]
+        charts_by_metric.append({"name": name, "svg": svg, "legend": legend})
+    return charts_by_metric
+
+
+def _x_key(history: list[dict]) -> str | None:
+    """Return the column that is the x axis of curves: "epoch", else "step"; None without either."""
+    for key in ("epoch", "step"):
+        if any(to_finite_float(row.get(key)) is not None for row in history):
+            return key
+    return None
+
+
+def _points_by_metric(history: list[dict], x_key: str | None) -> dict[str, dict[str, charts.Points]]:
+    """Return metric -> split (train, val, test or NO_SPLIT) -> points (x, value).
+
+    x_key: the column of x; None: the number of the row.
+    """
+    curves: dict[str, dict[str, charts.Points]] = {}
+    for row_number, row in enumerate(history):
+        x = to_finite_float(row.get(x_key)) if x_key else row_number
+        for key, text in row.items():
+            value = to_finite_float(text)
+            if x is None or value is None or key in NOT_CURVES:
                 continue
             match = re.fullmatch(r"(train|val|test)(?:ing|idation)?[/_.](.+)", key)
-            part, metric = match.groups() if match else ("value", key)
-            curves.setdefault(metric, {}).setdefault(part, []).append((x, y))
-    order = sorted(curves, key=lambda m: (("loss" not in m), ("acc" not in m), m))
-    result = []
-    for metric in order[:CHARTS]:
-        part_order: tuple[str, ...] = ("train", "val", "test", "value")
-        parts = {p: curves[metric][p] for p in part_order if p in curves[metric]}
-        name = metric.replace("_", " ")
-        last = ", ".join(f"{p} ends at {points[-1][1]:.3g}" for p, points in parts.items())
-        svg = charts.lines(parts, f"{name} by {x_key or 'row'}: {last}", x_key or "row", name)
-        legend = {"train": "training", "val": "validation", "test": "test", "value": name}
-        result.append(
-            {
-                "name": NAMES.get(metric, (name.capitalize(),))[0],
-                "svg": svg,
-                "legend": [legend[p] for p in parts],
-            }
-        )
-    return result
+            split, metric = match.groups() if match else (NO_SPLIT, key)
+            curves.setdefault(metric, {}).setdefault(split, []).append((x, value))
+    return curves
 
 
-def _roc(data: ReportData) -> dict | None:
-    values = [(finite(r.get("fpr")), finite(r.get("tpr"))) for r in data.roc]
-    points = [(x, y) for x, y in values if x is not None and y is not None]
+def _roc_chart(data: ReportData) -> dict | None:
+    """Return {"svg", "measure": the AUC as of `describe_metric`}; None without an ROC curve."""
+    rates = [(to_finite_float(row.get("fpr")), to_finite_float(row.get("tpr"))) for row in data.roc]
+    points = [(fpr, tpr) for fpr, tpr in rates if fpr is not None and tpr is not None]
     if len(points) < 2:
         return None
-    measure = measure_of(get(data.metrics, "correspondence") or {}, "auc")
-    area = f"the area under it is {measure['value']}" if measure else "the area under it is unknown"
+    auc = describe_metric(get_nested(data.metrics, "correspondence") or {}, "auc")
+    area = f"the area under it is {auc['value']}" if auc else "the area under it is unknown"
     fifths = [0, 0.2, 0.4, 0.6, 0.8, 1]
-    svg = charts.lines(
+    svg = charts.draw_lines(
         {"roc": points},
         f"ROC curve: {area}",
         "false positive rate",
@@ -123,99 +146,139 @@ def _roc(data: ReportData) -> dict | None:
         y_ticks=fifths,
         diagonal=True,
     )
-    return {"svg": svg, "measure": measure}
+    return {"svg": svg, "measure": auc}
 
 
-def _classes(classes: dict[str, int]) -> dict | None:
-    if not classes:
+def _class_sizes(sizes: dict[str, int]) -> dict | None:
+    """Return the bars of the most frequent classes, and the numbers of the others; None without classes.
+
+    sizes: label -> number of clips. Returns {"rows": [{"label", "count", "width" in %}], "rest": other
+    classes, "rest_clips": their clips, "total": classes}.
+    """
+    if not sizes:
         return None
-    ordered = sorted(classes.items(), key=lambda item: (-item[1], item[0]))
-    largest = max(1, ordered[0][1])
+    by_size = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
+    _, largest = by_size[0]
     rows = [
-        {"label": label, "count": n, "width": f"{100 * n / largest:.2f}"} for label, n in ordered[:CLASSES]
+        {"label": label, "count": count, "width": f"{100 * count / max(1, largest):.2f}"}
+        for label, count in by_size[:MAX_CLASSES]
     ]
-    rest = ordered[CLASSES:]
-    return {"rows": rows, "rest": len(rest), "rest_clips": sum(n for _, n in rest), "total": len(ordered)}
+    rest = by_size[MAX_CLASSES:]
+    rest_clips = sum(count for _, count in rest)
+    return {"rows": rows, "rest": len(rest), "rest_clips": rest_clips, "total": len(by_size)}
 
 
 def _stages(stages: list[dict]) -> list[dict]:
-    """Add to each stage the width of its bar in %, and the descriptions of its statuses."""
+    """Add to each stage the width of its bar in %, and the description of each status.
+
+    stages: {"stage", "total", "ok", "reasons": {status: clips}}. Returns the same with "width", and with
+    "reasons" as a list of (status, clips, description), the most frequent first.
+    """
     rows = []
     for stage in stages:
-        total, ok = stage["total"], stage["ok"]
-        reasons = sorted((stage.get("reasons") or {}).items(), key=lambda item: (-item[1], item[0]))
-        reasons = [(status, n, STATUSES.get(status, "")) for status, n in reasons if n and status != "ok"]
-        width = f"{100 * ok / total:.2f}" if total else "0"
-        rows.append({"stage": stage["stage"], "total": total, "ok": ok, "width": width, "reasons": reasons})
+        total, n_ok = stage["total"], stage["ok"]
+        by_frequency = sorted((stage.get("reasons") or {}).items(), key=lambda item: (-item[1], item[0]))
+        reasons = [
+            (status, count, STATUSES.get(status, ""))
+            for status, count in by_frequency
+            if count and status != OK
+        ]
+        width = f"{100 * n_ok / total:.2f}" if total else "0"
+        rows.append({"stage": stage["stage"], "total": total, "ok": n_ok, "width": width, "reasons": reasons})
     return rows
 
 
 def _faceless(clips: list[dict]) -> dict:
-    images = [{"id": c["clip_id"], "image": data_uri.jpeg(c["image"], 160)} for c in clips[:FACELESS]]
+    """Return {"images": [{"id", "image": a data URI}], "total": number of clips without a face}."""
+    images = [
+        {"id": clip["clip_id"], "image": data_uri.jpeg_uri(clip["image"], max_side=160)}
+        for clip in clips[:MAX_FACELESS]
+    ]
     return {"images": images, "total": len(clips)}
 
 
 def _spectrograms(data: ReportData) -> dict:
-    """Return a spectrogram for each class, frequent classes first."""
+    """Return {"images": [{"label", "image": a data URI}], "total": classes}, frequent classes first."""
     labels = sorted(data.spectrograms, key=lambda label: (-data.classes.get(label, 0), label))
     images = [
-        {"label": s, "image": data_uri.spectrogram(data.spectrograms[s])} for s in labels[:SPECTROGRAMS]
+        {"label": label, "image": data_uri.spectrogram_uri(data.spectrograms[label])}
+        for label in labels[:MAX_SPECTROGRAMS]
     ]
     return {"images": images, "total": len(labels)}
 
 
 def _classifier(data: ReportData) -> dict | None:
-    parts = {
-        "confusion": report_classes.confusion(data.confusion),
-        "calibration": report_classes.calibration(data.calibration),
-        "classes": report_classes.classes(data.per_class),
+    """Return {"confusion", "calibration", "classes"} for the template classes.html; None without them."""
+    contents = {
+        "confusion": classes.confusion_matrix(data.confusion),
+        "calibration": classes.calibration_chart(data.calibration),
+        "classes": classes.class_table(data.per_class),
     }
-    return parts if any(parts.values()) else None
+    return contents if any(contents.values()) else None
 
 
 def _localization(data: ReportData) -> dict | None:
-    """Return the localization metrics of both parts, and pictures with their maps and boxes (in %)."""
-    parts = get(data.metrics, "localization") or {}
+    """Return the metrics of localization, and pictures with their maps and boxes; None without both.
+
+    Returns {"rows": [{"clips", "n", "name", "pointing", "iou"}], "pictures": [{"id", "image", "boxes"}]}. A
+    metric is (value, interval), a box (its kind, [left, top, right, bottom] in %).
+    """
+    sections = get_nested(data.metrics, "localization") or {}
     rows = []
     for key, text in (("two_in_view", "two instruments in view"), ("all", "all clips")):
-        part = parts.get(key)
-        if part:
-            predictors = [("the model", part), ("the centre of the frame", part.get("centre"))]
-            predictors += [("the silent instrument", part.get("silent"))]
-            for name, metrics in predictors:
-                if metrics:
-                    values = {k: (f"{metrics[k]:.3f}", metrics["ci"][k]) for k in ("pointing", "iou")}
-                    rows.append({"clips": text, "n": part["n"], "name": name, **values})
+        section = sections.get(key)
+        if not section:
+            continue
+        predictors = {
+            "the model": section,
+            "the centre of the frame": section.get("centre"),
+            "the silent instrument": section.get("silent"),
+        }
+        for name, metrics in predictors.items():
+            if metrics:
+                values = {key: (f"{metrics[key]:.3f}", metrics["ci"][key]) for key in ("pointing", "iou")}
+                rows.append({"clips": text, "n": section["n"], "name": name, **values})
     pictures = []
-    for m in data.maps:
-        kinds = (("box", "sounds"), ("silent_box", "silent"))
-        frames = [(kind, [round(100 * x, 1) for x in m[name]]) for name, kind in kinds if m.get(name)]
-        pictures.append(
-            {"image": data_uri.heatmap(m["image"], np.array(m["map"])), "boxes": frames, "id": m["clip_id"]}
-        )
+    for entry in data.maps:
+        boxes = []
+        for key, css_class in (("box", "sounds"), ("silent_box", "silent")):
+            if entry.get(key):
+                boxes.append((css_class, [round(100 * edge, 1) for edge in entry[key]]))
+        image = data_uri.heatmap_uri(entry["image"], np.array(entry["map"]))
+        pictures.append({"image": image, "boxes": boxes, "id": entry["clip_id"]})
     return {"rows": rows, "pictures": pictures} if rows or pictures else None
 
 
 def _embedding_map(points: list[dict]) -> dict | None:
-    """Return the scatter chart of embeddings and its legend. The most frequent classes have a colour each."""
+    """Return {"svg", "legend", "left_out"} of the map of embeddings; None without points.
+
+    points: {"clip_id", "kind", "label", "x", "y"}. The most frequent classes have a colour each; "legend" has
+    their names, and "left_out" is the number of the other points.
+    """
     if not points:
         return None
-    classes = [name for name, _ in Counter(p["label"] for p in points).most_common() if name]
-    groups: dict[str, list] = {name: [] for name in classes[: charts.HUES]}
-    other_points: list = []
-    for p in points:
-        text = f"{p['kind']}: {p['label'] or p['clip_id']} ({p['clip_id']})"
-        group = groups.get(p["label"], other_points)
-        group.append((p["x"], p["y"], "dot" if p["kind"] == "sound" else "box", text))
-    legend = list(groups)
-    svg = charts.scatter(groups, f"Map of {len(points)} embeddings, {len(classes)} classes")
-    return {"svg": svg, "legend": legend, "left_out": len(other_points)}
+    label_counts = Counter(point["label"] for point in points if point["label"])
+    labels = [label for label, _ in label_counts.most_common()]
+    groups: dict[str, list[charts.ScatterPoint]] = {label: [] for label in labels[: charts.HUES]}
+    n_left_out = 0
+    for point in points:
+        if point["label"] not in groups:
+            n_left_out += 1
+            continue
+        shape = "dot" if point["kind"] == "sound" else "box"
+        tooltip = f"{point['kind']}: {point['label']} ({point['clip_id']})"
+        groups[point["label"]].append(charts.ScatterPoint(point["x"], point["y"], shape, tooltip))
+    svg = charts.draw_scatter(groups, f"Map of {len(points)} embeddings, {len(labels)} classes")
+    return {"svg": svg, "legend": list(groups), "left_out": n_left_out}
 
 
-def _flatten(tree: dict, prefix: str = "") -> list[tuple[str, str]]:
-    """Return nested parameters as rows (dotted name, value)."""
+def _flatten(params: dict, prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested parameters as rows (name, value), such as ("data.source", "folder").
+
+    prefix: is put before the names.
+    """
     rows = []
-    for key, value in tree.items():
+    for key, value in params.items():
         name = f"{prefix}{key}"
         rows += _flatten(value, f"{name}.") if isinstance(value, dict) else [(name, str(value))]
     return rows

@@ -1,12 +1,13 @@
 """Metrics for the pages: tiles, tables, and the position of each value on its axis."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from pipeline.report import classes as report_classes
-from pipeline.report.galleries import DIRECTIONS, finite
+from pipeline.report.galleries import DIRECTIONS, to_finite_float
 
-NAMES = {
+NAMES = {  # metric -> name, meaning
     "accuracy": ("Accuracy", "pairs classified correctly"),
     "auc": ("AUC", "a matching pair scores above another one"),
     "ndcg_30": ("nDCG@30", "clips of the same label have high ranks among the first 30"),
@@ -24,64 +25,77 @@ NAMES = {
     "video_mse": ("Picture, filled in", "mean squared error on masked patches; lower is better"),
     "min_dcf": ("minDCF", "minimum detection cost, P = 0.05; lower is better"),
 }
+MAX_TILES = 4
 LOWER_IS_BETTER = {"ece", "eer", "min_dcf", "audio_mse", "video_mse"}
 
 
-def get(tree: Any, *keys: str) -> Any:
+def get_nested(tree: Any, *keys: str) -> Any:
     """Return the value at a path of keys in nested dicts; None if it does not exist."""
     for key in keys:
         tree = tree.get(key) if isinstance(tree, dict) else None
     return tree
 
 
-def measure_of(section: dict, key: str) -> dict | None:
-    """Return a metric with interval and chance, as text and as positions on the axis in %, or None."""
-    value = finite(section.get(key))
+def describe_metric(section: dict, metric: str) -> dict | None:
+    """Return a metric as text, and where its marks are on an axis from 0 to 1, in %; None if it has no value.
+
+    section: {metric: value, "ci": {metric: [low, high]}, "chance": {metric: value}, "n"}.
+    Returns {"value", "ci", "chance", "n"} and "at" (of the value), "from" and "width" (of the interval),
+    "chance_at", "no_better": whether the metric is not significantly better than chance. What is unknown is
+    None.
+    """
+    value = to_finite_float(section.get(metric))
     if value is None:
         return None
-    ends = [finite(v) for v in get(section, "ci", key) or []]
-    finite_ends = [v for v in ends if v is not None]
-    ci = finite_ends if len(ends) == len(finite_ends) == 2 else None
-    chance = finite(get(section, "chance", key))
-
-    if key in LOWER_IS_BETTER:
-        better = chance is None or (ci[1] if ci else value) < chance
+    ends = [to_finite_float(end) for end in get_nested(section, "ci", metric) or []]
+    finite_ends = [end for end in ends if end is not None]
+    interval = finite_ends if len(ends) == len(finite_ends) == 2 else None
+    chance = to_finite_float(get_nested(section, "chance", metric))
+    low, high = interval or (value, value)
+    if chance is None:
+        is_no_better = False
+    elif metric in LOWER_IS_BETTER:
+        is_no_better = not high < chance
     else:
-        better = chance is None or (ci[0] if ci else value) > chance
-
-    def percent(v: float) -> str:
-        return f"{100 * min(1.0, max(0.0, v)):.2f}"
-
-    return {
+        is_no_better = not low > chance
+    description: dict[str, Any] = {
         "value": f"{value:.3f}",
-        "ci": [f"{v:.3f}" for v in ci] if ci else None,
+        "ci": None,
         "chance": f"{chance:.3f}" if chance is not None else None,
-        "at": percent(value),
-        "from": percent(ci[0]) if ci else None,
-        "width": f"{max(0.0, float(percent(ci[1])) - float(percent(ci[0]))):.2f}" if ci else None,
-        "chance_at": percent(chance) if chance is not None else None,
-        "no_better": chance is not None and not better,
+        "at": _to_percent(value),
+        "from": None,
+        "width": None,
+        "chance_at": _to_percent(chance) if chance is not None else None,
+        "no_better": is_no_better,
         "n": section.get("n"),
     }
+    if interval:
+        description["ci"] = [f"{low:.3f}", f"{high:.3f}"]
+        description["from"] = _to_percent(low)
+        description["width"] = f"{max(0.0, float(_to_percent(high)) - float(_to_percent(low))):.2f}"
+    return description
 
 
-def tiles(metrics: dict) -> list[dict]:
-    """Return the (at most four) main metrics, each with a sentence."""
-    classifier_tiles = [
-        {**measure, "name": name, "text": text}
-        for path, key, name, text in report_classes.TILES
-        if (measure := measure_of(get(metrics, *path) or {}, key))
-    ]
+def _to_percent(value: float) -> str:
+    """Return the position of a value on an axis from 0 to 1, in %; values outside are moved to its ends."""
+    return f"{100 * min(1.0, max(0.0, value)):.2f}"
+
+
+def metric_tiles(metrics: dict) -> list[dict]:
+    """Return the main metrics, at most MAX_TILES: each as of `describe_metric`, with "name" and "text".
+
+    metrics: as in metrics/evaluate.json.
+    """
+    classifier_tiles = _tiles(metrics, report_classes.TILES)
     if classifier_tiles:
-        return classifier_tiles[:4]
-    # a model of one modality has one direction
-    across = "retrieval", next(iter(metrics.get("retrieval") or {"audio_to_video": None}))
-    # recall at k means little if k is a large share of the clips: use the largest k with chance <= 0.5
-    chances = {k: finite(get(metrics, *across, "chance", f"recall_{k}")) or 0.0 for k in (10, 5, 1)}
-    k = next((k for k, chance in chances.items() if chance <= 0.5), 1)
-    what = "The sound's picture is" if across[1] == "audio_to_video" else "A clip of the same label is"
-    recall_text = f"{what} {'the nearest' if k == 1 else f'among the {k} nearest'}."
-    specifications = [
+        return classifier_tiles[:MAX_TILES]
+    # A model of one modality has one direction; of the others, sound to picture is the main one.
+    direction = next(iter(metrics.get("retrieval") or {"audio_to_video": None}))
+    path = ("retrieval", direction)
+    k = _informative_k(get_nested(metrics, *path) or {})
+    subject = "The sound's picture is" if direction == "audio_to_video" else "A clip of the same label is"
+    recall_text = f"{subject} {'the nearest' if k == 1 else f'among the {k} nearest'}."
+    specifications = (
         (
             ("correspondence",),
             "accuracy",
@@ -89,61 +103,92 @@ def tiles(metrics: dict) -> list[dict]:
             "Do this sound and this picture belong together?",
         ),
         (("correspondence",), "auc", "AUC", "How often a matching pair scores above another one."),
-        (across, f"recall_{k}", f"Recall at {k}", recall_text),
-        (across, "ndcg_30", "nDCG at 30", "Clips of the same label have high ranks."),
-    ]
+        (path, f"recall_{k}", f"Recall at {k}", recall_text),
+        (path, "ndcg_30", "nDCG at 30", "Clips of the same label have high ranks."),
+    )
+    return _tiles(metrics, specifications)
+
+
+def _tiles(metrics: dict, specifications: Iterable[tuple[tuple[str, ...], str, str, str]]) -> list[dict]:
+    """Return the tiles of the metrics that have a value.
+
+    specifications: (path of the section in `metrics`, metric, name, text) of each tile.
+    """
     tiles = []
-    for path, key, name, text in specifications:
-        measure = measure_of(get(metrics, *path) or {}, key)
-        if measure:
-            tiles.append({**measure, "name": name, "text": text})
+    for path, metric, name, text in specifications:
+        description = describe_metric(get_nested(metrics, *path) or {}, metric)
+        if description:
+            tiles.append({**description, "name": name, "text": text})
     return tiles
 
 
-def tables(metrics: dict) -> list[dict]:
-    """Return a table for each section of `metrics`: correspondence, retrieval directions, then others."""
-    sections = [
-        (*texts, "", section)
-        for path, texts in report_classes.SECTIONS.items()
-        if (section := get(metrics, *path))
-    ]
+def _informative_k(section: dict) -> int:
+    """Return the largest k whose recall at k is at most one half by chance; 1 if there is none.
+
+    With few clips recall at a larger k means little. section: the metrics of one direction of retrieval.
+    """
+    for k in (10, 5, 1):
+        chance = to_finite_float(get_nested(section, "chance", f"recall_{k}")) or 0.0
+        if chance <= 0.5:
+            return k
+    return 1
+
+
+def metric_tables(metrics: dict) -> list[dict]:
+    """Return the tables of all metrics: {"name", "text", "n", "rows", "has_values"} for each section.
+
+    metrics: as in metrics/evaluate.json. A row is {"label", "meaning", "measure": as of `describe_metric`, or
+    None}. Correspondence or classification comes first, then the directions of retrieval, then the others.
+    """
+    names = NAMES | report_classes.NAMES if "classification" in metrics else NAMES
+    tables = []
+    for name, text, direction, section in _sections(metrics):
+        rows = []
+        for metric in section or {}:
+            if metric in ("n", "ci", "chance") or metric.startswith("n_"):
+                continue
+            if section[metric] is not None and to_finite_float(section[metric]) is None:
+                continue  # not a number
+            label, meaning = _name_and_meaning(metric, direction, names)
+            rows.append({"label": label, "meaning": meaning, "measure": describe_metric(section, metric)})
+        if rows:
+            has_values = any(row["measure"] for row in rows)
+            tables.append(
+                {"name": name, "text": text, "n": section.get("n"), "rows": rows, "has_values": has_values}
+            )
+    return tables
+
+
+def _sections(metrics: dict) -> list[tuple[str, str, str, dict]]:
+    """Return (name, text, direction of retrieval or "", metrics) of each section, in their order."""
+    sections = []
+    for path, (name, text) in report_classes.SECTIONS.items():
+        section = get_nested(metrics, *path)
+        if section:
+            sections.append((name, text, "", section))
     if not sections:
         pairs = metrics.get("correspondence")
         sections = [("Correspondence", "Balanced pairs of a sound and a picture.", "", pairs)]
     for key, section in (metrics.get("retrieval") or {}).items():
-        name, text = DIRECTIONS[key][2:] if key in DIRECTIONS else (key, "")
+        direction = DIRECTIONS.get(key)
+        name, text = (direction.name, direction.description) if direction else (key, "")
         sections.append((name, text, key, section))
+    listed = {"correspondence", "retrieval", *(path[0] for path in report_classes.SECTIONS)}
     for key, section in metrics.items():
-        if key not in (
-            "correspondence",
-            "retrieval",
-            *(path[0] for path in report_classes.SECTIONS),
-        ) and isinstance(section, dict):
+        if key not in listed and isinstance(section, dict):
             sections.append((key.replace("_", " ").capitalize(), "", "", section))
-    names = NAMES | report_classes.NAMES if "classification" in metrics else NAMES
-    filled_tables = []
-    for name, text, direction, section in sections:
-        rows = []
-        for key in section or {}:
-            if key in ("n", "ci", "chance") or key.startswith("n_"):
-                continue
-            if section[key] is not None and finite(section[key]) is None:
-                continue
-            label, meaning = _describe(key, direction, names)
-            rows.append({"label": label, "meaning": meaning, "measure": measure_of(section, key)})
-        if rows:
-            has_values = any(row["measure"] for row in rows)
-            filled_tables.append(
-                {"name": name, "text": text, "n": section.get("n"), "rows": rows, "has_values": has_values}
-            )
-    return filled_tables
+    return sections
 
 
-def _describe(key: str, direction: str, names: dict[str, tuple[str, str]]) -> tuple[str, str]:
-    """Return name and meaning of a metric."""
-    if match := re.fullmatch(r"recall_(\d+)", key):
-        within = direction[:5] == direction[-5:]
-        what = "a clip of the same label" if within else "the counterpart"
-        rank = "is first" if match[1] == "1" else f"is among the first {match[1]}"
-        return f"Recall@{match[1]}", f"{what} {rank}"
-    return names.get(key, (key.replace("_", " "), ""))
+def _name_and_meaning(metric: str, direction: str, names: dict[str, tuple[str, str]]) -> tuple[str, str]:
+    """Return how the page calls a metric, and what it means.
+
+    direction: of retrieval, such as "audio_to_video"; empty for other metrics. names: metric -> both.
+    """
+    if match := re.fullmatch(r"recall_(\d+)", metric):
+        k = match[1]
+        source, _, target = direction.partition("_to_")
+        what = "a clip of the same label" if source == target else "the counterpart"
+        rank = "is first" if k == "1" else f"is among the first {k}"
+        return f"Recall@{k}", f"{what} {rank}"
+    return names.get(metric, (metric.replace("_", " "), ""))

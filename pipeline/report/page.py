@@ -10,16 +10,18 @@ FOLDER = Path(__file__).parent / "templates"
 STYLE, SCRIPT = "page.css", "page.js"
 
 
-def write(
+def write_page(
     path: str | Path, template: str | Path, clips: dict[str, dict] | None = None, **values: object
 ) -> Path:
-    """Render `template` with `values`, write it to `path`, and return `path`.
+    """Render a template with `values`, write it to `path`, and return `path`.
 
-    template: the name of a template in this package, or the path of another one.
-    clips: the playable clips, as of `galleries.encode_clips`; None: the page has no script.
+    template: the name (str) of a template in this package, or the path (Path) of another one.
+    clips: the clips that the page can show and play, clip_id -> {"key", "image", "sound", ...}, as
+    `encode_clips` returns them; None: the page has no script.
     """
     folders = [FOLDER]
     if isinstance(template, Path):
+        # FOLDER comes first: a template elsewhere can extend those of this package.
         folders, template = [FOLDER, template.parent], template.name
     environment = Environment(
         loader=FileSystemLoader(folders),
@@ -29,18 +31,18 @@ def write(
         lstrip_blocks=True,
     )
     style, script = ((FOLDER / name).read_text(encoding="utf-8") for name in (STYLE, SCRIPT))
-    media = list((clips or {}).values())
-    page = environment.get_template(template).render(
+    playable_clips = list((clips or {}).values())
+    html = environment.get_template(template).render(
         style=style,
         script=script if clips is not None else "",
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         clips=clips,
-        sounds={c["key"]: c["sound"] for c in media if c["sound"]},
-        aspect=next((c["aspect"] for c in media if c["aspect"]), 1.0),
+        sounds={clip["key"]: clip["sound"] for clip in playable_clips if clip["sound"]},
+        aspect=next((clip["aspect"] for clip in playable_clips if clip["aspect"]), 1.0),
         **values,
     )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # it may be a link into DVC's cache
-    path.write_text(page, encoding="utf-8")
+    path.unlink(missing_ok=True)  # it may be a link into DVC's cache, whose files must not change
+    path.write_text(html, encoding="utf-8")
     return path

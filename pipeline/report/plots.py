@@ -1,5 +1,6 @@
 """JPEG files that `dvc plots` shows."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +9,21 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+MAX_SPECTROGRAMS = 24
+PERCENTILES = (5, 99.8)  # of the values: drawn darkest and brightest
+
 
 def save_spectrograms(
     path: str | Path, spectrograms: dict[str, np.ndarray], seconds: float | None = None
 ) -> Path:
-    """Write a JPEG with one spectrogram for each label (at most 24), and return its path.
+    """Write a JPEG with one spectrogram for each label (at most MAX_SPECTROGRAMS), and return its path.
 
-    spectrograms: label -> (F, T), low frequencies first. seconds: their duration; without it the time axis
-    has no numbers.
+    spectrograms: label -> (freq, time), low frequencies first. seconds: their duration; without it the time
+    axis has no numbers.
     """
-    spectrograms = dict(list(spectrograms.items())[:24])
+    spectrograms = dict(list(spectrograms.items())[:MAX_SPECTROGRAMS])
     columns = min(4, max(1, len(spectrograms)))
-    rows = max(1, -(-len(spectrograms) // columns))
+    rows = max(1, math.ceil(len(spectrograms) / columns))
     figure = _figure(3.2 * columns, 1.9 * rows)
     if not spectrograms:
         figure.text(0.5, 0.5, "no classes", ha="center", va="center")
@@ -41,17 +45,19 @@ def save_spectrograms(
 def save_inpainting(path: str | Path, rows: list[dict[str, Any]], normalized: bool = False) -> Path:
     """Write a JPEG with a row for each clip, sound and picture whole, masked and filled in; return its path.
 
-    rows: from models.evaluation.inpainting. normalized: the model reconstructs patches of mean 0 and standard
-    deviation 1; here they have mean and deviation of the original patches.
+    rows: {"clip_id", "audio": three spectrograms (freq, time), "video": three pictures (H, W, 3)} of each
+    clip. Masked patches of a spectrogram are NaN. normalized: the model reconstructs patches of mean 0 and
+    standard deviation 1; the given ones have the mean and deviation of the original patches, and the titles
+    say so.
     """
-    names = ("whole", "masked", "filled in, original means" if normalized else "filled in")
+    column_titles = ("whole", "masked", "filled in, original means" if normalized else "filled in")
     figure = _figure(9.6, 1.65 * max(1, len(rows)) + 0.3)
     if not rows:
         figure.text(0.5, 0.5, "nothing was masked", ha="center", va="center")
     grid = figure.subplots(max(1, len(rows)), 6, squeeze=False) if rows else []
     for row, axes in zip(rows, grid, strict=True):
         low, high = _range(row["audio"][0])
-        colours = colormaps["magma"].with_extremes(bad="#808080")
+        colours = colormaps["magma"].with_extremes(bad="#808080")  # NaN is grey
         for axis, values in zip(axes[:3], row["audio"], strict=True):
             axis.imshow(values, origin="lower", aspect="auto", cmap=colours, vmin=low, vmax=high)
         for axis, image in zip(axes[3:], row["video"], strict=True):
@@ -60,25 +66,30 @@ def save_inpainting(path: str | Path, rows: list[dict[str, Any]], normalized: bo
         for axis in axes:
             axis.set_xticks([])
             axis.set_yticks([])
-    for axis, name in zip(grid[0] if rows else [], names * 2, strict=False):
-        axis.set_title(name, fontsize=9)
+    if rows:
+        for axis, title in zip(grid[0], column_titles * 2, strict=True):
+            axis.set_title(title, fontsize=9)
     return _save(figure, path)
 
 
 def _figure(width: float, height: float) -> Any:
-    """Create a figure; sizes in inches. Agg without pyplot needs no window system and no global state."""
+    """Create a figure of this size in inches.
+
+    It uses the backend Agg without pyplot, which needs no window system and has no global state.
+    """
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
-    """Return the values that are drawn darkest and brightest."""
+    """Return the values of a spectrogram (freq, time) that are drawn darkest and brightest."""
     finite = values[np.isfinite(values)]
-    return tuple(np.percentile(finite, [5, 99.8])) if finite.size else (0.0, 1.0)
+    return tuple(np.percentile(finite, PERCENTILES)) if finite.size else (0.0, 1.0)
 
 
 def _save(figure: Any, path: str | Path) -> Path:
+    """Write a figure as a JPEG, create the folder if necessary, and return the path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="jpeg", pil_kwargs={"quality": 80})

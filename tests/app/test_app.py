@@ -22,7 +22,7 @@ import pytest
 
 from app.answers import render
 from app.charts import histogram
-from app.decoder import LARGEST, Decoder
+from app.decoder import MAX_FILE_BYTES, Decoder
 from app.runs import THIS_PROJECT, Runs
 from models.inference import decode
 from pipeline.errors import UserError
@@ -226,7 +226,7 @@ def test_files_are_decoded_with_limits(config, tmp_path):
         with pytest.raises(UserError, match=r"^broken.mp4: neither sound nor picture"):
             decoder.read(config, tmp_path / "broken.mp4")
         with open(tmp_path / "large.wav", "wb") as f:
-            f.truncate(LARGEST + 1)
+            f.truncate(MAX_FILE_BYTES + 1)
         with pytest.raises(UserError, match="large.wav: 100 MB: at most 100 MB"):
             decoder.read(config, tmp_path / "large.wav")
         with pytest.raises(UserError, match="tone.wav: no such upload"):
@@ -323,14 +323,14 @@ def test_experiments_are_listed_and_opened(experiments):
         assert (other["name"], other["metrics"]["correspondence.auc"]) == ("other", 0.9999)
         assert (current["name"], current["metrics"]["correspondence.auc"]) == (THIS_PROJECT, experiments.auc)
         assert other["params"] == {"loss": "triplet"} and current["params"] == {"loss": "infonce"}
-        assert runs["other"].root != runs[THIS_PROJECT].root
+        assert runs["other"].folder != runs[THIS_PROJECT].folder
         assert (
             runs["other"].config == runs[THIS_PROJECT].config
             and runs["other"].clips == runs[THIS_PROJECT].clips
         )
-        row = next(i for i in range(len(runs[THIS_PROJECT].clips)) if runs[THIS_PROJECT].wav(i))
-        assert runs["other"].wav(row) == runs[THIS_PROJECT].wav(row)
-        assert np.array_equal(runs["other"].image(row), runs[THIS_PROJECT].image(row))
+        row = next(i for i in range(len(runs[THIS_PROJECT].clips)) if runs[THIS_PROJECT].read_wav(i))
+        assert runs["other"].read_wav(row) == runs[THIS_PROJECT].read_wav(row)
+        assert np.array_equal(runs["other"].read_image(row), runs[THIS_PROJECT].read_image(row))
         with pytest.raises(UserError, match="no such experiment"):
             runs["another"]
     finally:
@@ -493,7 +493,7 @@ def test_uploads_are_deleted(finished_project, tmp_path):
         connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
         connection.putrequest("POST", "/gradio_api/upload")
         connection.putheader("Content-Type", "multipart/form-data; boundary=x")
-        connection.putheader("Content-Length", str(3 * LARGEST))
+        connection.putheader("Content-Length", str(3 * MAX_FILE_BYTES))
         connection.endheaders()
         assert connection.getresponse().status == 413
         connection.close()

@@ -71,8 +71,10 @@ def test_the_page_shows_and_plays_the_same(finished_project, stored):
     local_runs, stored_runs = Runs(finished_project.root), Runs(stored.root)
     try:
         for row in range(len(local_runs[THIS_PROJECT].clips)):
-            assert np.array_equal(local_runs[THIS_PROJECT].image(row), stored_runs[THIS_PROJECT].image(row))
-            assert local_runs[THIS_PROJECT].wav(row) == stored_runs[THIS_PROJECT].wav(row)
+            assert np.array_equal(
+                local_runs[THIS_PROJECT].read_image(row), stored_runs[THIS_PROJECT].read_image(row)
+            )
+            assert local_runs[THIS_PROJECT].read_wav(row) == stored_runs[THIS_PROJECT].read_wav(row)
     finally:
         local_runs.close()
         stored_runs.close()
@@ -96,7 +98,7 @@ def test_a_shard_that_is_missing_is_one_line(stored, tmp_path, stage, kind):
             )
         runs = Runs(stored.root)
         with pytest.raises(UserError, match=f"^clip .*{place}.*{remedy}$"):
-            runs[THIS_PROJECT].image(0) if stage == "frames" else runs[THIS_PROJECT].wav(0)
+            runs[THIS_PROJECT].read_image(0) if stage == "frames" else runs[THIS_PROJECT].read_wav(0)
         runs.close()
     status, output = run(stored, "stages.report")
     assert status == 0, output

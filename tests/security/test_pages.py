@@ -34,11 +34,11 @@ def test_file_names_are_escaped(tmp_path):
         {name: 3 for name in HTML_NAMES},
         {name: np.eye(8) for name in HTML_NAMES},
     )
-    pages = [experiment_page.build(data, tmp_path / "report.html")]
+    pages = [experiment_page.write_report(data, tmp_path / "report.html")]
     clips = galleries.encode_clips(data.galleries, data.clips)
     encoded_galleries = galleries.build_galleries(data.galleries, clips)
     values = {"name": f"{HTML_NAMES[0]}.flv", "total": 5, "galleries": encoded_galleries}
-    pages.append(page.write(tmp_path / "search.html", "search.html", clips, **values))
+    pages.append(page.write_page(tmp_path / "search.html", "search.html", clips, **values))
     for path in pages:
         text = path.read_text(encoding="utf-8")
         html = Page(text)

@@ -3,7 +3,7 @@
 import re
 import shutil
 
-from app.failures import failures
+from app.failures import collect_failures
 from experiments import study_data
 from testing.project import ROOT, Project
 
@@ -36,7 +36,7 @@ def test_report_failures_and_studies_take_in_a_new_data_stage(project):
     stages = re.findall(r'<div class="stage"><b>(\w+)</b>', page)
     assert stages == ["download", "wav", "spectrogram", "frames", "level", "split"]
 
-    failures_by_stage = failures(project.root)
+    failures_by_stage = collect_failures(project.root)
     assert (
         "level" in failures_by_stage and failures_by_stage["level"].keys() == failures_by_stage["wav"].keys()
     )

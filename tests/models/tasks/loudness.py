@@ -16,7 +16,7 @@ from models.tasks._plan import Plan
 from models.video import encoders
 from pipeline.dataset import pairing
 from pipeline.dataset.dataset import Dataset
-from pipeline.metrics.bootstrap import codes, interval, number, resamples
+from pipeline.metrics.bootstrap import encode_groups, percentile_interval, resample_groups, round_finite
 
 SCALE = 20.0  # dB
 
@@ -84,13 +84,13 @@ class Loudness(Task):
         levels = audio.float().mean((1, 2, 3)) / SCALE
         with torch.inference_mode():
             errors = self.errors(audio, video).double().numpy()
-        code, count = codes(data.group[test_clips].tolist())
-        weights = [w[:, code] for w in resamples(count, bootstrap, seed, width=len(test_clips))]
+        code, count = encode_groups(data.group[test_clips].tolist())
+        weights = [w[:, code] for w in resample_groups(count, bootstrap, seed, width=len(test_clips))]
         section = {
-            "squared_error": number(errors.mean()),
+            "squared_error": round_finite(errors.mean()),
             "n": len(test_clips),
-            "ci": {"squared_error": interval([w @ errors / w.sum(1) for w in weights])},
-            "chance": {"squared_error": number(levels.var(correction=0).item())},
+            "ci": {"squared_error": percentile_interval([w @ errors / w.sum(1) for w in weights])},
+            "chance": {"squared_error": round_finite(levels.var(correction=0).item())},
         }
         return {"loudness": section}
 

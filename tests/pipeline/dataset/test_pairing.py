@@ -70,10 +70,12 @@ def test_processes_share_an_epoch(clips, batch_size, count, seed):
     """Every process gets the same number of batches, and together they contain every clip once."""
     relation = Relation(np.arange(clips))
     batches_of_process = [
-        list(Sampler(np.arange(clips), relation, batch_size, seed, share=(i, count))) for i in range(count)
+        list(Sampler(np.arange(clips), relation, batch_size, seed, rank=i, world_size=count))
+        for i in range(count)
     ]
     lengths = {
-        len(Sampler(np.arange(clips), relation, batch_size, seed, share=(i, count))) for i in range(count)
+        len(Sampler(np.arange(clips), relation, batch_size, seed, rank=i, world_size=count))
+        for i in range(count)
     }
     assert {len(batches) for batches in batches_of_process} == lengths and len(lengths) == 1
     clip = np.concatenate([b.clip for batches in batches_of_process for b in batches])

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from pipeline.dataset.split import SCHEMA, assign, share_warnings
+from pipeline.dataset.split import SCHEMA, assign_splits, split_size_warnings
 from pipeline.store.clip_table import from_rows
 
 
@@ -30,7 +30,7 @@ def index(rows: list[dict], **changes) -> pa.Table:
 def assign_rows(rows: list[dict], sound=None, picture=None, **changes) -> dict[str, dict]:
     sound, picture = index(rows, **sound or {}), index(rows, **picture or {})
     extra = pa.schema([("video_id", pa.string())]) if any("video_id" in r for r in rows) else None
-    table = assign(from_rows(rows, extra), sound, picture, settings(**changes), 1.0)
+    table = assign_splits(from_rows(rows, extra), sound, picture, settings(**changes), 1.0)
     assert table.schema.equals(SCHEMA)
     assert table["clip_id"].to_pylist() == [r["clip_id"] for r in rows]
     return {r["clip_id"]: r for r in table.to_pylist()}
@@ -108,21 +108,21 @@ def test_less_sound_than_a_window_is_too_short():
 
 def test_a_clip_missing_from_an_index_has_a_row():
     rows = [clip("a"), clip("b")]
-    table = assign(from_rows(rows), index(rows[:1]), index(rows), settings(), 1.0).to_pylist()
+    table = assign_splits(from_rows(rows), index(rows[:1]), index(rows), settings(), 1.0).to_pylist()
     assert (table[1]["status"], table[1]["split"]) == ("unreadable", None)
 
 
 def test_no_clips_give_an_empty_table():
     empty = from_rows([])
-    assert len(assign(empty, index([clip("a")])[:0], index([clip("a")])[:0], settings(), 1.0)) == 0
+    assert len(assign_splits(empty, index([clip("a")])[:0], index([clip("a")])[:0], settings(), 1.0)) == 0
 
 
 # --- warnings about shares -------------------------------------------------------------------------------
 
 
 def warnings_for(rows: list[dict], **changes) -> list[str]:
-    table = assign(from_rows(rows), index(rows), index(rows), settings(**changes), 1.0)
-    return share_warnings(table, from_rows(rows), settings(**changes))
+    table = assign_splits(from_rows(rows), index(rows), index(rows), settings(**changes), 1.0)
+    return split_size_warnings(table, from_rows(rows), settings(**changes))
 
 
 def test_shares_near_the_settings_give_no_warning():

@@ -7,7 +7,7 @@ from sklearn import metrics as sk
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from pipeline.metrics import classification
-from pipeline.metrics.classification import calibration, evaluate, per_class
+from pipeline.metrics.classification import calibration_bins, evaluate, evaluate_classes
 
 
 def single_label(n=200, classes=8, seed=0, ties=False):
@@ -57,10 +57,10 @@ def test_by_hand():
     # Always a: correct in 3 of 4; F1 of a 2 * 3 / (4 + 3), of b 0; precision is the class's share.
     chance = {"accuracy": 0.75, "f1_macro": 3 / 7, "map": 0.5}
     assert metrics["chance"] == pytest.approx(chance, abs=1e-6)
-    a, b = per_class(p, y, ["a", "b"], bootstrap=100)
+    a, b = evaluate_classes(p, y, ["a", "b"], bootstrap=100)
     assert (a["n"], a["precision"], a["recall"], a["f1"]) == (3, 1.0, pytest.approx(2 / 3, abs=1e-6), 0.8)
     assert (b["n"], b["precision"], b["recall"]) == (1, 0.5, 1.0) and a["ap"] == b["ap"] == 1.0
-    bins = [(r["confidence"], r["accuracy"], r["n"]) for r in calibration(p, y)]
+    bins = [(r["confidence"], r["accuracy"], r["n"]) for r in calibration_bins(p, y)]
     assert bins == [(0.6, 0.0, 1), (0.7, 1.0, 1), (0.8, 1.0, 1), (0.9, 1.0, 1)]
 
 
@@ -72,7 +72,7 @@ def test_a_class_without_clips_is_in_no_mean():
     assert metrics["accuracy"] == narrow["accuracy"] and metrics["map"] == pytest.approx(
         narrow["map"], abs=1e-6
     )
-    row = per_class(*wide, list("abcde"), bootstrap=100)[-1]
+    row = evaluate_classes(*wide, list("abcde"), bootstrap=100)[-1]
     assert row["n"] == 0 and row["recall"] is None and row["f1"] is None and row["ap"] is None
 
 

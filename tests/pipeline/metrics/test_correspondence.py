@@ -15,9 +15,7 @@ def pairs(n=300, seed=0, ties=False):
 
 
 def test_by_hand():
-    result = correspondence.correspondence(
-        [0.9, 0.4, 0.6, 0.1], [True, True, False, False], 0.5, bootstrap=10
-    )
+    result = correspondence.evaluate([0.9, 0.4, 0.6, 0.1], [True, True, False, False], 0.5, bootstrap=10)
     assert result["accuracy"] == 0.5  # 0.9 and 0.1 are classified correctly
     assert result["auc"] == 0.75  # of the four pairs of scores only (0.4, 0.6) is in the wrong order
     assert result["n"] == 4
@@ -27,7 +25,7 @@ def test_by_hand():
 @pytest.mark.parametrize("ties", [False, True])
 def test_auc_and_accuracy_agree_with_scikit_learn(ties):
     values, matches = pairs(ties=ties)
-    result = correspondence.correspondence(values, matches, 0.5, bootstrap=0)
+    result = correspondence.evaluate(values, matches, 0.5, bootstrap=0)
     assert result["auc"] == pytest.approx(roc_auc_score(matches, values), abs=1e-6)
     assert result["accuracy"] == pytest.approx(((values >= 0.5) == matches).mean(), abs=1e-6)
     assert result["ci"] == {"accuracy": None, "auc": None}
@@ -37,22 +35,22 @@ def test_weighted_auc_agrees_with_scikit_learn():
     values, matches = pairs(ties=True)
     weights = np.random.default_rng(1).integers(0, 4, size=(5, len(values))).astype(float)
     expected = [roc_auc_score(matches, values, sample_weight=row) for row in weights]
-    assert correspondence._Area(values, matches)(weights) == pytest.approx(expected)
+    assert correspondence._AreaUnderCurve(values, matches)(weights) == pytest.approx(expected)
 
 
 def test_equal_scores_count_half():
-    assert correspondence.correspondence(np.zeros(6), np.arange(6) < 3, 0.0, bootstrap=5)["auc"] == 0.5
+    assert correspondence.evaluate(np.zeros(6), np.arange(6) < 3, 0.0, bootstrap=5)["auc"] == 0.5
 
 
 def test_one_kind_of_pair_has_no_auc():
-    result = correspondence.correspondence([0.1, 0.2], [True, True], 0.0, bootstrap=20)
+    result = correspondence.evaluate([0.1, 0.2], [True, True], 0.0, bootstrap=20)
     assert result["accuracy"] == 1.0 and result["auc"] is None and result["ci"]["auc"] is None
-    assert correspondence.roc([0.1, 0.2], [True, True]) == []
+    assert correspondence.roc_curve([0.1, 0.2], [True, True]) == []
 
 
 def test_interval_has_the_width_of_theory():
     values, matches = pairs(2000)
-    low, high = correspondence.correspondence(values, matches, 0.5, bootstrap=1000)["ci"]["accuracy"]
+    low, high = correspondence.evaluate(values, matches, 0.5, bootstrap=1000)["ci"]["accuracy"]
     accuracy = ((values >= 0.5) == matches).mean()
     assert low < accuracy < high
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(accuracy * (1 - accuracy) / 2000), rel=0.1)
@@ -61,10 +59,10 @@ def test_interval_has_the_width_of_theory():
 def test_pairs_of_one_group_are_resampled_together():
     values, matches = pairs(200)
     repeated_values, repeated_matches = np.tile(values, 9), np.tile(matches, 9)
-    alone = correspondence.correspondence(values, matches, 0.5)["ci"]["accuracy"]
+    alone = correspondence.evaluate(values, matches, 0.5)["ci"]["accuracy"]
     groups = np.tile(np.arange(200), 9)
-    grouped = correspondence.correspondence(repeated_values, repeated_matches, 0.5, groups)["ci"]["accuracy"]
-    naive = correspondence.correspondence(repeated_values, repeated_matches, 0.5)["ci"]["accuracy"]
+    grouped = correspondence.evaluate(repeated_values, repeated_matches, 0.5, groups)["ci"]["accuracy"]
+    naive = correspondence.evaluate(repeated_values, repeated_matches, 0.5)["ci"]["accuracy"]
     assert grouped[1] - grouped[0] == pytest.approx(alone[1] - alone[0], rel=0.1)
     assert naive[1] - naive[0] < 0.5 * (alone[1] - alone[0])
 
@@ -79,9 +77,9 @@ def test_two_groups_per_pair_cover_the_truth():
         values = clip_effect[0][sound] + clip_effect[1][picture] + 0.3 * rng.normal(size=400)
         matches = np.ones(400, bool)
         groups = np.column_stack([sound, picture + 15])
-        low, high = correspondence.correspondence(values, matches, 0.0, groups, 200, seed)["ci"]["accuracy"]
+        low, high = correspondence.evaluate(values, matches, 0.0, groups, 200, seed)["ci"]["accuracy"]
         by_clip += low <= truth <= high
-        low, high = correspondence.correspondence(values, matches, 0.0, None, 200, seed)["ci"]["accuracy"]
+        low, high = correspondence.evaluate(values, matches, 0.0, None, 200, seed)["ci"]["accuracy"]
         naive += low <= truth <= high
     assert by_clip >= 52 and naive < 40
 
@@ -89,14 +87,14 @@ def test_two_groups_per_pair_cover_the_truth():
 def test_groups_may_be_names():
     values, matches = pairs(40)
     names = [f"video {i // 4}" for i in range(40)]
-    a = correspondence.correspondence(values, matches, 0.5, names, 50)
-    b = correspondence.correspondence(values, matches, 0.5, np.arange(40) // 4, 50)
+    a = correspondence.evaluate(values, matches, 0.5, names, 50)
+    b = correspondence.evaluate(values, matches, 0.5, np.arange(40) // 4, 50)
     assert a == b
 
 
 def test_same_seed_same_interval():
     values, matches = pairs()
-    assert correspondence.correspondence(values, matches, 0.5, seed=3) == correspondence.correspondence(
+    assert correspondence.evaluate(values, matches, 0.5, seed=3) == correspondence.evaluate(
         values, matches, 0.5, seed=3
     )
 
@@ -105,7 +103,7 @@ def test_speed():
     values, matches = pairs(2000)
     groups = np.random.default_rng(0).integers(0, 500, size=(2000, 2))
     start = time.perf_counter()
-    correspondence.correspondence(values, matches, 0.5, groups, bootstrap=1000)
+    correspondence.evaluate(values, matches, 0.5, groups, bootstrap=1000)
     assert time.perf_counter() - start < 2
 
 
@@ -129,14 +127,14 @@ def test_best_threshold_by_hand():
 def test_roc_agrees_with_scikit_learn(ties):
     values, matches = pairs(80, ties=ties)
     fpr, tpr, _ = roc_curve(matches, values, drop_intermediate=False)
-    rows = correspondence.roc(values, matches)
+    rows = correspondence.roc_curve(values, matches)
     assert [r["fpr"] for r in rows] == pytest.approx(fpr, abs=1e-6)
     assert [r["tpr"] for r in rows] == pytest.approx(tpr, abs=1e-6)
 
 
 def test_long_roc_is_thinned_and_keeps_its_ends_and_area():
     values, matches = pairs(5000)
-    rows = correspondence.roc(values, matches)
+    rows = correspondence.roc_curve(values, matches)
     assert 100 < len(rows) <= 200
     assert rows[0] == {"fpr": 0.0, "tpr": 0.0} and rows[-1] == {"fpr": 1.0, "tpr": 1.0}
     area = np.trapezoid([r["tpr"] for r in rows], [r["fpr"] for r in rows])
@@ -154,8 +152,8 @@ def test_long_roc_is_thinned_and_keeps_its_ends_and_area():
 def test_bad_input_is_an_error(values, matches, words):
     for call in (
         correspondence.best_threshold,
-        correspondence.roc,
-        lambda v, m: correspondence.correspondence(v, m, 0.5),
+        correspondence.roc_curve,
+        lambda v, m: correspondence.evaluate(v, m, 0.5),
     ):
         with pytest.raises(ValueError, match=words):
             call(values, matches)
@@ -163,20 +161,20 @@ def test_bad_input_is_an_error(values, matches, words):
 
 def test_groups_of_another_length_are_an_error():
     with pytest.raises(ValueError, match="groups"):
-        correspondence.correspondence([0.1, 0.2], [True, False], 0.5, groups=[1, 2, 3])
+        correspondence.evaluate([0.1, 0.2], [True, False], 0.5, groups=[1, 2, 3])
 
 
 def test_areas_give_the_interval_of_the_auc():
     rng = np.random.default_rng(0)
     matches = np.arange(60) % 2 == 0
     values, groups = rng.normal(size=60) + matches, rng.integers(0, 12, (60, 2))
-    areas = correspondence.areas(values, matches, groups, 300, 5)
+    areas = correspondence.resample_aucs(values, matches, groups, 300, 5)
     assert areas.shape == (300,)
     assert (
-        bootstrap.interval([areas])
-        == correspondence.correspondence(values, matches, 0.0, groups, 300, 5)["ci"]["auc"]
+        bootstrap.percentile_interval([areas])
+        == correspondence.evaluate(values, matches, 0.0, groups, 300, 5)["ci"]["auc"]
     )
     # The resamples are the same: an equivalent model has the same areas.
     assert np.array_equal(
-        correspondence.areas(values * 2 + 1, matches, groups, 300, 5), areas, equal_nan=True
+        correspondence.resample_aucs(values * 2 + 1, matches, groups, 300, 5), areas, equal_nan=True
     )

@@ -85,7 +85,7 @@ def scored_pairs(draw, min_size: int = 1) -> tuple[np.ndarray, np.ndarray]:
 @given(scored_pairs(), st.integers(-4, 4).map(lambda v: v / 4))
 def test_correspondence_equals_its_definition(pairs, threshold):
     values, matches = pairs
-    metrics = correspondence.correspondence(values, matches, threshold, bootstrap=0)
+    metrics = correspondence.evaluate(values, matches, threshold, bootstrap=0)
     is_correct = [(v >= threshold) == m for v, m in zip(values, matches, strict=True)]
     assert metrics["accuracy"] == pytest.approx(sum(is_correct) / len(is_correct), abs=2e-6)
     yes, no = values[matches], values[~matches]
@@ -107,7 +107,7 @@ def test_verification_equals_its_definition(trials):
         miss = sum(v <= t for v in values[matches]) / matches.sum()
         false = sum(v > t for v in values[~matches]) / (~matches).sum()
         points.append((miss, false))
-    share = verification.TARGET
+    share = verification.TARGET_PROBABILITY
     cost = min(share * miss + (1 - share) * false for miss, false in points) / min(share, 1 - share)
     assert metrics["min_dcf"] == pytest.approx(cost, abs=2e-6)
     for (m0, f0), (m1, f1) in zip(points, points[1:], strict=False):

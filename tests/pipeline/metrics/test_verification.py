@@ -6,7 +6,7 @@ from scipy.interpolate import interp1d
 from scipy.optimize import brentq
 from sklearn.metrics import roc_curve
 
-from pipeline.metrics.verification import MAX_TRIALS, evaluate, trials
+from pipeline.metrics.verification import MAX_TRIALS, evaluate, select_trials
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -35,7 +35,7 @@ def test_by_hand():
 
 def test_trials_are_pairs_of_different_videos():
     people, videos = list("aaabbc"), np.array(list("112345"))
-    a, b, same = trials(people, videos, 0)
+    a, b, same = select_trials(people, videos, 0)
     pairs = set(zip(a.tolist(), b.tolist(), strict=True))
     assert pairs == {(i, j) for i in range(6) for j in range(i + 1, 6)} - {(0, 1)}
     assert same.sum() == 3 and all(same == [people[i] == people[j] for i, j in zip(a, b, strict=True)])
@@ -43,9 +43,9 @@ def test_trials_are_pairs_of_different_videos():
 
 def test_the_number_of_trials_is_limited():
     people = [str(i % 40) for i in range(800)]
-    a, b, same = trials(people, np.arange(800), 0)
+    a, b, same = select_trials(people, np.arange(800), 0)
     assert len(a) == MAX_TRIALS and 0 < same.sum() <= MAX_TRIALS // 2
-    repeated = trials(people, np.arange(800), 0)
+    repeated = select_trials(people, np.arange(800), 0)
     assert (a == repeated[0]).all() and (b == repeated[1]).all()
 
 
@@ -53,7 +53,7 @@ def test_the_interval_is_over_people():
     rng = np.random.default_rng(1)
     people = np.repeat(np.arange(12), 8)
     hard = rng.normal(0, 1.5, 12)  # an effect of the person, shared by all of their trials
-    a, b, same = trials([str(p) for p in people], np.arange(len(people)), 0)
+    a, b, same = select_trials([str(p) for p in people], np.arange(len(people)), 0)
     scores = rng.normal(size=len(a)) + 2 * same + hard[people[a]]
     ends = np.stack([people[a], people[b]], 1)
     by_people, alone = evaluate(scores, same, ends), evaluate(scores, same)

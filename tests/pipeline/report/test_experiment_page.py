@@ -14,7 +14,7 @@ from pipeline.metrics import correspondence, retrieval
 from pipeline.report import charts, data_uri, experiment_page, plots
 from pipeline.report.data import ReportData
 from pipeline.report.galleries import DIRECTIONS
-from pipeline.report.metric_tables import measure_of
+from pipeline.report.metric_tables import describe_metric
 
 EVIL = "<script>alert('x')</script>\" onload=\"x()"
 
@@ -57,11 +57,11 @@ def example(n=12, label="Flute", seconds=0.3):
     return ReportData(
         params={"audio_encoder": "cnn", "loss": "infonce", "data": {"source": "ensemble"}},
         metrics={
-            "correspondence": correspondence.correspondence(values, matches, 0.5, bootstrap=50),
+            "correspondence": correspondence.evaluate(values, matches, 0.5, bootstrap=50),
             "retrieval": retrieval.evaluate(embeddings, [c["labels"] for c in clips.values()], bootstrap=50),
         },
         history=[{"epoch": e, "train/loss": 1 / (e + 1), "val/loss": str(2 / (e + 1))} for e in range(4)],
-        roc=correspondence.roc(values, matches),
+        roc=correspondence.roc_curve(values, matches),
         classes={label: 7, "Drum": 5},
         stages=[
             {"stage": "wav", "total": 14, "ok": 12, "reasons": {"no_audio": 2}},
@@ -104,7 +104,7 @@ class Page(HTMLParser):
 
 
 def render(data, tmp_path):
-    path = experiment_page.build(data, tmp_path / "report" / "index.html")
+    path = experiment_page.write_report(data, tmp_path / "report" / "index.html")
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     return text, page, " ".join(" ".join(page.words).split())
@@ -247,11 +247,11 @@ def test_a_bad_clip_is_an_error(tmp_path):
     data = example()
     data.clips["clip_1"]["wav"] = b"no sound"
     with pytest.raises(ValueError, match="clip clip_1: a sound must be 16-bit WAV"):
-        experiment_page.build(data, tmp_path / "index.html")
+        experiment_page.write_report(data, tmp_path / "index.html")
     data = example()
     del data.clips["clip_1"]
     with pytest.raises(ValueError, match="clip_1"):
-        experiment_page.build(data, tmp_path / "index.html")
+        experiment_page.write_report(data, tmp_path / "index.html")
 
 
 def test_a_large_page_is_small_and_reproducible(tmp_path):
@@ -268,16 +268,16 @@ def test_a_large_page_is_small_and_reproducible(tmp_path):
             }
             for q in range(6)
         ]
-    first = experiment_page.build(data, tmp_path / "a.html").read_bytes()
+    first = experiment_page.write_report(data, tmp_path / "a.html").read_bytes()
     assert len(first) < 3_000_000
-    assert experiment_page.build(data, tmp_path / "b.html").read_bytes() == first
+    assert experiment_page.write_report(data, tmp_path / "b.html").read_bytes() == first
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
 def test_mp3_has_the_duration_and_pitch_of_its_source(rate):
-    samples, wav_rate = data_uri.read_wav(wav(1.5, rate, 440.0))
+    samples, wav_rate = data_uri.decode_wav(wav(1.5, rate, 440.0))
     assert wav_rate == rate
-    uri = data_uri.mp3(samples, rate, 1.0)
+    uri = data_uri.mp3_uri(samples, rate, 1.0)
     content = base64.b64decode(uri.removeprefix("data:audio/mpeg;base64,"))
     assert len(content) < 6000
     with av.open(io.BytesIO(content)) as file:
@@ -293,7 +293,7 @@ def test_picture_of_a_spectrogram_has_low_frequencies_at_the_bottom():
 
     values = np.zeros((64, 20))
     values[:8] = 1.0
-    content = base64.b64decode(data_uri.spectrogram(values).split(",", 1)[1])
+    content = base64.b64decode(data_uri.spectrogram_uri(values).split(",", 1)[1])
     picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert picture.shape == (160, 400)
     assert picture[-10:].mean() > 150 and picture[:80].mean() < 20
@@ -303,25 +303,25 @@ def test_picture_of_a_spectrogram_has_low_frequencies_at_the_bottom():
     "values", [np.zeros((4, 5)), np.full((4, 5), np.nan), np.array([[np.inf, 0.0, -np.inf]])]
 )
 def test_spectrograms_without_any_contrast(values):
-    assert data_uri.spectrogram(values).startswith("data:image/jpeg")
+    assert data_uri.spectrogram_uri(values).startswith("data:image/jpeg")
 
 
 def test_a_map_is_bright_where_its_largest_value_is():
     values = np.zeros((4, 4))
     values[0, 3] = 0.2  # maps have any scale
-    uri = data_uri.heatmap(np.full((64, 64, 3), 60, np.uint8), values)
+    uri = data_uri.heatmap_uri(np.full((64, 64, 3), 60, np.uint8), values)
     content = np.frombuffer(base64.b64decode(uri.partition(",")[2]), np.uint8)
     brightness = cv2.imdecode(content, cv2.IMREAD_COLOR).mean(2)
     assert brightness[:8, -8:].mean() > 100 + brightness[-32:, :32].mean()
-    assert data_uri.heatmap(np.full((64, 64, 3), 60, np.uint8), np.ones((4, 4)))  # a constant map
+    assert data_uri.heatmap_uri(np.full((64, 64, 3), 60, np.uint8), np.ones((4, 4)))  # a constant map
 
 
 def test_bad_pictures_are_an_error():
     for bad in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(ValueError, match="a picture must be"):
-            data_uri.jpeg(bad)
+            data_uri.jpeg_uri(bad)
     with pytest.raises(ValueError, match="a spectrogram must be"):
-        data_uri.spectrogram(np.zeros(5))
+        data_uri.spectrogram_uri(np.zeros(5))
 
 
 @pytest.mark.parametrize(
@@ -329,20 +329,22 @@ def test_bad_pictures_are_an_error():
     [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (0.3, 4.1, [0, 1, 2, 3, 4, 5]), (-3, 7, [-4, -2, 0, 2, 4, 6, 8])],
 )
 def test_ticks(low, high, expected):
-    assert charts.ticks(low, high) == pytest.approx(expected)
+    assert charts.round_ticks(low, high) == pytest.approx(expected)
 
 
 def test_ticks_of_one_value_and_of_tiny_and_huge_ranges():
     for low, high in ((2.0, 2.0), (0.0, 0.0), (1e-9, 2e-9), (-1e12, 1e12)):
-        ticks = charts.ticks(low, high)
+        ticks = charts.round_ticks(low, high)
         assert 2 <= len(ticks) <= 12 and ticks[0] <= low and ticks[-1] >= high
 
 
 def test_chart_of_one_point_and_of_50000():
-    assert "<circle" in charts.lines({"train": [(0.0, 1.0)]}, "one", "epoch", "loss")
-    svg = charts.lines({"train": [(float(i), float(i % 7)) for i in range(50_000)]}, "many", "step", "loss")
+    assert "<circle" in charts.draw_lines({"train": [(0.0, 1.0)]}, "one", "epoch", "loss")
+    svg = charts.draw_lines(
+        {"train": [(float(i), float(i % 7)) for i in range(50_000)]}, "many", "step", "loss"
+    )
     assert len(svg) < 12_000 and "nan" not in svg
-    assert charts.lines({"train": []}, "none", "epoch", "loss") == ""
+    assert charts.draw_lines({"train": []}, "none", "epoch", "loss") == ""
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 30])
@@ -361,13 +363,13 @@ def test_the_embedding_map_has_sounds_and_pictures_by_class(tmp_path):
             [("sound", "Bell"), ("picture", "Bell"), ("sound", EVIL), ("picture", "")]
         )
     ]
-    text = experiment_page.build(ReportData(embedding_map=points), tmp_path / "r.html").read_text()
+    text = experiment_page.write_report(ReportData(embedding_map=points), tmp_path / "r.html").read_text()
     assert text.count('<circle class="hue') == 2 and text.count('<rect class="hue') == 1
     assert "<title>sound: Bell (c0)</title>" in text and "1 of rare classes" in text and EVIL not in text
 
 
 def test_without_points_there_is_no_embedding_map(tmp_path):
-    assert "Embedding map" not in experiment_page.build(ReportData(), tmp_path / "r.html").read_text()
+    assert "Embedding map" not in experiment_page.write_report(ReportData(), tmp_path / "r.html").read_text()
 
 
 def test_the_page_of_a_classifier(tmp_path):
@@ -375,7 +377,7 @@ def test_the_page_of_a_classifier(tmp_path):
     section = {"accuracy": 0.5, "ece": 0.2, "n": 4, "ci": {"accuracy": [0.3, 0.7], "ece": [0.1, 0.3]}}
     errors = {"eer": 0.2, "n": 9, "ci": {"eer": [0.1, 0.3]}, "chance": {"eer": 0.5}}
     per_class = {"class": "sad", "n": 1, "precision": "0.5", "recall": "1.0", "f1": "0.667", "ap": ""}
-    path = experiment_page.build(
+    path = experiment_page.write_report(
         ReportData(
             params={"label": "emotion"},
             description={
@@ -404,7 +406,7 @@ def test_the_page_of_a_classifier(tmp_path):
 
 
 def test_error_rates_are_compared_with_chance():
-    measure = measure_of({"eer": 0.45, "n": 9, "ci": {"eer": [0.3, 0.6]}, "chance": {"eer": 0.5}}, "eer")
+    measure = describe_metric({"eer": 0.45, "n": 9, "ci": {"eer": [0.3, 0.6]}, "chance": {"eer": 0.5}}, "eer")
     assert measure["no_better"]
-    measure = measure_of({"eer": 0.2, "n": 9, "ci": {"eer": [0.1, 0.3]}, "chance": {"eer": 0.5}}, "eer")
+    measure = describe_metric({"eer": 0.2, "n": 9, "ci": {"eer": [0.1, 0.3]}, "chance": {"eer": 0.5}}, "eer")
     assert not measure["no_better"]

@@ -23,7 +23,7 @@ METRICS = {
 
 
 def test_rows():
-    assert list(terminal_table.rows(METRICS)) == [
+    assert list(terminal_table.metric_rows(METRICS)) == [
         ("correspondence.accuracy", 0.75, [0.5, 0.875], 0.5, 8),
         ("retrieval.audio_to_video.map", 0.5, None, 0.25, 4),
     ]
@@ -31,7 +31,7 @@ def test_rows():
 
 def test_the_table_fits_a_terminal():
     console = Console(width=80, record=True, file=io.StringIO())
-    terminal_table.show(METRICS, console)
+    terminal_table.print_metrics(METRICS, console)
     text = console.export_text()
     assert "correspondence.accuracy" in text and "0.500 to 0.875" in text
     assert max(map(len, text.splitlines())) <= 80
