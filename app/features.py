@@ -86,6 +86,7 @@ def _extract(arguments: argparse.Namespace) -> None:
         from models.inference import extract
         from models.weights import weights_digest
         from pipeline.engine import runner
+        from pipeline.engine.clip_keys import find_clips_to_compute
         from pipeline.sources import folder as source
 
     data, out, model = SimpleNamespace(folder=arguments.folder), Path(arguments.out), Path(arguments.model)
@@ -105,7 +106,7 @@ def _extract(arguments: argparse.Namespace) -> None:
     size = SHARD if arguments.every is None else max(min(SHARD, len(rows) // 16), 1)
     with _lock(out):
         job = extract.job(step, config, out, [source.stamp(clip) for clip in clips])
-        if runner.clips_to_compute(job, rows):
+        if find_clips_to_compute(job, rows):
             _start_server(config)
         index = runner.run(job, rows, size, SimpleNamespace(workers=arguments.workers, timeout=timeout))
         summary = extract.write(job, config, rows, index, out, arguments.format)

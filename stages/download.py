@@ -5,6 +5,7 @@ from pipeline.cli import run
 from pipeline.config import load
 from pipeline.download.step import LAYOUT, DownloadStep
 from pipeline.engine import runner
+from pipeline.engine.clip_keys import compute_fingerprint, find_clips_to_compute
 from pipeline.store import clip_table
 
 
@@ -16,7 +17,7 @@ def download() -> None:
     if is_online:
         media_key = source.media_key(params)
     else:
-        media_key = runner.fingerprint(params, DownloadStep, source.fetch)
+        media_key = compute_fingerprint(params, DownloadStep, source.fetch)
     job = runner.Job(
         name="download",
         step=DownloadStep(source.fetch, params.data),
@@ -25,7 +26,7 @@ def download() -> None:
         file_stamps=[source.stamp(row) for row in rows],
     )
     if is_online:
-        source.collect(runner.clips_to_compute(job, rows), params)
+        source.collect(find_clips_to_compute(job, rows), params)
     table = runner.run(job, rows, params.data.shard_size, params.engine)
     if is_online:
         source.finish(table, params)

@@ -6,6 +6,7 @@ from pipeline.cli import run
 from pipeline.config import load
 from pipeline.download import step as download
 from pipeline.engine import runner
+from pipeline.engine.clip_keys import compute_fingerprint
 from pipeline.media.faces import FacesStep, load_detector
 from pipeline.media.local_files import as_local_files
 from pipeline.store import clip_table
@@ -29,7 +30,7 @@ def faces() -> None:
         name="faces",
         step=step,
         shards=step.layout,
-        fingerprint=digest(runner.fingerprint(params, FacesStep, as_local_files), model),
+        fingerprint=digest(compute_fingerprint(params, FacesStep, as_local_files), model),
         upstream=download.LAYOUT,
         opener=as_local_files,
     )

@@ -4,6 +4,7 @@ from pipeline.cli import run
 from pipeline.config import load
 from pipeline.download import step as download
 from pipeline.engine import runner
+from pipeline.engine.clip_keys import compute_fingerprint
 from pipeline.media.frames import FramesStep
 from pipeline.media.local_files import as_local_files
 from pipeline.store import clip_table
@@ -16,7 +17,7 @@ def frames() -> None:
         name="frames",
         step=step,
         shards=step.layout,
-        fingerprint=runner.fingerprint(params, FramesStep, as_local_files),
+        fingerprint=compute_fingerprint(params, FramesStep, as_local_files),
         upstream=download.LAYOUT,
         opener=as_local_files,
     )

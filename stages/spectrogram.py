@@ -3,6 +3,7 @@
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.engine import runner
+from pipeline.engine.clip_keys import compute_fingerprint
 from pipeline.media import wav
 from pipeline.media.spectrogram import SpectrogramStep
 from pipeline.store import clip_table
@@ -15,7 +16,7 @@ def spectrogram() -> None:
         name="spectrogram",
         step=step,
         shards=step.layout,
-        fingerprint=runner.fingerprint(params, SpectrogramStep),
+        fingerprint=compute_fingerprint(params, SpectrogramStep),
         upstream=wav.LAYOUT,
     )
     rows = clip_table.read("data/clips.parquet").to_pylist()

@@ -4,6 +4,7 @@ from pipeline.cli import run
 from pipeline.config import load
 from pipeline.download import step as download
 from pipeline.engine import runner
+from pipeline.engine.clip_keys import compute_fingerprint
 from pipeline.media.local_files import as_local_files
 from pipeline.media.wav import LAYOUT, WavStep
 from pipeline.store import clip_table
@@ -15,7 +16,7 @@ def wav() -> None:
         name="wav",
         step=WavStep(params.audio, params.data.clip_seconds),
         shards=LAYOUT,
-        fingerprint=runner.fingerprint(params, WavStep, as_local_files),
+        fingerprint=compute_fingerprint(params, WavStep, as_local_files),
         upstream=download.LAYOUT,
         opener=as_local_files,
     )

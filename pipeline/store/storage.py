@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError, disk_error
+from pipeline.errors import UserError, explain_disk_error
 from pipeline.store.atomic import atomic_write
 
 # Object stores: an upload is atomic. In other file systems a file is uploaded, then renamed.
@@ -129,7 +129,7 @@ def _file_system(location: str) -> Iterator[tuple[Any, str]]:
     except UserError:
         raise
     except Exception as e:  # every file system raises its own exceptions
-        if isinstance(e, OSError) and (error := disk_error(e, "EARSIGHT_CACHE")):  # the disk of this machine
+        if isinstance(e, OSError) and (error := explain_disk_error(e, "EARSIGHT_CACHE")):
             raise error from None
         reason = " ".join(f"{type(e).__name__}: {e}".split())[:300]
         raise UserError(f"engine.storage: {location}: cannot be reached ({reason})") from None
