@@ -122,7 +122,7 @@ KEYWORDS_HEADINGS = {  # folder below models/ -> heading of the table of its com
 
 
 class KeyRow(NamedTuple):
-    """A row of docs/parameters.md. allowed_values: in words; empty if the key is a section with other keys."""
+    """A row of docs/parameters.md. allowed_values: in words; empty if the key is a section."""
 
     key: str
     allowed_values: str

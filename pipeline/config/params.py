@@ -28,6 +28,8 @@ Keywords = dict[str, dict[str, Any]]  # name of a component -> values of its key
 
 
 class EncodersParams(Section):
+    """The section `encoders` of params.yaml: keywords of encoders that differ from their defaults."""
+
     audio: Keywords = Field(description="by names in models/audio")
     video: Keywords = Field(description="by names in models/video")
     joint: Keywords = Field(
@@ -36,6 +38,8 @@ class EncodersParams(Section):
 
 
 class EvaluateParams(Section):
+    """The section `evaluate` of params.yaml: how a model is evaluated."""
+
     frames: int = Field(
         ge=1, le=10_000, description="frame positions in a window; a classifier's answers are averaged"
     )
@@ -43,12 +47,16 @@ class EvaluateParams(Section):
 
 
 class IndexParams(Section):
+    """The section `index` of params.yaml: the search index over all embeddings."""
+
     kind: Annotated[str, one_of("auto", "flat", "hnsw", "ivf_pq")] = Field(
         description="flat (exact), hnsw (fast), ivf_pq (small); auto: by the number of clips"
     )
 
 
 class EngineParams(Section):
+    """The section `engine` of params.yaml: where and how fast data stages run."""
+
     name: Literal["local", "ray"] = Field(
         description="local: processes of this machine; ray: a cluster (docs/scaling.md)"
     )
@@ -63,6 +71,8 @@ class EngineParams(Section):
 
 
 class Params(Section):
+    """All of params.yaml: keys outside sections, and the sections."""
+
     task: Task = Field(
         description="matching: does a sound belong to a picture; classification: which labels a clip has; "
         "pretraining: fill in what is masked, without labels (docs/cav_mae.md)"
@@ -135,7 +145,8 @@ class Params(Section):
         return {name: {} for name in component_names("losses") if name not in losses} | losses
 
     @model_validator(mode="after")
-    def _sections_fit_together(self) -> "Params":
+    def _check_sections_fit_together(self) -> "Params":
+        """Raise ValueError if values of several sections contradict each other."""
         _check_windows(self)
         _check_faces(self)
         _check_task(self)
@@ -161,10 +172,8 @@ class Params(Section):
         return Params.model_validate(values)
 
 
-# Each of these checks raises a ValueError if values of several sections do not fit together.
-
-
 def _check_windows(params: Params) -> None:
+    """Raise ValueError if a window is longer than a clip."""
     if params.audio.window_seconds > params.data.clip_seconds:
         raise ValueError(
             f"audio.window_seconds {params.audio.window_seconds:g} is longer than "
@@ -173,6 +182,7 @@ def _check_windows(params: Params) -> None:
 
 
 def _check_faces(params: Params) -> None:
+    """Raise ValueError if models shall see faces that the stage faces does not cut out."""
     if params.input != "face":
         return
     if not params.faces.enabled:
@@ -185,7 +195,7 @@ def _check_faces(params: Params) -> None:
 
 
 def _check_task(params: Params) -> None:
-    """Check the rules that the task declares.
+    """Raise ValueError if values break a rule that the task declares.
 
     A rule (`Rule` of models/tasks/_base.py) requires values of some keys if other keys have certain values.
     """
@@ -197,7 +207,7 @@ def _check_task(params: Params) -> None:
 
 
 def _check_joint_encoder(params: Params) -> None:
-    """Check the keys that only have an effect on an encoder of both modalities (`encoder: cav_mae`)."""
+    """Raise ValueError if keys are set that only an encoder of both modalities uses (`encoder: cav_mae`)."""
     if not params.encoder:
         required = {
             "train.layer_decay": 1,
@@ -230,7 +240,7 @@ def _format_yaml(value: Any) -> str:
 
 
 def _check_encoders(params: Params) -> None:
-    """Check the names and the keywords of all encoders under `encoders`."""
+    """Raise ValueError if a name or a keyword under `encoders` is not allowed."""
     for folder, keywords_by_name in params.encoders:  # folder below models/: audio, video, joint
         check_name: Any = one_of(*component_names(folder), allows_hubs=folder != "joint").func
         for name, keywords in keywords_by_name.items():
@@ -242,7 +252,7 @@ def _check_encoders(params: Params) -> None:
 
 
 def _check_losses(params: Params) -> None:
-    """Check the names and the keywords of all losses under `losses`."""
+    """Raise ValueError if a name or a keyword under `losses` is not allowed."""
     names = component_names("losses")
     if unknown := sorted(params.losses.keys() - set(names)):
         raise ValueError(f"losses.{unknown[0]}: unknown loss; known: {', '.join(names)}")
