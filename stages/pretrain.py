@@ -21,7 +21,7 @@ def pretrain() -> None:
             MODEL.mkdir(exist_ok=True)
             NOTE.unlink(missing_ok=True)  # it may be a link into DVC's cache
             NOTE.write_text("Nothing was pretrained.\n", encoding="utf-8")
-            epochs.write(CURVES, [], "pretrain")
+            epochs.write_history(CURVES, [], "pretrain")
             write_json({}, CURVES / "metrics.json")
         print(f"pretrain: nothing to do (task: {task}, encoder: {encoder}, classification.start: {start})")
         return

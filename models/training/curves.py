@@ -19,7 +19,7 @@ def start_live(folder: Path) -> Live:
 
 def log_history(live: Live, history: list[dict[str, float]], stage: str, best: int | None = None) -> None:
     """Write the metrics of all epochs. best: the best one, from 1; None during training."""
-    epochs.write(live.dir, history, stage)
+    epochs.write_history(live.dir, history, stage)
     if not history:
         return
     live.step = len(history)

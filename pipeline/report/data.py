@@ -71,7 +71,7 @@ def collect(params: dict[str, Any]) -> ReportData:
         params=params,
         metrics=metrics,
         description=_json("metrics/description.json"),
-        history=epochs.read("metrics/train"),
+        history=epochs.read_history("metrics/train"),
         inpainting=Path("metrics/inpainting.jpg").read_bytes() if "reconstruction" in metrics else None,
         roc=_csv("metrics/roc.csv"),
         **{name: _csv(f"metrics/{name}.csv") for name in ("per_class", "confusion", "calibration")},
