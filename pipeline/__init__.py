@@ -10,6 +10,7 @@ Imports run down, never up (`tool.importlinter` in pyproject.toml):
 - `errors`: what a user is told in one line
 """
 
-# What stands before `pipeline` and `models` in the names of modules: nothing in a clone, `earsight.` where
-# Earsight is installed (setup.py). Names of modules that are put together at run time begin with it.
+# The start of the full name of each module of this project: empty in a clone (`pipeline.config`), `earsight.`
+# if Earsight is installed as a package (`earsight.pipeline.config`, setup.py). Code that imports a module by a
+# name that it builds at run time puts PREFIX before it.
 PREFIX = __name__.removesuffix("pipeline")

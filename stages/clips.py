@@ -1,4 +1,4 @@
-"""Write the clip table, a row for each clip of the data source, and count its classes."""
+"""The stage clips: write the clip table, a row for each clip of the data source, and count its classes."""
 
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from pipeline.store.summary import count_clips, count_labels
 
 
 def clips() -> None:
+    """Write data/clips.parquet, the table of all clips of the source, and count the clips of each class."""
     params = load("clips")
     source = sources.get(params.data.source)
     table = source.clips(params.data)

@@ -1,4 +1,4 @@
-"""Decode `video.frames` evenly spaced frames of every clip with a picture, the input of video encoders."""
+"""The stage frames: decode frames of every clip, the input of video encoders."""
 
 from pipeline.cli import run
 from pipeline.config import load
@@ -11,6 +11,7 @@ from pipeline.store import clip_table
 
 
 def frames() -> None:
+    """Write `video.frames` evenly spaced frames of every clip with a picture to the shards of this stage."""
     params = load("frames")
     step = FramesStep(params.video, params.data.clip_seconds)
     job = runner.Job(
@@ -21,8 +22,8 @@ def frames() -> None:
         upstream=download.LAYOUT,
         opener=as_local_files,
     )
-    rows = clip_table.read("data/clips.parquet").to_pylist()
-    runner.run(job, rows, params.data.shard_size, params.engine)
+    clips = clip_table.read("data/clips.parquet").to_pylist()
+    runner.run(job, clips, params.data.shard_size, params.engine)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Compute the feature `audio.feature` of every clip with sound, the input of audio encoders."""
+"""The stage spectrogram: compute the feature of every clip's sound, the input of audio encoders."""
 
 from pipeline.cli import run
 from pipeline.config import load
@@ -10,6 +10,7 @@ from pipeline.store import clip_table
 
 
 def spectrogram() -> None:
+    """Write the feature `audio.feature` of every clip with sound to the shards of this stage."""
     params = load("spectrogram")
     step = SpectrogramStep(params.audio, params.data.clip_seconds)
     job = runner.Job(
@@ -19,8 +20,8 @@ def spectrogram() -> None:
         fingerprint=compute_fingerprint(params, SpectrogramStep),
         upstream=wav.LAYOUT,
     )
-    rows = clip_table.read("data/clips.parquet").to_pylist()
-    runner.run(job, rows, params.data.shard_size, params.engine)
+    clips = clip_table.read("data/clips.parquet").to_pylist()
+    runner.run(job, clips, params.data.shard_size, params.engine)
 
 
 if __name__ == "__main__":

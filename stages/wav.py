@@ -1,4 +1,4 @@
-"""Decode the sound of every clip to WAV: mono, 16 bit, at audio.sample_rate."""
+"""The stage wav: decode the sound of every clip to WAV."""
 
 from pipeline.cli import run
 from pipeline.config import load
@@ -11,6 +11,7 @@ from pipeline.store import clip_table
 
 
 def wav() -> None:
+    """Write the sound of every clip as WAV (mono, 16 bit, `audio.sample_rate` Hz) to the shards."""
     params = load("wav")
     job = runner.Job(
         name="wav",
@@ -20,8 +21,8 @@ def wav() -> None:
         upstream=download.LAYOUT,
         opener=as_local_files,
     )
-    rows = clip_table.read("data/clips.parquet").to_pylist()
-    runner.run(job, rows, params.data.shard_size, params.engine)
+    clips = clip_table.read("data/clips.parquet").to_pylist()
+    runner.run(job, clips, params.data.shard_size, params.engine)
 
 
 if __name__ == "__main__":

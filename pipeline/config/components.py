@@ -60,8 +60,8 @@ def check_keywords(where: str, folder: str, name: str, values: dict[str, Any]) -
     for keyword, value in values.items():
         if keyword not in known_keywords:
             hint = did_you_mean(keyword, known_keywords)
-            known = ", ".join(known_keywords) or "none"
-            raise ValueError(f"{where}.{keyword}: unknown key for {name}; {hint}known: {known}")
+            known_names = ", ".join(known_keywords) or "none"
+            raise ValueError(f"{where}.{keyword}: unknown key for {name}; {hint}known: {known_names}")
         try:
             _keyword_type(folder, name, keyword).validate_python(value)
         except pydantic.ValidationError as e:
