@@ -11,6 +11,6 @@ Imports run down, never up (`tool.importlinter` in pyproject.toml):
 """
 
 # The start of the full name of each module of this project: empty in a clone (`pipeline.config`), `earsight.`
-# if Earsight is installed as a package (`earsight.pipeline.config`, setup.py). Code that imports a module by a
-# name that it builds at run time puts PREFIX before it.
+# if Earsight is installed as a package (`earsight.pipeline.config`, setup.py). Code that builds the name of a
+# module at run time begins it with PREFIX.
 PREFIX = __name__.removesuffix("pipeline")

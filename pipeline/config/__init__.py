@@ -1,8 +1,8 @@
 """The configuration: the types of the sections of params.yaml, its reader, and the reader of dvc.yaml.
 
 - `read` reads and checks all of params.yaml; `load` returns the keys that dvc.yaml lists for a stage
-- `stage_names` returns the stages of dvc.yaml, `stage_entry` the entry of one, `data_stages` those that write
-  shards
+- `stage_names` returns the stages of dvc.yaml, `stage_entry` the entry of one, `data_stages` those that
+  write shards
 - a section is a class (`data.py`, `audio.py`, `video.py`, `train.py`, `params.py`), whose fields declare their
   limits and descriptions
 - the class of an encoder or a loss declares its keywords (`declarations.py`, `components.py`)
