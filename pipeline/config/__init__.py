@@ -3,8 +3,8 @@
 - `read` reads and checks all of params.yaml; `load` returns the keys that dvc.yaml lists for a stage
 - `stage_names` returns the stages of dvc.yaml, `stage_entry` the entry of one, `data_stages` those that
   write shards
-- a section is a class (`data.py`, `audio.py`, `video.py`, `train.py`, `params.py`), whose fields declare their
-  limits and descriptions
+- a section is a class (`data.py`, `audio.py`, `video.py`, `train.py`, `params.py`), whose fields declare
+  their limits and descriptions
 - the class of an encoder or a loss declares its keywords (`declarations.py`, `components.py`)
 - `python -m pipeline.config.schema` writes from both the comments of params.yaml, params.schema.json and
   docs/parameters.md
