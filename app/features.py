@@ -100,6 +100,7 @@ def _extract(arguments: argparse.Namespace) -> None:
         from models.inference import extract
         from models.weights import weights_digest
         from pipeline.engine import runner
+        from pipeline.engine.clip_keys import find_clips_to_compute
         from pipeline.sources import folder as source
 
     out, model_folder = Path(arguments.out), Path(arguments.model)
@@ -124,7 +125,7 @@ def _extract(arguments: argparse.Namespace) -> None:
     engine = SimpleNamespace(workers=arguments.workers, timeout=arguments.timeout or timeout)
     with _lock(out):
         job = extract.job(step, config, out, [source.stamp(clip) for clip in clips])
-        if runner.clips_to_compute(job, rows):
+        if find_clips_to_compute(job, rows):
             _start_fork_server(config)
         index = runner.run(job, rows, shard_size, engine)
         summary = extract.write(job, config, rows, index, out, arguments.format)

@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 
 from pipeline.config import ROOT, read
 from pipeline.sources import audioset
-from pipeline.store.summary import classes
+from pipeline.store.summary import count_labels
 
 PICTURE = Path("docs/pictures/audioset.png")
 
@@ -28,7 +28,7 @@ def main(paths: list[str]) -> None:
     data = data.model_copy(update={"audioset": params})
     start = time.monotonic()
     table = audioset.clips(data)
-    counts = classes(table)
+    counts = count_labels(table)
     (most, first), (least, last) = next(iter(counts.items())), list(counts.items())[-1]
     print(f"{len(table)} clips of {len(counts)} classes, read in {time.monotonic() - start:.1f} s")
     print(f"most: {most} {first}; least: {least} {last}; {first / last:.1f} times as many")

@@ -39,7 +39,7 @@ from pipeline.store.atomic import write_table
 from pipeline.store.formats import Arrays, read_table
 from pipeline.store.shards import INDEX_SCHEMA, Shards, read_index
 from pipeline.store.status import Outcome
-from pipeline.store.summary import classes, describe
+from pipeline.store.summary import count_clips, count_labels
 from testing import commands
 
 RESULT = Path("benchmarks/results/scale.json")
@@ -92,10 +92,10 @@ def run_step(step: str, count: int, folder: Path) -> None:
     """A step as its stage does it."""
     params, data = read(ROOT / "params.yaml"), folder / "data"
     if step == "clips":
-        table = clip_table.check(make_clip_table(count), "here")
+        table = clip_table.validate(make_clip_table(count), "here")
         data.mkdir(exist_ok=True)
         write_table(table, data / "clips.parquet")
-        describe(table), classes(table)
+        count_clips(table), count_labels(table)
     elif step == "split":
         accounts = read_index(data / "spectrogram"), read_index(data / "frames")
         splits = assign_splits(clip_table.read(data / "clips.parquet"), *accounts, params.split, 1.0)

@@ -10,6 +10,7 @@ Imports run down, never up (`tool.importlinter` in pyproject.toml):
 - `errors`: what a user is told in one line
 """
 
-# What stands before `pipeline` and `models` in the names of modules: nothing in a clone, `earsight.` where
-# Earsight is installed (setup.py). Names of modules that are put together at run time begin with it.
+# The start of the full name of each module of this project: empty in a clone (`pipeline.config`), `earsight.`
+# if Earsight is installed as a package (`earsight.pipeline.config`, setup.py). Code that builds the name of a
+# module at run time begins it with PREFIX.
 PREFIX = __name__.removesuffix("pipeline")

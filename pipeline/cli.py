@@ -7,42 +7,51 @@ import threading
 from collections.abc import Callable
 
 
-def run(stage: Callable[[], None]) -> None:
-    """Run a stage's function. Exit with one line on a UserError, a disk error or Ctrl-C."""
-    from pipeline.errors import UserError, disk_error
+def run(command: Callable[[], None]) -> None:
+    """Call the function of a stage or of another command.
+
+    On a UserError, a full disk, a missing permission or Ctrl-C, print one line and exit with status 1.
+    """
+    from pipeline.errors import UserError, explain_disk_error
     from pipeline.store.arrow import skip_pandas_import
 
     # Of several processes that train together (DDP), only the first prints.
-    is_main = os.environ.get("LOCAL_RANK", "0") == "0"
-    if not is_main:
+    is_first_process = os.environ.get("LOCAL_RANK", "0") == "0"
+    if not is_first_process:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     skip_pandas_import()
-    if "DVC_STAGE" in os.environ:
-        _terminate_with_dvc()
+    if "DVC_STAGE" in os.environ:  # DVC runs this process
+        _exit_when_dvc_exits()
     try:
-        stage()
+        command()
     except UserError as e:
-        sys.exit(f"ERROR: {e}" if is_main else 1)
+        sys.exit(f"ERROR: {e}" if is_first_process else 1)
     except OSError as e:
-        if not (error := disk_error(e, stage.__name__)):
+        error = explain_disk_error(e, command.__name__)
+        if error is None:  # not the user's mistake: a traceback helps to find the defect
             raise
         sys.exit(f"ERROR: {error}")
     except KeyboardInterrupt:
-        sys.exit(f"{stage.__name__}: interrupted: what is finished is kept, run again to go on")
+        sys.exit(f"{command.__name__}: interrupted: what is finished is kept, run again to go on")
 
 
-def _terminate_with_dvc() -> None:
-    """Send SIGTERM to this process when its `dvc` has ended: it would disturb the next run."""
+def _exit_when_dvc_exits() -> None:
+    """Start a thread that ends this process (SIGTERM) when the `dvc` that runs it has ended.
+
+    Otherwise a stage whose `dvc` was killed would go on, and write the same files as the next run of it.
+    """
     import psutil
 
-    # DVC starts `sh -c`, and some shells (dash) stay between it and the stage. What it starts has DVC_STAGE.
+    # DVC sets the environment variable DVC_STAGE for the processes that it starts: this one, and the shell
+    # between (`sh -c`). The nearest ancestor without the variable is `dvc` itself.
     try:
-        dvc = next(p for p in psutil.Process().parents() if "DVC_STAGE" not in p.environ())
-    except (psutil.Error, StopIteration):  # it ended just now, or belongs to another user
+        ancestors = psutil.Process().parents()  # the nearest first
+        dvc = next(process for process in ancestors if "DVC_STAGE" not in process.environ())
+    except (psutil.Error, StopIteration):  # `dvc` has ended just now, or belongs to another user
         return
 
-    def watch() -> None:
+    def wait_and_exit() -> None:
         dvc.wait()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=wait_and_exit, daemon=True).start()

@@ -1,11 +1,11 @@
-"""The exception for mistakes of the user. Every other exception is a defect of this project."""
+"""The exception for mistakes of the user. Any other exception means a defect of this project."""
 
 import errno
 import os
 import re
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
+DISK_FULL_CODES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_PERMISSION_CODES = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class UserError(Exception):
@@ -16,19 +16,19 @@ class UserError(Exception):
     """
 
 
-def disk_error(error: OSError, where: str) -> UserError | None:
-    """Return a UserError for a full disk or a missing permission; None for any other OSError.
+def explain_disk_error(error: OSError, where: str) -> UserError | None:
+    """Return a UserError if a disk is full or a permission is missing; None for any other OSError.
 
-    where: named in the message unless the error names a file.
+    where: what the message names if the error itself names no file: a folder or a stage.
     """
-    if error.errno in DISK_FULL:
+    if error.errno in DISK_FULL_CODES:
         advice = "make room"
-    elif error.errno in NO_PERMISSION:
+    elif error.errno in NO_PERMISSION_CODES:
         advice = "allow reading and writing there"
     else:
         return None
     match = re.search(r"file '(.+?)'", str(error))  # errors of pyarrow have no `filename`
     path = str(error.filename or (match[1] if match else where))
-    if path.endswith(".tmp"):
+    if path.endswith(".tmp"):  # the user does not know temporary files: name their folder
         path = os.path.dirname(path) or "."
     return UserError(f"{path}: {os.strerror(error.errno)}: {advice} and run again: what is done is kept")

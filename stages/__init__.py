@@ -1,1 +1,4 @@
-"""One file for each DVC stage. `python -m stages.wav` runs one; dvc.yaml says what it reads and writes."""
+"""One script for each DVC stage: `python -m stages.wav` runs the stage wav.
+
+All read params.yaml and files in the working directory; dvc.yaml lists what each reads and writes.
+"""

@@ -1,4 +1,4 @@
-"""Write the clip table, a row for each clip of the data source, and count its classes."""
+"""The stage clips: write the clip table, a row for each clip of the data source, and count its classes."""
 
 from pathlib import Path
 
@@ -8,19 +8,20 @@ from pipeline.config import load
 from pipeline.store import clip_table
 from pipeline.store.atomic import write_table
 from pipeline.store.metric_files import write_csv, write_json
-from pipeline.store.summary import classes, describe
+from pipeline.store.summary import count_clips, count_labels
 
 
 def clips() -> None:
+    """Write data/clips.parquet, the table of all clips of the source, and count the clips of each class."""
     params = load("clips")
     source = sources.get(params.data.source)
     table = source.clips(params.data)
-    clip_table.check(table, params.data.source)
+    clip_table.validate(table, params.data.source)
     Path("data").mkdir(exist_ok=True)
     write_table(table, Path("data/clips.parquet"))
-    summary = describe(table)
+    summary = count_clips(table)
     write_json(summary, "metrics/clips.json")
-    write_csv([("label", "clips"), *classes(table).items()], "metrics/classes.csv")
+    write_csv([("label", "clips"), *count_labels(table).items()], "metrics/classes.csv")
     for note in source.notes(params.data, table):
         print(f"clips: {note}")
     print(f"clips: {summary['clips']} clips, {summary['classes']} classes, from {params.data.source}")

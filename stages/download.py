@@ -1,34 +1,40 @@
-"""Download or render the media of all clips into shards, or check the files in place."""
+"""The stage download: get the media of all clips (download, render, or check files that stay in place)."""
 
 from pipeline import sources
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.download.step import LAYOUT, DownloadStep
 from pipeline.engine import runner
+from pipeline.engine.clip_keys import compute_fingerprint, find_clips_to_compute
 from pipeline.store import clip_table
 
 
 def download() -> None:
+    """Get the media of every clip from the data source, and write them to the shards of this stage.
+
+    Clips whose key an earlier run has stored are reused.
+    """
     params = load("download")
-    rows = clip_table.read("data/clips.parquet").to_pylist()
+    clips = clip_table.read("data/clips.parquet").to_pylist()
     source = sources.get(params.data.source)
-    is_online = hasattr(source, "collect")
+    is_online = hasattr(source, "collect")  # its clips are downloaded before they are written to shards
     if is_online:
-        media_key = source.media_key(params)
+        # Without the code: a change of the code would download everything again.
+        fingerprint = source.media_key(params)
     else:
-        media_key = runner.fingerprint(params, DownloadStep, source.fetch)
+        fingerprint = compute_fingerprint(params, DownloadStep, source.fetch)
     job = runner.Job(
         name="download",
         step=DownloadStep(source.fetch, params.data),
         shards=LAYOUT,
-        fingerprint=media_key,
-        file_stamps=[source.stamp(row) for row in rows],
+        fingerprint=fingerprint,
+        file_stamps=[source.stamp(clip) for clip in clips],
     )
     if is_online:
-        source.collect(runner.clips_to_compute(job, rows), params)
-    table = runner.run(job, rows, params.data.shard_size, params.engine)
+        source.collect(find_clips_to_compute(job, clips), params)
+    index = runner.run(job, clips, params.data.shard_size, params.engine)
     if is_online:
-        source.finish(table, params)
+        source.finish(index, params)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Evaluate the model on the test split, which neither training nor model selection uses."""
+"""The stage evaluate: measure the model on the test split, which training and model selection do not use."""
 
 from models.evaluation import evaluation
 from models.evaluation.result import Settings
@@ -11,7 +11,8 @@ from pipeline.report import plots
 from pipeline.store import clip_table
 from pipeline.store.metric_files import write_csv, write_json
 
-TABLES = {  # of Evaluation: metrics/<name>.csv, for DVC's plots and the report
+# Attribute of an Evaluation -> columns of the table metrics/<attribute>.csv, for DVC's plots and the report.
+TABLES = {
     "roc": ("fpr", "tpr"),
     "per_class": ("class", "n", "precision", "recall", "f1", "f1_low", "f1_high", "ap"),
     "confusion": ("clip_id", "actual", "predicted", "probability"),
@@ -20,11 +21,12 @@ TABLES = {  # of Evaluation: metrics/<name>.csv, for DVC's plots and the report
 
 
 def evaluate() -> None:
+    """Evaluate the trained model on the test split, and write metrics and tables to the folder metrics/."""
     params = load("evaluate")
     data = dataset.load("data", params.audio, params.video, params.input)
-    boxes = localization.frame_boxes(
-        clip_table.read("data/clips.parquet").to_pylist(), *data.video_shape[1:3]
-    )
+    clips = clip_table.read("data/clips.parquet").to_pylist()
+    _, height, width, _ = data.video_shape
+    boxes = localization.frame_boxes(clips, height, width)
     with distributed.open_model("checkpoints", params.engine) as model:
         result = evaluation.evaluate(model, data, Settings.from_params(params, boxes))
     write_json(result.metrics, "metrics/evaluate.json")
@@ -32,16 +34,20 @@ def evaluate() -> None:
     write_json(result.maps, "metrics/maps.json")
     write_json(result.description, "metrics/description.json")
     plots.save_inpainting("metrics/inpainting.jpg", result.inpainting_examples, result.has_normalized_patches)
-    for name, keys in TABLES.items():
-        rows = getattr(result, name)
-        write_csv([keys, *([row[key] for key in keys] for row in rows)], f"metrics/{name}.csv")
-    print(f"evaluate: {headline(result.metrics)}")
+    for name, columns in TABLES.items():
+        table_rows = [[row[column] for column in columns] for row in getattr(result, name)]
+        write_csv([columns, *table_rows], f"metrics/{name}.csv")
+    print(f"evaluate: {summarize_metrics(result.metrics)}")
 
 
-def headline(metrics: dict) -> str:
-    """Return the values of the first section in one line."""
+def summarize_metrics(metrics: dict) -> str:
+    """Return the main metrics in one line.
+
+    metrics: the content of metrics/evaluate.json. The first section holds the main metrics: those with a
+    confidence interval under `ci`.
+    """
     name, section = next(iter(metrics.items()))
-    if name == "verification":  # by modality
+    if name == "verification":  # has a section for each modality
         section = section["both"] if "both" in section else next(iter(section.values()))
     values = ", ".join(f"{key} {section[key]:.3f}" for key in section["ci"] if section[key] is not None)
     return f"{section['n']} test clips or pairs: {name} {values}"

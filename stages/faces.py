@@ -1,4 +1,4 @@
-"""Crop the largest face of the middle frame of each clip, or of every frame; nothing if faces are off."""
+"""The stage faces: crop the largest face of frames of every clip, if `faces.enabled` is true."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ from pipeline.cli import run
 from pipeline.config import load
 from pipeline.download import step as download
 from pipeline.engine import runner
+from pipeline.engine.clip_keys import compute_fingerprint
 from pipeline.media.faces import FacesStep, load_detector
 from pipeline.media.local_files import as_local_files
 from pipeline.store import clip_table
@@ -14,9 +15,13 @@ from pipeline.store.shards import Shards
 
 
 def faces() -> None:
+    """Write the largest face in the middle frame, or in all frames, of each clip to the shards of this stage.
+
+    If `faces.enabled` is false, write an empty index.
+    """
     params = load("faces")
-    frames = {"middle": 1, "every": params.video.frames}[params.faces.frames]
-    step = FacesStep(params.faces, params.data.clip_seconds, frames)
+    n_frames = {"middle": 1, "every": params.video.frames}[params.faces.frames]
+    step = FacesStep(params.faces, params.data.clip_seconds, n_frames)
     if not params.faces.enabled:
         shards = Shards.from_layout(step.layout)
         shards.start_run([])
@@ -24,17 +29,18 @@ def faces() -> None:
         print("faces: nothing to do (faces.enabled is false)")
         return
     load_detector(params.faces.model)  # raises UserError for an invalid model before any work
-    model = Path(params.faces.model).read_bytes() if params.faces.model else b""
+    # Faces depend on the content of the detector's file, not on its path.
+    model_bytes = Path(params.faces.model).read_bytes() if params.faces.model else b""
     job = runner.Job(
         name="faces",
         step=step,
         shards=step.layout,
-        fingerprint=digest(runner.fingerprint(params, FacesStep, as_local_files), model),
+        fingerprint=digest(compute_fingerprint(params, FacesStep, as_local_files), model_bytes),
         upstream=download.LAYOUT,
         opener=as_local_files,
     )
-    rows = clip_table.read("data/clips.parquet").to_pylist()
-    runner.run(job, rows, params.data.shard_size, params.engine)
+    clips = clip_table.read("data/clips.parquet").to_pylist()
+    runner.run(job, clips, params.data.shard_size, params.engine)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write every clip's embeddings and an index for searching them."""
+"""The stage index: write the embeddings of every clip, and indexes with which they can be searched."""
 
 from models.inference import distributed
 from models.inference import index as embedding_index
@@ -9,15 +9,20 @@ from pipeline.store.metric_files import write_json
 
 
 def index() -> None:
+    """Embed every clip, index the embeddings, and measure the recall of the indexes against exact search."""
     params = load("index")
     data = dataset.load("data", params.audio, params.video, params.input)
     with distributed.open_model("checkpoints", params.engine) as model:
-        metrics = embedding_index.write(
+        # For each direction of search: kind of index, number of vectors, recall.
+        metrics_by_direction = embedding_index.write(
             model, data, params.index.kind, "data/embeddings", "data/index", params.seed
         )
-    write_json(metrics, "metrics/index.json")
-    recalls = ", ".join(f"{name} {m['recall_10']:.3f}" for name, m in metrics.items())
-    print(f"index: {len(data)} clips, {next(iter(metrics.values()))['kind']}; recall@10 {recalls}")
+    write_json(metrics_by_direction, "metrics/index.json")
+    recalls = ", ".join(
+        f"{direction} {metrics['recall_10']:.3f}" for direction, metrics in metrics_by_direction.items()
+    )
+    kind = next(iter(metrics_by_direction.values()))["kind"]  # the same for all directions
+    print(f"index: {len(data)} clips, {kind}; recall@10 {recalls}")
 
 
 if __name__ == "__main__":

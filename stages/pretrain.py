@@ -1,4 +1,4 @@
-"""Pretrain CAV-MAE without labels, if the task needs it."""
+"""The stage pretrain: train CAV-MAE without labels, if the task starts from such a model."""
 
 from pathlib import Path
 
@@ -9,28 +9,32 @@ from pipeline.dataset import dataset
 from pipeline.store import epochs
 from pipeline.store.metric_files import write_json
 
-MODEL, CURVES = Path("pretrained"), Path("metrics/pretrain")
-NOTE = MODEL / "README.md"  # DVC keeps no empty folders
+MODEL_FOLDER = Path("pretrained")
+CURVES_FOLDER = Path("metrics/pretrain")
+# Written if nothing is pretrained: DVC does not keep empty folders.
+PLACEHOLDER = MODEL_FOLDER / "README.md"
 
 
 def pretrain() -> None:
+    """Pretrain a model if the task needs one. Otherwise keep the model of an earlier run, or write none."""
     params = load("pretrain")
     task, encoder, start = params.task, params.encoder, params.classification.start
     if not encoder or not tasks.get(task).pretrains(params):  # loading the task imports torch
-        if not (MODEL / "config.json").exists():  # a model that exists stays
-            MODEL.mkdir(exist_ok=True)
-            NOTE.unlink(missing_ok=True)  # it may be a link into DVC's cache
-            NOTE.write_text("Nothing was pretrained.\n", encoding="utf-8")
-            epochs.write(CURVES, [], "pretrain")
-            write_json({}, CURVES / "metrics.json")
+        if not (MODEL_FOLDER / "config.json").exists():  # there is no model of an earlier run to keep
+            MODEL_FOLDER.mkdir(exist_ok=True)
+            PLACEHOLDER.unlink(missing_ok=True)  # it may be a link into DVC's cache
+            PLACEHOLDER.write_text("Nothing was pretrained.\n", encoding="utf-8")
+            epochs.write_history(CURVES_FOLDER, [], "pretrain")
+            write_json({}, CURVES_FOLDER / "metrics.json")
         print(f"pretrain: nothing to do (task: {task}, encoder: {encoder}, classification.start: {start})")
         return
     from models.training.cached import pretrain_cached  # imports torch, which takes seconds
 
-    NOTE.unlink(missing_ok=True)
+    PLACEHOLDER.unlink(missing_ok=True)
     data = dataset.load("data", params.audio, params.video, params.input)
-    best = pretrain_cached(params, data, MODEL, CURVES).config["chosen"]
-    values = ", ".join(f"{k.replace('/', ' ')} {v:.3f}" for k, v in best.items() if "/" in k)
+    best = pretrain_cached(params, data, MODEL_FOLDER, CURVES_FOLDER).config["chosen"]
+    # Metrics are named `val/<name>`; the other entries are no metrics.
+    values = ", ".join(f"{name.replace('/', ' ')} {value:.3f}" for name, value in best.items() if "/" in name)
     print(f"pretrain: epoch {best['best_epoch']} of {best['epochs']} is kept: {values}")
 
 

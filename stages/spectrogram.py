@@ -1,25 +1,27 @@
-"""Compute the feature `audio.feature` of every clip with sound, the input of audio encoders."""
+"""The stage spectrogram: compute the feature of every clip's sound, the input of audio encoders."""
 
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.engine import runner
+from pipeline.engine.clip_keys import compute_fingerprint
 from pipeline.media import wav
 from pipeline.media.spectrogram import SpectrogramStep
 from pipeline.store import clip_table
 
 
 def spectrogram() -> None:
+    """Write the feature `audio.feature` of every clip with sound to the shards of this stage."""
     params = load("spectrogram")
     step = SpectrogramStep(params.audio, params.data.clip_seconds)
     job = runner.Job(
         name="spectrogram",
         step=step,
         shards=step.layout,
-        fingerprint=runner.fingerprint(params, SpectrogramStep),
+        fingerprint=compute_fingerprint(params, SpectrogramStep),
         upstream=wav.LAYOUT,
     )
-    rows = clip_table.read("data/clips.parquet").to_pylist()
-    runner.run(job, rows, params.data.shard_size, params.engine)
+    clips = clip_table.read("data/clips.parquet").to_pylist()
+    runner.run(job, clips, params.data.shard_size, params.engine)
 
 
 if __name__ == "__main__":

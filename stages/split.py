@@ -1,4 +1,7 @@
-"""Split the clips into train, val and test by video or by subject: each of these is in one split only."""
+"""The stage split: assign the clips to train, val and test.
+
+All clips of one video, or of one subject, are in the same split.
+"""
 
 from collections import Counter
 from pathlib import Path
@@ -6,16 +9,18 @@ from pathlib import Path
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.dataset.split import assign_splits, split_size_warnings
-from pipeline.store import clip_table as clips
+from pipeline.store import clip_table
 from pipeline.store.atomic import write_table
 from pipeline.store.shards import read_index
+from pipeline.store.status import OK
 
 
 def split() -> None:
+    """Write data/splits.parquet: the split of each clip, or the reason why it has none. Print the numbers."""
     params = load("split")
-    clip_table = clips.read("data/clips.parquet")
+    clips = clip_table.read("data/clips.parquet")
     table = assign_splits(
-        clip_table,
+        clips,
         read_index("data/spectrogram"),
         read_index("data/faces" if params.input == "face" else "data/frames"),
         params.split,
@@ -23,11 +28,12 @@ def split() -> None:
     )
     write_table(table, Path("data/splits.parquet"))
     counts = Counter(table["split"].to_pylist())
-    reasons = Counter(s for s in table["status"].to_pylist() if s != "ok")
-    excluded = "".join(f", {n} {reason}" for reason, n in sorted(reasons.items()))
-    for line in split_size_warnings(table, clip_table, params.split):
-        print(f"split: warning: {line}")
-    print(f"split: {len(table)} clips in, " + ", ".join(f"{counts[s]} {s}" for s in clips.SPLITS) + excluded)
+    failures = Counter(status for status in table["status"].to_pylist() if status != OK)
+    for warning in split_size_warnings(table, clips, params.split):
+        print(f"split: warning: {warning}")
+    sizes = [f"{counts[name]} {name}" for name in clip_table.SPLITS]
+    sizes += [f"{n} {status}" for status, n in sorted(failures.items())]
+    print(f"split: {len(table)} clips in, {', '.join(sizes)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Compute mean and standard deviation of the features of the training split."""
+"""The stage statistics: compute mean and standard deviation of the features of the training split."""
 
 from pipeline.cli import run
 from pipeline.config import load
@@ -8,6 +8,10 @@ from pipeline.store.metric_files import write_json
 
 
 def statistics() -> None:
+    """Write the statistics with which an encoder of both modalities normalizes its input.
+
+    Without such an encoder, write an empty JSON object.
+    """
     params = load("statistics")
     if not params.encoder:
         write_json({}, f"data/{dataset.STATISTICS}")

@@ -1,4 +1,4 @@
-"""Train the model that params.yaml describes, and keep the epoch with the best validation metrics."""
+"""The stage train: train the model that params.yaml describes."""
 
 from models.tasks import tasks
 from models.tasks._experiment import PRETRAINED
@@ -9,12 +9,17 @@ from pipeline.dataset import dataset
 
 
 def train() -> None:
+    """Train the model, or copy the one that the stage pretrain has trained, and keep its best epoch.
+
+    The best epoch is the one with the best validation metrics.
+    """
     params = load("train")
     if tasks.get(params.task).stage == "pretrain":  # the stage pretrain has trained the model
         best = adopt_pretrained(PRETRAINED, "checkpoints", "metrics/train", label=params.label)
     else:
         data = dataset.load("data", params.audio, params.video, params.input)
         best = train_cached(params, data, "checkpoints", "metrics/train").config["chosen"]
+    # Metrics are named `val/<name>`; the other entries are no metrics.
     values = ", ".join(f"{name.replace('/', ' ')} {value:.3f}" for name, value in best.items() if "/" in name)
     print(f"train: epoch {best['best_epoch']} of {best['epochs']} is kept: {values}")
 

@@ -46,7 +46,7 @@ get_value = config.View.__getattr__
 def get_and_note(view, name):
     value = get_value(view, name)
     if not isinstance(value, config.View):
-        note("key", f"{view._path}.{name}".lstrip("."))
+        note("key", f"{view._section_key}.{name}".lstrip("."))
     return value
 
 

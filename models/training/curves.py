@@ -23,7 +23,7 @@ def log_history(live: Live, history: list[dict[str, float]], stage: str, best: i
     history: the metrics of each epoch, by name. stage: the stage that trains, `train` or `pretrain`. best:
     number of the best epoch, from 1, whose metrics are added as `best/<name>`; None during training.
     """
-    epochs.write(live.dir, history, stage)
+    epochs.write_history(live.dir, history, stage)
     if not history:
         return
     live.step = len(history)

@@ -117,7 +117,7 @@ def _prepare(
         config["encoders"] = config["encoders"] | {"joint": encoder_sizes(config, initial)}
     if torch.cuda.is_available() and settings.devices > torch.cuda.device_count():
         raise UserError(f"devices: {settings.devices}: this machine has {torch.cuda.device_count()} GPUs")
-    checkpoint_file = CheckpointFile(resume.prepare(f"{stage}-{fingerprint}.ckpt"))
+    checkpoint_file = CheckpointFile(resume.prepare_path(f"{stage}-{fingerprint}.ckpt"))
     resumed_precision = resumable_precision(checkpoint_file.path, fingerprint, stage)
     recorder = Recorder(
         checkpoint_file,

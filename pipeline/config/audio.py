@@ -8,6 +8,8 @@ from pipeline.config.fields import Section, one_of
 
 
 class AudioParams(Section):
+    """The section `audio` of params.yaml: the feature that audio encoders get, and the length of a window."""
+
     sample_rate: int = Field(ge=4000, le=192_000, description="Hz")
     feature: Annotated[str, one_of("mel", "stft", "log_spectrogram", "log_frequency", "fbank")] = Field(
         description="mel, stft, log_spectrogram, log_frequency, fbank (docs/data.md)"
@@ -24,8 +26,9 @@ class AudioParams(Section):
     window_seconds: float = Field(gt=0, description="length of a window: what a model hears at once")
 
     @model_validator(mode="after")
-    def _values_fit_together(self) -> "AudioParams":
-        nyquist = self.sample_rate / 2
+    def _check_values_fit_together(self) -> "AudioParams":
+        """Raise ValueError if lengths or frequencies contradict each other."""
+        nyquist = self.sample_rate / 2  # Hz, the highest frequency that the samples can hold
         if self.hop_length > self.win_length:
             raise ValueError(f"hop_length {self.hop_length} is larger than win_length {self.win_length}")
         if self.win_length > self.n_fft:

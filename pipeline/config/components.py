@@ -1,7 +1,10 @@
 """The keywords of encoders and losses, and the rules of tasks, read from components.json without any import.
 
-`python -m pipeline.config.schema` imports all classes and writes the file. A component that is missing in the
-file, or whose declaration has changed since, is imported here, and torch with it, which is slower.
+`python -m pipeline.config.schema` imports all components and writes the file. A component that is missing in
+the file, or whose declaration has changed since, is imported here, and torch with it, which is slower.
+
+In all functions, `folder` is a folder below models/ with one component per file: audio, video, joint, losses
+or tasks.
 """
 
 import json
@@ -11,92 +14,120 @@ from typing import Any
 
 import pydantic
 
-from pipeline.config.declarations import declaration, digest, value_type
+from pipeline.config.declarations import build_type, hash_declarations, read_declaration
 from pipeline.config.fields import ROOT, component_names, did_you_mean
-from pipeline.config.messages import brief
+from pipeline.config.messages import shorten
 
 FILE = Path(__file__).with_name("components.json")
-KINDS = ("audio", "video", "joint", "losses")  # those with keywords in params.yaml
-TASKS = "tasks"
-HUB = "_hub"  # the module of `timm/<name>` and `torchvision/<name>`
+KEYWORD_FOLDERS = ("audio", "video", "joint", "losses")  # components with keywords in params.yaml
+TASKS_FOLDER = "tasks"
+HUB = "_hub"  # the module that stands for all models `timm/<name>` and `torchvision/<name>`
 STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False)
 
 
 @cache
-def keywords(kind: str, name: str) -> dict[str, Any]:
-    """Return the JSON schema of the keywords of the class in models/<kind>/<name>.py."""
-    return _entry(kind, HUB if "/" in name else name)["schema"]
+def load_keywords_schema(folder: str, name: str) -> dict[str, Any]:
+    """Return the JSON schema of the keywords of a component.
+
+    name: of its file in the folder, or of a model of another library (`timm/resnet18`).
+    """
+    return _load_entry(folder, HUB if "/" in name else name)["schema"]
 
 
 @cache
-def task(name: str) -> dict[str, Any]:
-    """Return the `rules` and `defaults` of the task in models/tasks/<name>.py."""
-    return _entry(TASKS, name)
+def load_task(name: str) -> dict[str, Any]:
+    """Return the declarations of the task in models/tasks/<name>.py: its `rules` and its `defaults`.
+
+    They are described in models/tasks/_base.py.
+    """
+    return _load_entry(TASKS_FOLDER, name)
 
 
-def _entry(kind: str, module: str) -> dict[str, Any]:
-    entry = _read_file().get(kind, {}).get(module)
-    return entry if entry and _is_current(entry) else declaration(kind, module)
+def _load_entry(folder: str, module_name: str) -> dict[str, Any]:
+    """Return the entry of a component in components.json; import the component if the entry is outdated."""
+    entry = _read_file().get(folder, {}).get(module_name)
+    return entry if entry and _is_current(entry) else read_declaration(folder, module_name)
 
 
-def check_keywords(where: str, kind: str, name: str, values: dict[str, Any]) -> None:
-    """Raise ValueError for a missing or unknown keyword of the class, or a bad value. where: for messages."""
-    schema = keywords(kind, name)
-    properties = schema["properties"]
-    for key, value in values.items():
-        if key not in properties:
-            allowed = ", ".join(properties) or "none"
-            raise ValueError(
-                f"{where}.{key}: unknown key for {name}; {did_you_mean(key, properties)}known: {allowed}"
-            )
+def check_keywords(where: str, folder: str, name: str, values: dict[str, Any]) -> None:
+    """Raise ValueError for an unknown or missing keyword of a component, or for a value that is not allowed.
+
+    where: the key of params.yaml that holds the keywords, for messages. name: of the component. values: of
+    the keywords, by their names.
+    """
+    schema = load_keywords_schema(folder, name)
+    known_keywords = schema["properties"]
+    for keyword, value in values.items():
+        if keyword not in known_keywords:
+            hint = did_you_mean(keyword, known_keywords)
+            known_names = ", ".join(known_keywords) or "none"
+            raise ValueError(f"{where}.{keyword}: unknown key for {name}; {hint}known: {known_names}")
         try:
-            _type(kind, name, key).validate_python(value)
+            _keyword_type(folder, name, keyword).validate_python(value)
         except pydantic.ValidationError as e:
             message = e.errors()[0]["msg"]
-            raise ValueError(f"{where}.{key}: {brief(value)}: {message[0].lower()}{message[1:]}") from None
-    for key in schema.get("required", []):
-        if key not in values:
-            raise ValueError(f"{where}.{key}: missing: {name} needs it")
+            raise ValueError(
+                f"{where}.{keyword}: {shorten(value)}: {message[0].lower()}{message[1:]}"
+            ) from None
+    for keyword in schema.get("required", []):
+        if keyword not in values:
+            raise ValueError(f"{where}.{keyword}: missing: {name} needs it")
 
 
 @cache
-def _type(kind: str, name: str, key: str) -> pydantic.TypeAdapter:
-    return pydantic.TypeAdapter(value_type(keywords(kind, name)["properties"][key]), config=STRICT)
+def _keyword_type(folder: str, name: str, keyword: str) -> pydantic.TypeAdapter:
+    """Return what validates the values of a keyword of a component."""
+    schema = load_keywords_schema(folder, name)["properties"][keyword]
+    return pydantic.TypeAdapter(build_type(schema), config=STRICT)
 
 
-def modules(kind: str) -> list[str]:
-    """Return the names in models/<kind>, and the module for models of other libraries, if there is one."""
-    has_hub = (ROOT / "models" / kind / f"{HUB}.py").exists()
-    return [*([HUB] if has_hub else []), *component_names(kind)]
+def module_names(folder: str) -> list[str]:
+    """Return the names of the components in a folder; before them `_hub`, if the folder has this module."""
+    has_hub = (ROOT / "models" / folder / f"{HUB}.py").exists()
+    return [*([HUB] if has_hub else []), *component_names(folder)]
 
 
-def declarations() -> dict[str, dict[str, Any]]:
-    """Import all components and return the content for components.json."""
-    return {kind: {name: declaration(kind, name) for name in modules(kind)} for kind in (*KINDS, TASKS)}
-
-
-def outdated() -> list[str]:
-    """Return the components whose entries in components.json are outdated, without importing any."""
-    names = {(kind, name) for kind in (*KINDS, TASKS) for name in modules(kind)}
-    entries = {
-        (kind, name): entry for kind, by_name in _read_file().items() for name, entry in by_name.items()
+def collect_declarations() -> dict[str, dict[str, Any]]:
+    """Import all components and return the content of components.json: folder -> module -> entry."""
+    return {
+        folder: {name: read_declaration(folder, name) for name in module_names(folder)}
+        for folder in (*KEYWORD_FOLDERS, TASKS_FOLDER)
     }
-    stale = {key for key in names | entries.keys() if key not in names or not _is_current(entries.get(key))}
-    return [f"models/{kind}/{name}.py" for kind, name in sorted(stale)]
+
+
+def find_outdated_components() -> list[str]:
+    """Return the paths of the components whose entries in components.json are outdated.
+
+    These are new, changed and deleted components. None is imported.
+    """
+    existing = {
+        (folder, name) for folder in (*KEYWORD_FOLDERS, TASKS_FOLDER) for name in module_names(folder)
+    }
+    entries = {
+        (folder, name): entry
+        for folder, entries_by_name in _read_file().items()
+        for name, entry in entries_by_name.items()
+    }
+    current = {key for key, entry in entries.items() if key in existing and _is_current(entry)}
+    outdated = (existing | entries.keys()) - current
+    return [f"models/{folder}/{name}.py" for folder, name in sorted(outdated)]
 
 
 @cache
 def _read_file() -> dict[str, dict[str, Any]]:
+    """Return the content of components.json: folder -> module -> entry. Empty if there is no file."""
     return json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
 
 
-def _is_current(entry: dict[str, Any] | None) -> bool:
-    return entry is not None and all(
-        (ROOT / file).exists() and digest(ROOT / file) == value for file, value in entry["files"].items()
+def _is_current(entry: dict[str, Any]) -> bool:
+    """Return whether the files that declare a component have the hashes that its entry stores."""
+    return all(
+        (ROOT / file).exists() and hash_declarations(ROOT / file) == file_hash
+        for file, file_hash in entry["files"].items()
     )
 
 
 def clear_cache() -> None:
-    """Read components.json again at the next access."""
-    for function in (keywords, task, _type, _read_file):
+    """Forget components.json and everything that was read from it, so that the next access reads it again."""
+    for function in (load_keywords_schema, load_task, _keyword_type, _read_file):
         function.cache_clear()

@@ -7,29 +7,36 @@ from pydantic import AfterValidator, Field, model_validator
 from pipeline.config.fields import Section, Seed, one_of, source_names
 
 Emotion = Annotated[str, one_of("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")]
-PRESETS = ("all", "five", "musical")
+CLASS_PRESETS = ("all", "five", "musical")  # names for sets of AudioSet's classes
 
 
 class EnsembleParams(Section):
+    """The section `data.ensemble` of params.yaml: synthetic musical instruments."""
+
     clips: int = Field(ge=16, le=1_000_000, description="number of clips")
     seed: Seed = Field(description="of everything that is random in them")
     broken: float = Field(ge=0, le=0.5, description="share of clips that are damaged, as real files are")
 
 
 class CremaDParams(Section):
+    """The section `data.crema_d` of params.yaml: which clips of the data set CREMA-D are used."""
+
     emotions: list[Emotion] = Field(min_length=1, description="only clips of these emotions")
     labels: Annotated[str, one_of("acted", "rated")] = Field(
         description="acted: the emotion that the actor was asked for; rated: what most raters saw and heard"
     )
 
 
-def _check_classes(value: str | list[str]) -> str | list[str]:
-    if isinstance(value, str) and value not in PRESETS:
-        raise ValueError(f"use {', '.join(PRESETS)}, or a list of AudioSet's names or ids")
-    return value
+def _check_classes(classes: str | list[str]) -> str | list[str]:
+    """Return `data.audioset.classes` as it is. Raise ValueError if it is neither a preset nor a list."""
+    if isinstance(classes, str) and classes not in CLASS_PRESETS:
+        raise ValueError(f"use {', '.join(CLASS_PRESETS)}, or a list of AudioSet's names or ids")
+    return classes
 
 
 class AudioSetParams(Section):
+    """The section `data.audioset` of params.yaml: which clips of the data set AudioSet are used."""
+
     train: list[str] = Field(description="lists of training segments: paths or URLs")
     eval: list[str] = Field(description="lists of test segments: paths or URLs")
     labels: str = Field(min_length=1, description="class_labels_indices.csv: path or URL")
@@ -44,12 +51,16 @@ class AudioSetParams(Section):
 
 
 class PeopleParams(Section):
+    """The section `data.people` of params.yaml: synthetic talking heads."""
+
     people: int = Field(ge=2, le=1000, description="number of people")
     clips: int = Field(ge=16, le=72_000, description="number of clips of all people together")
     seed: Seed = Field(description="of everything that is random in them")
 
 
 class VoxCelebParams(Section):
+    """The section `data.voxceleb` of params.yaml: faces and voices of the data set VoxCeleb."""
+
     faces: str = Field(min_length=1, description="folder in data.folder: <person>/.../<recording>/*.jpg")
     voices: str = Field(min_length=1, description="folder in data.folder: <person>/<recording>/*.wav")
     per_person: int = Field(ge=1, description="clips of each person, at most")
@@ -59,6 +70,8 @@ class VoxCelebParams(Section):
 
 
 class DataParams(Section):
+    """The section `data` of params.yaml: where clips come from, and what shards hold."""
+
     source: Annotated[str, one_of(*source_names())] = Field(
         description="ensemble, people: synthetic; folder: your videos; audioset, crema_d, voxceleb"
         " (docs/datasets.md)"
@@ -74,6 +87,8 @@ class DataParams(Section):
 
 
 class DownloadParams(Section):
+    """The section `download` of params.yaml: how clips of online videos are fetched."""
+
     url: str = Field(description="of a video; {id} stands for its YouTube id")
     height: int = Field(ge=64, le=4320, description="lines of the picture, at most")
     concurrent: int = Field(ge=1, le=256, description="downloads at a time")
@@ -93,13 +108,16 @@ class DownloadParams(Section):
     give_up: int = Field(ge=1, description="stop after so many temporary failures in a row")
 
     @model_validator(mode="after")
-    def _url_has_an_id(self) -> "DownloadParams":
+    def _check_url(self) -> "DownloadParams":
+        """Raise ValueError if `url` is not a web address with exactly one place for the id of a video."""
         if not self.url.startswith(("http://", "https://")) or self.url.count("{id}") != 1:
             raise ValueError(f"url: {self.url!r}: use a http or https address with {{id}} in it")
         return self
 
 
 class SplitParams(Section):
+    """The section `split` of params.yaml: which clips are for training, validation and the test."""
+
     by: Annotated[str, one_of("video", "subject")] = Field(
         description="clips of one video, or of one subject, are never in two splits"
     )
@@ -109,7 +127,8 @@ class SplitParams(Section):
     seed: Seed = Field(description="of the hash that decides; a clip's split does not depend on other clips")
 
     @model_validator(mode="after")
-    def _some_clips_remain_for_training(self) -> "SplitParams":
+    def _check_training_remains(self) -> "SplitParams":
+        """Raise ValueError if no clips remain for training."""
         if self.val + self.test >= 1:
             raise ValueError(f"val {self.val:g} and test {self.test:g} leave nothing to train on")
         return self

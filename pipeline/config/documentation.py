@@ -3,7 +3,7 @@
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import BaseModel
@@ -12,9 +12,108 @@ from pipeline.config import components
 from pipeline.config.params import Params
 
 PAGE = "docs/parameters.md"
-COLUMN, WIDTH = 24, 120  # where comments begin, and the maximum line length
-NARROW = 40  # characters: a comment with less space beside the value is written below it
-TITLES = {
+COMMENT_COLUMN = 24  # where comments of params.yaml begin, in characters from the start of the line
+MAX_LINE_LENGTH = 120
+MIN_COMMENT_WIDTH = 40  # characters: a comment with less space beside the value is written below it
+HUB_NAMES = "`timm/<name>`, `torchvision/<name>`"
+
+
+def descriptions(model: type[BaseModel] = Params, section: str = "") -> dict[str, str]:
+    """Return the description of every field, by its key in params.yaml: {"train.epochs": text, ...}.
+
+    model: the class of a section. section: its key; empty for the whole file.
+    """
+    texts: dict[str, str] = {}
+    for name, field in model.model_fields.items():
+        key = f"{section}.{name}".lstrip(".")
+        texts[key] = field.description or ""
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            texts |= descriptions(field.annotation, key)
+    return texts
+
+
+# --- comments of params.yaml ------------------------------------------------------------------------------
+
+
+class KeyPosition(NamedTuple):
+    """Where a key of params.yaml stands in the text.
+
+    key: with its sections, as `train.epochs`. start: of the key's name. end: where its comment may follow,
+    behind the value, or behind the colon if the value is an indented block. Lines and columns count from 0.
+    """
+
+    key: str
+    start: yaml.Mark
+    end: yaml.Mark
+
+
+def replace_comments(text: str) -> str:
+    """Return the text of a params.yaml with new comments of all fields, and with the same values.
+
+    The comment of a field stands beside its value and in the lines below, indented deeper than the key. Other
+    comments (the first lines, and those on keys that are no fields) are kept.
+    """
+    lines, texts = text.splitlines(), descriptions()
+    # From the last line to the first: a comment of another length moves only the lines below it.
+    positions = sorted(_key_positions(yaml.compose(text)), key=lambda position: -position.end.line)
+    for key, start, end in positions:
+        if key not in texts:
+            continue
+        next_line = end.line + 1
+        is_old_comment = re.compile(rf" {{{start.column + 1},}}#").match
+        while next_line < len(lines) and is_old_comment(lines[next_line]):
+            del lines[next_line]
+        lines[end.line : next_line] = _add_comment(lines[end.line][: end.column], texts[key])
+    return "\n".join(lines) + "\n"
+
+
+def _key_positions(node: yaml.Node, section: str = "") -> Iterator[KeyPosition]:
+    """Yield the position of each key in a node of the parsed file, and in the sections inside it.
+
+    section: the key of the node itself; empty for the whole file.
+    """
+    if not isinstance(node, yaml.MappingNode) or node.flow_style:  # flow style: {key: value} on one line
+        return
+    for key_node, value_node in node.value:
+        key = f"{section}.{key_node.value}".lstrip(".")
+        end = value_node.end_mark
+        if isinstance(value_node, yaml.CollectionNode) and not value_node.flow_style:
+            name_end = key_node.end_mark
+            end = yaml.Mark(None, 0, name_end.line, name_end.column + len(":"), None, None)
+        yield KeyPosition(key, key_node.start_mark, end)
+        yield from _key_positions(value_node, key)
+
+
+def _add_comment(line: str, comment: str) -> list[str]:
+    """Return a line `key: value` with a comment beside it, and the lines below that continue the comment."""
+    line = line.rstrip()
+    if not comment:
+        return [line]
+    width_below = MAX_LINE_LENGTH - COMMENT_COLUMN - len("# ")
+    column = max(COMMENT_COLUMN, len(line) + 1)
+    if MAX_LINE_LENGTH - column < min(MIN_COMMENT_WIDTH, len(comment)):
+        beside, below = line, textwrap.wrap(comment, width_below)
+    else:
+        first, *rest = textwrap.wrap(comment, MAX_LINE_LENGTH - column - len("# "))
+        beside, below = f"{line:{column}}# {first}", textwrap.wrap(" ".join(rest), width_below)
+    indent = " " * COMMENT_COLUMN
+    return [beside, *(f"{indent}# {comment_line}" for comment_line in below)]
+
+
+# --- docs/parameters.md -----------------------------------------------------------------------------------
+
+PAGE_INTRODUCTION = """# Parameters
+
+Every key of `params.yaml`, its values and its meaning. The defaults are in that file.
+`dvc exp run -S train.epochs=20` changes a value for one run.
+This page is written by `python -m pipeline.config.schema`.
+"""
+KEYWORDS_INTRODUCTION = """## Keywords of encoders and losses
+
+What is under `encoders` and `losses`, by a component's name: `encoders.audio.cnn_small: {width: 64}`.
+A keyword without a default must be given.
+"""
+KEYWORDS_HEADINGS = {  # folder below models/ -> heading of the table of its components
     "audio": "Audio encoders",
     "video": "Video encoders",
     "joint": "Encoders of both",
@@ -22,161 +121,113 @@ TITLES = {
 }
 
 
-def descriptions(model: type[BaseModel] = Params, key: str = "") -> dict[str, str]:
-    """Return the description of every field: `train.epochs` -> text."""
-    texts: dict[str, str] = {}
-    for name, field in model.model_fields.items():
-        path = f"{key}.{name}".lstrip(".")
-        texts[path] = field.description or ""
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            texts |= descriptions(field.annotation, path)
-    return texts
+class KeyRow(NamedTuple):
+    """A row of docs/parameters.md. allowed_values: in words; empty if the key is a section."""
+
+    key: str
+    allowed_values: str
+    description: str
 
 
-# --- comments -------------------------------------------------------------------------------------------
+def render_page(params_schema: dict[str, Any]) -> str:
+    """Return the text of docs/parameters.md.
 
-
-def with_comments(text: str) -> str:
-    """Return the text of a params.yaml with new comments of all fields and unchanged values.
-
-    The comment of a field is beside its value and in the lines below, indented deeper than the key. Other
-    comments (the first lines, those inside `set`) are kept.
+    It has a table of the keys outside sections, a table for each section, and a table of the keywords of each
+    kind of component. params_schema: the JSON schema of params.yaml.
     """
-    lines, texts = text.splitlines(), descriptions()
-    for path, key, end in sorted(_key_positions(yaml.compose(text)), key=lambda row: -row[2].line):
-        if path not in texts:
+    rows = list(_key_rows(Params, params_schema))
+    top_level_rows = [row for row in rows if "." not in row.key]
+    parts = [PAGE_INTRODUCTION, _keys_table(row for row in top_level_rows if row.allowed_values)]
+    for section, allowed_values, description in top_level_rows:
+        if allowed_values:  # not a section
             continue
-        below = end.line + 1
-        while below < len(lines) and re.match(rf" {{{key.column + 1},}}#", lines[below]):
-            del lines[below]
-        lines[end.line : below] = _with_comment(lines[end.line][: end.column], texts[path])
-    return "\n".join(lines) + "\n"
-
-
-def _key_positions(node: yaml.Node, path: str = "") -> Iterator[tuple[str, yaml.Mark, yaml.Mark]]:
-    """Yield for each key its path, its start, and the position after which its comment may follow."""
-    if not isinstance(node, yaml.MappingNode) or node.flow_style:
-        return
-    for key, value in node.value:
-        name = f"{path}.{key.value}".lstrip(".")
-        is_block = isinstance(value, yaml.CollectionNode) and not value.flow_style
-        end = key.end_mark if is_block else value.end_mark
-        if is_block:
-            end = yaml.Mark(None, 0, end.line, end.column + len(":"), None, None)
-        yield name, key.start_mark, end
-        yield from _key_positions(value, name)
-
-
-def _with_comment(line: str, text: str) -> list[str]:
-    line = line.rstrip()
-    if not text:
-        return [line]
-    column = max(COLUMN, len(line) + 1)
-    if WIDTH - column < min(NARROW, len(text)):
-        return [line, *(f"{'':{COLUMN}}# {part}" for part in textwrap.wrap(text, WIDTH - COLUMN - 2))]
-    first, *rest = textwrap.wrap(text, WIDTH - column - 2)
-    below = textwrap.wrap(" ".join(rest), WIDTH - COLUMN - 2)
-    return [f"{line:{column}}# {first}", *(f"{'':{COLUMN}}# {part}" for part in below)]
-
-
-# --- docs/parameters.md ---------------------------------------------------------------------------------
-
-HEAD = """# Parameters
-
-Every key of `params.yaml`, its values and its meaning. The defaults are in that file.
-`dvc exp run -S train.epochs=20` changes a value for one run.
-This page is written by `python -m pipeline.config.schema`.
-"""
-KEYWORDS = """## Keywords of encoders and losses
-
-What is under `encoders` and `losses`, by a component's name: `encoders.audio.cnn_small: {width: 64}`.
-A keyword without a default must be given.
-"""
-
-
-def page(schema: dict[str, Any]) -> str:
-    """Return docs/parameters.md. schema: of params.yaml (schema.py)."""
-    parts = [HEAD]
-    rows = list(_rows(Params, schema))
-    parts.append(_table(row for row in rows if "." not in row[0] and row[1]))
-    for section, allowed, text in rows:
-        if "." not in section and not allowed:
-            section_rows = (row for row in rows if row[0].startswith(f"{section}."))
-            parts += [f"## {section}\n", f"{text[0].upper()}{text[1:]}.\n", _table(section_rows)]
-    parts.append(KEYWORDS)
-    for kind in components.KINDS:
-        parts += [f"### {TITLES[kind]}\n", _keywords_table(kind)]
+        parts.append(f"## {section}\n")
+        parts.append(f"{description[0].upper()}{description[1:]}.\n")
+        parts.append(_keys_table(row for row in rows if row.key.startswith(f"{section}.")))
+    parts.append(KEYWORDS_INTRODUCTION)
+    for folder in components.KEYWORD_FOLDERS:
+        parts += [f"### {KEYWORDS_HEADINGS[folder]}\n", _keywords_table(folder)]
     return "\n".join(parts)
 
 
-def _rows(model: type[BaseModel], node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield key, allowed values and description of each field; a nested section has no values."""
+def _key_rows(model: type[BaseModel], schema: dict[str, Any], section: str = "") -> Iterator[KeyRow]:
+    """Yield the row of each field of a section, and of the sections inside it.
+
+    model: the class of the section. schema: its JSON schema. section: its key; empty for the whole file.
+    """
     for name, field in model.model_fields.items():
-        key, child = f"{prefix}.{name}".lstrip("."), node["properties"][name]
+        key, field_schema = f"{section}.{name}".lstrip("."), schema["properties"][name]
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield key, "", child["description"]
-            yield from _rows(field.annotation, child, key)
+            yield KeyRow(key, "", field_schema["description"])
+            yield from _key_rows(field.annotation, field_schema, key)
         else:
-            yield key, values(child), child["description"]
+            yield KeyRow(key, describe_values(field_schema), field_schema["description"])
 
 
-def _table(rows: Iterable[tuple[str, str, str]]) -> str:
+def _keys_table(rows: Iterable[KeyRow]) -> str:
+    """Return a table of keys in Markdown. A `<` is escaped, because Markdown would read it as HTML."""
     lines = ["| key | values | meaning |", "| --- | --- | --- |"]
-    lines += [f"| `{key}` | {allowed} | {text.replace('<', chr(92) + '<')} |" for key, allowed, text in rows]
+    for key, allowed_values, description in rows:
+        meaning = description.replace("<", "\\<")
+        lines.append(f"| `{key}` | {allowed_values} | {meaning} |")
     return "\n".join(lines) + "\n"
 
 
-def _keywords_table(kind: str) -> str:
+def _keywords_table(folder: str) -> str:
+    """Return a table in Markdown: the keywords of all components in models/<folder>."""
     lines = ["| name | keyword | values | default |", "| --- | --- | --- | --- |"]
-    for module in components.modules(kind):
-        name = "`timm/<name>`, `torchvision/<name>`" if module == components.HUB else f"`{module}`"
-        keywords = components.keywords(kind, module)["properties"]
-        for key, node in keywords.items():
-            default = f"`{yaml_value(node['default'])}`" if "default" in node else ""
-            lines.append(f"| {name} | `{key}` | {values(node)} | {default} |")
-        if not keywords:
+    for module in components.module_names(folder):
+        name = HUB_NAMES if module == components.HUB else f"`{module}`"
+        keyword_schemas = components.load_keywords_schema(folder, module)["properties"]
+        for keyword, schema in keyword_schemas.items():
+            default = f"`{format_yaml(schema['default'])}`" if "default" in schema else ""
+            lines.append(f"| {name} | `{keyword}` | {describe_values(schema)} | {default} |")
+        if not keyword_schemas:
             lines.append(f"| {name} | none | | |")
     return "\n".join(lines) + "\n"
 
 
-def yaml_value(value: Any) -> str:
+def format_yaml(value: Any) -> str:
     """Return a value as YAML on one line."""
     return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
 
 
-def values(node: dict[str, Any]) -> str:
-    """Return the values that a JSON schema allows, in words."""
-    if "anyOf" in node:
-        return " or ".join(values(n) for n in node["anyOf"])
-    if "enum" in node or "const" in node:
-        return ", ".join(f"`{yaml_value(v)}`" for v in node.get("enum") or [node["const"]])
-    match node.get("type"):
+def describe_values(schema: dict[str, Any]) -> str:
+    """Return in words which values a JSON schema allows: `integer from 1 to 20`."""
+    if "anyOf" in schema:
+        return " or ".join(describe_values(alternative) for alternative in schema["anyOf"])
+    if "enum" in schema or "const" in schema:
+        allowed_values = schema.get("enum") or [schema["const"]]
+        return ", ".join(f"`{format_yaml(value)}`" for value in allowed_values)
+    match schema.get("type"):
         case "boolean":
             return "`true`, `false`"
         case "null":
             return "`null`"
         case "string":
-            return "`timm/<name>`, `torchvision/<name>`" if "pattern" in node else "text"
+            return HUB_NAMES if "pattern" in schema else "text"
         case "array":
-            items = node.get("items") or node["prefixItems"]
-            words = values(items) if isinstance(items, dict) else ", ".join(map(values, items))
-            return f"list of {_count(node)}{words}"
+            items = schema.get("items") or schema["prefixItems"]  # one schema for all items, or one for each
+            item_schemas = [items] if isinstance(items, dict) else items
+            return f"list of {_length(schema)}{', '.join(map(describe_values, item_schemas))}"
         case "object":
             return "keys and values"
-        case kind:
-            return f"{kind}{_limits(node)}"
+        case number_type:
+            return f"{number_type}{_limits(schema)}"
 
 
-def _count(node: dict[str, Any]) -> str:
-    minimum, maximum = node.get("minItems"), node.get("maxItems")
+def _length(schema: dict[str, Any]) -> str:
+    """Return the length of a list, as `2: `; an empty string if its schema allows several lengths."""
+    minimum, maximum = schema.get("minItems"), schema.get("maxItems")
     return f"{minimum}: " if minimum and minimum == maximum else ""
 
 
-def _limits(node: dict[str, Any]) -> str:
-    words = (
-        ("minimum", "from"),
-        ("exclusiveMinimum", "above"),
-        ("maximum", "to"),
-        ("exclusiveMaximum", "below"),
-    )
-    return "".join(f" {word} {node[key]:,}" for key, word in words if key in node)
+def _limits(schema: dict[str, Any]) -> str:
+    """Return the limits of a number in words, as ` from 1 below 2,000`; an empty string if it has none."""
+    words = {
+        "minimum": "from",
+        "exclusiveMinimum": "above",
+        "maximum": "to",
+        "exclusiveMaximum": "below",
+    }
+    return "".join(f" {word} {schema[key]:,}" for key, word in words.items() if key in schema)

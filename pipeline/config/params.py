@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.audio import AudioParams
-from pipeline.config.components import check_keywords, task
+from pipeline.config.components import check_keywords, load_task
 from pipeline.config.data import DataParams, DownloadParams, SplitParams
 from pipeline.config.fields import (
     AudioEncoder,
@@ -24,10 +24,12 @@ from pipeline.config.fields import (
 from pipeline.config.train import AugmentParams, ClassificationParams, PretrainingParams, TrainParams
 from pipeline.config.video import FacesParams, VideoParams
 
-Keywords = dict[str, dict[str, Any]]  # name of a component -> keywords of its class
+Keywords = dict[str, dict[str, Any]]  # name of a component -> values of its keywords, by their names
 
 
 class EncodersParams(Section):
+    """The section `encoders` of params.yaml: keywords of encoders that differ from their defaults."""
+
     audio: Keywords = Field(description="by names in models/audio")
     video: Keywords = Field(description="by names in models/video")
     joint: Keywords = Field(
@@ -36,6 +38,8 @@ class EncodersParams(Section):
 
 
 class EvaluateParams(Section):
+    """The section `evaluate` of params.yaml: how a model is evaluated."""
+
     frames: int = Field(
         ge=1, le=10_000, description="frame positions in a window; a classifier's answers are averaged"
     )
@@ -43,12 +47,16 @@ class EvaluateParams(Section):
 
 
 class IndexParams(Section):
+    """The section `index` of params.yaml: the search index over all embeddings."""
+
     kind: Annotated[str, one_of("auto", "flat", "hnsw", "ivf_pq")] = Field(
         description="flat (exact), hnsw (fast), ivf_pq (small); auto: by the number of clips"
     )
 
 
 class EngineParams(Section):
+    """The section `engine` of params.yaml: where and how fast data stages run."""
+
     name: Literal["local", "ray"] = Field(
         description="local: processes of this machine; ray: a cluster (docs/scaling.md)"
     )
@@ -63,6 +71,8 @@ class EngineParams(Section):
 
 
 class Params(Section):
+    """All of params.yaml: keys outside sections, and the sections."""
+
     task: Task = Field(
         description="matching: does a sound belong to a picture; classification: which labels a clip has; "
         "pretraining: fill in what is masked, without labels (docs/cav_mae.md)"
@@ -117,21 +127,26 @@ class Params(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_in(cls, values: Any) -> Any:
-        """Replace null by the defaults that the task declares."""
+    def _fill_in_task_defaults(cls, values: Any) -> Any:
+        """Replace the value null of a key by the default that the task declares for it, if there is one.
+
+        values: the content of the file, before any check.
+        """
         if not isinstance(values, dict) or values.get("task") not in component_names("tasks"):
             return values
-        defaults = task(values["task"])["defaults"]
-        return values | {k: v for k, v in defaults.items() if k in values and values[k] is None}
+        defaults = load_task(values["task"])["defaults"]
+        null_keys = {key for key in defaults if key in values and values[key] is None}
+        return values | {key: defaults[key] for key in null_keys}
 
     @field_validator("losses", mode="after")
     @classmethod
-    def _add_losses(cls, value: Keywords) -> Keywords:
-        """Add the losses that are not in the file, with the defaults of their classes."""
-        return {name: {} for name in component_names("losses") if name not in value} | value
+    def _add_other_losses(cls, losses: Keywords) -> Keywords:
+        """Add the losses that are not in the file, without keywords: the defaults of their classes hold."""
+        return {name: {} for name in component_names("losses") if name not in losses} | losses
 
     @model_validator(mode="after")
-    def _sections_fit_together(self) -> "Params":
+    def _check_sections_fit_together(self) -> "Params":
+        """Raise ValueError if values of several sections contradict each other."""
         _check_windows(self)
         _check_faces(self)
         _check_task(self)
@@ -141,20 +156,24 @@ class Params(Section):
         return self
 
     def override(self, settings: dict[str, Any]) -> "Params":
-        """Return a copy with new values of keys: {"train.epochs": 20}. Raise ValueError for bad ones."""
+        """Return a copy with new values of some keys. Raises ValueError if a key or a value is not allowed.
+
+        settings: the new values by their keys, with all sections: {"train.epochs": 20}.
+        """
         values = self.model_dump()
         for key, value in settings.items():
-            *sections, last = key.split(".")
-            node = values
-            for section in sections:
-                node = node.setdefault(section, {})
-                if not isinstance(node, dict):
-                    raise ValueError(f"{key}: {section} has no keys")
-            node[last] = value
+            *section_names, name = key.split(".")
+            section = values
+            for section_name in section_names:
+                section = section.setdefault(section_name, {})
+                if not isinstance(section, dict):
+                    raise ValueError(f"{key}: {section_name} has no keys")
+            section[name] = value
         return Params.model_validate(values)
 
 
 def _check_windows(params: Params) -> None:
+    """Raise ValueError if a window is longer than a clip."""
     if params.audio.window_seconds > params.data.clip_seconds:
         raise ValueError(
             f"audio.window_seconds {params.audio.window_seconds:g} is longer than "
@@ -163,6 +182,7 @@ def _check_windows(params: Params) -> None:
 
 
 def _check_faces(params: Params) -> None:
+    """Raise ValueError if models shall see faces that the stage faces does not cut out."""
     if params.input != "face":
         return
     if not params.faces.enabled:
@@ -175,15 +195,19 @@ def _check_faces(params: Params) -> None:
 
 
 def _check_task(params: Params) -> None:
-    """Check the rules that the task declares (models/tasks/_base.py: Rule)."""
-    for condition, required, advice in task(params.task)["rules"]:
-        if all(_value(params, key) == value for key, value in condition.items()):
-            where = {"task": params.task} | condition
-            _check_values(params, required, ", ".join(f"{k}: {_yaml(v)}" for k, v in where.items()), advice)
+    """Raise ValueError if values break a rule that the task declares.
+
+    A rule (`Rule` of models/tasks/_base.py) requires values of some keys if other keys have certain values.
+    """
+    for condition, required, advice in load_task(params.task)["rules"]:
+        if all(_get_value(params, key) == value for key, value in condition.items()):
+            reasons = {"task": params.task} | condition
+            reason = ", ".join(f"{key}: {_format_yaml(value)}" for key, value in reasons.items())
+            _check_values(params, required, reason, advice)
 
 
 def _check_joint_encoder(params: Params) -> None:
-    """Check the keys that need an encoder of both modalities."""
+    """Raise ValueError if keys are set that only an encoder of both modalities uses (`encoder: cav_mae`)."""
     if not params.encoder:
         required = {
             "train.layer_decay": 1,
@@ -193,32 +217,42 @@ def _check_joint_encoder(params: Params) -> None:
         _check_values(params, required, "encoder: null", "use encoder: cav_mae")
 
 
-def _check_values(params: Params, required: dict[str, Any], where: str, advice: str) -> None:
-    for key, value in required.items():
-        if (actual := _value(params, key)) != value:
-            raise ValueError(f"{key}: {_yaml(actual)} does not go with {where}: {advice}")
+def _check_values(params: Params, required: dict[str, Any], reason: str, advice: str) -> None:
+    """Raise ValueError if a key has another value than the one required.
+
+    required: values by their keys (`train.epochs`). reason: the keys and values that require them. advice:
+    what the user can do.
+    """
+    for key, required_value in required.items():
+        value = _get_value(params, key)
+        if value != required_value:
+            raise ValueError(f"{key}: {_format_yaml(value)} does not go with {reason}: {advice}")
 
 
-def _value(params: Params, key: str) -> Any:
+def _get_value(params: Params, key: str) -> Any:
+    """Return the value of a key with its sections, such as `train.epochs`."""
     return functools.reduce(getattr, key.split("."), params)
 
 
-def _yaml(value: Any) -> str:
+def _format_yaml(value: Any) -> str:
+    """Return a plain value as params.yaml writes it: null and not None, true and not True."""
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def _check_encoders(params: Params) -> None:
-    for kind, encoders in params.encoders:
-        check_name: Any = one_of(*component_names(kind), hubs=kind != "joint").func
-        for name, keywords in encoders.items():
+    """Raise ValueError if a name or a keyword under `encoders` is not allowed."""
+    for folder, keywords_by_name in params.encoders:  # folder below models/: audio, video, joint
+        check_name: Any = one_of(*component_names(folder), allows_hubs=folder != "joint").func
+        for name, keywords in keywords_by_name.items():
             try:
                 check_name(name)
             except ValueError as e:
-                raise ValueError(f"encoders.{kind}.{name}: {e}") from None
-            check_keywords(f"encoders.{kind}.{name}", kind, name, keywords)
+                raise ValueError(f"encoders.{folder}.{name}: {e}") from None
+            check_keywords(f"encoders.{folder}.{name}", folder, name, keywords)
 
 
 def _check_losses(params: Params) -> None:
+    """Raise ValueError if a name or a keyword under `losses` is not allowed."""
     names = component_names("losses")
     if unknown := sorted(params.losses.keys() - set(names)):
         raise ValueError(f"losses.{unknown[0]}: unknown loss; known: {', '.join(names)}")

@@ -9,32 +9,37 @@ from pipeline.errors import UserError
 
 
 def stage_names(root: Path = ROOT) -> tuple[str, ...]:
-    """Return the names of all stages, in the order of dvc.yaml, which is the order in which they can run."""
-    return tuple(_entries(root))
+    """Return the names of all stages, in an order in which they can run: that of dvc.yaml.
+
+    root: the folder with dvc.yaml.
+    """
+    return tuple(_read_entries(root))
 
 
 def stage_entry(stage: str, root: Path = ROOT) -> dict:
-    """Return the entry of a stage in dvc.yaml, without filling in templates."""
-    return _entries(root)[stage]
+    """Return the entry of a stage in `root`/dvc.yaml, with templates (`${data.folder}`) as they are."""
+    return _read_entries(root)[stage]
 
 
 def data_stages(root: Path = ROOT) -> dict[str, str]:
-    """Return the stages that write shards, in the order of dvc.yaml: name -> folder, as `data/media`.
+    """Return the output folder, such as `data/wav`, of each stage that writes shards, by the stage's name.
 
-    They are the stages with an out `data/<folder>` that has `persist: true`: DVC does not delete the folder
-    before it runs the stage, so the stage computes only the rows whose key is new.
+    The order is that of `root`/dvc.yaml. A stage writes shards if it has an out `data/<folder>` with
+    `persist: true`: DVC does not delete the folder before it runs the stage, so the stage computes only the
+    rows whose key is new.
     """
-    return {
-        name: folder
-        for name, entry in _entries(root).items()
-        for out in entry.get("outs", [])
-        if isinstance(out, dict)
-        for folder, options in out.items()
-        if folder.startswith("data/") and options.get("persist")
-    }
+    folders = {}
+    for name, entry in _read_entries(root).items():
+        outs_with_options = [out for out in entry.get("outs", []) if isinstance(out, dict)]
+        for out in outs_with_options:
+            for folder, options in out.items():
+                if folder.startswith("data/") and options.get("persist"):
+                    folders[name] = folder
+    return folders
 
 
-def _entries(root: Path) -> dict[str, dict]:
+def _read_entries(root: Path) -> dict[str, dict]:
+    """Return the entries of all stages in `root`/dvc.yaml, by their names."""
     path = root / "dvc.yaml"
     try:
         with open(path, encoding="utf-8") as f:

@@ -7,10 +7,12 @@ from pydantic import AfterValidator, Field, model_validator
 from pipeline.config.fields import Range, Section, check_ascending, one_of
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
-Epochs = Annotated[list[int], Field(min_length=2, max_length=2), AfterValidator(check_ascending)]
+EpochRange = Annotated[list[int], Field(min_length=2, max_length=2), AfterValidator(check_ascending)]
 
 
 class AugmentParams(Section):
+    """The section `augment` of params.yaml: random changes of the windows that training takes."""
+
     crop: float = Field(
         gt=0, le=1, description="smallest side of a random crop, as a share of the frame's; 1: none"
     )
@@ -27,7 +29,7 @@ class AugmentParams(Section):
 
 
 class LearningParams(Section):
-    """The keys that training and pretraining share. One epoch takes one window of every training clip."""
+    """The keys that the sections `train` and `pretraining.train` share."""
 
     epochs: int = Field(ge=1, le=100_000, description="one epoch takes one window of every training clip")
     batch_size: int = Field(ge=2, le=65_536, description="clips in a batch of each device")
@@ -49,7 +51,7 @@ class LearningParams(Section):
         le=1,
         description="learning rate of a layer over that of the layer above; needs encoder: cav_mae",
     )
-    average: Epochs | None = Field(
+    average: EpochRange | None = Field(
         description="[first, last]: average the weights of these epochs; null: take the best epoch"
     )
     gradient_checkpointing: bool = Field(
@@ -64,14 +66,15 @@ class LearningParams(Section):
     )
 
     @model_validator(mode="after")
-    def _averaged_epochs_exist(self) -> "LearningParams":
+    def _check_average(self) -> "LearningParams":
+        """Raise ValueError if epochs are to be averaged that training does not have."""
         if self.average and not 1 <= self.average[0] <= self.average[1] <= self.epochs:
             raise ValueError(f"average: {self.average}: first and last epoch, from 1 to {self.epochs}")
         return self
 
 
 class TrainParams(LearningParams):
-    """The section `train`."""
+    """The section `train` of params.yaml: how the stage train trains."""
 
     head_factor: float = Field(
         gt=0, description="classification: learning rate of the last layers over that of the rest"
@@ -83,6 +86,8 @@ class TrainParams(LearningParams):
 
 
 class PretrainingParams(Section):
+    """The section `pretraining` of params.yaml: how CAV-MAE is pretrained without labels."""
+
     mask_ratio: float = Field(gt=0, lt=1, description="share of patches that are masked")
     mask: Annotated[str, one_of("random", "time", "frequency", "both")] = Field(
         description="how patches of a spectrogram are masked: at random, or whole columns, rows or both"
@@ -92,21 +97,23 @@ class PretrainingParams(Section):
     normalize_patches: bool = Field(
         description="reconstruct patches with mean 0 and deviation 1; false: they can be shown"
     )
-    temperature: float = Field(
-        ge=0.01, description="of the contrastive loss"
-    )  # models/losses/infonce.py: COLDEST
+    # The limit is COLDEST of models/losses/infonce.py.
+    temperature: float = Field(ge=0.01, description="of the contrastive loss")
     both_ways: bool = Field(description="contrastive loss from audio to video and back; false: one way only")
     train: LearningParams = Field(description="as the section train, for pretraining")
     augment: AugmentParams = Field(description="as the section augment, for pretraining")
 
     @model_validator(mode="after")
-    def _a_loss_has_a_weight(self) -> "PretrainingParams":
+    def _check_loss_weights(self) -> "PretrainingParams":
+        """Raise ValueError if both losses have the weight 0."""
         if not self.reconstruction + self.contrastive:
             raise ValueError("reconstruction and contrastive are both 0: nothing is left to learn")
         return self
 
 
 class ClassificationParams(Section):
+    """The section `classification` of params.yaml: how a classifier is built and trained."""
+
     fusion: Annotated[str, one_of("concat", "stack")] = Field(
         description="concat: an encoder for each modality; stack: both as channels, for video_encoder"
     )

@@ -8,6 +8,8 @@ from pipeline.config.fields import Section, one_of
 
 
 class VideoParams(Section):
+    """The section `video` of params.yaml: the frames that are stored, and those that a model sees."""
+
     frames: int = Field(ge=1, le=10_000, description="stored for each clip, evenly spaced; 1: the middle one")
     height: int = Field(ge=16, le=4320, description="pixels")
     width: int = Field(ge=16, le=7680, description="pixels")
@@ -19,13 +21,16 @@ class VideoParams(Section):
     )
 
     @model_validator(mode="after")
-    def _a_window_has_no_more_frames_than_a_clip(self) -> "VideoParams":
+    def _check_window_frames(self) -> "VideoParams":
+        """Raise ValueError if a window has more frames than a clip."""
         if self.window_frames > self.frames:
             raise ValueError(f"window_frames {self.window_frames} is more than frames {self.frames}")
         return self
 
 
 class FacesParams(Section):
+    """The section `faces` of params.yaml: how faces are cut out of frames."""
+
     enabled: bool = Field(
         description="true: the stage faces cuts the largest face out of each frame (input: face)"
     )

@@ -23,35 +23,41 @@ from pipeline.engine.job import Task
 from pipeline.errors import UserError
 from pipeline.store.code_identity import ROOT
 
-MAX_RETRIES = 10  # of a task whose worker died or whose node left
-CODE_FOLDERS = ("models", "pipeline")  # those that workers need
+MAX_RETRIES = 10  # of a task whose worker died or whose node left the cluster
+CODE_FOLDERS = ("models", "pipeline")  # the folders of the project that workers import
 OBJECT_STORE_BYTES = 200_000_000  # shared memory of a cluster on this machine: results are small
 CONNECT_TIMEOUT = 5.0  # s
+TASKS_AHEAD = 2  # tasks that wait for a CPU; not all tasks, since each holds the rows of its clips
 ADVICE = "the project, and media outside of shards, must be on all nodes under the same path (NFS)"
 
 
-def run_tasks(tasks: list[Task], settings) -> Generator[tuple[Task, bytes], None, None]:
-    """Yield each task with the index of its shard, in order of completion.
+def run_tasks(tasks: list[Task], engine) -> Generator[tuple[Task, bytes], None, None]:
+    """Yield each task with the index of its shard (the content of a Parquet file), in order of completion.
 
-    settings: the section `engine` of params.yaml. Raises UserError for a file that only this machine can
-    read.
+    engine: the section `engine` of params.yaml. Raises UserError for a file that this machine can read and
+    a node cannot.
     """
-    with connect(settings):
-        results = map_unordered(_run_on_node, tasks, settings, os.getcwd(), settings.timeout)
-        for task, (shard_index, unreadable, node) in results:
-            for path in unreadable:
-                if os.access(path, os.R_OK):  # readable here: the node lacks it, and the file is not at fault
+    with connect(engine):
+        results = map_unordered(_run_on_node, tasks, engine, os.getcwd(), engine.timeout)
+        for task, (shard_index, unreadable_paths, node) in results:
+            for path in unreadable_paths:
+                if os.access(path, os.R_OK):  # the file is intact, but the node does not see it
                     raise UserError(f"{path}: node {node} does not see it: {ADVICE}")
             yield task, shard_index
 
 
-def _run_on_node(task: Task, root: str, timeout: float) -> tuple[bytes, list[str], str]:
-    """On a node: return the index of a shard, the files that could not be read, and the node's name."""
+def _run_on_node(task: Task, project_folder: str, timeout: float) -> tuple[bytes, list[str], str]:
+    """Run a task; this function runs on a node of the cluster.
+
+    Returns the index of the shard (the content of a Parquet file), the paths of the media files that could
+    not be read, and the name of the node. timeout: seconds per clip.
+    """
     locations = [task.upstream_index.location] if task.upstream_index else []
     locations += [row.location for row in task.reusable_rows if row]
     has_relative_path = any("://" not in path and not os.path.isabs(path) for path in locations)
-    enter_project(root, is_required=task.shards.storage is None or has_relative_path)
-    # A subprocess of the engine would run the main module again, which is Ray's here.
+    enter_project(project_folder, is_required=task.shards.storage is None or has_relative_path)
+    # multiprocessing runs the main module again in a new process, unless the module has no file. It is a
+    # script of Ray here.
     sys.modules["__main__"].__file__ = None
     try:
         shard_index = local.run_in_subprocess(task, timeout)
@@ -59,45 +65,58 @@ def _run_on_node(task: Task, root: str, timeout: float) -> tuple[bytes, list[str
         problem = f"{e.filename}: node {socket.gethostname()} does not see it"
         raise UserError(f"{problem}: {ADVICE}") from None
     statuses = pq.ParquetFile(pa.BufferReader(shard_index)).read(["status"])["status"].to_pylist()
-    clips = (clip for clip, status in zip(task.clips, statuses, strict=True) if status == "unreadable")
-    paths = {path for clip in clips for path in (clip["audio"], clip["video"]) if path}
-    return shard_index, [p for p in sorted(paths) if not os.access(p, os.R_OK)], socket.gethostname()
+    media_paths = set()
+    for clip, status in zip(task.clips, statuses, strict=True):
+        if status == "unreadable":
+            media_paths |= {clip["audio"], clip["video"]} - {None, ""}
+    unreadable_paths = [path for path in sorted(media_paths) if not os.access(path, os.R_OK)]
+    return shard_index, unreadable_paths, socket.gethostname()
 
 
-def enter_project(root: str, is_required: bool) -> None:
-    """On a node: change to the project's folder. If it is missing, raise UserError if `is_required`."""
+def enter_project(project_folder: str, is_required: bool) -> None:
+    """Change the working directory of a worker on a node to the project's folder.
+
+    If the folder does not exist there: raises UserError if `is_required`, otherwise changes nothing.
+    """
     try:
-        os.chdir(root)
+        os.chdir(project_folder)
     except OSError as e:
         if is_required:
-            problem = f"{root}: node {socket.gethostname()} does not see it ({e.strerror})"
+            problem = f"{project_folder}: node {socket.gethostname()} does not see it ({e.strerror})"
             raise UserError(f"{problem}: {ADVICE}; or set engine.storage") from None
 
 
-def map_unordered(function: Callable, items: list, settings, *arguments: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield each item with `function(item, *arguments)`, in order of completion. Call it inside `connect`.
+def map_unordered(function: Callable, items: list, engine, *arguments: Any) -> Iterator[tuple[Any, Any]]:
+    """Run `function(item, *arguments)` for each item on the cluster, inside a `with connect(engine)` block.
 
-    Raises the UserError or OSError of a task that fails.
+    Yields pairs of an item and the function's result, in order of completion. engine: the section `engine`
+    of params.yaml. Raises the UserError or OSError that the function raises.
     """
     import ray
 
-    remote = ray.remote(num_cpus=1, max_retries=MAX_RETRIES)(function)
-    pending: dict[Any, Any] = {}
+    remote_function = ray.remote(num_cpus=1, max_retries=MAX_RETRIES)(function)
+    pending: dict[Any, Any] = {}  # Ray's reference to a result -> the item
     queue = iter(items)
     while True:
-        limit = settings.workers if settings.address else None
-        # Only a few tasks ahead: every task holds the rows of its clips. The number of CPUs may change.
-        limit = limit or int(ray.cluster_resources().get("CPU", 0)) + 2
+        # A cluster on this machine was started with `engine.workers` CPUs.
+        limit = engine.workers if engine.address else None
+        if not limit:
+            # Nodes may join and leave: the number of CPUs changes.
+            limit = int(ray.cluster_resources().get("CPU", 0)) + TASKS_AHEAD
         while len(pending) < limit and (item := next(queue, None)) is not None:
-            pending[remote.remote(item, *arguments)] = item
+            pending[remote_function.remote(item, *arguments)] = item
         if not pending:
             return
         completed, _ = ray.wait(list(pending), timeout=10)
         for reference in completed:
-            yield pending.pop(reference), _result(ray, reference)
+            yield pending.pop(reference), _get_result(ray, reference)
 
 
-def _result(ray, reference) -> Any:
+def _get_result(ray, reference) -> Any:
+    """Return the result of a function that has ended. Raise its UserError or OSError, without Ray's wrapper.
+
+    ray: the module. reference: Ray's reference to the result.
+    """
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as e:
@@ -108,11 +127,15 @@ def _result(ray, reference) -> Any:
 
 
 @contextmanager
-def connect(settings) -> Iterator[None]:
-    """Connect this process to the cluster of the section `engine`, unless it is connected already."""
+def connect(engine) -> Iterator[None]:
+    """Connect this process to a Ray cluster; disconnect at the end of the `with` block.
+
+    engine: the section `engine` of params.yaml. If its `address` is null, a cluster on this machine starts
+    and ends with the block. A process that is connected already stays connected to the same cluster.
+    """
     # Ray reads these variables when it is imported.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if settings.address is None:
+    if engine.address is None:
         # A cluster on this machine listens on 127.0.0.1 only.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         # Seconds after which processes of a killed cluster exit; the default of a minute is for restarts.
@@ -124,38 +147,42 @@ def connect(settings) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    if settings.address is not None:
-        _check_address(settings.address)
-    with _short_temporary_folder() if settings.address is None else nullcontext() as folder:
+    if engine.address is not None:
+        _check_address(engine.address)
+    with _short_temporary_folder() if engine.address is None else nullcontext() as folder:
         try:
-            _init_ray(ray, settings, folder)
+            _init_ray(ray, engine, folder)
             yield
         finally:
             ray.shutdown()
 
 
-def _init_ray(ray, settings, folder: str | None) -> None:
-    """Start a cluster on this machine with its files in `folder`; None: join `settings.address`."""
+def _init_ray(ray, engine, folder: str | None) -> None:
+    """Start a cluster on this machine that writes its files to `folder`; None: join `engine.address`.
+
+    ray: the module. engine: the section `engine` of params.yaml.
+    """
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if folder:
         ray.init(
             address="local",
-            num_cpus=settings.workers or os.cpu_count(),
+            num_cpus=engine.workers or os.cpu_count(),
             _temp_dir=folder,
             include_dashboard=False,
             object_store_memory=OBJECT_STORE_BYTES,
             **quiet,
         )
         return
-    # Only the code is uploaded: data may be large or private.
-    excludes = [f"/{path.name}" for path in ROOT.iterdir() if path.name not in CODE_FOLDERS]
-    # If Earsight is installed as a package, it is installed on all nodes, as its dependencies are.
-    code = {} if PREFIX else {"working_dir": str(ROOT), "excludes": excludes}
+    runtime_env: dict[str, Any] = {}
+    if not PREFIX:  # this is a clone: upload its code. An installed Earsight is installed on all nodes, too.
+        # Only the code is uploaded: data may be large or private.
+        excludes = [f"/{path.name}" for path in ROOT.iterdir() if path.name not in CODE_FOLDERS]
+        runtime_env = {"working_dir": str(ROOT), "excludes": excludes}
     try:
-        ray.init(address=settings.address, runtime_env=code, **quiet)
+        ray.init(address=engine.address, runtime_env=runtime_env, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as e:
         reason = str(e).strip().splitlines()[0][:300]
-        problem = f"engine.address: {settings.address}: {reason}"
+        problem = f"engine.address: {engine.address}: {reason}"
         raise UserError(f"{problem} (one that asks for a token needs RAY_AUTH_MODE=token)") from None
 
 

@@ -1,15 +1,15 @@
-"""A data stage as a job, and its shards as tasks."""
+"""A data stage as a job, and each of its shards as a task."""
 
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import UserError
-from pipeline.store.formats import Layout, digest
-from pipeline.store.shards import ShardIndex, Shards, StoredRow, read_index, shard_locations
-from pipeline.store.status import OK, Outcome, failed
+from pipeline.store.formats import Layout
+from pipeline.store.shards import ShardIndex, Shards, StoredRow
+from pipeline.store.status import Outcome
 
+# Computes values: (rows of the clip table, the clips' values of the stage before) -> one Outcome per clip.
 Step = Callable[[list[dict], list], Iterable[Outcome]]
 
 
@@ -17,12 +17,14 @@ Step = Callable[[list[dict], list], Iterable[Outcome]]
 class Job:
     """What a data stage computes.
 
+    name: of the stage, for messages.
     step: returns one Outcome per clip, in order. It gets only clips that have status ok in the stage before.
     shards: layout of the output.
     fingerprint: hash of the parameters and the code, which all values depend on.
     upstream: layout of the stage before, whose values the step gets; None: the step gets no values.
-    file_stamps: for each clip, what changes when its source files change (such as size and time), or None.
-    opener: context manager that converts upstream values to what the step takes.
+    file_stamps: for each clip, a value that changes when its source files change (such as their size and
+        time); None for a stage that reads no source files.
+    opener: context manager that converts upstream values to what the step takes; None: no conversion.
     """
 
     name: str
@@ -36,11 +38,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Task:
-    """One shard of a job, as a worker gets it. All lists have one entry per clip.
+    """One shard of a job, as a worker gets it. All lists have one entry per clip of the shard.
 
+    shards: the output folder of the job.
+    shard: number of this shard, from 0.
+    clips: rows of the clip table.
+    keys: hash of everything that a clip's value depends on (pipeline/engine/clip_keys.py).
     upstream_failures: outcomes of clips that failed in the stage before; None for other clips.
     upstream_index: index of the same shard of the stage before; None without a stage before.
-    reusable_rows: rows of an earlier run with valid keys, as of `Shards.reusable_rows`; None for other clips.
+    reusable_rows: index rows of an earlier run with the same keys, whose values are copied; None for other
+        clips.
     """
 
     job: Job
@@ -53,64 +60,40 @@ class Task:
     reusable_rows: list[StoredRow | None]
 
     def __call__(self) -> bytes:
-        """Compute and write the values of the shard. Return its index, a Parquet file."""
-        outcomes = self.existing_outcomes()
+        """Compute and write the values of the shard. Return its index, the content of a Parquet file."""
+        outcomes = self.load_existing_outcomes()
         positions = [i for i, outcome in enumerate(outcomes) if outcome is None]
         for i, outcome in zip(positions, self.compute(positions), strict=True):
             outcomes[i] = outcome
-        return self.write(outcomes)
+        return self.write_shard(outcomes)
 
-    def existing_outcomes(self) -> list[Outcome | None]:
-        """Return the outcomes that need no computation; None for clips to compute."""
-        reused = self.shards.read_outcomes(self.reusable_rows)
-        return [failure or outcome for failure, outcome in zip(self.upstream_failures, reused, strict=True)]
+    def load_existing_outcomes(self) -> list[Outcome | None]:
+        """Return the outcomes that need no computation: failed upstream, or stored by an earlier run.
+
+        The entry of a clip that must be computed is None.
+        """
+        stored_outcomes = self.shards.read_outcomes(self.reusable_rows)
+        return [
+            failure or outcome
+            for failure, outcome in zip(self.upstream_failures, stored_outcomes, strict=True)
+        ]
 
     def compute(self, positions: list[int]) -> list[Outcome]:
-        """Run the step on the clips at these positions of the shard."""
+        """Run the step on the clips at these positions of the shard. Return their outcomes, in this order."""
         clips = [self.clips[i] for i in positions]
         if not clips:
             return []
-        upstream: dict[str, Any] = {}
+        values_by_id: dict[str, Any] = {}
         if self.job.upstream and self.upstream_index:
-            upstream = Shards.from_layout(self.job.upstream).read_values(self.upstream_index)
-        values = [upstream.get(c["clip_id"]) for c in clips]
+            values_by_id = Shards.from_layout(self.job.upstream).read_values(self.upstream_index)
+        values = [values_by_id.get(clip["clip_id"]) for clip in clips]
         with self.job.opener(values) if self.job.opener else nullcontext(values) as inputs:
             return list(self.job.step(clips, inputs))
 
-    def write(self, outcomes: list[Outcome | None]) -> bytes:
-        """Write the values of the shard. Return its index. outcomes: none of them is None."""
+    def write_shard(self, outcomes: list[Outcome | None]) -> bytes:
+        """Write the values of the shard. Return its index, the content of a Parquet file.
+
+        outcomes: one per clip of the shard. None of them is None at this point.
+        """
         complete = [outcome for outcome in outcomes if outcome is not None]
         return self.shards.write_values(self.shard, self.clips, self.keys, complete)
-
-
-def plan_tasks(job: Job, shards: Shards, clips: list[dict], shard_size: int) -> list[Task]:
-    """Return a task for each shard, with the key of each clip and without reusable rows.
-
-    Raises UserError where the index of the stage before has other clips.
-    """
-    upstream_rows: list[Any] = [None] * len(clips)
-    locations: list[str] = []
-    file_stamps = job.file_stamps or [None] * len(clips)
-    if job.upstream:
-        index = read_index(job.upstream.folder)
-        upstream_rows, locations = index.to_pylist(), shard_locations(index)
-        if [row["clip_id"] for row in upstream_rows] != [c["clip_id"] for c in clips]:
-            folder = job.upstream.folder
-            raise UserError(f"{folder}: made for other clips than data/clips.parquet: run dvc repro")
-    job = replace(job, file_stamps=None)  # every task is sent to a worker with its job: keep it small
-    tasks = []
-    for shard, first in enumerate(range(0, len(clips), shard_size)):
-        part = slice(first, first + shard_size)
-        keys: list[str] = []
-        failures: list[Outcome | None] = []
-        for clip, row, stamp in zip(clips[part], upstream_rows[part], file_stamps[part], strict=True):
-            content = {k: v for k, v in row.items() if k not in ("shard", "row", "key")} if row else None
-            keys.append(digest(clip, content, stamp, job.fingerprint))
-            failures.append(failed(row["status"], row["detail"]) if row and row["status"] != OK else None)
-        upstream_index = None
-        if job.upstream:
-            data_path = Shards.from_layout(job.upstream).data_path(shard)
-            location = locations[shard] if locations else str(data_path)
-            upstream_index = ShardIndex(location, upstream_rows[part])
-        tasks.append(Task(job, shards, shard, clips[part], keys, failures, upstream_index, []))
-    return tasks

@@ -6,19 +6,21 @@ import psutil
 
 
 def limit_process(memory: int, file_size: int) -> None:
-    """Limit this process and its children, irrevocably, and disable core dumps.
+    """Limit the resources of this process and its children until they end, and disable core dumps.
 
-    memory: bytes beyond what the process has now; a larger request is a MemoryError. It counts data and not
-    files that are mapped for reading, since shards may be larger. file_size: bytes of one file that it
-    writes; more is an OSError (EFBIG).
+    memory: bytes that it may allocate from now on; more raises MemoryError. Files that are mapped for reading
+    do not count: shards may be larger. file_size: bytes of a file that it writes; more raises OSError
+    (EFBIG).
     """
+    # psutil does not report `data` on macOS.
     used = getattr(psutil.Process().memory_info(), "data", 0)
     _set_limit(resource.RLIMIT_DATA, used + memory)
     _set_limit(resource.RLIMIT_FSIZE, file_size)
     _set_limit(resource.RLIMIT_CORE, 0)
 
 
-def _set_limit(kind: int, value: int) -> None:
-    hard = resource.getrlimit(kind)[1]
-    limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(kind, (limit, limit))
+def _set_limit(resource_type: int, value: int) -> None:
+    """Set the limit of a resource, such as resource.RLIMIT_DATA, to `value` bytes or a lower hard limit."""
+    _soft_limit, hard_limit = resource.getrlimit(resource_type)
+    limit = value if hard_limit == resource.RLIM_INFINITY else min(value, hard_limit)
+    resource.setrlimit(resource_type, (limit, limit))

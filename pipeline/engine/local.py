@@ -1,8 +1,7 @@
 """Compute shards in worker processes of this machine.
 
-If a worker dies or hangs, its shard is computed again clip by clip, each with a time limit of its own, and
-the clip that caused it gets a status with the reason. The values of all other clips are the same as without
-it.
+If a worker dies or hangs, its shard is computed again clip by clip, each with a time limit of its own. The
+clip that caused the failure gets a status with the reason; the other clips get the same values as always.
 """
 
 import math
@@ -28,41 +27,44 @@ from pipeline.store.arrow import skip_pandas_import
 from pipeline.store.formats import Arrays
 from pipeline.store.status import failed
 
-MEMORY = 4 << 30  # bytes that a worker may allocate, beyond what its shard holds
+WORKER_MEMORY = 4 << 30  # bytes that a worker may allocate, beyond what its shard holds
 MAX_CLIP_BYTES = 64 << 20  # of one clip in a file that a worker writes, unless its values are larger
-TASKS_PER_WORKER = 8  # a worker is replaced after them: decoders leak a little memory with every file
+FILE_OVERHEAD = 1 << 20  # bytes of a shard's file beside the values: header, paths and clip ids
+TASKS_PER_WORKER = 8  # then a new process replaces the worker: decoders leak a little memory with every file
+TASKS_AHEAD = 2  # tasks that wait for a worker; not all tasks, since each holds the rows of its clips
 
 
-def run_tasks(tasks: list[Task], settings) -> Generator[tuple[Task, bytes], None, None]:
-    """Yield each task with the index of its shard, in order of completion.
+def run_tasks(tasks: list[Task], engine) -> Generator[tuple[Task, bytes], None, None]:
+    """Yield each task with the index of its shard (the content of a Parquet file), in order of completion.
 
-    settings: the section `engine` of params.yaml.
+    engine: the section `engine` of params.yaml.
     """
-    n_workers = min(settings.workers or os.cpu_count() or 1, len(tasks))
+    n_workers = min(engine.workers or os.cpu_count() or 1, len(tasks))
     with _scratch_folder(tasks[0].shards.folder) as scratch, _start_pool(n_workers, tasks, scratch) as pool:
         pending: dict[Future, Task] = {}
         queue = iter(tasks)
         while True:
-            # Only a few tasks ahead of the workers: every task holds the rows of its clips.
-            while len(pending) < n_workers + 2 and (task := next(queue, None)) is not None:
-                pending[_schedule(pool, task, settings.timeout)] = task
+            while len(pending) < n_workers + TASKS_AHEAD and (task := next(queue, None)) is not None:
+                pending[_schedule(pool, task, engine.timeout)] = task
             if not pending:
                 break
             for future in pool.wait_any(pending):
                 task = pending.pop(future)
-                yield task, _result(future, pool, task, settings.timeout)
+                yield task, _wait_for_index(future, pool, task, engine.timeout)
 
 
 def run_in_subprocess(task: Task, timeout: float) -> bytes:
-    """Run one task in a new process and return the index of its shard.
+    """Run one task in a new process. Return the index of its shard, the content of a Parquet file.
 
-    For a worker of a cluster, which must survive a crash of the task.
+    Workers of a cluster call this, so that a crash of the task does not end the worker. timeout: seconds per
+    clip.
     """
     with tempfile.TemporaryDirectory() as scratch, _start_pool(1, [task], scratch) as pool:
-        return _result(_schedule(pool, task, timeout), pool, task, timeout)
+        return _wait_for_index(_schedule(pool, task, timeout), pool, task, timeout)
 
 
 def _start_pool(n_workers: int, tasks: list[Task], scratch: str) -> Workers:
+    """Return a pool of worker processes with limits for these tasks. scratch: folder for temporary files."""
     return Workers(
         max_workers=n_workers,
         max_tasks=TASKS_PER_WORKER,
@@ -73,28 +75,34 @@ def _start_pool(n_workers: int, tasks: list[Task], scratch: str) -> Workers:
 
 
 def _worker_limits(tasks: list[Task]) -> tuple[int, int]:
-    """Return the bytes of memory, and of one file, that a worker may need for the largest of these tasks.
+    """Return two limits for the largest of these tasks: bytes of memory, and bytes of one file, of a worker.
 
-    Memory is three times the size of a shard's inputs and outputs: as read, as values, and as written.
+    The inputs and outputs of a shard may be in memory three times: as read, as values, and as written.
     """
-    clips, values = max(len(t.clips) for t in tasks), tasks[0].shards.format
-    value_bytes = (
-        math.prod(values.shape) * np.dtype(values.dtype).itemsize if isinstance(values, Arrays) else 0
-    )
-    input_paths = (Path(t.upstream_index.location) for t in tasks if t.upstream_index)
+    max_clips = max(len(task.clips) for task in tasks)
+    value_format = tasks[0].shards.format
+    value_bytes = 0  # of one clip; unknown for encoded files
+    if isinstance(value_format, Arrays):
+        value_bytes = math.prod(value_format.shape) * np.dtype(value_format.dtype).itemsize
+    input_paths = [Path(task.upstream_index.location) for task in tasks if task.upstream_index]
     # The size of a remote file is unknown: assume the maximum.
-    sizes = (p.stat().st_size if p.exists() else MAX_CLIP_BYTES * clips for p in input_paths)
-    input_bytes = max(sizes, default=0)
-    memory = MEMORY + 3 * (input_bytes + value_bytes * clips)
-    return memory, max(max(MAX_CLIP_BYTES, value_bytes) * clips, input_bytes) + (1 << 20)
+    input_sizes = [p.stat().st_size if p.exists() else MAX_CLIP_BYTES * max_clips for p in input_paths]
+    input_bytes = max(input_sizes, default=0)
+    memory = WORKER_MEMORY + 3 * (input_bytes + value_bytes * max_clips)
+    output_bytes = max(MAX_CLIP_BYTES, value_bytes) * max_clips
+    return memory, max(output_bytes, input_bytes) + FILE_OVERHEAD
 
 
 def _schedule(pool: Workers, task: Task, timeout: float) -> Future:
+    """Have a worker run a task, for at most `timeout` seconds and one second more per clip."""
     return pool.schedule(task, timeout=timeout + len(task.clips))
 
 
-def _result(future: Future, pool: Workers, task: Task, timeout: float) -> bytes:
-    """Return the index of a task's shard; retry if the worker died, hung or ran out of memory."""
+def _wait_for_index(future: Future, pool: Workers, task: Task, timeout: float) -> bytes:
+    """Wait for the index of a task's shard and return it.
+
+    Computes the shard again clip by clip if the worker died, hung or ran out of memory. timeout: s per clip.
+    """
     try:
         return pool.result(future)
     except (ProcessExpired, FutureTimeout, MemoryError):
@@ -102,7 +110,11 @@ def _result(future: Future, pool: Workers, task: Task, timeout: float) -> bytes:
 
 
 def _retry_clip_by_clip(pool: Workers, task: Task, timeout: float) -> bytes:
-    outcomes = task.existing_outcomes()
+    """Compute each clip of a shard in a call of its own. Return the index of the shard.
+
+    A clip whose worker dies, hangs for `timeout` s or runs out of memory gets a status with the reason.
+    """
+    outcomes = task.load_existing_outcomes()
     futures = {
         i: pool.schedule(task.compute, args=[[i]], timeout=timeout)
         for i, outcome in enumerate(outcomes)
@@ -114,25 +126,28 @@ def _retry_clip_by_clip(pool: Workers, task: Task, timeout: float) -> bytes:
         except ProcessExpired as e:
             outcomes[i] = failed("crashed", f"the decoder crashed ({_exit_reason(e.exitcode)})")
         except MemoryError:
-            outcomes[i] = failed("crashed", f"the decoder asked for more than {MEMORY >> 30} GB of memory")
+            outcomes[i] = failed(
+                "crashed", f"the decoder asked for more than {WORKER_MEMORY >> 30} GB of memory"
+            )
         except FutureTimeout:
             outcomes[i] = failed("timeout", f"not done after {timeout:g} s (engine.timeout)")
-    return task.write(outcomes)
+    return task.write_shard(outcomes)
 
 
 def _exit_reason(exitcode: int | None) -> str:
+    """Return why a worker ended: the signal that killed it (its negative exit code), or its exit status."""
     if exitcode is not None and exitcode < 0:
         return signal.Signals(-exitcode).name
     return f"exit status {exitcode}"
 
 
 @contextmanager
-def _scratch_folder(folder: Path) -> Iterator[str]:
-    """Yield a folder for the workers' temporary files, inside the stage's folder.
+def _scratch_folder(stage_folder: Path) -> Iterator[str]:
+    """Yield the path of a folder for the workers' temporary files, inside the output folder of the stage.
 
-    If this process is killed, the next run of the stage deletes it.
+    It is deleted at the end. If this process is killed, the next run of the stage deletes it.
     """
-    path = folder / f".scratch-{os.getpid()}"
+    path = stage_folder / f".scratch-{os.getpid()}"
     path.mkdir()
     try:
         yield str(path.resolve())
@@ -141,6 +156,7 @@ def _scratch_folder(folder: Path) -> Iterator[str]:
 
 
 def _start_worker(scratch: str, memory: int, file_size: int) -> None:
+    """Prepare a new worker process. scratch: its folder for temporary files. memory, file_size: in bytes."""
     limit_process(memory, file_size)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     os.environ["TMPDIR"] = tempfile.tempdir = scratch
@@ -149,5 +165,6 @@ def _start_worker(scratch: str, memory: int, file_size: int) -> None:
 
 
 def _modules_to_preload(step: Step) -> list[str]:
+    """Return the names of the modules that workers import: those imported here, and that of the step."""
     imported = [name for name in sys.modules if name.startswith(f"{PREFIX}pipeline.")]
     return [*imported, getattr(step, "__module__", type(step).__module__)]

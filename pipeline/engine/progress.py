@@ -8,13 +8,20 @@ INTERVAL = 15.0  # s between plain lines
 
 
 class Progress:
-    """Context manager that shows the progress of a stage. total, completed: numbers of clips."""
+    """Context manager that shows the progress of a stage.
+
+    name: of the stage. total: number of clips. completed: number of clips that need no work; they do not
+    count in the rate.
+    """
 
     def __init__(self, name: str, total: int, completed: int = 0) -> None:
-        self.name, self.total, self.completed = name, total, completed
-        self.initial, self.start_time = completed, time.monotonic()
-        self.last_print = self.start_time
-        self.bar: Any = None
+        self.name = name
+        self.total = total
+        self.completed = completed  # grows with each call of `advance`
+        self.initially_completed = completed
+        self.start_time = time.monotonic()
+        self.last_print = self.start_time  # when the last plain line was printed
+        self.bar: Any = None  # rich's bar; None unless stderr is a terminal
 
     def __enter__(self) -> "Progress":
         if sys.stderr.isatty():
@@ -35,7 +42,7 @@ class Progress:
         """Count `clips` more clips as completed."""
         self.completed += clips
         now = time.monotonic()
-        rate = (self.completed - self.initial) / max(now - self.start_time, 1e-9)
+        rate = (self.completed - self.initially_completed) / max(now - self.start_time, 1e-9)
         if self.bar:
             self.bar.update(self.task, completed=self.completed, rate=rate)
         elif now - self.last_print >= INTERVAL:

@@ -1,58 +1,46 @@
 """Run one step over the shards of a clip table, in worker processes of this machine or of a cluster.
 
-Both engines (pipeline/engine/local.py, pipeline/engine/cluster.py) write the same shards.
+Both engines (pipeline/engine/local.py, pipeline/engine/cluster.py) write the same shards. Which clips are
+computed, and which are taken from an earlier run: pipeline/engine/clip_keys.py.
 """
 
+import math
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from pipeline.engine import cluster, local
-from pipeline.engine.job import Job, Task, plan_tasks
+from pipeline.engine.clip_keys import make_keys, read_upstream_index
+from pipeline.engine.job import Job, Task
 from pipeline.engine.progress import Progress
-from pipeline.errors import disk_error
+from pipeline.errors import explain_disk_error
 from pipeline.store import resume, storage
-from pipeline.store.code_identity import code_digest
 from pipeline.store.formats import digest
-from pipeline.store.shards import Shards
-from pipeline.store.status import OK
+from pipeline.store.shards import ShardIndex, Shards, shard_locations
+from pipeline.store.status import OK, Outcome, failed
 
-__all__ = ["Job", "clips_to_compute", "fingerprint", "run"]
-
-
-def fingerprint(params: Any, *code: str | type | Callable) -> str:
-    """Return a hash of the parameters and the code of a stage, which all its values depend on.
-
-    params: as the stage may read them. code: the step, its opener and modules that they import by name, as
-    for `code_digest`. Excluded is what changes no value: the sections `engine` and `download`, and the size
-    of shards.
-    """
-    excluded = ("engine", "download", "data.shard_size")
-    values = {k: v for k, v in params.to_dict().items() if k not in excluded}
-    return digest(values, code_digest(*code))
+__all__ = ["Job", "run"]
 
 
 def run(job: Job, clips: list[dict], shard_size: int, engine) -> pa.Table:
-    """Update the shards of `job` for `clips`. Return the index, with a row for every clip.
+    """Bring the shards of `job` up to date for `clips`. Return the index, with one row per clip.
 
-    engine: the section of params.yaml. Raises UserError if the disk is full, or if the stage before has not
-    been run for these clips.
+    clips: rows of the clip table. shard_size: clips per shard. engine: the section `engine` of params.yaml.
+    Raises UserError if the disk is full, or if the stage before has not been run for these clips.
     """
     start_time = time.monotonic()
     storage_url = storage.normalize(getattr(engine, "storage", None))
     shards = Shards.from_layout(job.shards, storage_url)
     if storage_url:
         storage.check_writable(f"{storage_url}/{shards.folder.name}")
-    tasks = plan_tasks(job, shards, clips, shard_size)
-    progress_folder = resume.prepare(f"{job.name}-{digest(str(shards.folder), job.fingerprint)}")
+    tasks = _plan_tasks(job, shards, clips, shard_size)
+    progress_folder = resume.prepare_path(f"{job.name}-{digest(str(shards.folder), job.fingerprint)}")
     shards.restore_progress(progress_folder)
-    to_compute = shards.start_run([t.keys for t in tasks])
+    to_compute = shards.start_run([task.keys for task in tasks])
     reusable_rows = shards.reusable_rows()
     tasks = [
         replace(tasks[shard], reusable_rows=[reusable_rows.get(key) for key in tasks[shard].keys])
@@ -60,27 +48,66 @@ def run(job: Job, clips: list[dict], shard_size: int, engine) -> pa.Table:
     ]
     try:
         _run_tasks(shards, tasks, engine, progress_folder, len(clips))
-        index = shards.merge_indexes(-(-len(clips) // shard_size))
+        index = shards.merge_indexes(math.ceil(len(clips) / shard_size))
         resume.delete(progress_folder)
     except OSError as e:
-        if error := disk_error(e, str(shards.folder)):
+        if error := explain_disk_error(e, str(shards.folder)):
             raise error from None
         raise
     statuses, seconds = index["status"].to_pylist(), time.monotonic() - start_time
-    print(summary(job.name, statuses, _count_computed(tasks), seconds), flush=True)
+    print(_summarize(job.name, statuses, _count_computed(tasks), seconds), flush=True)
     return index
 
 
-def clips_to_compute(job: Job, clips: list[dict]) -> list[dict]:
-    """Return those of `clips` that `run` would compute and not reuse."""
-    shards = Shards.from_layout(job.shards)
-    reusable_keys = shards.reusable_keys()
-    keys = [key for task in plan_tasks(job, shards, clips, max(len(clips), 1)) for key in task.keys]
-    return [clip for clip, key in zip(clips, keys, strict=True) if key not in reusable_keys]
+def _plan_tasks(job: Job, shards: Shards, clips: list[dict], shard_size: int) -> list[Task]:
+    """Return one task per shard, with the keys of its clips, but without `reusable_rows`.
+
+    Raises UserError if the stage before has not been run for exactly these clips.
+    """
+    first_clips = range(0, len(clips), shard_size)  # the position of the first clip of each shard
+    failures: list[Outcome | None] = [None] * len(clips)
+    upstream_indexes: list[ShardIndex | None] = [None] * len(first_clips)
+    upstream_rows = None
+    index = read_upstream_index(job, clips)
+    if job.upstream is not None and index is not None:
+        upstream_rows = index.to_pylist()
+        failures = [_failure(row) for row in upstream_rows]
+        upstream_shards = Shards.from_layout(job.upstream)
+        locations = shard_locations(index)
+        for shard, first in enumerate(first_clips):
+            location = locations[shard] if locations else str(upstream_shards.data_path(shard))
+            upstream_indexes[shard] = ShardIndex(location, upstream_rows[first : first + shard_size])
+    keys = make_keys(job, clips, upstream_rows)
+    # Every task is sent to a worker with its job: keep it small.
+    small_job = replace(job, file_stamps=None)
+    return [
+        Task(
+            job=small_job,
+            shards=shards,
+            shard=shard,
+            clips=clips[first : first + shard_size],
+            keys=keys[first : first + shard_size],
+            upstream_failures=failures[first : first + shard_size],
+            upstream_index=upstream_indexes[shard],
+            reusable_rows=[],
+        )
+        for shard, first in enumerate(first_clips)
+    ]
 
 
-def summary(name: str, statuses: list[str], n_computed: int, seconds: float) -> str:
-    """Return the last line that a stage prints."""
+def _failure(upstream_row: dict) -> Outcome | None:
+    """Return the outcome of a clip that failed in the stage before; None for a clip with status ok."""
+    if upstream_row["status"] == OK:
+        return None
+    return failed(upstream_row["status"], upstream_row["detail"])
+
+
+def _summarize(name: str, statuses: list[str], n_computed: int, seconds: float) -> str:
+    """Return the line that a stage prints at its end.
+
+    name: of the stage. statuses: of all clips. n_computed: clips that were computed in this run, which took
+    `seconds`.
+    """
     counts = Counter(statuses)
     failures = "".join(f", {n} {status}" for status, n in sorted(counts.items()) if status != OK)
     rate = f"{n_computed / max(seconds, 1e-9):.0f} clips/s" if n_computed else "nothing to do"
@@ -97,12 +124,16 @@ def _count_computed(tasks: list[Task]) -> int:
 
 
 def _run_tasks(shards: Shards, tasks: list[Task], engine, progress_folder: Path, n_clips: int) -> None:
-    """Run the tasks and write the indexes of their shards. n_clips: of all shards, for the progress bar."""
+    """Run the tasks and write the indexes of their shards.
+
+    engine: the section `engine` of params.yaml. progress_folder: keeps finished shards for a run after an
+    interruption. n_clips: of all shards, for the progress bar.
+    """
     if not tasks:
         return
     completed = n_clips - sum(len(task.clips) for task in tasks)
-    module = cluster if getattr(engine, "name", "local") == "ray" else local
-    results = module.run_tasks(tasks, engine)
+    engine_module = cluster if getattr(engine, "name", "local") == "ray" else local
+    results = engine_module.run_tasks(tasks, engine)
     try:
         with Progress(tasks[0].job.name, n_clips, completed) as progress, closing(results):
             for task, shard_index in results:

@@ -68,7 +68,7 @@ def collect_report_data(params: dict[str, Any]) -> ReportData:
         params=params,
         metrics=metrics,
         description=_read_json("metrics/description.json"),
-        history=epochs.read("metrics/train"),
+        history=epochs.read_history("metrics/train"),
         inpainting=Path("metrics/inpainting.jpg").read_bytes() if "reconstruction" in metrics else None,
         roc=_read_csv("metrics/roc.csv"),
         per_class=_read_csv("metrics/per_class.csv"),

@@ -15,7 +15,10 @@ TEMPORARY_FILES: set[Path] = set()  # those that this process is writing now
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; sync and rename it to `path` when the block ends without an error."""
+    """Yield a temporary path; its file replaces `path` when the `with` block ends without an error.
+
+    After an error the temporary file is deleted, and `path` is as before.
+    """
     # The process id alone is not unique: on a shared file system two machines may use the same one.
     temporary_path = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     TEMPORARY_FILES.add(temporary_path)
@@ -30,7 +33,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def delete_temporary_files() -> None:
-    """Delete the temporary files of this process, which is about to exit while it writes them."""
+    """Delete the temporary files that this process is writing. Call it before an exit by `os._exit`."""
     for path in [*TEMPORARY_FILES]:
         path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""The clip table, `data/clips.parquet`, with a row per clip. Only this module reads and writes it."""
+"""The clip table, `data/clips.parquet`, with one row per clip: its columns, and what makes it valid."""
 
 import re
 from collections import Counter
@@ -27,23 +27,23 @@ SCHEMA = pa.schema(
 )
 
 
-def check(table: pa.Table, where: str) -> pa.Table:
-    """Return `table` if it is a valid clip table. Raise UserError with the first problem otherwise.
+def validate(table: pa.Table, where: str) -> pa.Table:
+    """Return `table` as it is if it is a valid clip table. Raise UserError with the first problem otherwise.
 
-    where: the file or table, for the message. Columns after those of SCHEMA belong to a source; they are not
-    checked.
+    where: what the message calls the table: a path or the name of a source. Columns after those of SCHEMA
+    belong to the source and are not checked.
     """
-    first_names = table.schema.names[: len(SCHEMA)]
-    if first_names != SCHEMA.names or not pa.schema(list(table.schema)[: len(SCHEMA)]).equals(SCHEMA):
+    first_fields = pa.schema(list(table.schema)[: len(SCHEMA)])
+    if not first_fields.equals(SCHEMA):
         raise UserError(f"{where}: not a clip table: columns must begin with {', '.join(SCHEMA.names)}")
     ids = table["clip_id"].to_pylist()
-    unsafe_ids = [i for i in ids if i is None or not CLIP_ID.fullmatch(i)]
+    unsafe_ids = [clip_id for clip_id in ids if clip_id is None or not CLIP_ID.fullmatch(clip_id)]
     if unsafe_ids:
         raise UserError(
             f"{where}: clip_id {unsafe_ids[0]!r} is not safe as a file name: use letters, digits, _ . -"
         )
     if len(set(ids)) != len(ids):
-        duplicate = next(i for i, count in Counter(ids).items() if count > 1)
+        duplicate = next(clip_id for clip_id, count in Counter(ids).items() if count > 1)
         raise UserError(f"{where}: clip_id {duplicate!r} occurs twice: every clip needs a unique id")
     unknown_splits = set(pc.unique(table["split"]).to_pylist()) - {None, *SPLITS}
     if unknown_splits:
@@ -51,12 +51,11 @@ def check(table: pa.Table, where: str) -> pa.Table:
             f"{where}: unknown split {sorted(unknown_splits)[0]!r}: use {', '.join(SPLITS)} or none"
         )
     for name in ("start", "end"):
-        invalid = pc.or_(pc.invert(pc.is_finite(table[name])), pc.less(table[name], 0.0))
-        if pc.any(invalid).as_py():
-            row = invalid.to_pylist().index(True)
-            raise UserError(
-                f"{where}: clip {ids[row]!r}: {name} is {table[name][row]} s: use 0 or more, or null"
-            )
+        times = table[name]
+        is_invalid = pc.or_(pc.invert(pc.is_finite(times)), pc.less(times, 0.0))  # null for null
+        if pc.any(is_invalid).as_py():
+            row = is_invalid.to_pylist().index(True)
+            raise UserError(f"{where}: clip {ids[row]!r}: {name} is {times[row]} s: use 0 or more, or null")
     is_empty = pc.less_equal(table["end"], pc.fill_null(table["start"], 0.0))
     if pc.any(is_empty).as_py():
         row = is_empty.to_pylist().index(True)
@@ -65,17 +64,21 @@ def check(table: pa.Table, where: str) -> pa.Table:
 
 
 def read(path: str | Path) -> pa.Table:
-    """Return the clip table at `path`. Raise UserError if it is missing or invalid."""
+    """Return the clip table in the file `path`. Raise UserError if it is missing or invalid."""
     try:
         table = read_table(Path(path))
     except FileNotFoundError:
         raise UserError(f"{path}: no such clip table: run the stage clips first") from None
     except (pa.ArrowInvalid, OSError) as e:
         raise UserError(f"{path}: not a Parquet file that can be read ({str(e).splitlines()[0]})") from None
-    return check(table, str(path))
+    return validate(table, str(path))
 
 
 def from_rows(rows: list[dict], extra: pa.Schema | None = None) -> pa.Table:
-    """Return a valid clip table from dictionaries. extra: further columns of the source."""
+    """Return the clip table with these rows. Raise UserError if it is invalid.
+
+    rows: for each clip, the values by the names of the columns; a missing value is null. extra: columns of
+    the source, which follow those of SCHEMA.
+    """
     schema = pa.schema([*SCHEMA, *(extra or [])])
-    return check(pa.Table.from_pylist(rows, schema=schema), "clip table")
+    return validate(pa.Table.from_pylist(rows, schema=schema), "clip table")

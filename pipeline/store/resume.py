@@ -1,8 +1,10 @@
-"""Unfinished work that an interrupted stage resumes from: finished shards, and checkpoints of trainings.
+"""Where the unfinished work of an interrupted stage is kept: finished shards, and checkpoints of trainings.
 
-It is stored in `resume/` of the project and not among the outputs of stages. `dvc exp run` checks out the
-outputs by force before it runs anything, which would delete it, and `dvc exp run --temp` and `dvc queue` work
-in copies of the project that they delete.
+It is in the folder `resume/` of the project, and not among the outputs of the stage, for two reasons:
+`dvc exp run` checks out all outputs by force before it runs anything, which would delete unfinished work;
+`dvc exp run --temp` and `dvc queue` work in copies of the project that they delete.
+
+Which clips are computed again is decided in pipeline/engine/clip_keys.py.
 """
 
 import os
@@ -15,8 +17,11 @@ MAX_AGE = 14 * 86_400.0  # s after which unfinished work is deleted
 MAX_TEMPORARY_AGE = 3600.0  # s after which a temporary file is deleted: a killed process left it
 
 
-def prepare(name: str) -> Path:
-    """Create `resume/` if necessary, delete old files in it, and return the path of `name` in it."""
+def prepare_path(name: str) -> Path:
+    """Return the path for the unfinished work `name` in `resume/`; nothing may be there yet.
+
+    Creates `resume/` if necessary, and deletes old files in it.
+    """
     folder = _project_folder() / FOLDER
     folder.mkdir(exist_ok=True)
     for path in folder.iterdir():
@@ -38,5 +43,8 @@ def delete(path: Path) -> None:
 
 
 def _project_folder() -> Path:
-    """Return the project's folder; in a copy by DVC, the original project, which DVC_ROOT names."""
+    """Return the folder of the project; in a copy that DVC made of it, the folder of the original.
+
+    DVC names that folder in the environment variable DVC_ROOT.
+    """
     return Path(os.environ.get("DVC_ROOT") or ".")

@@ -1,10 +1,10 @@
-"""The outcome of one clip in one stage."""
+"""The outcome of one clip in one stage: a value, or one of a closed list of reasons why there is none."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 OK = "ok"
-STATUSES = {
+STATUSES = {  # status of a clip -> what it means
     "ok": "the clip has a value",
     "no_audio": "the file has no sound track",
     "no_video": "the file has no picture track",
@@ -25,11 +25,17 @@ STATUSES = {
 }
 
 
+MAX_DETAIL_LENGTH = 300  # characters
+
+
 @dataclass(slots=True)
 class Outcome:
-    """The outcome of one clip: a value to store if `status` is ok, otherwise a reason in `detail`.
+    """The outcome of one clip in one stage.
 
-    extra: further columns of the index row (seconds, times, ...).
+    status: a key of STATUSES: `ok`, or why there is no value.
+    detail: more about the reason, for people: one line of at most 300 characters.
+    value: to be stored; None unless the status is ok.
+    extra: values of further columns of the clip's index row, by their names (seconds, times, ...).
     """
 
     status: str = OK
@@ -40,9 +46,9 @@ class Outcome:
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise ValueError(f"unknown status {self.status!r}")
-        self.detail = " ".join(str(self.detail).split())[:300]
+        self.detail = " ".join(str(self.detail).split())[:MAX_DETAIL_LENGTH]
 
 
 def failed(status: str, detail: str) -> Outcome:
-    """Return an outcome without a value."""
+    """Return the outcome of a clip that has no value. status: a key of STATUSES. detail: the reason."""
     return Outcome(status=status, detail=detail)

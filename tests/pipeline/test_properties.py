@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from pipeline import config
 from pipeline.config import Params
-from pipeline.config.reader import Yaml
+from pipeline.config.reader import ParamsLoader
 from pipeline.errors import UserError
 from testing import defaults
 from testing.strategies import max_examples, odd_texts, text
 
-OWN = yaml.load(defaults.PARAMS.read_text(encoding="utf-8"), Yaml)
+OWN = yaml.load(defaults.PARAMS.read_text(encoding="utf-8"), ParamsLoader)
 
 
 def keys(values: dict, path: tuple = ()) -> list[tuple]:

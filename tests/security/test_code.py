@@ -33,4 +33,4 @@ def test_no_code_executes_its_input(path):
             assert keywords.get("weights_only") == "True"
         if name == "yaml.load":
             loader = keywords.get("Loader") or ast.unparse(node.args[1])
-            assert loader in ("Yaml", "yaml.CSafeLoader", "yaml.SafeLoader")
+            assert loader in ("ParamsLoader", "yaml.CSafeLoader", "yaml.SafeLoader")

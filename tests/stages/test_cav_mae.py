@@ -57,7 +57,7 @@ def test_pretraining_has_metrics_and_a_report(pretraining_project):
 
 def test_losses_by_part_are_plotted(pretraining_project):
     for folder in ("pretrain", "train"):  # the stage train copies the results of pretrain
-        rows = epochs.read(pretraining_project / f"metrics/{folder}")
+        rows = epochs.read_history(pretraining_project / f"metrics/{folder}")
         assert [row["epoch"] for row in rows] == list(range(1, TINY["pretraining.train.epochs"] + 1))
         curves = {name.removeprefix("train/") for name in rows[0] if name.startswith("train/")}
         assert curves == {"loss", "audio_mse", "video_mse", "contrastive", "contrastive_accuracy"}

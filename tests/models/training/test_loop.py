@@ -42,7 +42,7 @@ def test_it_learns(trained, data):
 
 def test_the_best_epoch_is_chosen(trained):
     out, summary = trained
-    aucs = [row["val/auc"] for row in epochs.read(out / "live")]
+    aucs = [row["val/auc"] for row in epochs.read_history(out / "live")]
     assert len(aucs) == 12 and aucs[summary["best_epoch"] - 1] == max(aucs) == summary["val/auc"]
     metrics = json.loads((out / "live/metrics.json").read_text())
     assert metrics["epoch"] == 12 and metrics["best"]["epoch"] == summary["best_epoch"]

@@ -13,13 +13,15 @@ from models.joint import encoders as joint_encoders
 from models.losses import losses
 from models.video import encoders as video_encoders
 from pipeline.config import ROOT, components, read
-from pipeline.config.components import KINDS, keywords, modules
+from pipeline.config.components import KEYWORD_FOLDERS, load_keywords_schema, module_names
 from testing import defaults
 from testing.project import Project
 
 AUDIO, VIDEO = (1, 64, 100), (1, 64, 64, 3)
 HUB_MODEL = "timm/test_resnet"
-ADVERTISED = [(kind, HUB_MODEL if name == "_hub" else name) for kind in KINDS for name in modules(kind)]
+ADVERTISED = [
+    (kind, HUB_MODEL if name == "_hub" else name) for kind in KEYWORD_FOLDERS for name in module_names(kind)
+]
 
 
 def build(kind, name, sizes):
@@ -46,7 +48,7 @@ def sample(schema):
 
 @pytest.mark.parametrize(("kind", "name"), ADVERTISED)
 def test_every_advertised_keyword_is_read_and_built(kind, name, tmp_path):
-    sizes = {key: sample(schema) for key, schema in keywords(kind, name)["properties"].items()}
+    sizes = {key: sample(schema) for key, schema in load_keywords_schema(kind, name)["properties"].items()}
     values = yaml.safe_load(defaults.PARAMS.read_text(encoding="utf-8"))
     place = values["losses"] if kind == "losses" else values["encoders"][kind]
     place[name] = sizes
@@ -58,7 +60,7 @@ def test_every_advertised_keyword_is_read_and_built(kind, name, tmp_path):
 
 
 def test_the_file_holds_what_the_classes_declare():
-    assert json.loads(components.FILE.read_text(encoding="utf-8")) == components.declarations()
+    assert json.loads(components.FILE.read_text(encoding="utf-8")) == components.collect_declarations()
 
 
 @pytest.fixture
@@ -80,15 +82,15 @@ def replace(path, old, new):
 
 
 def test_a_changed_a_new_and_a_deleted_component_are_outdated(copied):
-    assert components.outdated() == []
+    assert components.find_outdated_components() == []
     replace(copied / "losses/triplet.py", '"""The triplet', '"""My triplet')
-    assert components.outdated() == []
+    assert components.find_outdated_components() == []
     replace(copied / "losses/triplet.py", "margin: PositiveFloat", "margin: float")
     (copied / "audio/mine.py").touch()
     (copied / "video/frame.py").unlink()
     (copied / "losses/bce.py").write_text("def broken(:")
     changed = ("audio/mine", "losses/bce", "losses/triplet", "video/frame")
-    assert components.outdated() == [f"models/{name}.py" for name in changed]
+    assert components.find_outdated_components() == [f"models/{name}.py" for name in changed]
 
 
 # --- in a project where somebody works on components ----------------------------------------------------

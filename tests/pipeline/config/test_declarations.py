@@ -8,7 +8,7 @@ import pytest
 from pydantic import AfterValidator, Field, PositiveInt, TypeAdapter, ValidationError
 
 from pipeline.config.components import STRICT
-from pipeline.config.declarations import digest, keywords_schema, value_type
+from pipeline.config.declarations import build_keywords_schema, build_type, hash_declarations
 from pipeline.errors import UserError
 
 Pair = Annotated[Sequence[float], Field(min_length=2, max_length=2)]
@@ -34,7 +34,7 @@ class Component:
     ) -> None: ...
 
 
-SCHEMA = keywords_schema(Component)
+SCHEMA = build_keywords_schema(Component)
 
 
 def test_keywords_are_declared_once():
@@ -48,7 +48,7 @@ def test_a_class_without_keywords():
     class Plain:
         def __init__(self, dim: int) -> None: ...
 
-    assert keywords_schema(Plain)["properties"] == {} and "required" not in keywords_schema(Plain)
+    assert build_keywords_schema(Plain)["properties"] == {} and "required" not in build_keywords_schema(Plain)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_class_without_keywords():
     ],
 )
 def test_a_type_made_from_the_schema_checks_the_same(key, right, wrong):
-    type_ = TypeAdapter(value_type(SCHEMA["properties"][key]), config=STRICT)
+    type_ = TypeAdapter(build_type(SCHEMA["properties"][key]), config=STRICT)
     for value in right:
         type_.validate_python(value)
     for value in wrong:
@@ -97,7 +97,7 @@ def with_annotation(annotation) -> type:
 )
 def test_an_annotation_that_is_not_understood_is_named(annotation):
     with pytest.raises(UserError, match=r"^models/losses/mine\.py: Mine: .*(odd|Unknown)"):
-        keywords_schema(with_annotation(annotation))
+        build_keywords_schema(with_annotation(annotation))
 
 
 CODE = '''"""A loss."""
@@ -134,7 +134,7 @@ class Mine:
 def test_the_digest_of_a_file_is_that_of_what_it_may_declare(tmp_path, old, new, is_same):
     path = tmp_path / "mine.py"
     path.write_text(CODE)
-    before = digest(path)
+    before = hash_declarations(path)
     assert old in CODE
     path.write_text(CODE.replace(old, new))
-    assert (digest(path) == before) == is_same
+    assert (hash_declarations(path) == before) == is_same

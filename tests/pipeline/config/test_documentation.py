@@ -7,7 +7,7 @@ import yaml
 from dvc.utils.hydra import apply_overrides
 
 from pipeline.config import ROOT, read
-from pipeline.config.documentation import PAGE, descriptions, values, with_comments
+from pipeline.config.documentation import PAGE, describe_values, descriptions, replace_comments
 from testing import defaults
 
 TEXT = defaults.PARAMS.read_text(encoding="utf-8")
@@ -20,14 +20,14 @@ def test_every_field_has_a_short_description():
 
 
 def test_the_projects_own_are_up_to_date():
-    assert with_comments(TEXT) == TEXT
+    assert replace_comments(TEXT) == TEXT
 
 
 def test_values_stay_and_comments_are_written_again():
     head, start, body = TEXT.partition("task:")
     lines = [line for line in f"{start}{body}".splitlines() if not line.lstrip().startswith("#")]
     bare = head + "".join(f"{line.partition(' #')[0].rstrip()}\n" for line in lines)
-    again = with_comments(bare)
+    again = replace_comments(bare)
     assert yaml.safe_load(again) == yaml.safe_load(TEXT)
     # What stands inside `set` is no field: its comments are the user's, and were cut off here.
     assert again == TEXT.replace(" # the smallest that timm has", "")
@@ -40,11 +40,11 @@ def test_what_an_experiment_wrote_stays(tmp_path):
     apply_overrides(path, ["train.epochs=7", "losses.triplet.margin=0.25", "+encoders.audio.lstm.layers=2"])
     apply_overrides(path, ["data.audioset.classes=[Bell,Drum,Organ]", "label='a long name: # of a column'"])
     before = read(path)
-    text = with_comments(path.read_text(encoding="utf-8"))
+    text = replace_comments(path.read_text(encoding="utf-8"))
     path.write_text(text, encoding="utf-8")
     assert read(path) == before and before.train.epochs == 7
     assert before.data.audioset.classes == ["Bell", "Drum", "Organ"]
-    assert with_comments(text) == text
+    assert replace_comments(text) == text
     for key in ("train.epochs", "label", "losses"):
         assert f"# {descriptions()[key][:40]}" in text
 
@@ -58,7 +58,7 @@ def test_a_comment_of_an_old_description_goes_whole():
         "  # mine\n"
         "seed: 0\n"
     )
-    assert with_comments(old) == (
+    assert replace_comments(old) == (
         "train:                  # how the stage train trains\n"
         "  epochs: 3             # one epoch takes one window of every training clip\n"
         "  # mine\n"
@@ -82,7 +82,7 @@ def test_a_comment_of_an_old_description_goes_whole():
     ],
 )
 def test_a_schema_in_words(schema, words):
-    assert values(schema) == words
+    assert describe_values(schema) == words
 
 
 def test_the_reference_has_every_key():

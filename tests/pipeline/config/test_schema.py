@@ -12,11 +12,11 @@ from dvc.utils.hydra import apply_overrides
 
 from experiments.__main__ import settings_files
 from pipeline.config import ROOT, read, schema
-from pipeline.config.reader import Yaml
+from pipeline.config.reader import ParamsLoader
 from testing import defaults
 
 PRESETS = sorted(settings_files())
-VALIDATOR = jsonschema.Draft7Validator(json.loads((ROOT / schema.FILE).read_text(encoding="utf-8")))
+VALIDATOR = jsonschema.Draft7Validator(json.loads((ROOT / schema.SCHEMA_FILE).read_text(encoding="utf-8")))
 
 
 def values():
@@ -36,13 +36,13 @@ def changed(key, value):
 def test_all_that_is_generated_is_up_to_date(monkeypatch):
     # As `make lint` checks it; test_components.py asks the classes too.
     monkeypatch.setattr(schema, "PARAMS", defaults.PARAMS)
-    assert schema.check() == []
+    assert schema.find_outdated_files() == []
 
 
 def test_it_is_a_schema_and_params_yaml_names_it():
     VALIDATOR.check_schema(VALIDATOR.schema)
     first = defaults.PARAMS.read_text(encoding="utf-8").splitlines()[0]
-    assert first == f"# yaml-language-server: $schema={schema.FILE}"
+    assert first == f"# yaml-language-server: $schema={schema.SCHEMA_FILE}"
 
 
 def test_params_yaml_is_valid():
@@ -58,7 +58,7 @@ def test_every_preset_is_valid(name, tmp_path):
     apply_overrides(tmp_path / "params.yaml", words[1::2])
     text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
     assert text.startswith("# yaml-language-server: $schema=")
-    VALIDATOR.validate(yaml.load(text, Yaml))
+    VALIDATOR.validate(yaml.load(text, ParamsLoader))
     assert read(tmp_path / "params.yaml")
 
 
@@ -133,7 +133,9 @@ def test_what_is_not_up_to_date_is_one_line(monkeypatch, tmp_path):
         defaults.PARAMS.read_text(encoding="utf-8").replace("# a file in models/losses", "# a loss")
     )
     monkeypatch.setattr(schema, "PARAMS", path)
-    assert schema.check() == ["params.yaml is not up to date: run python -m pipeline.config.schema"]
-    monkeypatch.setattr(schema.components, "outdated", lambda: ["models/losses/mine.py"])
-    (line,) = schema.check()
+    assert schema.find_outdated_files() == [
+        "params.yaml is not up to date: run python -m pipeline.config.schema"
+    ]
+    monkeypatch.setattr(schema.components, "find_outdated_components", lambda: ["models/losses/mine.py"])
+    (line,) = schema.find_outdated_files()
     assert "components.json" in line and "models/losses/mine.py" in line and line.endswith(schema.COMMAND)

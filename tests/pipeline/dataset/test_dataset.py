@@ -103,7 +103,7 @@ def test_a_worker_process_maps_the_shards_again(folder):
 
 
 def test_the_number_of_open_shards_is_limited(folder, monkeypatch):
-    monkeypatch.setattr(ClipArrays, "MAPPED", 2)
+    monkeypatch.setattr(ClipArrays, "MAX_MAPPED", 2)
     data = load(folder)
     assert data.read(np.array([0, 2, 4, 0]))[0][:, 0, 0, 0].tolist() == [11.0, 311.0, 611.0, 11.0]
     assert len(data.audio._arrays) == 2

@@ -38,7 +38,7 @@ def test_extra_columns_follow():
     extra = pa.schema([("box", pa.list_(pa.float64()))])
     table = clip_table.from_rows([row(box=[0.0, 0.1, 0.5, 0.9])], extra)
     assert table.schema.names == [*clip_table.SCHEMA.names, "box"]
-    assert clip_table.check(table, "t")["box"].to_pylist() == [[0.0, 0.1, 0.5, 0.9]]
+    assert clip_table.validate(table, "t")["box"].to_pylist() == [[0.0, 0.1, 0.5, 0.9]]
 
 
 @pytest.mark.parametrize("clip_id", ["a", "_", "0", "A.b-c_9", "a..b", "x" * 200])
@@ -51,7 +51,7 @@ def test_safe_ids(clip_id):
 )
 def test_unsafe_ids(clip_id):
     with pytest.raises(UserError, match="not safe as a file name"):
-        clip_table.check(pa.Table.from_pylist([row(clip_id)], schema=clip_table.SCHEMA), "t")
+        clip_table.validate(pa.Table.from_pylist([row(clip_id)], schema=clip_table.SCHEMA), "t")
 
 
 @given(st.text(min_size=1, max_size=8))

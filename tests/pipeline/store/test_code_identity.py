@@ -128,5 +128,5 @@ def test_a_step_does_not_import_what_runs_it(module):
 
 def test_imports_are_found_as_python_finds_them():
     for module in imported_modules(*STEPS):
-        path = code_identity._path(module)
+        path = code_identity._find_file(module)
         assert Path(importlib.util.find_spec(module).origin) == path

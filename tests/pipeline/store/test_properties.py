@@ -59,7 +59,7 @@ def test_a_clip_table_is_read_back_as_written_or_rejected(rows):
 )
 def test_a_table_without_a_column_is_rejected(rows, column):
     with pytest.raises(UserError):
-        clip_table.check(pa.Table.from_pylist([], schema=clip_table.SCHEMA).drop_columns([column]), "t")
+        clip_table.validate(pa.Table.from_pylist([], schema=clip_table.SCHEMA).drop_columns([column]), "t")
 
 
 EXTRA = (("seconds", pa.float64()), ("times", pa.list_(pa.float64())))

@@ -107,7 +107,7 @@ def test_the_cache_has_a_limit(tmp_path, s3, cache, monkeypatch):
     first = storage.local_path(locations[0])
     size = first.stat().st_size
     monkeypatch.setenv("EARSIGHT_CACHE_GB", str(3.5 * size / 2**30))
-    monkeypatch.setattr(storage, "IN_USE", 0.0)
+    monkeypatch.setattr(storage, "SECONDS_IN_USE", 0.0)
     mapped = np.load(first, mmap_mode="r")
     # EARSIGHT_CACHE may be a folder with other files.
     unrelated_files = (cache / "thesis.tex", cache / "folder/of.mine")
