@@ -1,6 +1,7 @@
 """The answers of the page as HTML. Text from clips, files and labels is escaped."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +14,7 @@ from app.charts import curve, histogram
 from app.decoder import Decoder
 from app.model import ModelProcess
 from app.runs import HEADLINES, Run, Runs
-from models.inference.decode import DecodedFile, read_parts
+from models.inference.decode import DecodedFile, decode_parts
 from pipeline.errors import UserError
 from pipeline.report import data_uri
 
@@ -126,7 +127,8 @@ class Answers:
             raise UserError(
                 "this model does not compare sounds with pictures: choose one with task: matching"
             )
-        video_parts = list(read_parts(self.decoder.read, run.config, path, EVERY, LONGEST))
+        decode_from = partial(self.decoder.read, run.config, path)
+        video_parts = list(decode_parts(decode_from, run.config, EVERY, LONGEST))
         points = self.call_model(model.along, root, video_parts, EVERY)
         scores = np.array([score for _, score in points])
         return render(

@@ -8,7 +8,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from models.inference.decode import DecodedFile, Reader, file_duration, read
+from models.inference.decode import DecodedFile, Reader, decode_file, file_duration
 from pipeline.engine import limits
 from pipeline.engine.workers import watch_parent, worker_context
 from pipeline.errors import UserError
@@ -20,7 +20,7 @@ LARGEST = 100 << 20  # bytes: maximum size of a file
 
 
 class Decoder:
-    """Processes that run models.inference.decode.read: a file that crashes one affects no other file.
+    """Processes that run models.inference.decode.decode_file: a file that crashes one affects no other file.
 
     folder: the uploads. Files outside are not read, whatever path a browser sends.
     """
@@ -31,7 +31,7 @@ class Decoder:
         self.folder, self.seconds, self.work = folder.resolve(), seconds, work or _read_limited
         self.pool = ProcessPool(
             max_workers=workers,
-            context=worker_context([read.__module__]),
+            context=worker_context([decode_file.__module__]),
             initializer=_start,
             max_tasks=100,
         )
@@ -73,6 +73,6 @@ def _read_limited(config: dict[str, Any], path: str, start: float) -> DecodedFil
     if seconds > LONGEST:
         raise UserError(f"{name}: {seconds / 60:.0f} minutes long: at most {LONGEST / 60:.0f}: shorten it")
     try:
-        return read(config, path, start)
+        return decode_file(config, path, start)
     except UserError as e:  # hide the path on this machine
         raise UserError(str(e).replace(path, name)) from None

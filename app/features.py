@@ -96,7 +96,7 @@ def _extract(arguments: argparse.Namespace) -> None:
     config, identity = _read_config(model / "config.json", arguments.every), weights_digest(model)
     _prepare_out(out, Path(root))
     clips = table.to_pylist()
-    rows = [extract.input_row(clip) for clip in clips]
+    rows = [extract.to_step_input(clip) for clip in clips]
     for note in source.notes(data, table):
         print(f"features: {note}")
     step = extract.FeaturesStep(root, arguments.model, identity, arguments.side, arguments.every)
@@ -104,11 +104,11 @@ def _extract(arguments: argparse.Namespace) -> None:
     # Few long files: use small shards, so that every worker gets one.
     size = SHARD if arguments.every is None else max(min(SHARD, len(rows) // 16), 1)
     with _lock(out):
-        job = extract.job(step, config, out, [source.stamp(clip) for clip in clips])
+        job = extract.create_job(step, config, out, [source.stamp(clip) for clip in clips])
         if runner.clips_to_compute(job, rows):
             _start_server(config)
         index = runner.run(job, rows, size, SimpleNamespace(workers=arguments.workers, timeout=timeout))
-        summary = extract.write(job, config, rows, index, out, arguments.format)
+        summary = extract.write_features(job, config, rows, index, out, arguments.format)
     if not summary["windows"]:
         raise UserError(f"{root}: no file in it can be embedded: see {out / 'index.parquet'}")
     dims = ", ".join(f"{name} {dim}" for name, dim in summary["dim"].items())

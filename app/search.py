@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from models.inference.search import KINDS, DecodedFile, Hit, Library
+from models.inference.search import SIDE_NAMES, DecodedFile, Hit, Library
 from pipeline.cli import run
 from pipeline.errors import UserError
 from pipeline.report import data, page
@@ -22,8 +22,8 @@ QUERY_ID = "\0query"  # no clip has this id
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m app.search", description=__doc__)
     parser.add_argument("files", nargs="+", metavar="FILE", help="a sound, a picture or a video")
-    parser.add_argument("--by", choices=KINDS, help="search only with this side of the file")
-    parser.add_argument("--find", choices=KINDS, help="search only this side of the clips")
+    parser.add_argument("--by", choices=SIDE_NAMES, help="search only with this side of the file")
+    parser.add_argument("--find", choices=SIDE_NAMES, help="search only this side of the clips")
     parser.add_argument("-k", type=_positive, default=10, help="number of clips to find (10)")
     parser.add_argument(
         "--start", type=_seconds, default=0.0, help="position in the file to begin at, in seconds (0)"
@@ -62,10 +62,12 @@ def search_directions(
     ]
     if not directions:
         why = [
-            f"it has no {KINDS[side]} ({text})" for side, text in query.missing.items() if by in (None, side)
+            f"it has no {SIDE_NAMES[side]} ({text})"
+            for side, text in query.missing.items()
+            if by in (None, side)
         ]
         if find and find not in library.searchers:
-            why.append(f"there is no index of {KINDS[find]}s")
+            why.append(f"there is no index of {SIDE_NAMES[find]}s")
         raise UserError(f"{query.name}: cannot be searched so: {'; '.join(why)}")
     return {d: library.nearest(query.embeddings[d.split("_to_")[0]], d, k) for d in directions}
 

@@ -12,7 +12,7 @@ def index() -> None:
     params = load("index")
     data = dataset.load("data", params.audio, params.video, params.input)
     with distributed.open_model("checkpoints", params.engine) as model:
-        metrics = embedding_index.write(
+        metrics = embedding_index.write_index(
             model, data, params.index.kind, "data/embeddings", "data/index", params.seed
         )
     write_json(metrics, "metrics/index.json")
