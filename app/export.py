@@ -22,7 +22,7 @@ def export() -> None:
     if arguments.private and not arguments.push:
         raise UserError("--private: needs --push")
     if arguments.push:
-        hub.check(arguments.push)
+        hub.check_repository_name(arguments.push)
     folder = write_export(arguments.checkpoint, arguments.out, arguments.name, arguments.push)
     print(f"export: {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}", flush=True)
     for file, facts in json.loads((folder / CONFIG).read_text(encoding="utf-8"))["onnx"].items():

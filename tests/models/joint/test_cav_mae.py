@@ -97,7 +97,7 @@ def their_names(module):
     """Return the weights of a model under the names of the published code."""
     state = {}
     for name, value in module.state_dict().items():
-        if theirs := cav_mae_checkpoint._translate_name(name.removeprefix("fusion."), back=True):
+        if theirs := cav_mae_checkpoint._to_published_name(name.removeprefix("fusion.")):
             if theirs.startswith("patch_embed"):
                 channels = module.encoder.channels["audio" if "_a." in theirs else "video"]
                 side = module.encoder.patch
@@ -202,7 +202,7 @@ LITERAL = {
 }
 
 
-def test_published_names_are_translate_name():
+def test_published_names_are_translated():
     state = {name: torch.tensor(float(i)) for i, name in enumerate(LITERAL)}
     renamed = cav_mae_checkpoint.rename_weights(
         state | {"blocks_a.0.norm1_v.weight": torch.zeros(1)}
