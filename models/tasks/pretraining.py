@@ -125,8 +125,8 @@ class Pretraining(Pairs):
         ratio, visible, masked = self.settings["mask_ratio"], {}, {}
         for side in SIDES:
             mode = self.settings["mask"] if side == "audio" else "random"
-            noise = masks.mask_noise(batch, self.encoder.grid[side], ratio, mode, generator)
-            numbers = masks.split_patches(noise, ratio)
+            noise = masks.draw_mask_noise(batch, self.encoder.grid[side], ratio, mode, generator)
+            numbers = masks.split_by_noise(noise, ratio)
             visible[side], masked[side] = (x.to(self.device) for x in numbers)
         return visible, masked
 
