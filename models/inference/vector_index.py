@@ -116,7 +116,8 @@ def recall(searcher: Searcher, queries: np.ndarray, k: int = 10) -> float:
     )
     rows, _ = searcher.search(queries, k)
     fractions = [
-        len(set(exact) & set(found)) / len(exact) for exact, found in zip(exact_rows, rows, strict=True)
+        len(set(exact) & set(approximate)) / len(exact)
+        for exact, approximate in zip(exact_rows, rows, strict=True)
     ]
     return float(np.mean(fractions))
 
