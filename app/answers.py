@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from app.charts import curve, histogram
 from app.decoder import Decoder
 from app.model import ModelProcess
 from app.runs import HEADLINES, Run, Runs
-from models.inference.decode import DecodedFile, read_parts
+from models.inference.decode import DecodedFile, decode_parts
 from pipeline.errors import UserError
 from pipeline.report import data_uri
 
@@ -159,8 +160,9 @@ class Answers:
             raise UserError(
                 "this model does not compare sounds with pictures: choose one with task: matching"
             )
+        decode_from = partial(self.decoder.read, run.config, path)
         # (start (s), part) of consecutive parts of the video
-        parts = list(read_parts(self.decoder.read, run.config, path, HOP_SECONDS, MAX_VIDEO_SECONDS))
+        parts = list(decode_parts(decode_from, run.config, HOP_SECONDS, MAX_VIDEO_SECONDS))
         points = self.call_model(model.score_along, run_folder, parts, HOP_SECONDS)
         scores = np.array([score for _, score in points])
         last_start, last_part = parts[-1]

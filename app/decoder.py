@@ -8,7 +8,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from models.inference.decode import DecodedFile, Reader, file_duration, read
+from models.inference.decode import DecodedFile, Reader, decode_file, file_duration
 from pipeline.engine import limits
 from pipeline.engine.workers import watch_parent, worker_context
 from pipeline.errors import UserError
@@ -36,7 +36,7 @@ class Decoder:
         self.work = work or _read_limited
         self.pool = ProcessPool(
             max_workers=workers,
-            context=worker_context([read.__module__]),
+            context=worker_context([decode_file.__module__]),
             initializer=_initialize_process,
             max_tasks=MAX_TASKS,
         )
@@ -90,6 +90,6 @@ def _read_limited(config: dict[str, Any], path: str, start: float) -> DecodedFil
             f"{name}: {seconds / 60:.0f} minutes long: at most {MAX_SECONDS / 60:.0f}: shorten it"
         )
     try:
-        return read(config, path, start)
+        return decode_file(config, path, start)
     except UserError as e:  # hide the path on this machine
         raise UserError(str(e).replace(path, name)) from None

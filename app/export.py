@@ -32,7 +32,7 @@ def export() -> None:
     """
     arguments = parse_arguments()
     if arguments.push:
-        hub.check(arguments.push)
+        hub.check_repository_name(arguments.push)
     folder = write_export(arguments.checkpoint, arguments.out, arguments.name, arguments.push)
     print(f"export: {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}", flush=True)
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))

@@ -113,7 +113,7 @@ def _extract(arguments: argparse.Namespace) -> None:
     model_digest = weights_digest(model_folder)
     _prepare_out(out, Path(media_folder))
     clips = clip_table.to_pylist()
-    rows = [extract.input_row(clip) for clip in clips]
+    rows = [extract.to_step_input(clip) for clip in clips]
     for note in source.notes(data_settings, clip_table):
         print(f"features: {note}")
     step = extract.FeaturesStep(media_folder, arguments.model, model_digest, arguments.side, arguments.every)
@@ -124,11 +124,11 @@ def _extract(arguments: argparse.Namespace) -> None:
         shard_size = max(min(SHARD_CLIPS, len(rows) // SHARDS_ALONG), 1)
     engine = SimpleNamespace(workers=arguments.workers, timeout=arguments.timeout or timeout)
     with _lock(out):
-        job = extract.job(step, config, out, [source.stamp(clip) for clip in clips])
+        job = extract.create_job(step, config, out, [source.stamp(clip) for clip in clips])
         if find_clips_to_compute(job, rows):
             _start_fork_server(config)
         index = runner.run(job, rows, shard_size, engine)
-        summary = extract.write(job, config, rows, index, out, arguments.format)
+        summary = extract.write_features(job, config, rows, index, out, arguments.format)
     if not summary["windows"]:
         raise UserError(f"{media_folder}: no file in it can be embedded: see {out / 'index.parquet'}")
     dims = ", ".join(f"{side} {dim}" for side, dim in summary["dim"].items())

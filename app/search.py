@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from models.inference.search import KINDS, DecodedFile, Hit, Library
+from models.inference.search import SIDE_NAMES, DecodedFile, Hit, Library
 from pipeline.cli import run
 from pipeline.errors import UserError
 from pipeline.report import data, page
@@ -23,8 +23,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line, or `arguments` instead of it."""
     parser = argparse.ArgumentParser(prog="python -m app.search", description=__doc__)
     parser.add_argument("files", nargs="+", metavar="FILE", help="a sound, a picture or a video")
-    parser.add_argument("--by", choices=KINDS, help="search only with this side of the file")
-    parser.add_argument("--find", choices=KINDS, help="search only this side of the clips")
+    parser.add_argument("--by", choices=SIDE_NAMES, help="search only with this side of the file")
+    parser.add_argument("--find", choices=SIDE_NAMES, help="search only this side of the clips")
     parser.add_argument("-k", type=_parse_count, default=10, help="number of clips to find (10)")
     parser.add_argument(
         "--start", type=_parse_seconds, default=0.0, help="position in the file to begin at, in seconds (0)"
@@ -67,12 +67,12 @@ def search_directions(
             results[direction] = library.nearest(query.embeddings[source], direction, k)
     if not results:
         reasons = [
-            f"it has no {KINDS[side]} ({why})"
+            f"it has no {SIDE_NAMES[side]} ({why})"
             for side, why in query.missing.items()
             if source_side in (None, side)
         ]
         if target_side and target_side not in library.searchers:
-            reasons.append(f"there is no index of {KINDS[target_side]}s")
+            reasons.append(f"there is no index of {SIDE_NAMES[target_side]}s")
         raise UserError(f"{query.name}: cannot be searched so: {'; '.join(reasons)}")
     return results
 

@@ -32,7 +32,7 @@ from benchmarks import result_files
 from benchmarks.search import make_clustered_vectors
 from models import checkpoint
 from models.inference import vector_index
-from models.inference.index import indexed
+from models.inference.index import indexed_modalities
 from pipeline.config import ROOT
 from pipeline.media.wav import write_wav
 
@@ -44,14 +44,14 @@ def library(folder: Path, count: int) -> None:
     """A project of `count` clips in `folder`, which have the pictures and the sounds of this project's."""
     (folder / "checkpoints").symlink_to(ROOT / "checkpoints")
     model = checkpoint.load(ROOT / "checkpoints")
-    dim = np.load(ROOT / f"data/embeddings/{indexed(model)[0]}.npy", mmap_mode="r").shape[1]
+    dim = np.load(ROOT / f"data/embeddings/{indexed_modalities(model)[0]}.npy", mmap_mode="r").shape[1]
     vectors = make_clustered_vectors(count, 0, dim)[0]
     ids = pa.array([f"clip-{i:07d}" for i in range(count)])
     clips = pq.read_table(ROOT / "data/embeddings/clips.parquet")
     (folder / "data/embeddings").mkdir(parents=True)
     (folder / "data/index").mkdir()
     pq.write_table(_repeat_rows(clips, ids), folder / "data/embeddings/clips.parquet")
-    for side in indexed(model):
+    for side in indexed_modalities(model):
         np.save(folder / f"data/embeddings/{side}.npy", vectors)
         vector_index.save(
             vector_index.build(vectors, vector_index.resolve_kind("auto", count)),

@@ -12,36 +12,47 @@ from typing import Any
 import yaml
 
 FOLDER = Path(__file__).parent
-OTHERS = ("dvc.yaml", "published.yaml", "study.yaml")  # YAML files that hold no settings of the authors
+NOT_SETTINGS = ("dvc.yaml", "published.yaml", "study.yaml")  # YAML files without settings of the authors
 
 
 def settings_files() -> dict[str, Path]:
-    """Return name -> file of settings, of all systems."""
-    paths = [path for path in sorted(FOLDER.glob("*/*.yaml")) if path.name not in OTHERS]
-    return {path.parent.name + (f"/{path.stem}" if path.stem != "params" else ""): path for path in paths}
+    """Return the files of settings of all systems: NAME (see above) -> path."""
+    files = {}
+    for path in sorted(FOLDER.glob("*/*.yaml")):
+        system = path.parent.name
+        if path.name == "params.yaml":
+            files[system] = path
+        elif path.name not in NOT_SETTINGS:
+            files[f"{system}/{path.stem}"] = path
+    return files
 
 
-def flags(settings: dict[str, Any], params: Any, parent: str = "") -> list[str]:
-    """Return `-S key=value` for each setting; `+key` where params.yaml has no such key yet."""
-    words = []
+def to_flags(settings: dict[str, Any], params: Any, parent_key: str = "") -> list[str]:
+    """Return the flags of `dvc exp run` that apply settings to params.yaml: `-S`, `key=value`, and so on.
+
+    settings: nested, as in params.yaml. params: the content of params.yaml, or its section `parent_key`.
+    A key that params.yaml does not have yet begins with `+`.
+    """
+    flags = []
     for name, value in settings.items():
-        key = f"{parent}.{name}".lstrip(".")
+        key = f"{parent_key}.{name}".lstrip(".")
         is_new = not isinstance(params, dict) or name not in params
         if isinstance(value, dict):
-            words += flags(value, {} if is_new else params[name], key)
+            flags += to_flags(value, {} if is_new else params[name], key)
         else:
             text = yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
-            words += ["-S", f"{'+' if is_new else ''}{key}={text.replace(' ', '')}"]
-    return words
+            flags += ["-S", f"{'+' if is_new else ''}{key}={text.replace(' ', '')}"]
+    return flags
 
 
 def main(arguments: list[str]) -> str:
+    """Return the flags for the settings NAME, the only argument. Print the usage if there is no such name."""
     files = settings_files()
     if len(arguments) != 1 or arguments[0] not in files:
         sys.exit(f"usage: dvc exp run $(python -m experiments NAME), NAME one of {', '.join(files)}")
     settings = yaml.safe_load(files[arguments[0]].read_text(encoding="utf-8"))
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    return " ".join(flags(settings, params))
+    return " ".join(to_flags(settings, params))
 
 
 if __name__ == "__main__":

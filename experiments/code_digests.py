@@ -1,10 +1,10 @@
-"""Writes experiments/code.json: what the code does that studies run by name, as hashes.
+"""Write experiments/code.json: a hash of the code of each module that a study may use.
 
     python -m experiments.code_digests
 
-It is a stage of DVC that runs always (experiments/dvc.yaml). Studies depend on keys of the file, and not on
-folders of code: then no comment makes one stale, and no bytecode, which DVC would count outside of its own
-project. Each hash covers the module and all of this project that it imports.
+DVC always runs it, as a stage of experiments/dvc.yaml. Studies depend on keys of the file, and not on folders
+of code. So a changed comment makes no study stale, and neither does a file with bytecode. A hash covers the
+module and all modules of this project that it imports.
 """
 
 from pathlib import Path
@@ -18,24 +18,26 @@ from pipeline.store.metric_files import write_json
 
 FILE = Path("experiments/code.json")
 COMPONENTS = ("audio", "video", "joint", "losses", "matchers", "tasks")
-# Folders whose modules are run, or imported, by their names.
+# Folders whose modules are run, or imported by name.
 FOLDERS = (*(f"models/{kind}" for kind in COMPONENTS), "pipeline/sources", "experiments/*")
 
 
 def digests() -> dict[str, Any]:
-    """Return {"models": {"audio": {"cnn": hash}}, ...}, nested as the modules are."""
+    """Return the hashes, nested as the modules are: {"models": {"audio": {"cnn": hash, ...}, ...}, ...}."""
     paths = [path for folder in FOLDERS for path in sorted(ROOT.glob(f"{folder}/*.py"))]
     modules = [path.relative_to(ROOT).with_suffix("").parts for path in paths if path.name != "__init__.py"]
+    modules += [("stages", stage) for stage in study_data.stages()]
     tree: dict[str, Any] = {}
-    for *packages, name in [*modules, *(("stages", stage) for stage in study_data.stages())]:
-        place = tree
+    for *packages, name in modules:
+        branch = tree
         for package in packages:
-            place = place.setdefault(package, {})
-        place[name] = code_digest(".".join([*packages, name]))
+            branch = branch.setdefault(package, {})  # go down, and create what is not there yet
+        branch[name] = code_digest(".".join([*packages, name]))
     return tree
 
 
 def code() -> None:
+    """Run the stage."""
     write_json(digests(), FILE)
     print(f"code: wrote {FILE}")
 

@@ -1,8 +1,8 @@
 """published.yaml: what was published of a system, and which of our results stands beside it.
 
-A row is one metric. `here` is the place of our result in metrics.json, under `results`: keys from the outside
-to the inside, and the `name` or the number of an entry of a list. Without it, or where the study has no such
-result (one may run a smaller one), the row was not measured here.
+A row is one metric. `here` says where our result is in metrics.json, under `results`: a list of keys, from
+the outermost to the innermost. For an entry of a list, the key is its number, or the value of its `name`.
+Without `here`, or if there is no such result (as after a smaller run of the study), it is not measured here.
 """
 
 import json
@@ -17,14 +17,18 @@ from pipeline.config.fields import Section
 
 
 class Row(Section):
-    model: str = Field(min_length=1)  # what of the system is measured
+    """One published metric."""
+
+    model: str = Field(min_length=1)  # which model of the system is measured
     metric: str = Field(min_length=1)
     published: str = Field(min_length=1)
-    here: list[str | int] | None = Field(default=None, min_length=1)
-    key: str = "accuracy"  # of the metric in the result
+    here: list[str | int] | None = Field(default=None, min_length=1)  # where our result is
+    key: str = "accuracy"  # of the metric in our result
 
 
 class Published(Section):
+    """The content of published.yaml."""
+
     system: str = Field(min_length=1)
     source: str = Field(min_length=1)  # of the published results
     published_data: str = Field(min_length=1)
@@ -35,39 +39,42 @@ class Published(Section):
 
 @dataclass(frozen=True)
 class Result:
-    """A metric as measured here: mean over seeds, 95% interval, number of test items, number of seeds."""
+    """A metric as measured here."""
 
-    value: float
-    interval: tuple[float, float]
-    n: int
-    seeds: int
+    value: float  # the mean over seeds
+    interval: tuple[float, float]  # 95%
+    n: int  # number of test clips or pairs
+    n_seeds: int
 
     def __str__(self) -> str:
+        """Return the text for a cell of the table."""
         low, high = self.interval
-        plural = "s" if self.seeds > 1 else ""
-        return f"{self.value:.3f} [{low:.3f}, {high:.3f}]; {self.seeds} seed{plural}, n {self.n}"
+        plural = "s" if self.n_seeds > 1 else ""
+        return f"{self.value:.3f} [{low:.3f}, {high:.3f}]; {self.n_seeds} seed{plural}, n {self.n}"
 
 
 def read_published(folder: Path) -> Published:
+    """Read published.yaml of a system. Raises UserError if it is wrong."""
     return read_section(folder / "published.yaml", Published)
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """Return metrics.json of a system; empty where it has no study."""
+    """Return the content of metrics.json of a system; empty if it has no study."""
     path = folder / "metrics.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def result_of(row: Row, folder: Path) -> Result | None:
-    """Return our result for a row; None where metrics.json has nothing at that place."""
+def find_result(row: Row, folder: Path) -> Result | None:
+    """Find our result for a row in metrics.json of a system; None if it is not there."""
     entry: Any = read_metrics(folder).get("results")
     try:
-        for name in row.here or ():
-            if isinstance(entry, list) and isinstance(name, str):
-                entry = {each["name"]: each for each in entry}
-            entry = entry[name]
+        for key in row.here or ():
+            if isinstance(entry, list) and isinstance(key, str):
+                entry = {item["name"]: item for item in entry}
+            entry = entry[key]
+        # Results have one of two formats: {"auc", "ci": {"auc"}, "seeds"} or {"auc", "auc_ci", "auc_seeds"}.
         low, high = entry["ci"][row.key] if "ci" in entry else entry[f"{row.key}_ci"]
         seeds = entry["seeds"] if "seeds" in entry else entry[f"{row.key}_seeds"]
         return Result(entry[row.key], (low, high), entry["n"], len(seeds))
-    except (KeyError, IndexError, TypeError):
+    except (KeyError, IndexError, TypeError):  # a step of the way, or the metric itself, is not there
         return None

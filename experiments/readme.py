@@ -1,4 +1,4 @@
-"""The part of a README that a program writes; what stands around it is written by hand."""
+"""The generated part of a README: a program writes it, and people write the text before and after it."""
 
 from pathlib import Path
 
@@ -8,18 +8,20 @@ BEGIN = "<!-- generated: python -m experiments.table writes all up to the next s
 END = "<!-- end of the generated part -->"
 
 
-def generated(path: Path) -> str:
-    """Return the generated part of a README. Raises UserError where the file does not mark one."""
-    return _split(path)[1]
+def read_generated(path: Path) -> str:
+    """Return the generated part of a README. Raises UserError if the lines around it are missing."""
+    _, text, _ = _split(path)
+    return text
 
 
 def replace_generated(path: Path, text: str) -> None:
-    """Write `text` into a README in place of the part that was generated before."""
+    """Replace the generated part of a README. Raises UserError if the lines around it are missing."""
     before, _, after = _split(path)
     path.write_text(f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}", encoding="utf-8")
 
 
 def _split(path: Path) -> tuple[str, str, str]:
+    """Return the parts of a README before, in and after the lines BEGIN and END."""
     try:
         before, rest = path.read_text(encoding="utf-8").split(BEGIN)
         text, after = rest.split(END)

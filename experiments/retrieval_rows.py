@@ -1,4 +1,4 @@
-"""Retrieval tables of studies: nDCG@30 in four directions, over seeds."""
+"""Retrieval tables, which several studies have: nDCG@30 in four directions, over seeds."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ import numpy as np
 from pipeline.metrics import retrieval
 from pipeline.metrics.over_seeds import cell
 
-Embeddings = dict[str, np.ndarray]  # "audio" and "video", (n, d) each
-DIRECTIONS = {  # in the order of Objects that Sound
+Embeddings = dict[str, np.ndarray]  # "audio" and "video" -> (n, dim)
+DIRECTIONS = {  # direction -> title of its column, in the order of Objects that Sound
     "video_to_video": "picture to picture",
     "video_to_audio": "picture to sound",
     "audio_to_video": "sound to picture",
@@ -18,41 +18,45 @@ ABOUT = "A clip is relevant if it shares a label; the query's own clip is left o
 
 
 def evaluate(
-    models: dict[str, list[Embeddings]], labels: list, groups: list, bootstrap: int, seed: int
+    embeddings: dict[str, list[Embeddings]], labels: list, groups: list, bootstrap: int, seed: int
 ) -> dict[str, Any]:
-    """Evaluate several models. models: row -> embeddings of the test split, one for each seed.
+    """Measure retrieval with the embeddings of several methods, each trained with several seeds.
 
-    Returns row -> direction -> {"ndcg_30", "ci", "n", "seeds": of each seed}, and the row "chance".
+    embeddings: method -> for each seed of training, the embeddings of the n test clips. labels: of each clip,
+    a list. groups: of the clips, (n,); the intervals are over groups. bootstrap: resamples. seed: of these.
+    Returns method -> direction -> {"ndcg_30", "ci", "n", "seeds": nDCG@30 of each seed}, and under "chance"
+    direction -> {"ndcg_30", "n"}.
     """
-    rows: dict[str, Any] = {}
-    for row, runs in models.items():
-        over_seeds = retrieval.evaluate(runs, labels, groups, bootstrap, seed)
-        each_seed = [retrieval.evaluate(run, labels, groups, 0, seed) for run in runs]
-        rows[row] = {
+    results: dict[str, Any] = {}
+    for method, seed_embeddings in embeddings.items():
+        over_seeds = retrieval.evaluate(seed_embeddings, labels, groups, bootstrap, seed)
+        seed_metrics = [retrieval.evaluate(one_seed, labels, groups, 0, seed) for one_seed in seed_embeddings]
+        results[method] = {
             direction: {
-                "ndcg_30": m["ndcg_30"],
-                "ci": {"ndcg_30": m["ci"]["ndcg_30"]},
-                "n": m["n_relevant"],
-                "seeds": [metrics[direction]["ndcg_30"] for metrics in each_seed],
+                "ndcg_30": metrics["ndcg_30"],
+                "ci": {"ndcg_30": metrics["ci"]["ndcg_30"]},
+                "n": metrics["n_relevant"],
+                "seeds": [one_seed[direction]["ndcg_30"] for one_seed in seed_metrics],
             }
-            for direction, m in over_seeds.items()
+            for direction, metrics in over_seeds.items()
         }
-        chance = {
-            direction: {"ndcg_30": m["chance"]["ndcg_30"], "n": m["n_relevant"]}
-            for direction, m in over_seeds.items()
+        chance = {  # the same for all methods
+            direction: {"ndcg_30": metrics["chance"]["ndcg_30"], "n": metrics["n_relevant"]}
+            for direction, metrics in over_seeds.items()
         }
-    return {"chance": chance} | rows
+    return {"chance": chance} | results
 
 
-def markdown(rows: dict[str, Any]) -> list[str]:
-    """Return the lines of the table of `evaluate`."""
+def markdown(results: dict[str, Any]) -> list[str]:
+    """Return the lines of a Markdown table, a row for each method. results: what `evaluate` returns."""
+    chance = [f"{results['chance'][direction]['ndcg_30']:.3f}" for direction in DIRECTIONS]
     lines = [
         "| | " + " | ".join(DIRECTIONS.values()) + " |",
         "| --- |" + " --- |" * len(DIRECTIONS),
-        "| chance | " + " | ".join(f"{rows['chance'][d]['ndcg_30']:.3f}" for d in DIRECTIONS) + " |",
+        "| chance | " + " | ".join(chance) + " |",
     ]
-    for row, directions in rows.items():
-        if row != "chance":
-            cells = " | ".join(cell(directions[d], "ndcg_30") for d in DIRECTIONS)
-            lines.append(f"| {row} | {cells} |")
+    for method, metrics in results.items():
+        if method != "chance":
+            cells = " | ".join(cell(metrics[direction], "ndcg_30") for direction in DIRECTIONS)
+            lines.append(f"| {method} | {cells} |")
     return lines

@@ -1,4 +1,4 @@
-"""What all studies have in common: their settings, and what they write.
+"""What all studies have in common: how their settings are read, and what they write.
 
 A study trains and evaluates several models. Its settings are in `study.yaml`, typed by a subclass of `Study`
 beside its code; all other parameters are those of the project's params.yaml.
@@ -18,7 +18,7 @@ from pipeline.config.fields import Section
 from pipeline.store.metric_files import write_json
 
 FOLDER = Path("experiments")  # stages of studies run in the project's root
-# What the models of a study on the project's own data may change: nothing that data are made from.
+# Keys of params.yaml that a study on the project's data may change: none of them changes the data.
 TRAINING_SETTINGS = (
     "augment",
     "audio_encoder",
@@ -42,6 +42,7 @@ TRAINING_SETTINGS = (
 
 
 def _check_training_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings (pydantic needs that). Raises ValueError for a key outside of TRAINING_SETTINGS."""
     for key in settings:
         if not any(key == name or key.startswith(f"{name}.") for name in TRAINING_SETTINGS):
             allowed = ", ".join(TRAINING_SETTINGS)
@@ -49,68 +50,75 @@ def _check_training_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-Settings = dict[str, Any]  # values for keys of params.yaml, as `dvc exp run -S` has them
+Settings = dict[str, Any]  # key of params.yaml, such as `train.epochs` -> value
 TrainingSettings = Annotated[Settings, AfterValidator(_check_training_settings)]
 
 
 class Study(Section):
-    """A study on data of its own."""
+    """The content of study.yaml, for a study on data of its own."""
 
-    set: Settings
-    seeds: list[int] = Field(min_length=1)
+    set: Settings  # what differs from the project's params.yaml
+    seeds: list[int] = Field(min_length=1)  # a training with each
 
 
 class StudyOnProjectData(Study):
-    """A study on the data of the project's root."""
+    """The content of study.yaml, for a study on the project's data."""
 
     set: TrainingSettings
 
 
-S = TypeVar("S", bound=Study)
+AnyStudy = TypeVar("AnyStudy", bound=Study)
 
 
-def read_study(system: str, model: type[S]) -> tuple[Params, S]:
-    """Return the parameters with the study's settings, and the study.
+def read_study(system: str, study_type: type[AnyStudy]) -> tuple[Params, AnyStudy]:
+    """Read study.yaml of a system, and params.yaml.
 
-    Raises UserError with a line for each thing that is wrong in either file.
+    study_type: the class for this study.yaml. Returns the parameters, changed by the study's `set`, and the
+    study. Raises UserError with a line for each thing that is wrong in either file.
     """
     path = FOLDER / system / "study.yaml"
-    study = read_section(path, model)
+    study = read_section(path, study_type)
     return apply_settings(read(), study.set, f"{path}: set"), study
 
 
-def load_stage(system: str, stage: str, model: type[Study]) -> tuple[Any, Any]:
-    """Return what `read_study` does, each as far as dvc.yaml lists keys for the stage.
+def load_stage(system: str, stage: str, study_type: type[Study]) -> tuple[Any, Any]:
+    """Read what `read_study` reads, for one stage of the study.
 
-    (Typed as Any: they stand for a Params and a Study.)
+    Returns the parameters and the study; only the keys that the study's dvc.yaml lists for the stage can be
+    read from them. (Their type is View. It is Any here, as they have the attributes of Params and Study.)
     """
-    params, study = read_study(system, model)
-    files = listed_keys(FOLDER / system, stage)
-    return View(params, stage, files["../../params.yaml"]), View(study, stage, files["study.yaml"], "study")
+    params, study = read_study(system, study_type)
+    keys = listed_keys(FOLDER / system, stage)
+    return View(params, stage, keys["../../params.yaml"]), View(study, stage, keys["study.yaml"], "study")
 
 
 def listed_keys(folder: Path, stage: str) -> dict[str, tuple[str, ...]]:
-    """Return, for each file of parameters, the keys that the study's dvc.yaml lists for a stage.
+    """Return the keys that the dvc.yaml in `folder` lists for a stage: file of parameters -> its keys.
 
-    Those of study.yaml begin with `study.`, as those of a View of it do. A file that is listed whole has no
-    keys.
+    Keys of study.yaml get the prefix `study.`, which a View of it expects. A file that is listed as a whole
+    has no keys.
     """
-    files = {path: keys for entry in stage_entry(stage, folder)["params"] for path, keys in entry.items()}
-    files["study.yaml"] = [f"study.{key}" for key in files["study.yaml"] or ()]
-    return {path: tuple(key.partition(".${")[0] for key in keys or ()) for path, keys in files.items()}
+    entries = stage_entry(stage, folder)["params"]
+    files = {path: keys or [] for entry in entries for path, keys in entry.items()}
+    files["study.yaml"] = [f"study.{key}" for key in files["study.yaml"]]
+    # Remove templates from keys such as `encoders.audio.${item.audio}`.
+    return {path: tuple(key.partition(".${")[0] for key in keys) for path, keys in files.items()}
 
 
 class Stopwatch:
-    """Measures how long a study takes, and counts the models that it trains."""
+    """Measures how long a study takes, and counts the models that it trains.
+
+    models: the folder of the study's models.
+    """
 
     def __init__(self, models: Path) -> None:
         self.models, self.start = models, time.time()
 
     def record(self, previous: Path) -> dict[str, Any]:
-        """Return {"date", "minutes", "trained"}.
+        """Return what the results say about this run: {"date", "minutes", "trained": number of models}.
 
-        previous: the file of results that is about to be written again. Where no model was trained, the
-        record in it stays: the time that it took to find nothing to do says nothing.
+        previous: the file with the results of the last run, which will be replaced. If this run trained no
+        model, the record of the last run is returned: the time to find nothing to do is of no interest.
         """
         trained = sum(path.stat().st_mtime >= self.start for path in self.models.rglob("config.json"))
         if not trained and previous.exists():
@@ -120,9 +128,10 @@ class Stopwatch:
 
 
 def write_results(folder: Path, metrics: dict[str, Any], tables: str) -> None:
-    """Write metrics.json, and the tables that were made from it into README.md.
+    """Write the results of a study into its folder: metrics.json, and the generated part of README.md.
 
-    metrics: {"run": of Stopwatch.record, "about": facts on the data and the training, "results"}.
+    metrics: {"run": what Stopwatch.record returned, "about": the data and the training, "results"}.
+    tables: the generated part.
     """
     write_json(metrics, folder / "metrics.json")
     readme.replace_generated(folder / "README.md", tables)

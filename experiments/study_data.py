@@ -1,4 +1,7 @@
-"""Data of a study's own: a folder in which the stages before training run with the study's parameters."""
+"""Data of a study: in a folder of its own, the stages before training run with the study's parameters.
+
+python -m experiments.study_data  # run these stages in the current folder
+"""
 
 import importlib
 import os
@@ -16,23 +19,25 @@ from pipeline.errors import UserError
 
 
 def stages(root: Path = ROOT) -> tuple[str, ...]:
-    """Return the stages before any training: `source` to `statistics`, and all between in dvc.yaml."""
+    """Return the stages before any training, in the order of dvc.yaml: `source` to `statistics`."""
     return tuple(takewhile(lambda name: name != "pretrain", stage_names(root)))
 
 
 def load(folder: Path, params: Params) -> Dataset:
-    """Run the stages before training in `folder`, and load what they made.
+    """Make the data of a study in `folder` if they are not there yet, and load them.
 
-    What an earlier run made from the same parameters is not made again.
+    The stages before training run there. Whatever an earlier run made from the same parameters is kept.
+    Raises UserError if a stage fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / params.data.folder).mkdir(parents=True, exist_ok=True)
     content = yaml.safe_dump(params.model_dump(), sort_keys=False)
     (folder / "params.yaml").write_text(content, encoding="utf-8")
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    # In a process of their own: their workers need not import what models do.
-    command, env = [sys.executable, "-m", "experiments.study_data"], os.environ | {"PYTHONPATH": path}
-    if subprocess.run(command, cwd=folder, env=env).returncode:
+    python_path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    # In a process of its own, whose workers do not need to import what models need.
+    command = [sys.executable, "-m", "experiments.study_data"]
+    process = subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": python_path})
+    if process.returncode:
         raise UserError(f"{folder}: a data stage failed there: see above")
     return dataset.load(folder / "data", params.audio, params.video, params.input)
 

@@ -1,4 +1,4 @@
-"""Writes the generated parts of all README files of this folder, from published.yaml and metrics.json.
+"""Write the generated parts of all README files of this folder, from published.yaml and metrics.json.
 
 python -m experiments.table
 """
@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from experiments import readme
-from experiments.published import read_metrics, read_published, result_of
+from experiments.published import find_result, read_metrics, read_published
 from pipeline.cli import run
 from pipeline.config import ROOT
 
@@ -17,38 +17,37 @@ COLUMNS = ("system", "data here", "model", "metric", "published", "here", "comma
 NOT_RECORDED = "not recorded"
 
 
-def systems() -> list[Path]:
-    """Return the folder of each system."""
+def system_folders() -> list[Path]:
+    """Return the folder of each published system, sorted by name."""
     return sorted(path.parent for path in FOLDER.glob("*/published.yaml"))
 
 
-def texts() -> dict[Path, str]:
-    """Return README file -> its generated part, of all that have one."""
-    files = {FOLDER / "README.md": overview()}
-    for folder in systems():
+def generate_texts() -> dict[Path, str]:
+    """Generate what the README files get: path of a README -> the text of its generated part."""
+    texts = {FOLDER / "README.md": generate_overview()}
+    for folder in system_folders():
         if metrics := read_metrics(folder):
             table = importlib.import_module(f"experiments.{folder.name}.table")
-            files[folder / "README.md"] = table.markdown(metrics)
-    return files
+            texts[folder / "README.md"] = table.markdown(metrics)
+    return texts
 
 
-def overview() -> str:
-    """Return the one table over all systems."""
+def generate_overview() -> str:
+    """Return the table over all systems: a row for each published metric, with our result beside it."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "| --- " * len(COLUMNS) + "|"]
-    for folder in systems():
-        about, (date, duration) = read_published(folder), last_run(folder)
-        link = f"[{about.system}]({folder.name}/README.md)"
-        for row in about.rows:
-            here = str(result_of(row, folder) or "not measured")
-            published = f"{row.published} ({about.published_data})"
+    for folder in system_folders():
+        system = read_published(folder)
+        date, duration = last_run(folder)
+        link = f"[{system.system}]({folder.name}/README.md)"
+        for row in system.rows:
             cells = (
                 link,
-                about.data,
+                system.data,
                 row.model,
                 row.metric,
-                published,
-                here,
-                f"`{about.command}`",
+                f"{row.published} ({system.published_data})",
+                str(find_result(row, folder) or "not measured"),
+                f"`{system.command}`",
                 date,
                 duration,
             )
@@ -57,9 +56,10 @@ def overview() -> str:
 
 
 def last_run(folder: Path) -> tuple[str, str]:
-    """Return the date of the last training of a study, and how long all its trainings took.
+    """Return the date of the last training of a study, and how long all its trainings took, in minutes.
 
-    The record is in metrics.json and, of stages that train one model each, in the files of metrics/.
+    Stopwatch recorded both: in metrics.json and, for stages that train one model each, in metrics/*.json.
+    Both texts are "not recorded" if that is missing; the duration also if it is missing in one of the files.
     """
     paths = [path for path in (folder / "metrics.json", *folder.glob("metrics/*.json")) if path.exists()]
     records = [json.loads(path.read_text(encoding="utf-8")).get("run", {}) for path in paths]
@@ -70,10 +70,11 @@ def last_run(folder: Path) -> tuple[str, str]:
 
 
 def table() -> None:
-    files = texts()
-    for path, text in files.items():
+    """Write the generated parts of all README files."""
+    texts = generate_texts()
+    for path, text in texts.items():
         readme.replace_generated(path, text)
-    print(f"table: wrote {len(files)} README files of {len(systems())} systems in {FOLDER.name}/")
+    print(f"table: wrote {len(texts)} README files of {len(system_folders())} systems in {FOLDER.name}/")
 
 
 if __name__ == "__main__":

@@ -18,16 +18,20 @@ from pipeline.dataset.dataset import MIDDLE, Dataset
 from pipeline.errors import UserError
 
 CONFIG = "config.json"
-FORMAT = 1
+FORMAT = 1  # version of the format of config.json
 BATCH = 64  # windows in a batch; fixed, as the last bits of a result may depend on it
 
 
 def build(config: dict) -> torch.nn.Module:
-    """Build the model that `config` describes, with random weights or, if `pretrained`, published ones."""
+    """Build the model that a config.json describes.
+
+    Its weights are random or, for an encoder with `pretrained`, the published ones.
+    """
     train = SimpleNamespace(**config["train"])
-    shapes = tuple(config["audio_shape"]), tuple(config["video_shape"])
-    module = tasks.get(config["task"])(config, *shapes, train)
-    # Only 2-D convolutions have 4-D weights. Module.to(memory_format=...) fails on 3-D ones.
+    audio_shape, video_shape = tuple(config["audio_shape"]), tuple(config["video_shape"])
+    module = tasks.get(config["task"])(config, audio_shape, video_shape, train)
+    # 2-D convolutions run channels-last; only they have 4-D weights. Module.to(memory_format=...) cannot be
+    # used: it fails on the 5-D weights of 3-D convolutions.
     for weights in module.parameters():
         if weights.ndim == 4:
             weights.data = weights.data.contiguous(memory_format=torch.channels_last)
@@ -35,25 +39,26 @@ def build(config: dict) -> torch.nn.Module:
 
 
 def save(folder: str | Path, module: torch.nn.Module, config: dict) -> None:
-    """Write both files, each under a temporary name first, as the old one may be a link into DVC's cache."""
+    """Write a model to `folder`: its weights, and `config` with the digest of the weights."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+    weights = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     _replace(folder / WEIGHTS, safetensors.torch.save(weights))
     saved_config = {"format": FORMAT, **config, "weights_digest": weights_digest(folder)}
     _replace(folder / CONFIG, (json.dumps(saved_config, indent=2) + "\n").encode())
 
 
 def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.tmp")
+    """Write a file under a temporary name and rename it: the old file may be a link into DVC's cache."""
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with open(part, "wb") as f:
+        with open(temporary, "wb") as f:
             f.write(content)
             f.flush()
             os.fsync(f.fileno())
-        os.replace(part, path)
+        os.replace(temporary, path)
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def load(folder: str | Path) -> "Model":
@@ -71,11 +76,12 @@ def load(folder: str | Path) -> "Model":
             f"{folder / CONFIG}: not a configuration of this version (format {FORMAT}): train it again"
         )
     try:
-        # The weights are here, so that no published ones need to be downloaded.
-        sizes = {
-            k: v | {"pretrained": False} if "pretrained" in v else v for k, v in config["encoders"].items()
+        # All weights are in the file: do not download the published ones.
+        encoders = {
+            side: keywords | {"pretrained": False} if "pretrained" in keywords else keywords
+            for side, keywords in config["encoders"].items()
         }
-        module = build(config | {"encoders": sizes})
+        module = build(config | {"encoders": encoders})
         module.load_state_dict(weights)
     except (KeyError, TypeError, AttributeError, RuntimeError) as e:
         reason = " ".join(str(e).split())[:200]
@@ -100,11 +106,13 @@ def saved_fingerprint(folder: str | Path) -> str | None:
 class Model:
     """A trained model as functions from arrays to arrays, computed in batches, in single precision.
 
-    config: the content of config.json: names, shapes, parameters, labels and metrics of the best epoch.
+    module: the task, a subclass of models.tasks._base.Task. config: the content of config.json: names,
+    shapes, parameters, labels and metrics of the best epoch. device: where to compute, as `cpu` or `cuda`.
     """
 
     def __init__(self, module: torch.nn.Module, config: dict, device: str = "cpu") -> None:
-        self.module, self.config, self.device = module.to(device).eval(), config, device
+        self.module = module.to(device).eval()
+        self.config, self.device = config, device
 
     def embed_audio(self, x: np.ndarray | Tensor) -> np.ndarray:
         """Map (n, channels, freq, time) to embeddings (n, dim) float32, each of length 1."""
@@ -117,18 +125,21 @@ class Model:
     def embed(
         self, data: Dataset, clips: np.ndarray, window_position: float | np.ndarray = MIDDLE
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Embed sound and picture of a window of each clip: (n, dim) twice, as of Task.embed_pair.
+        """Embed the sound and the picture of one window of each clip.
 
-        window_position: where in the clip the window lies, 0 to 1; one for all clips, or (n,).
+        clips: the row numbers of the clips in `data`, (n,). window_position: where in the clip the window
+        lies, 0 to 1; one number for all clips, or (n,).
+        Returns the embeddings of the sounds and of the pictures, (n, dim) each, of length 1. A model with one
+        embedding for both, or for one modality, returns it twice.
         """
         positions = np.broadcast_to(window_position, len(clips))
         batches = []
         for i in range(0, len(clips), BATCH):
             with torch.inference_mode():
                 windows = data.read(clips[i : i + BATCH], positions[i : i + BATCH])
-                sides = self.module.embed_pair(*(torch.as_tensor(x).to(self.device) for x in windows))
-            batches.append([x.float().cpu().numpy() for x in sides])
-        audio, video = (np.concatenate(x) for x in zip(*batches, strict=True))
+                embeddings = self.module.embed_pair(*(torch.as_tensor(x).to(self.device) for x in windows))
+            batches.append([x.float().cpu().numpy() for x in embeddings])
+        audio, video = (np.concatenate(side) for side in zip(*batches, strict=True))
         return audio, video
 
     def logits(
@@ -141,8 +152,9 @@ class Model:
     ) -> np.ndarray:
         """Compute a classifier's logits (n, classes) for the middle windows of clips.
 
-        blank: the modality to leave out, audio or video. swapped: read the modality that the model was not
-        trained on. frame_position: where in the window the frames are, 0 to 1.
+        clips: the row numbers of the clips in `data`, (n,). blank: the modality to leave out, "audio" or
+        "video". swapped: classify by the modality that the model was not trained on (only for a stacked
+        network of one modality). frame_position: where in the window the frames are, 0 to 1.
         """
         compute = self.module.logits_of_other_modality if swapped else self.module
         if blank:
@@ -156,15 +168,18 @@ class Model:
         return np.concatenate(batches)
 
     def score(self, audio: np.ndarray | Tensor, video: np.ndarray | Tensor) -> np.ndarray:
-        """Score pairs of embeddings, (n, dim) twice: logits (n,), above 0 for a match."""
+        """Score pairs of an audio and a video embedding, (n, dim) each: logits (n,), above 0: a match."""
         return self._run(self.module.score, audio, video, batch=65_536)
 
     def maps(self, audio: np.ndarray | Tensor, video: np.ndarray | Tensor) -> np.ndarray:
-        """Localize sounds: map (n, dim) and (n, positions * dim) to probabilities (n, positions)."""
+        """Localize the sounds of pairs: return the probabilities (n, positions) that they are at a position.
+
+        audio: embeddings (n, dim). video: (n, positions * dim), an embedding for each position of a picture.
+        """
         return self._run(lambda a, v: self.module.matcher.map(a, v).sigmoid(), audio, video)
 
     def scores(self, audio: np.ndarray, video: np.ndarray) -> np.ndarray:
-        """Score each of (m, dim) sounds with each of (n, dim) pictures: logits (m, n)."""
+        """Score each of the sounds (m, dim) with each of the pictures (n, dim): logits (m, n)."""
         audio, video = np.asarray(audio), np.asarray(video)
         rows = [self.score(np.tile(a, (len(video), 1)), video) for a in audio]
         return np.stack(rows) if rows else np.empty((0, len(video)), np.float32)
@@ -173,11 +188,13 @@ class Model:
     def _run(
         self, function: Callable[..., Tensor], *inputs: np.ndarray | Tensor, batch: int = BATCH
     ) -> np.ndarray:
+        """Apply a function to inputs of the same length n, `batch` rows at a time. Returns its outputs."""
         tensors = [torch.as_tensor(x) for x in inputs]
         outputs = []
         for i in range(0, len(tensors[0]), batch):
             outputs.append(function(*(t[i : i + batch].to(self.device) for t in tensors)).float().cpu())
         if not outputs:
+            # No rows: return an empty array of embeddings (one input) or of scores (two inputs).
             encoder = getattr(self.module, "encoder", None)
             dim = encoder.dim if encoder else self.config["train"]["embedding_dim"]
             return np.empty((0, dim) if len(inputs) == 1 else (0,), np.float32)

@@ -6,16 +6,17 @@ from typing import Any
 from models import audio, joint, losses, matchers, tasks, video
 from models.registry import Registry
 
-SEPARATE = {"audio_encoder": audio.encoders, "video_encoder": video.encoders}
-JOINT = {"encoder": joint.encoders}
-TASK_PARTS = {"task": tasks.tasks, "loss": losses.losses, "matcher": matchers.matchers}
+# Key of a configuration -> the registry in which its value is a name.
+ENCODERS = {"audio_encoder": audio.encoders, "video_encoder": video.encoders}
+JOINT_ENCODER = {"encoder": joint.encoders}  # one encoder of both modalities
+OTHERS = {"task": tasks.tasks, "loss": losses.losses, "matcher": matchers.matchers}
 
 
 def component_modules(config: Mapping[str, Any]) -> list[str]:
-    """List the modules of the components that `config` uses: task, encoders, loss and matcher.
+    """Return the names of the modules of the components that `config` uses: task, encoders, loss and matcher.
 
-    config: the fields of an Experiment, or config.json. It has keys only for what its task uses
-    (models/tasks/_experiment.py). An encoder of both modalities replaces those of one modality.
+    config: the content of config.json, or the fields of an Experiment (models/tasks/_experiment.py). It has
+    keys only for what its task uses. An encoder of both modalities replaces those of one modality.
     """
-    registries: dict[str, Registry] = TASK_PARTS | (JOINT if config.get("encoder") else SEPARATE)
+    registries: dict[str, Registry] = OTHERS | (JOINT_ENCODER if config.get("encoder") else ENCODERS)
     return [registry.module(config[key]) for key, registry in registries.items() if config.get(key)]

@@ -1,6 +1,7 @@
-"""Registries of components. A component has the name of its module, so that a new one is one new file.
+"""Registries of components: encoders, losses and so on, by name.
 
-Listing names reads the folder and imports nothing; only the module of a requested component is imported.
+The name of a component is that of its module, so that a new component is one new file. To list the names, a
+registry reads its folder and imports nothing. It imports a module only when its component is requested.
 """
 
 import difflib
@@ -12,19 +13,20 @@ from typing import Any, TypeVar
 
 from pipeline.errors import UserError
 
-HUBS = ("timm/", "torchvision/")
+HUBS = ("timm/", "torchvision/")  # names with these prefixes are networks of these libraries
 Class = TypeVar("Class", bound=type)
 
 
 class Registry:
-    """The component classes of one kind, a module each, in one package.
+    """The component classes of one kind. They are in one package, a module for each.
 
-    kind: the kind's name in error messages. package, path: `__name__` and `__path__` of the package.
+    kind: what the components are, for error messages, such as "audio encoder".
+    package, path: `__name__` and `__path__` of the package.
     """
 
     def __init__(self, kind: str, package: str, path: list[str]) -> None:
         self.kind, self.package, self.folder = kind, package, Path(path[0])
-        self._classes: dict[str, type] = {}
+        self._classes: dict[str, type] = {}  # name -> class, of the modules that are imported
 
     def register(self, cls: Class) -> Class:
         """Register a class under the name of its module, and set that as its `name`. A class decorator."""
@@ -38,14 +40,18 @@ class Registry:
         return tuple(sorted(p.stem for p in self.folder.glob("*.py") if not p.stem.startswith("_")))
 
     def module(self, name: str) -> str:
-        """Return the module of the class called `name`: `_hub` for `timm/...` and `torchvision/...`."""
+        """Return the full name of the module of a component.
+
+        For a name such as `timm/...` or `torchvision/...` it is the module `_hub`.
+        """
         return f"{self.package}.{'_hub' if name.startswith(HUBS) else name}"
 
     def get(self, name: str) -> Any:
-        """Return the class called `name`. Raises UserError with the most similar name if there is none.
+        """Return the class of a component; import its module if necessary.
 
-        For `timm/...` and `torchvision/...` it is the class in the module `_hub`, if there is one, with its
-        keyword `name` set.
+        For a name such as `timm/...` or `torchvision/...` it is the class in the module `_hub`, if there is
+        one, with its keyword `name` set.
+        Raises UserError, with the most similar name, if there is no such component.
         """
         if name.startswith(HUBS) and (self.folder / "_hub.py").exists():
             importlib.import_module(f"{self.package}._hub")
@@ -58,18 +64,23 @@ class Registry:
         importlib.import_module(f"{self.package}.{name}")
         return self._classes[name]
 
-    def make(self, name: str, *args: Any, **sizes: Any) -> Any:
-        """Create an instance of the class called `name`. Raises UserError for an unknown keyword."""
+    def make(self, name: str, *args: Any, **keywords: Any) -> Any:
+        """Create an instance of a component.
+
+        args: positional arguments of its class, such as the shape of its input. keywords: the settings of the
+        user. Raises UserError for an unknown keyword, or for values that do not fit together.
+        """
         cls = self.get(name)
-        keywords = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
-        for size in sizes:
-            if size not in keywords:
-                near = difflib.get_close_matches(size, keywords, n=1)
+        parameters = inspect.signature(cls).parameters.values()
+        allowed = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+        for keyword in keywords:
+            if keyword not in allowed:
+                near = difflib.get_close_matches(keyword, allowed, n=1)
                 hint = f"did you mean {near[0]}? " if near else ""
                 raise UserError(
-                    f"{self.kind} {name}: unknown size {size!r}: {hint}there are {', '.join(keywords)}"
+                    f"{self.kind} {name}: unknown size {keyword!r}: {hint}there are {', '.join(allowed)}"
                 )
         try:
-            return cls(*args, **sizes)
+            return cls(*args, **keywords)
         except AssertionError as e:  # PyTorch's message on sizes that do not fit together
             raise UserError(f"{self.kind} {name}: {e}") from None

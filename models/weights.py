@@ -1,4 +1,4 @@
-"""The file of a model's weights. It is read here without torch, whose import takes seconds."""
+"""The file of a model's weights. This module does not import torch, which takes seconds."""
 
 import hashlib
 from pathlib import Path
@@ -9,7 +9,7 @@ WEIGHTS = "model.safetensors"
 
 
 def weights_digest(folder: str | Path) -> str:
-    """Return a hash of the weights in `folder`. Raises UserError if they cannot be read."""
+    """Return a hash of the file of weights in `folder`. Raises UserError if it cannot be read."""
     path = Path(folder) / WEIGHTS
     try:
         with open(path, "rb") as file:

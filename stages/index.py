@@ -14,7 +14,7 @@ def index() -> None:
     data = dataset.load("data", params.audio, params.video, params.input)
     with distributed.open_model("checkpoints", params.engine) as model:
         # For each direction of search: kind of index, number of vectors, recall.
-        metrics_by_direction = embedding_index.write(
+        metrics_by_direction = embedding_index.write_index(
             model, data, params.index.kind, "data/embeddings", "data/index", params.seed
         )
     write_json(metrics_by_direction, "metrics/index.json")

@@ -1,8 +1,8 @@
 """Pretrain CAV-MAE with either loss and both, and measure what that gives where labels are few."""
 
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from experiments import retrieval_rows, study_data
@@ -22,96 +22,115 @@ DATA = FOLDER / SYSTEM / "data"
 
 
 class CavMaeStudy(Study):
-    labels: float = Field(gt=0, le=1)  # share of the training clips whose labels are used after pretraining
-    probe: TrainingSettings  # differ for linear probing
+    """The content of study.yaml."""
+
+    labels: float = Field(gt=0, le=1)  # fraction of training clips whose labels are used after pretraining
+    probe: TrainingSettings  # settings that are different when a linear probe is trained
+
+
+class Trainings:
+    """What the trainings of the study gave, for the tables."""
+
+    def __init__(self) -> None:
+        # Method -> the pretrained models, one for each seed.
+        self.pretrained: dict[str, list[Model]] = {}
+        # Method -> evaluation -> for each seed, whether each test clip is classified correctly, (n,) bool.
+        self.correct: dict[str, dict[str, list[np.ndarray]]] = {method: {} for method in table.METHODS}
+        self.test_clips = np.empty(0, int)  # these clips, (n,); the same for all methods and seeds
 
 
 def cav_mae() -> None:
+    """Run the study: train all models, and write metrics.json, the tables and the pictures."""
     stopwatch = Stopwatch(MODELS)
     params, study = read_study(SYSTEM, CavMaeStudy)
     data = study_data.load(DATA, params)
-    pretrained: dict[str, list[Model]] = {}
-    correct: dict[str, dict[str, list]] = {row: {} for row in table.ROWS}
+    trainings = Trainings()
     for seed in study.seeds:
-        for row, losses in table.ROWS.items():
-            name, start = f"{row.replace(', ', '_').replace(' ', '_')}-{seed}", "scratch"
-            if losses is not None:
-                print(f"cav_mae: {row}, seed {seed}: pretraining", flush=True)
-                start = str(MODELS / f"pretrained-{name}")
-                model = pretrain_cached(params, data, start, seed=seed, pretraining=losses)
-                pretrained.setdefault(row, []).append(model)
-            print(f"cav_mae: {row}, seed {seed}: classification", flush=True)
-            settings = {"start": start, "labels": study.labels}
-            columns = classify(params, data, MODELS / f"tuned-{name}", table.TESTS, seed, settings)
-            if losses is not None:
-                probe = apply_settings(params, study.probe, f"{FOLDER / SYSTEM}/study.yaml: probe")
-                out, frozen = MODELS / f"linear-{name}", settings | {"frozen": True}
-                columns |= classify(probe, data, out, {"linear": {}}, seed, frozen)
-            for column, values in columns.items():
-                correct[row].setdefault(column, []).append(values)
-    save_pictures(params, data, study.seeds[0])
+        for method in table.METHODS:
+            train_method(method, params, study, data, seed, trainings)
+    save_reconstructions(params, data, study.seeds[0])
     metrics = {
         "run": stopwatch.record(FOLDER / SYSTEM / "metrics.json"),
-        "about": about(params, study, len(data.indices("train"))),
-        "results": evaluate(params, data, correct, pretrained),
+        "about": describe_study(params, study, len(data.indices("train"))),
+        "results": evaluate(params, data, trainings),
     }
     write_results(FOLDER / SYSTEM, metrics, table.markdown(metrics))
-    rows = metrics["results"]["classification"].items()
-    accuracies = (f"{row} {cells['fine_tuned']['accuracy']:.3f}" for row, cells in rows)
+    summaries = metrics["results"]["classification"].items()
+    accuracies = (f"{method} {summary['fine_tuned']['accuracy']:.3f}" for method, summary in summaries)
     print(f"cav_mae: {', '.join(accuracies)}")
 
 
-def classify(
-    params: Params, data: Dataset, out: Path, tests: dict, seed: int, settings: dict[str, Any]
-) -> dict[str, Any]:
-    """Train a classifier and test it in several ways.
+def train_method(
+    method: str, params: Params, study: CavMaeStudy, data: Dataset, seed: int, trainings: Trainings
+) -> None:
+    """Pretrain, fine-tune and probe with one method and one seed. Adds the results to `trainings`."""
+    pretraining = table.METHODS[method]
+    name = f"{method.replace(', ', '_').replace(' ', '_')}-{seed}"
+    start = "scratch"
+    if pretraining is not None:
+        print(f"cav_mae: {method}, seed {seed}: pretraining", flush=True)
+        start = str(MODELS / f"pretrained-{name}")
+        model = pretrain_cached(params, data, start, seed=seed, pretraining=pretraining)
+        trainings.pretrained.setdefault(method, []).append(model)
+    print(f"cav_mae: {method}, seed {seed}: classification", flush=True)
+    settings = {"start": start, "labels": study.labels}
+    model = train_cached(params, data, MODELS / f"tuned-{name}", seed=seed, classification=settings)
+    evaluate_classifier(model, data, table.TESTS, method, trainings)
+    if pretraining is not None:
+        probe_params = apply_settings(params, study.probe, f"{FOLDER / SYSTEM}/study.yaml: probe")
+        out, settings = MODELS / f"linear-{name}", settings | {"frozen": True}
+        model = train_cached(probe_params, data, out, seed=seed, classification=settings)
+        evaluate_classifier(model, data, {"linear": {}}, method, trainings)
 
-    Returns test -> whether each test clip is classified correctly; and `groups`, of these clips.
+
+def evaluate_classifier(
+    model: Model, data: Dataset, tests: dict[str, dict[str, Any]], method: str, trainings: Trainings
+) -> None:
+    """Classify the test clips in several ways. Adds the results to `trainings`.
+
+    tests: evaluation -> keyword arguments of classifier.correct_predictions.
     """
-    model = train_cached(params, data, out, seed=seed, classification=settings)
-    answers = {
-        name: classifier.correct_predictions(model, data, **arguments) for name, arguments in tests.items()
-    }
-    clips = next(iter(answers.values()))[1]
-    return {name: correct for name, (correct, _) in answers.items()} | {"groups": data.group[clips]}
+    for evaluation, arguments in tests.items():
+        is_correct, trainings.test_clips = classifier.correct_predictions(model, data, **arguments)
+        trainings.correct[method].setdefault(evaluation, []).append(is_correct)
 
 
-def evaluate(
-    params: Params, data: Dataset, correct: dict[str, dict[str, list]], pretrained: dict[str, list[Model]]
-) -> dict[str, Any]:
-    """Return the results of all tables. correct: as of table.classification."""
+def evaluate(params: Params, data: Dataset, trainings: Trainings) -> dict[str, Any]:
+    """Return the results for all tables: classification, retrieval and reconstruction."""
     test, bootstrap = data.indices("test"), (params.evaluate.bootstrap, params.seed)
     embeddings = {
-        row: [dict(zip(table.SIDES, model.embed(data, test), strict=True)) for model in models]
-        for row, models in pretrained.items()
+        method: [dict(zip(table.SIDES, model.embed(data, test), strict=True)) for model in models]
+        for method, models in trainings.pretrained.items()
     }
     errors = {
-        row: [inpainting.measure_errors(model, data, test, *bootstrap) for model in models]
-        for row, models in pretrained.items()
+        method: [inpainting.measure_errors(model, data, test, *bootstrap) for model in models]
+        for method, models in trainings.pretrained.items()
         if models[0].module.has_reconstruction
     }
     clip_labels = data.labels
     labels, groups = [clip_labels[i] for i in test], data.group[test].tolist()
+    classified_groups = data.group[trainings.test_clips].tolist()
     return {
-        "classification": table.classification(correct, *bootstrap),
+        "classification": table.summarize_classification(trainings.correct, classified_groups, *bootstrap),
         "retrieval": retrieval_rows.evaluate(embeddings, labels, groups, *bootstrap),
-        "reconstruction": table.reconstruction(errors),
+        "reconstruction": table.summarize_reconstruction(errors),
     }
 
 
-def save_pictures(params: Params, data: Dataset, seed: int) -> None:
-    """Save what a model reconstructs that was trained without normalizing patches.
+def save_reconstructions(params: Params, data: Dataset, seed: int) -> None:
+    """Save pictures of what a model reconstructs, in inpainting.jpg.
 
-    Normalized patches have no mean and deviation of their own: they cannot be shown.
+    The model is trained without normalizing patches: normalized patches have no mean and deviation of their
+    own, so they cannot be shown.
     """
-    plain = {"normalize_patches": False}
-    model = pretrain_cached(params, data, MODELS / "shown", seed=seed, pretraining=plain)
-    examples = inpainting.reconstruct_examples(model, data, data.indices("test"), params.seed)
-    plots.save_inpainting(FOLDER / SYSTEM / "inpainting.jpg", examples)
+    settings = {"normalize_patches": False}
+    model = pretrain_cached(params, data, MODELS / "shown", seed=seed, pretraining=settings)
+    pictures = inpainting.reconstruct_examples(model, data, data.indices("test"), params.seed)
+    plots.save_inpainting(FOLDER / SYSTEM / "inpainting.jpg", pictures)
 
 
-def about(params: Params, study: CavMaeStudy, train_clips: int) -> dict[str, Any]:
-    """Return the facts that the README states."""
+def describe_study(params: Params, study: CavMaeStudy, train_clips: int) -> dict[str, Any]:
+    """Return what the README says about the data and the training: `about` of metrics.json."""
     return {
         "clips": params.data.ensemble.clips,
         "train_clips": train_clips,

@@ -10,22 +10,22 @@ from pipeline.metrics.over_seeds import cell
 
 SIDES = ("audio", "video")
 SCRATCH = "from scratch"
-# How a row pretrains, before any label: values of the section `pretraining`; None: not at all.
-ROWS: dict[str, dict[str, Any] | None] = {
+# Method -> how it pretrains without labels: values of the section `pretraining`. None: it does not.
+# In the tables, each method is a row.
+METHODS: dict[str, dict[str, Any] | None] = {
     SCRATCH: None,
     "reconstruction only": {"contrastive": 0.0},
     "contrastive only": {"reconstruction": 0.0, "contrastive": 1.0},
     "both": {},
     "both, masked and weighed as published": {"mask_ratio": 0.75, "contrastive": 0.01, "both_ways": False},
 }
-TESTS: dict[
-    str, dict[str, Any]
-] = {  # of a fine-tuned model: column -> arguments of models.evaluation.classifier
+# Evaluation of a fine-tuned model -> keyword arguments of models.evaluation.classifier.correct_predictions
+TESTS: dict[str, dict[str, Any]] = {
     "fine_tuned": {},
     "without_video": {"blank": "video"},
     "without_audio": {"blank": "audio"},
 }
-COLUMNS = {
+EVALUATION_TITLES = {  # evaluation -> title of its column
     "fine_tuned": "fine-tuned",
     "gain": "more than from scratch",
     "linear": "linear probe",
@@ -34,37 +34,45 @@ COLUMNS = {
 }
 
 
-def classification(correct: dict[str, dict[str, list]], bootstrap: int, seed: int) -> dict[str, Any]:
-    """Return row -> column -> accuracy over seeds, as of pipeline.metrics.over_seeds.accuracy.
+def summarize_classification(
+    correct: dict[str, dict[str, list[np.ndarray]]], groups: list, bootstrap: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Return method -> evaluation -> {"accuracy", "ci", "n", "seeds"}, means over the seeds of training.
 
-    correct: row -> column -> of each seed, whether each test clip was classified correctly; and `groups`, of
-    these clips. The column `gain` is the difference from the first row, with an interval over the same clips.
+    correct: method -> evaluation -> for each seed of training, whether each test clip was classified
+    correctly, (n,) bool. groups: of the test clips, (n,); the intervals are over groups. bootstrap: number of
+    resamples.
+    The evaluation `gain` is the accuracy of `fine_tuned` minus that from scratch. Its interval is paired:
+    both are evaluated on the same clips.
     """
-    rows: dict[str, Any] = {}
-    for row, columns in correct.items():
-        arrays = {name: np.stack(x).astype(float) for name, x in columns.items() if name != "groups"}
-        if row != SCRATCH:
-            arrays["gain"] = arrays["fine_tuned"] - np.stack(correct[SCRATCH]["fine_tuned"])
-        groups = columns["groups"][0].tolist()
-        rows[row] = {name: over_seeds.accuracy(x, groups, bootstrap, seed) for name, x in arrays.items()}
-    return rows
+    summaries: dict[str, dict[str, Any]] = {}
+    for method, evaluations in correct.items():
+        values = {name: np.stack(seeds).astype(float) for name, seeds in evaluations.items()}
+        if method != SCRATCH:
+            values["gain"] = values["fine_tuned"] - np.stack(correct[SCRATCH]["fine_tuned"])
+        summaries[method] = {
+            name: over_seeds.accuracy(clip_values, groups, bootstrap, seed)
+            for name, clip_values in values.items()
+        }
+    return summaries
 
 
-def reconstruction(errors: dict[str, list[dict]]) -> dict[str, Any]:
-    """Return row -> side -> the mean squared error of each seed.
+def summarize_reconstruction(errors: dict[str, list[dict]]) -> dict[str, dict[str, list[float]]]:
+    """Return method -> "audio", "video" -> the mean squared error of each seed.
 
-    errors: row -> of each seed, as of models.evaluation.inpainting.evaluate.
+    The first method is a baseline: to predict the mean of what is visible.
+    errors: method -> for each seed, the metrics that models.evaluation.inpainting.errors returns.
     """
-    rows = {
-        row: {side: [metrics[f"{side}_mse"] for metrics in each_seed] for side in SIDES}
-        for row, each_seed in errors.items()
+    summaries = {
+        method: {side: [metrics[f"{side}_mse"] for metrics in seeds] for side in SIDES}
+        for method, seeds in errors.items()
     }
-    chance = next(iter(errors.values()))[0]["chance"]
-    return {"the mean of what is seen": {side: [chance[f"{side}_mse"]] for side in SIDES}} | rows
+    baseline = next(iter(errors.values()))[0]["chance"]
+    return {"the mean of what is seen": {side: [baseline[f"{side}_mse"]] for side in SIDES}} | summaries
 
 
 def markdown(metrics: dict[str, Any]) -> str:
-    """Return the generated part of README.md. metrics: as in metrics.json."""
+    """Return the generated part of README.md. metrics: the content of metrics.json."""
     about, results = metrics["about"], metrics["results"]
     patches = "normalized by themselves" if about["normalize_patches"] else "in standard deviations"
     n = results["classification"][SCRATCH]["fine_tuned"]["n"]
@@ -80,11 +88,12 @@ def markdown(metrics: dict[str, Any]) -> str:
         "",
         "Test accuracy. *More than from scratch* is the difference on the same clips, and its interval.",
         "",
-        "| pretraining | " + " | ".join(COLUMNS.values()) + " |",
-        "| --- |" + " --- |" * len(COLUMNS),
+        "| pretraining | " + " | ".join(EVALUATION_TITLES.values()) + " |",
+        "| --- |" + " --- |" * len(EVALUATION_TITLES),
     ]
-    for row, cells in results["classification"].items():
-        lines.append(f"| {row} | " + " | ".join(cell(cells.get(column)) for column in COLUMNS) + " |")
+    for method, evaluations in results["classification"].items():
+        cells = [cell(evaluations.get(name)) for name in EVALUATION_TITLES]
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
     lines += [
         "",
         "### Retrieval before any label",
@@ -100,9 +109,9 @@ def markdown(metrics: dict[str, Any]) -> str:
         "| | sound | picture |",
         "| --- | --- | --- |",
     ]
-    for row, sides in results["reconstruction"].items():
-        values = [", ".join(f"{x:.3f}" for x in sides[side]) for side in SIDES]
-        lines.append(f"| {row} | " + " | ".join(values) + " |")
+    for method, side_errors in results["reconstruction"].items():
+        values = [", ".join(f"{error:.3f}" for error in side_errors[side]) for side in SIDES]
+        lines.append(f"| {method} | " + " | ".join(values) + " |")
     lines += [
         "",
         "![Six test clips: sound and picture whole, masked, and reconstructed](inpainting.jpg)",

@@ -19,10 +19,11 @@ DATA = FOLDER / SYSTEM / "data"
 
 
 def identification() -> None:
+    """Run the study: train all networks, and write metrics.json and the tables."""
     stopwatch = Stopwatch(MODELS)
     params, study = read_study(SYSTEM, Study)
     data = study_data.load(DATA, params)
-    results = {row: evaluate(row, params, data, study.seeds) for row in table.ROWS}
+    results = {network: evaluate(network, params, data, study.seeds) for network in table.NETWORKS}
     metrics = {
         "run": stopwatch.record(FOLDER / SYSTEM / "metrics.json"),
         "about": {
@@ -36,35 +37,36 @@ def identification() -> None:
         "results": results,
     }
     write_results(FOLDER / SYSTEM, metrics, table.markdown(metrics))
-    accuracies = (f"{row} {cells['test']['accuracy']:.3f}" for row, cells in results.items())
+    accuracies = (f"{network} {result['test']['accuracy']:.3f}" for network, result in results.items())
     print(f"identification: {', '.join(accuracies)}")
 
 
-def evaluate(row: str, params: Params, data: Dataset, study_seeds: list[int]) -> dict[str, Any]:
-    """Train a network of the table with several seeds.
+def evaluate(network: str, params: Params, data: Dataset, study_seeds: list[int]) -> dict[str, Any]:
+    """Train and test a network with several seeds. network: a key of table.NETWORKS.
 
-    Returns the accuracy over seeds for each split, and `verification` for each side.
+    Returns split -> accuracy over seeds; and under "verification": "audio", "video" or "both", as far as the
+    network has them -> "eer" and "min_dcf", means over seeds.
     """
-    clips: dict[str, np.ndarray] = {}
-    correct: dict[str, list] = {}
-    verification: dict[str, list] = {}
+    clips: dict[str, np.ndarray] = {}  # split -> its clips
+    correct: dict[str, list] = {}  # split -> for each seed, whether each clip is classified correctly
+    verification: dict[str, list] = {}  # "audio", "video" or "both" -> the metrics of each seed
     for seed in study_seeds:
-        print(f"identification: {row}, seed {seed}", flush=True)
-        out = MODELS / f"{row.replace(' ', '_')}-{seed}"
-        model, evaluation = trial.run(params, data, out, **table.ROWS[row], seed=seed)
+        print(f"identification: {network}, seed {seed}", flush=True)
+        out = MODELS / f"{network.replace(' ', '_')}-{seed}"
+        model, evaluation = trial.run(params, data, out, **table.NETWORKS[network], seed=seed)
         for split in table.SPLITS:
             is_correct, clips[split] = classifier.correct_predictions(model, data, split)
             correct.setdefault(split, []).append(is_correct)
-        for side, metrics in evaluation.metrics["verification"].items():
-            verification.setdefault(side, []).append(metrics)
+        for modality, metrics in evaluation.metrics["verification"].items():
+            verification.setdefault(modality, []).append(metrics)
     bootstrap = params.evaluate.bootstrap, params.seed
     results: dict[str, Any] = {
-        split: over_seeds.accuracy(np.stack(x), data.group[clips[split]].tolist(), *bootstrap)
-        for split, x in correct.items()
+        split: over_seeds.accuracy(np.stack(seeds), data.group[clips[split]].tolist(), *bootstrap)
+        for split, seeds in correct.items()
     }
     results["verification"] = {
-        side: {key: over_seeds.mean(metrics, key) for key in ("eer", "min_dcf")}
-        for side, metrics in verification.items()
+        modality: {key: over_seeds.mean(metrics, key) for key in ("eer", "min_dcf")}
+        for modality, metrics in verification.items()
     }
     return results
 

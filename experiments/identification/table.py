@@ -4,7 +4,8 @@ from typing import Any
 
 from pipeline.metrics.over_seeds import cell
 
-ROWS = {
+# Network, which is a row of the tables -> its settings
+NETWORKS = {
     "image CNN": {"modality": "video", "video_encoder": "shallow"},
     "audio CNN": {"modality": "audio", "audio_encoder": "shallow"},
     "audio CRNN": {"modality": "audio", "audio_encoder": "crnn"},
@@ -12,13 +13,13 @@ ROWS = {
     "CNN ∥ CRNN": {"modality": "both", "video_encoder": "shallow", "audio_encoder": "crnn"},
 }
 SPLITS = ("train", "val", "test")
-SIDES = {"audio": "voice", "video": "face", "both": "both"}
+VERIFIED_BY = ("audio", "video", "both")  # in the order of the columns
 
 
 def markdown(metrics: dict[str, Any]) -> str:
-    """Return the generated part of README.md. metrics: as in metrics.json."""
+    """Return the generated part of README.md. metrics: the content of metrics.json."""
     about, results = metrics["about"], metrics["results"]
-    n = {split: next(iter(results.values()))[split]["n"] for split in SPLITS}
+    n_clips = {split: next(iter(results.values()))[split]["n"] for split in SPLITS}
     lines = [
         f"{about['clips']} clips of {about['people']} synthetic people, split by recording. Faces are"
         f" {about['face_size']} × {about['face_size']} bytes, sounds log-frequency spectrograms of"
@@ -28,14 +29,14 @@ def markdown(metrics: dict[str, Any]) -> str:
         "",
         "### Accuracy",
         "",
-        f"| | train ({n['train']}) | validation ({n['val']}) | test ({n['test']}) |",
+        f"| | train ({n_clips['train']}) | validation ({n_clips['val']}) | test ({n_clips['test']}) |",
         "| --- | --- | --- | --- |",
         *(
-            f"| {row} | {' | '.join(cell(cells[split]) for split in SPLITS)} |"
-            for row, cells in results.items()
+            f"| {network} | {' | '.join(cell(result[split]) for split in SPLITS)} |"
+            for network, result in results.items()
         ),
         "",
-        _best(results),
+        _describe_best(results),
         "",
         "### Verification",
         "",
@@ -46,18 +47,24 @@ def markdown(metrics: dict[str, Any]) -> str:
         "| | EER by voice | by face | by both | minDCF by voice | by face | by both |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for row, cells in results.items():
-        sides = cells["verification"]
-        words = [cell((sides.get(side) or {}).get(key), key) for key in ("eer", "min_dcf") for side in SIDES]
-        lines.append(f"| {row} | " + " | ".join(words) + " |")
+    for network, result in results.items():
+        cells = []
+        for metric in ("eer", "min_dcf"):
+            for modality in VERIFIED_BY:  # a network of one modality has no result for the others
+                cells.append(cell(result["verification"].get(modality, {}).get(metric), metric))
+        lines.append(f"| {network} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _best(results: dict[str, Any]) -> str:
-    """Say which network is best on the test recordings, and whose interval its accuracy lies in."""
-    test = {row: cells["test"] for row, cells in results.items()}
-    best = max(test, key=lambda row: test[row]["accuracy"])
+def _describe_best(results: dict[str, Any]) -> str:
+    """Say which network is best on the test recordings, and which intervals of others have its accuracy."""
+    test = {network: result["test"] for network, result in results.items()}
+    best = max(test, key=lambda network: test[network]["accuracy"])
     accuracy = test[best]["accuracy"]
-    near = [row for row in test if row != best and test[row]["ci"]["accuracy"][1] >= accuracy]
+    near = [
+        network
+        for network, result in test.items()
+        if network != best and result["ci"]["accuracy"][1] >= accuracy
+    ]
     noise = f"it lies within the interval of {', '.join(near)}" if near else "it lies in no other's interval"
     return f"Best on the test recordings: {best}, {accuracy:.3f}; {noise}."

@@ -12,33 +12,36 @@ MODELS = FOLDER / SYSTEM / "models"
 
 
 def retrieval() -> None:
+    """Run the study: train both networks with each seed, and write metrics.json and the table."""
     stopwatch = Stopwatch(MODELS)
     params, study = load_stage(SYSTEM, "retrieval", StudyOnProjectData)
     data = dataset.load("data", params.audio, params.video, params.input)
     train, test = data.indices("train"), data.indices("test")
-    models: dict[str, list] = {row: [] for row in table.ROWS}
+    embeddings: dict[str, list] = {method: [] for method in table.METHODS}  # of each seed, for test clips
     for seed in study.seeds:
-        for row, matcher in table.MATCHERS.items():
-            print(f"retrieval: {row} with seed {seed}", flush=True)
+        for method, matcher in table.MATCHERS.items():
+            print(f"retrieval: {method} with seed {seed}", flush=True)
             model, _ = trial.run(params, data, MODELS / f"{matcher}-{seed}", matcher=matcher, seed=seed)
             train_embeddings, test_embeddings = (
                 dict(zip(("audio", "video"), model.embed(data, clips), strict=True))
                 for clips in (train, test)
             )
-            models[row].append(test_embeddings)
-            if row == "L3-Net":
+            embeddings[method].append(test_embeddings)
+            if method == table.L3_NET:
                 aligned = table.align(train_embeddings, test_embeddings, params.train.embedding_dim)
-                models["L3-Net with CCA"].append(aligned)
+                embeddings[table.L3_NET_CCA].append(aligned)
     clip_labels = data.class_names(params.label)
     labels, groups = [clip_labels[i] for i in test], data.group[test].tolist()
     metrics = {
         "run": stopwatch.record(FOLDER / SYSTEM / "metrics.json"),
         "about": {"train_clips": len(train), "epochs": params.train.epochs}
         | {key: getattr(params, key) for key in ("audio_encoder", "video_encoder", "loss", "pairing")},
-        "results": retrieval_rows.evaluate(models, labels, groups, params.evaluate.bootstrap, params.seed),
+        "results": retrieval_rows.evaluate(
+            embeddings, labels, groups, params.evaluate.bootstrap, params.seed
+        ),
     }
     write_results(FOLDER / SYSTEM, metrics, table.markdown(metrics))
-    ndcg = metrics["results"]["AVE-Net"]["audio_to_video"]["ndcg_30"]
+    ndcg = metrics["results"][table.AVE_NET]["audio_to_video"]["ndcg_30"]
     print(f"retrieval: AVE-Net, sound to picture: nDCG@30 {ndcg:.3f}")
 
 

@@ -14,33 +14,36 @@ from sklearn.cross_decomposition import CCA
 from experiments import retrieval_rows
 from experiments.retrieval_rows import Embeddings
 
-MATCHERS = {"L3-Net": "concat", "AVE-Net": "distance"}
-ROWS = ("L3-Net", "L3-Net with CCA", "AVE-Net")
+L3_NET, L3_NET_CCA, AVE_NET = METHODS = ("L3-Net", "L3-Net with CCA", "AVE-Net")  # rows of the table
+MATCHERS = {L3_NET: "concat", AVE_NET: "distance"}  # method that is trained -> matcher
 
 
 def align(train: Embeddings, test: Embeddings, components: int) -> Embeddings:
-    """Project `test` onto the directions in which audio and video of `train` correlate most.
+    """Project the embeddings of test clips onto the directions in which audio and video correlate most.
 
-    There are at most as many directions as columns that vary, and as clips less one.
+    train: embeddings of the training clips, from which canonical correlation analysis finds the directions.
+    components: their number, if so many exist. There are no more than columns that vary, and no more than
+    training clips less one.
     """
-    rank = min(np.linalg.matrix_rank(x - x.mean(0)) for x in train.values())
+    rank = min(np.linalg.matrix_rank(embeddings - embeddings.mean(0)) for embeddings in train.values())
     cca = CCA(n_components=max(min(components, rank), 1), max_iter=2000).fit(train["audio"], train["video"])
     audio, video = cca.transform(test["audio"], test["video"])
     return {"audio": audio, "video": video}
 
 
 def markdown(metrics: dict[str, Any]) -> str:
-    """Return the generated part of README.md. metrics: as in metrics.json."""
-    about, rows = metrics["about"], metrics["results"]
-    first = rows[ROWS[0]]["audio_to_audio"]
+    """Return the generated part of README.md. metrics: the content of metrics.json."""
+    about, results = metrics["about"], metrics["results"]
+    example = results[L3_NET]["audio_to_audio"]  # the other results have as many seeds and queries
     lines = [
         f"{about['train_clips']} clips train, for {about['epochs']} epochs; encoders"
         f" `{about['audio_encoder']}` and `{about['video_encoder']}`, `loss: {about['loss']}`,"
         f" `pairing: {about['pairing']}`.",
         "",
-        f"nDCG@30 by Euclidean distance, the mean over {len(first['seeds'])} seeds, with its 95% interval"
-        f" (bootstrap over videos, {first['n']} queries) and the value of each seed. {retrieval_rows.ABOUT}",
+        f"nDCG@30 by Euclidean distance, the mean over {len(example['seeds'])} seeds, with its 95% interval"
+        f" (bootstrap over videos, {example['n']} queries) and the value of each seed."
+        f" {retrieval_rows.ABOUT}",
         "",
-        *retrieval_rows.markdown(rows),
+        *retrieval_rows.markdown(results),
     ]
     return "\n".join(lines) + "\n"

@@ -4,10 +4,10 @@ from typing import Any
 
 from pipeline.metrics.over_seeds import cell
 
-SPLITS = {"video": "at random", "subject": "by actor"}
-NOTHING = "nothing (pretrained weights, new head)"
-ROWS = {"spectrograms": "audio", "faces": "video", "both stacked": "both"}  # tuned on: modality
-# modality of training -> column -> arguments of models.evaluation.classifier
+SPLITS = {"video": "at random", "subject": "by actor"}  # split.by -> description
+INPUTS = {"spectrograms": "audio", "faces": "video", "both stacked": "both"}  # inputs of training -> modality
+NO_TUNING = "nothing (pretrained weights, new head)"  # row of a network that is not trained on any inputs
+# Modality of training -> inputs of the test -> arguments of models.evaluation.classifier.correct_predictions
 TESTS: dict[str, dict[str, dict[str, Any]]] = {
     "audio": {"spectrograms": {}, "faces": {"swapped": True}},
     "video": {"faces": {}, "spectrograms": {"swapped": True}},
@@ -17,12 +17,13 @@ TESTS: dict[str, dict[str, dict[str, Any]]] = {
         "spectrograms alone": {"blank": "video"},
     },
 }
-COLUMNS = ("spectrograms", "faces", "both stacked", "spectrograms alone", "faces alone")
-CHANCE = 1 / 6
+# Columns: inputs of the test
+TEST_INPUTS = ("spectrograms", "faces", "both stacked", "spectrograms alone", "faces alone")
+CHANCE = 1 / 6  # accuracy of guessing: there are six emotions
 
 
 def markdown(metrics: dict[str, Any]) -> str:
-    """Return the generated part of README.md. metrics: as in metrics.json."""
+    """Return the generated part of README.md. metrics: the content of metrics.json."""
     about, results = metrics["about"], metrics["results"]
     start = "starts from pretrained weights" if about["pretrained"] else "starts from random weights"
     lines = [
@@ -33,45 +34,53 @@ def markdown(metrics: dict[str, Any]) -> str:
         " those are split) and the value of each seed. Chance is about .167. *Spectrograms alone* and *faces"
         " alone*: the network of both, with a black picture or silence for the other.",
     ]
-    for network, splits in results.items():
-        for by, rows in splits.items():
-            n = next(iter(next(iter(rows.values())).values()))["n"]
-            lines += ["", f"### `{network}`, split {SPLITS[by]} ({n} test clips)", ""]
+    for network, split_results in results.items():
+        for split_by, network_results in split_results.items():
+            # All tests of a split have the same clips.
+            n_clips = network_results["spectrograms"]["spectrograms"]["n"]
+            lines += ["", f"### `{network}`, split {SPLITS[split_by]} ({n_clips} test clips)", ""]
             lines += [
-                "| tuned on ↓ tested on → | " + " | ".join(COLUMNS) + " |",
-                "| --- |" + " --- |" * len(COLUMNS),
+                "| tuned on ↓ tested on → | " + " | ".join(TEST_INPUTS) + " |",
+                "| --- |" + " --- |" * len(TEST_INPUTS),
             ]
-            for row, cells in rows.items():
-                lines.append(f"| {row} | " + " | ".join(cell(cells.get(column)) for column in COLUMNS) + " |")
+            for inputs, tests in network_results.items():
+                cells = [cell(tests.get(test_inputs)) for test_inputs in TEST_INPUTS]
+                lines.append(f"| {inputs} | " + " | ".join(cells) + " |")
     lines += ["", "### In words", ""]
     lines += [
-        f"- `{network}`, split {SPLITS[by]}: {_in_words(rows)}"
-        for network, splits in results.items()
-        for by, rows in splits.items()
+        f"- `{network}`, split {SPLITS[split_by]}: {_describe(network_results)}"
+        for network, split_results in results.items()
+        for split_by, network_results in split_results.items()
     ]
     return "\n".join(lines) + "\n"
 
 
-def _in_words(rows: dict[str, Any]) -> str:
-    """Say what the rows of one network and split show."""
-    sound, face, both = (rows[name] for name in ROWS)
-    best = max(sound["spectrograms"]["accuracy"], face["faces"]["accuracy"])
-    low, high = both["both stacked"]["ci"]["accuracy"]
-    how = "less than" if high < best else "more than" if low > best else "within noise of"
+def _describe(results: dict[str, Any]) -> str:
+    """Say in words what the results of one network and one split show.
+
+    results: inputs of training -> inputs of the test -> accuracy over seeds.
+    """
+    by_sound, by_face, by_both = (results[inputs] for inputs in INPUTS)
+    better = max(by_sound["spectrograms"]["accuracy"], by_face["faces"]["accuracy"])
+    low, high = by_both["both stacked"]["ci"]["accuracy"]
+    comparison = "less than" if high < better else "more than" if low > better else "within noise of"
     return (
-        f"spectrograms {_accuracy(sound['spectrograms'])}, faces {_accuracy(face['faces'])}, both stacked"
-        f" {_accuracy(both['both stacked'])} ({how} the better of the two). Transfer: tuned on spectrograms,"
-        f" faces {_beside_chance(sound['faces'])}; tuned on faces, spectrograms"
-        f" {_beside_chance(face['spectrograms'])}. Tuned on both, one alone at test: spectrograms"
-        f" {_accuracy(both['spectrograms alone'])}, faces {_accuracy(both['faces alone'])}."
+        f"spectrograms {_format_accuracy(by_sound['spectrograms'])},"
+        f" faces {_format_accuracy(by_face['faces'])},"
+        f" both stacked {_format_accuracy(by_both['both stacked'])} ({comparison} the better of the two)."
+        f" Transfer: tuned on spectrograms, faces {_compare_with_chance(by_sound['faces'])};"
+        f" tuned on faces, spectrograms {_compare_with_chance(by_face['spectrograms'])}."
+        f" Tuned on both, one alone at test: spectrograms {_format_accuracy(by_both['spectrograms alone'])},"
+        f" faces {_format_accuracy(by_both['faces alone'])}."
     )
 
 
-def _accuracy(result: dict[str, Any]) -> str:
+def _format_accuracy(result: dict[str, Any]) -> str:
     return f"{result['accuracy']:.3f}"
 
 
-def _beside_chance(result: dict[str, Any]) -> str:
+def _compare_with_chance(result: dict[str, Any]) -> str:
+    """Say what the accuracy is, and whether its 95% interval lies above or below that of guessing."""
     low, high = result["ci"]["accuracy"]
-    how = "above" if low > CHANCE else "below" if high < CHANCE else "no better than"
-    return f"{_accuracy(result)}, {how} chance"
+    comparison = "above" if low > CHANCE else "below" if high < CHANCE else "no better than"
+    return f"{_format_accuracy(result)}, {comparison} chance"

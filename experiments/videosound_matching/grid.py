@@ -1,4 +1,4 @@
-"""Train and evaluate one pair of encoders under one loss."""
+"""Train and evaluate one pair of encoders with one loss."""
 
 import argparse
 
@@ -17,7 +17,7 @@ METRICS = FOLDER / SYSTEM / "metrics"
 
 
 class Grid(Section):
-    """Each of these encoders is trained with each under each loss."""
+    """Each audio encoder is trained with each video encoder and each loss."""
 
     audio_encoder: list[AudioEncoder] = Field(min_length=1)
     video_encoder: list[VideoEncoder] = Field(min_length=1)
@@ -25,30 +25,31 @@ class Grid(Section):
 
 
 class GridStudy(StudyOnProjectData):
-    """Each pair of the grid, and the best `leaders` of them once more with each of `seeds`."""
+    """The content of study.yaml."""
 
     grid: Grid
-    leaders: int = Field(ge=0)
-    seeds: list[int]
+    leaders: int = Field(ge=0)  # number of the best pairs, which are trained again with other seeds
+    seeds: list[int]  # of these trainings
 
 
 def grid() -> None:
+    """Train and evaluate the pair that the flags name. Writes metrics/<pair>.json and its history as .csv."""
     parser = argparse.ArgumentParser(prog=f"python -m experiments.{SYSTEM}.grid", description=__doc__)
-    for name in ("audio-encoder", "video-encoder", "loss"):
-        parser.add_argument(f"--{name}", required=True)
-    names = vars(parser.parse_args())  # audio_encoder, video_encoder, loss
-    name = "-".join(names.values())
+    for flag in ("audio-encoder", "video-encoder", "loss"):
+        parser.add_argument(f"--{flag}", required=True)
+    components = vars(parser.parse_args())  # audio_encoder, video_encoder, loss
+    name = "-".join(components.values())
     stopwatch = Stopwatch(MODELS / name)
     params, _ = load_stage(SYSTEM, "grid", GridStudy)
     data = dataset.load("data", params.audio, params.video, params.input)
-    model, evaluation = trial.run(params, data, MODELS / name, **names)
+    model, evaluation = trial.run(params, data, MODELS / name, **components)
     path = METRICS / f"{name}.json"
     record = {"chosen": model.config["chosen"], "run": stopwatch.record(path)}
     write_json(evaluation.metrics | record, path)
-    history = [{"epoch": i, **row} for i, row in enumerate(model.config["history"], 1)]
+    history = [{"epoch": epoch, **row} for epoch, row in enumerate(model.config["history"], 1)]
     write_table(history, path.with_suffix(".csv"))
-    pairs = evaluation.metrics["correspondence"]
-    print(f"grid: {name}: accuracy {pairs['accuracy']:.3f}, AUC {pairs['auc']:.3f}")
+    metrics = evaluation.metrics["correspondence"]
+    print(f"grid: {name}: accuracy {metrics['accuracy']:.3f}, AUC {metrics['auc']:.3f}")
 
 
 if __name__ == "__main__":

@@ -22,33 +22,35 @@ LEADERS = FOLDER / SYSTEM / "models/leaders"
 
 
 def read_pair(audio: str, video: str, loss: str) -> Pair:
-    """Read what the stage grid wrote of a pair."""
+    """Read what the stage `grid` wrote for two encoders and a loss, which are given by their names."""
     path = METRICS / f"{audio}-{video}-{loss}.json"
     history = pd.read_csv(path.with_suffix(".csv")).to_dict("records")
     return Pair(audio, video, loss, json.loads(path.read_text(encoding="utf-8")), history)
 
 
 def resampled_aucs(model: checkpoint.Model, data: dataset.Dataset, params: Any) -> np.ndarray:
-    """Return the AUC of a model in each resample of the test pairs, (bootstrap,)."""
-    sides = model.embed(data, data.indices("test"))
-    scores = test_pairs.score_pairs(model, data, *sides, params.pairing, params.label, params.seed)
+    """Return the AUC of a model in each bootstrap resample of the test pairs, (resamples,)."""
+    audio, video = model.embed(data, data.indices("test"))
+    scores = test_pairs.score_pairs(model, data, audio, video, params.pairing, params.label, params.seed)
     return correspondence.resample_aucs(*scores, params.evaluate.bootstrap, params.seed)
 
 
 def leaderboard() -> None:
+    """Rank all pairs, train the leaders with other seeds, and write metrics.json, the tables and the page."""
     stopwatch = Stopwatch(LEADERS)
     params, study = load_stage(SYSTEM, "leaderboard", GridStudy)
     data = dataset.load("data", params.audio, params.video, params.input)
     names = product(study.grid.audio_encoder, study.grid.video_encoder, study.grid.loss)
-    pairs = [read_pair(*each) for each in names]
+    pairs = [read_pair(audio, video, loss) for audio, video, loss in names]
     for pair in pairs:
         pair.resampled_aucs.append(resampled_aucs(checkpoint.load(MODELS / pair.name), data, params))
     leaders = table.best_by_validation(pairs, study.leaders)
     for leader, seed in product(leaders, study.seeds):
         print(f"leaderboard: {leader.name} with seed {seed}", flush=True)
-        other = {"audio_encoder": leader.audio, "video_encoder": leader.video, "loss": leader.loss}
-        model, result = trial.run(params, data, LEADERS / f"{leader.name}-{seed}", **other, seed=seed)
-        leader.other_seeds.append(result.metrics)
+        components = {"audio_encoder": leader.audio, "video_encoder": leader.video, "loss": leader.loss}
+        out = LEADERS / f"{leader.name}-{seed}"
+        model, evaluation = trial.run(params, data, out, **components, seed=seed)
+        leader.other_seeds.append(evaluation.metrics)
         leader.resampled_aucs.append(resampled_aucs(model, data, params))
     metrics = {
         "run": stopwatch.record(FOLDER / SYSTEM / "metrics.json"),
@@ -62,7 +64,7 @@ def leaderboard() -> None:
         "results": table.summarize(pairs, leaders, params.evaluate.bootstrap, params.seed),
     }
     write_results(FOLDER / SYSTEM, metrics, table.markdown(metrics))
-    page.write(metrics["results"], pairs, leaders, FOLDER / SYSTEM / "report/index.html")
+    page.write_page(metrics["results"], pairs, leaders, FOLDER / SYSTEM / "report/index.html")
     best = metrics["results"]["rows"][0]
     print(f"leaderboard: {len(pairs)} pairs; the best is {best['name']}, AUC {best['auc']:.3f}")
 

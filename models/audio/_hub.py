@@ -11,7 +11,9 @@ from models.parts.hub import Trunk
 class Hub(nn.Module):
     """`timm/<name>` or `torchvision/<name>`, with its first convolution adapted to the channels, then linear.
 
-    shape: (channels, freq, time) of one input. pretrained, frozen: as in models.parts.hub.Trunk.
+    shape: (channels, freq, time) of one input.
+    pretrained: True downloads the published weights; a path is a file of weights; False: random weights.
+    frozen: the network is not trained, only the layers after it.
     """
 
     def __init__(
@@ -27,5 +29,6 @@ class Hub(nn.Module):
         self.trunk = Trunk(name, shape[0], shape[1:], pretrained, frozen)
         self.project = nn.Linear(self.trunk.n_features, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.project(self.trunk(standardize(x)))
+    def forward(self, audio: Tensor) -> Tensor:
+        """Map spectrograms (batch, channels, freq, time) to embeddings (batch, dim)."""
+        return self.project(self.trunk(standardize(audio)))

@@ -3,18 +3,24 @@
 import torch
 from torch import Tensor
 
+SILENCE_STD = 1e-3  # is added to the standard deviation, so that silence stays near 0
 
-def standardize(x: Tensor) -> Tensor:
-    """Scale each channel of each input to mean 0 and standard deviation 1, in float.
 
-    x: (batch, channels, freq, time). This removes loudness and microphone gain, which say nothing about the
-    source, and lets an encoder read all features (decibels, logarithms, bytes, real and imaginary parts).
+def standardize(audio: Tensor) -> Tensor:
+    """Scale each channel of each spectrogram to mean 0 and standard deviation 1, as float32.
+
+    audio: (batch, channels, freq, time); the result has the same shape. This removes loudness and microphone
+    gain, which say nothing about the source, and lets an encoder read all kinds of features: decibels,
+    logarithms, bytes, real and imaginary parts.
     """
-    x = x.float()
-    std, mean = torch.std_mean(x, dim=(2, 3), keepdim=True, correction=0)
-    return (x - mean) / (std + 1e-3)  # the constant keeps silence near 0
+    audio = audio.float()
+    std, mean = torch.std_mean(audio, dim=(2, 3), keepdim=True, correction=0)
+    return (audio - mean) / (std + SILENCE_STD)
 
 
-def to_sequence(x: Tensor) -> Tensor:
-    """Standardize (batch, channels, freq, time) as a sequence, (batch, time, channels * freq)."""
-    return standardize(x).permute(0, 3, 1, 2).flatten(2)
+def to_sequence(audio: Tensor) -> Tensor:
+    """Standardize spectrograms (batch, channels, freq, time), and return their columns as a sequence.
+
+    The result is (batch, time, channels * freq).
+    """
+    return standardize(audio).permute(0, 3, 1, 2).flatten(2)

@@ -1,4 +1,4 @@
-"""AVE-Net's tower on the spectrogram."""
+"""The audio network of AVE-Net: convolutions on the spectrogram."""
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
@@ -21,9 +21,10 @@ class AveNet(nn.Module):
         self.tower = Tower(shape[0], width)
         self.head = Head(self.tower.channels, dim)
 
-    def feature_map(self, x: Tensor) -> Tensor:
-        """Return (batch, 8 width, freq / 16, time / 16), rounded up."""
-        return self.tower(standardize(x))
+    def feature_map(self, audio: Tensor) -> Tensor:
+        """Map (batch, channels, freq, time) to (batch, 8 width, freq / 16, time / 16), rounded up."""
+        return self.tower(standardize(audio))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.feature_map(x))
+    def forward(self, audio: Tensor) -> Tensor:
+        """Map spectrograms (batch, channels, freq, time) to embeddings (batch, dim)."""
+        return self.head(self.feature_map(audio))

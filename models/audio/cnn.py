@@ -12,9 +12,10 @@ from models.audio._input import standardize
 
 @encoders.register
 class Cnn(nn.Module):
-    """Blocks of 5x5 convolution, max-pool 5 stride 3, batch norm, leaky ReLU 0.1; linear on all positions.
+    """Blocks of convolution, max-pool 5 with stride 3, batch norm, leaky ReLU 0.1; linear on all positions.
 
-    shape: (channels, freq, time) of one input. Source: VideoSound-Matching, with these widths.
+    shape: (channels, freq, time) of one input. widths: output channels of each block. kernel: side of the
+    convolutions. Source: VideoSound-Matching, with these widths.
     """
 
     def __init__(
@@ -35,13 +36,18 @@ class Cnn(nn.Module):
                 nn.BatchNorm2d(out_channels),
                 nn.LeakyReLU(0.1, inplace=True),
             ]
-            in_channels, freq, time = out_channels, (freq - 1) // 3 + 1, (time - 1) // 3 + 1
+            in_channels = out_channels
+            freq, time = (freq - 1) // 3 + 1, (time - 1) // 3 + 1  # divided by the stride, rounded up
         self.trunk = nn.Sequential(*blocks)
         self.project = nn.Linear(in_channels * freq * time, dim)
 
-    def feature_map(self, x: Tensor) -> Tensor:
-        """Map (batch, channels, freq, time) to (batch, widths[-1], freq / 27, time / 27), rounded up."""
-        return self.trunk(standardize(x).contiguous(memory_format=torch.channels_last))
+    def feature_map(self, audio: Tensor) -> Tensor:
+        """Map (batch, channels, freq, time) to (batch, widths[-1], freq / s, time / s), rounded up.
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.project(self.feature_map(x).flatten(1))
+        s is 3 ** len(widths), as each block divides by 3: 27 with three widths.
+        """
+        return self.trunk(standardize(audio).contiguous(memory_format=torch.channels_last))
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Map spectrograms (batch, channels, freq, time) to embeddings (batch, dim)."""
+        return self.project(self.feature_map(audio).flatten(1))

@@ -10,10 +10,10 @@ from models.parts.sequence import Lstm as Sequence
 
 @encoders.register
 class Lstm(nn.Module):
-    """Linear to `inner`, bidirectional LSTM of `layers` and `hidden`, linear over all steps.
+    """A linear layer on each step, a bidirectional LSTM, a linear layer on all steps.
 
-    shape: (channels, freq, time) of one input; a step is a column of the spectrogram. Source:
-    VideoSound-Matching, with these sizes.
+    shape: (channels, freq, time) of one input; a step is a column of the spectrogram. inner: size of a step
+    after the first linear layer. hidden, layers: of the LSTM. Source: VideoSound-Matching, with these sizes.
     """
 
     def __init__(
@@ -29,5 +29,6 @@ class Lstm(nn.Module):
         channels, freq, time = shape
         self.sequence = Sequence(time, channels * freq, dim, inner, hidden, layers)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.sequence(to_sequence(x))
+    def forward(self, audio: Tensor) -> Tensor:
+        """Map spectrograms (batch, channels, freq, time) to embeddings (batch, dim)."""
+        return self.sequence(to_sequence(audio))

@@ -10,10 +10,10 @@ from models.parts.shallow import Shallow as Net
 
 @encoders.register
 class Shallow(nn.Module):
-    """Two convolutions with max-pool 2 after each, flattened, linear, ReLU, dropout, linear.
+    """Two convolutions, each with max-pool 2; then linear, ReLU, dropout, linear.
 
-    shape: (channels, freq, time) of one input. After a system for identification on VoxCeleb,
-    which has no dropout for sounds.
+    shape: (channels, freq, time) of one input. width: output channels of the first convolution.
+    Source: a system for identification on VoxCeleb, which has no dropout for sounds.
     """
 
     def __init__(
@@ -27,5 +27,6 @@ class Shallow(nn.Module):
         super().__init__()
         self.net = Net(shape[0], shape[1:], dim, width, dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(standardize(x))
+    def forward(self, audio: Tensor) -> Tensor:
+        """Map spectrograms (batch, channels, freq, time) to embeddings (batch, dim)."""
+        return self.net(standardize(audio))

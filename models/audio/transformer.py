@@ -10,10 +10,11 @@ from models.parts.sequence import Transformer as Sequence
 
 @encoders.register
 class Transformer(nn.Module):
-    """Linear to `inner`, sinusoidal positions, `layers` with `heads`, linear over all steps.
+    """A linear layer on each step, sinusoidal positions, a transformer encoder, a linear layer on all steps.
 
-    shape: (channels, freq, time) of one input; a step is a column of the spectrogram. Source:
-    VideoSound-Matching, with these sizes.
+    shape: (channels, freq, time) of one input; a step is a column of the spectrogram. inner: size of a step
+    after the first linear layer. layers, heads, forward (size of the feed-forward network), dropout: of the
+    transformer. Source: VideoSound-Matching, with these sizes.
     """
 
     def __init__(
@@ -31,5 +32,6 @@ class Transformer(nn.Module):
         channels, freq, time = shape
         self.sequence = Sequence(time, channels * freq, dim, inner, layers, heads, forward, dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.sequence(to_sequence(x))
+    def forward(self, audio: Tensor) -> Tensor:
+        """Map spectrograms (batch, channels, freq, time) to embeddings (batch, dim)."""
+        return self.sequence(to_sequence(audio))

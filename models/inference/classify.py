@@ -1,4 +1,4 @@
-"""The probability of each class, by a trained classifier."""
+"""Class probabilities of a trained classifier."""
 
 import numpy as np
 
@@ -14,21 +14,26 @@ def probabilities(
     swapped: bool = False,
     frames: int = 1,
 ) -> np.ndarray:
-    """Return the class probabilities of clips, (n, classes) float64.
+    """Return the class probabilities of clips, (n, classes) float64, for the middle window of each clip.
 
-    blank: the modality to leave out, audio or video. swapped: as of Classification.swapped. frames: average
-    the probabilities over so many frame positions, evenly spaced in the window.
+    clips: their row numbers in `data`, (n,).
+    blank: the modality to leave out, "audio" or "video".
+    swapped: classify by the modality that the model was not trained on (only for a stacked network that was
+    trained on one modality).
+    frames: average the probabilities over this number of frame positions, evenly spaced in the window.
     """
     if model.config["modality"] == "audio" or blank == "video":
-        frames = 1  # the picture is not read
+        frames = 1  # the picture is not read, so all frame positions give the same result
+    frame_positions = [(i + 0.5) / frames for i in range(frames)]  # 0 to 1
     predictions = [
-        _activate(model.logits(data, clips, blank, swapped, (i + 0.5) / frames), model) for i in range(frames)
+        _to_probabilities(model.logits(data, clips, blank, swapped, frame_position), model)
+        for frame_position in frame_positions
     ]
     return np.mean(predictions, axis=0)
 
 
-def _activate(logits: np.ndarray, model: Model) -> np.ndarray:
-    """Apply the sigmoid to multilabel logits, else the softmax."""
+def _to_probabilities(logits: np.ndarray, model: Model) -> np.ndarray:
+    """Apply the sigmoid to logits (n, classes) of a multilabel model, or the softmax to those of others."""
     logits = logits.astype(float)
     if model.module.multilabel:
         return 1 / (1 + np.exp(-logits.clip(-500, 500)))

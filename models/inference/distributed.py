@@ -17,14 +17,18 @@ from pipeline.dataset.dataset import Dataset
 from pipeline.dataset.windows import MIDDLE
 from pipeline.store.values import ClipArrays
 
-BLOCK = 4096  # clips embedded at a time in this process
+CLIPS_PER_BLOCK = 4096  # embedded at a time in this process
 # Clips of one task on a cluster. Whole batches, so that each window is in the same batch as in this process.
-TASK = 8 * BATCH
+CLIPS_PER_TASK = 8 * BATCH
 
 
 @contextmanager
 def open_model(folder: str | Path, engine) -> Iterator[Model]:
-    """Load the model in `folder` and connect to the cluster. engine: the section of params.yaml."""
+    """Load the model in `folder`, and connect to the cluster if there is one.
+
+    engine: the section of params.yaml. Yields a Model, which computes in this process if engine.name is
+    `local`, and otherwise on the cluster, until the end of the `with` block.
+    """
     model = checkpoint.load(folder)
     if engine.name == "local":
         yield model
@@ -36,21 +40,27 @@ def open_model(folder: str | Path, engine) -> Iterator[Model]:
 
 
 def embed_blocks(model: Model, data: Dataset) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, ...]]]:
-    """Embed the middle window of every clip. Yields clip numbers and the result of `Model.embed` for them."""
+    """Embed the middle window of every clip, block by block, in any order.
+
+    Yields the row numbers of some clips, (n,), and their embeddings: audio and video, (n, dim) each.
+    A model with one embedding for each clip yields it twice.
+    """
     clips = np.arange(len(data))
     if isinstance(model, DistributedModel):
         for start, embeddings in model.run_blocks(data, clips, "embed", MIDDLE):
             yield clips[start : start + len(embeddings[0])], embeddings
         return
-    for start in range(0, len(clips), BLOCK):
-        block = clips[start : start + BLOCK]
+    for start in range(0, len(clips), CLIPS_PER_BLOCK):
+        block = clips[start : start + CLIPS_PER_BLOCK]
         yield block, model.embed(data, block)
 
 
 class DistributedModel(Model):
-    """A `Model` whose methods that read a data set run on the cluster's workers.
+    """A Model that embeds and classifies the clips of a data set on the workers of a Ray cluster.
 
     A worker uses one thread. The same model with several threads may round the last bits differently.
+
+    model: the model, loaded. folder: where it was loaded from. engine: the section of params.yaml.
     """
 
     def __init__(self, model: Model, folder: str | Path, engine) -> None:
@@ -58,12 +68,17 @@ class DistributedModel(Model):
 
         super().__init__(model.module, model.config, model.device)
         self.engine = engine
-        self._model = ray.put({name: (Path(folder) / name).read_bytes() for name in (CONFIG, WEIGHTS)})
-        self._data: dict[str, Any] = {}
+        files = {name: (Path(folder) / name).read_bytes() for name in (CONFIG, WEIGHTS)}
+        self._model_reference = ray.put(files)
+        self._data_references: dict[str, Any] = {}  # digest of a data set -> Ray's reference to it
 
     def embed(
         self, data: Dataset, clips: np.ndarray, window_position: float | np.ndarray = MIDDLE
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Do what Model.embed does, on the cluster.
+
+        If each clip has a window position of its own, this process does it.
+        """
         if np.ndim(window_position) or not len(clips):
             return super().embed(data, clips, window_position)
         blocks = self._run_in_order(data, clips, "embed", window_position)
@@ -78,53 +93,73 @@ class DistributedModel(Model):
         swapped: bool = False,
         frame_position: float = MIDDLE,
     ) -> np.ndarray:
+        """Do what Model.logits does, on the cluster."""
         if not len(clips):
             return super().logits(data, clips, blank, swapped, frame_position)
         return np.concatenate(self._run_in_order(data, clips, "logits", blank, swapped, frame_position))
 
     def _run_in_order(self, data: Dataset, clips: np.ndarray, method: str, *arguments: Any) -> list[Any]:
-        """Run all blocks and return their results in the order of the clips."""
+        """Call a method of the model on blocks of clips; return the results in the order of the clips.
+
+        method: the name of the method. arguments: what it takes after `data` and `clips`.
+        """
         results = sorted(self.run_blocks(data, clips, method, *arguments), key=lambda result: result[0])
         return [result for _, result in results]
 
     def run_blocks(
         self, data: Dataset, clips: np.ndarray, method: str, *arguments: Any
     ) -> Iterator[tuple[int, Any]]:
-        """Call a method of the model on blocks of clips. Yields (start of the block, result), unordered."""
+        """Call a method of the model on blocks of clips, on the cluster.
+
+        method: the name of the method. arguments: what it takes after `data` and `clips`.
+        Yields the number of the first clip of a block and the block's result, in any order.
+        """
         import ray
 
         from pipeline.engine import cluster
 
-        if data.digest not in self._data:
-            self._data[data.digest] = ray.put(data)
-        # Ray resolves references that are arguments, but not those in a list. So each worker fetches an
-        # object once, and not for each task.
-        references = [self._model, self._data[data.digest]]
-        needs_files = not all(isinstance(x, ClipArrays) and x.in_storage for x in (data.audio, data.video))
-        tasks = [(start, clips[start : start + TASK]) for start in range(0, len(clips), TASK)]
-        settings = (os.getcwd(), needs_files, references, method, arguments)
-        for task, result in cluster.map_unordered(_run_task, tasks, self.engine, *settings):
-            yield task[0], result
+        if data.digest not in self._data_references:
+            self._data_references[data.digest] = ray.put(data)
+        # Ray replaces references that are arguments by their objects, but not those in a list. With the list,
+        # a worker fetches each object once, and not for each task.
+        references = [self._model_reference, self._data_references[data.digest]]
+        is_in_storage = all(isinstance(x, ClipArrays) and x.in_storage for x in (data.audio, data.video))
+        tasks = [
+            (start, clips[start : start + CLIPS_PER_TASK]) for start in range(0, len(clips), CLIPS_PER_TASK)
+        ]
+        settings = (os.getcwd(), not is_in_storage, references, method, arguments)
+        for (start, _), result in cluster.map_unordered(_run_task, tasks, self.engine, *settings):
+            yield start, result
 
 
 def _run_task(
     task: tuple[int, np.ndarray],
-    root: str,
+    project_folder: str,
     needs_files: bool,
     references: list,
     method: str,
     arguments: tuple,
 ) -> Any:
-    """Call the method for the clips of one task, on a worker."""
+    """Call a method of the model for the clips of one task, on a worker. Returns its result.
+
+    task: the number of its first clip, and the row numbers of its clips in the data set.
+    project_folder: where the project is, if the worker has it. needs_files: whether the worker must have it,
+    because the data are in its files and not in the storage of the cluster.
+    references: Ray's references to the files of the model and to the data set.
+    method: the name of the method. arguments: what it takes after the data set and the clips.
+    """
     from pipeline.engine import cluster
 
-    cluster.enter_project(root, needs_files)
-    model, data = _fetch_model(references[0]), _fetch_data(references[1])
-    return getattr(model, method)(data, task[1], *arguments)
+    cluster.enter_project(project_folder, needs_files)
+    _, clips = task
+    model_reference, data_reference = references
+    model, data = _fetch_model(model_reference), _fetch_data(data_reference)
+    return getattr(model, method)(data, clips, *arguments)
 
 
 @lru_cache(1)
 def _fetch_model(reference) -> Model:
+    """Load the model from its files in Ray's object store; the last one is kept for the next task."""
     import ray
 
     with tempfile.TemporaryDirectory() as folder:
@@ -135,6 +170,7 @@ def _fetch_model(reference) -> Model:
 
 @lru_cache(2)
 def _fetch_data(reference) -> Dataset:
+    """Fetch a data set from Ray's object store; the last two are kept for the next task."""
     import ray
 
     return ray.get(reference)

@@ -1,7 +1,8 @@
 """Embedding extraction: the step of `python -m app.features`.
 
 One step takes a clip from its file to its vectors: it decodes the file, cuts windows as the stages do, and
-embeds them. It writes no intermediate files. Only workers import torch, which takes seconds.
+embeds them. It writes no intermediate files. Torch is imported inside functions, because that takes seconds
+and only worker processes need it.
 """
 
 import functools
@@ -23,165 +24,163 @@ from pipeline.store.status import OK, Outcome, failed
 # Windows per batch. A batch is always full: the last window is repeated. So the vector of a window does not
 # depend on the others in the batch, to the last bit. 64 are no faster, and cost more for a single clip.
 BATCH = 16
-KINDS = {"audio": "sound", "video": "picture"}
+SIDE_NAMES = {"audio": "sound", "video": "picture"}  # side of a file -> its name in messages
 END_STATUSES = ("too_short", "no_audio", "no_video")  # of a part that begins after the end of the file
 
 
 @dataclass(frozen=True)
 class FeaturesStep:
-    """Map clips to their vectors: a value of models.inference.vectors.Vectors for each. It reads no values.
+    """Map clips to the vectors of their windows: for each clip an Outcome with a value of vectors.Vectors.
 
-    A clip: clip_id, path (in the folder `root`), start, end (s, or None), audio, video (whether to read the
-    sound, the picture of the file). model: the folder of a model whose weights have this `identity`. side:
-    audio, video, or both. every: s from one window to the next; None: the middle window alone.
+    A clip is a dictionary: clip_id, path (in the folder `root`), start, end (seconds, or None), audio, video
+    (whether to read the sound, and the picture, of the file).
 
-    extra["windows"]: the number of windows. A clip without one of the sides is ok; its detail says why.
+    extra["windows"] of an Outcome is the number of windows. A clip that lacks one of the sides is ok; its
+    detail says why it lacks it.
     Raises UserError if the model cannot be loaded, has other weights, or does not read that side.
     """
 
     root: str
-    model: str
-    identity: str
-    side: str
-    every: float | None
+    model: str  # the folder of the model
+    identity: str  # digest of the model's weights
+    side: str  # what to embed: audio, video, or both
+    hop_seconds: float | None  # from one window to the next; None: only the middle window
 
     def __call__(self, clips: list[dict], values: list) -> Iterator[Outcome]:
+        """Yield the Outcome of each clip. values: not used; the engine passes them to every step."""
         tools = load_tools(self.model, self.identity, self.side)
-        clip_windows = [self._read_windows(clip, tools) for clip in clips]
+        clip_windows = [self._queue_windows(clip, tools) for clip in clips]
         for batch in tools.batches.values():
             batch.flush()
         for clip, windows in zip(clips, clip_windows, strict=True):
-            yield windows.outcome(clip["path"], tools)
+            yield windows.to_outcome(clip["path"], tools)
 
-    def _read_windows(self, clip: dict, tools: "Tools") -> "Windows":
+    def _queue_windows(self, clip: dict, tools: "Tools") -> "Windows":
         """Read the windows of one clip and queue them. They are embedded when a batch is full."""
         windows = Windows({column: [] for column in tools.batches})
 
-        def read(_: dict, clip: dict, offset: float) -> Part:
-            part = self._read_part(clip, offset, tools)
-            windows.note_missing(part, tools, is_first=not offset)
+        def decode_from(offset: float) -> Part:
+            part = self._decode_part(clip, offset, tools)
+            windows.record_missing(part, tools, is_first=not offset)
             if not part.usable:
                 raise EmptyPart(f"{clip['path']}: neither sound nor picture")
             return part
 
-        begin, end = clip["start"] or 0.0, clip["end"]
+        clip_start, clip_end = clip["start"] or 0.0, clip["end"]
         try:
-            if self.every is None:
-                windows.add(read({}, clip, 0.0), begin, None, tools)
+            if self.hop_seconds is None:
+                windows.add(decode_from(0.0), clip_start, None, tools)
             else:
-                longest = np.inf if end is None else end - begin
-                for offset, part in decode.read_parts(read, tools.config, clip, self.every, longest):
-                    windows.add(part, begin + offset, self.every, tools, is_first=not offset)
+                max_seconds = np.inf if clip_end is None else clip_end - clip_start
+                parts = decode.decode_parts(decode_from, tools.config, self.hop_seconds, max_seconds)
+                for offset, part in parts:
+                    windows.add(part, clip_start + offset, self.hop_seconds, tools, is_first=not offset)
         except EmptyPart:
             pass  # `windows.missing` has the reason
         return windows
 
-    def _read_part(self, clip: dict, offset: float, tools: "Tools") -> "Part":
-        """Decode sound and pictures from `offset` (s) after the clip's start."""
+    def _decode_part(self, clip: dict, offset: float, tools: "Tools") -> "Part":
+        """Decode sound and frames of a clip from `offset` (seconds after the clip's start) on."""
         path, steps = folder.join(self.root, clip["path"]), tools.steps
         span = {"start": (clip["start"] or 0.0) + offset, "end": clip["end"]}
-        media = Media(*(path if clip[side] and side in tools.sides else None for side in KINDS))
+        audio_path, video_path = (path if clip[side] and side in tools.sides else None for side in SIDE_NAMES)
+        media = Media(audio_path, video_path)
         [wav] = steps.wav([span], [media])
-        [sound] = steps.spectrogram([span], [wav.value]) if wav.value else [wav]
-        [picture] = steps.frames([span], [media])
-        is_still = picture.value is not None and not wav.value and _is_still(path)
-        return Part({"audio": sound, "video": picture}, is_still)
+        [audio] = steps.spectrogram([span], [wav.value]) if wav.value else [wav]
+        [video] = steps.frames([span], [media])
+        is_still_image = video.value is not None and not wav.value and _is_image_file(path)
+        return Part({"audio": audio, "video": video}, is_still_image)
 
 
 class EmptyPart(UserError):
-    """A part of a file without sound and without picture: after the end of the file, or no media at all."""
+    """A part of a file has neither sound nor picture: it begins after the end, or the file has none."""
 
 
 @dataclass
 class Part:
-    """Sound and pictures of a part of a file, as models.inference.decode.read_parts expects it.
+    """What was decoded of a part of a file. decode.decode_parts reads `is_still_image` and `seconds`."""
 
-    outcomes: of "audio" and "video". still: whether the file is a single picture.
-    """
-
-    outcomes: dict[str, Outcome]
-    still: bool
+    outcomes: dict[str, Outcome]  # of "audio" and "video"
+    is_still_image: bool  # whether the file is a single image
 
     @property
     def usable(self) -> dict[str, Outcome]:
-        """The sides that could be decoded."""
+        """The sides that could be decoded: "audio", "video" -> outcome."""
         return {side: outcome for side, outcome in self.outcomes.items() if outcome.value is not None}
 
     @property
     def seconds(self) -> float:
-        """The duration of the longer side: the other may end before it."""
+        """The duration of the longer side: the other one may end earlier."""
         return max(outcome.extra["seconds"] for outcome in self.usable.values())
 
     def to_decoded(self, sides: Iterable[str], steps: Steps) -> DecodedFile:
-        """Return the file with those of these sides that are usable."""
+        """Return the part as a DecodedFile with those of `sides` that could be decoded."""
         usable = {side: outcome for side, outcome in self.usable.items() if side in sides}
-        nothing = Outcome("no_video")
-        return steps.to_decoded("", usable.get("audio", nothing), usable.get("video", nothing), None)
+        nothing = Outcome("no_video")  # for a side that is left out
+        audio, video = usable.get("audio", nothing), usable.get("video", nothing)
+        return steps.combine_outcomes("", audio, video, wav=None)
 
 
-def _is_still(path: str) -> bool:
-    """Return whether a file is a single picture."""
+def _is_image_file(path: str) -> bool:
+    """Return whether a file is a single image."""
     try:
         with open_media(path) as container:
-            return container.format.name.endswith("_pipe")
+            return decode.is_image_format(container)
     except MediaError:
         return False
 
 
 @dataclass
 class Windows:
-    """The windows of one clip.
+    """The windows of one clip."""
 
-    vectors: column -> (dim,) for each window, None if it has none or is not embedded yet. starts: s in the
-    file. missing: side -> the first outcome without it.
-    """
-
+    # Column -> for each window its vector (dim,), or None if it has none or is not embedded yet.
     vectors: dict[str, list[np.ndarray | None]]
-    starts: list[float] = field(default_factory=list)
-    missing: dict[str, Outcome] = field(default_factory=dict)
+    starts: list[float] = field(default_factory=list)  # of the windows, in seconds from the file's start
+    missing: dict[str, Outcome] = field(default_factory=dict)  # side -> the first outcome without it
 
-    def note_missing(self, part: Part, tools: "Tools", is_first: bool) -> None:
-        """Store why a side is missing, unless the part begins after the end of the file."""
+    def record_missing(self, part: Part, tools: "Tools", is_first: bool) -> None:
+        """Record why a side is missing, unless the part begins after the end of the file."""
         for side in tools.sides:
             outcome = part.outcomes[side]
             is_reason = is_first or part.usable or outcome.status not in END_STATUSES
             if side not in part.usable and is_reason:
                 self.missing.setdefault(side, outcome)
 
-    def add(self, part: Part, at: float, every: float | None, tools: "Tools", is_first: bool = True) -> None:
-        """Queue the windows of a part, which begins at `at` (s) in the file.
+    def add(
+        self, part: Part, part_start: float, hop_seconds: float | None, tools: "Tools", is_first: bool = True
+    ) -> None:
+        """Queue the windows of a part of the file, to be embedded.
 
-        With `every`, each side has windows up to its end. The middle window (`every` is None) lies where both
-        sides have data, as in the stage `index`.
+        part_start: in seconds from the file's start. hop_seconds: from one window to the next; None: only the
+        middle window. is_first: whether it is the first part of the clip.
         """
         first_row = len(self.starts)
-        part_starts: list = []
+        part_starts: list[float] = []
         for column, batch in tools.batches.items():
-            inputs = COLUMN_SIDES[column]
-            if not part.usable.keys() >= set(inputs):
+            if not part.usable.keys() >= set(COLUMN_SIDES[column]):
                 continue
-            decoded = part.to_decoded(KINDS if every is None else inputs, tools.steps)
-            if every is None or part.still:
-                positions, starts = decoded.positions(), [0.0 if part.still else decoded.middle_start]
-            else:
-                seconds = min(part.usable[side].extra["seconds"] for side in inputs)
-                starts = decode.window_starts(tools.config, seconds, every, is_first)
-                positions = decoded.positions(starts)
+            decoded, starts, positions = _locate_windows(part, column, hop_seconds, tools, is_first)
+            # One side may end before the other: there is a row for each window of the longer one.
             part_starts = max(part_starts, starts, key=len)
             vectors = self.vectors[column]
             vectors += [None] * (first_row + len(starts) - len(vectors))
-            for i in range(0, len(starts), BATCH):
+            for i in range(0, len(starts), BATCH):  # not all at once: it would need too much memory
                 chunk = positions[i : i + BATCH]
-                arrays = dict(zip(KINDS, decoded.data.read(np.zeros(len(chunk), int), chunk), strict=True))
+                arrays = dict(
+                    zip(SIDE_NAMES, decoded.data.read(np.zeros(len(chunk), int), chunk), strict=True)
+                )
                 for j in range(len(chunk)):
-                    batch.add(tuple(arrays[side][j] for side in inputs), vectors, first_row + i + j)
-        self.starts += [at + start for start in part_starts]
+                    window = tuple(arrays[side][j] for side in COLUMN_SIDES[column])
+                    batch.add(window, vectors, first_row + i + j)
+        self.starts += [part_start + start for start in part_starts]
 
-    def outcome(self, path: str, tools: "Tools") -> Outcome:
-        """Return the clip's outcome. All its windows must be embedded before."""
-        reasons = {side: f"no {KINDS[side]}: {outcome.detail}" for side, outcome in self.missing.items()}
+    def to_outcome(self, path: str, tools: "Tools") -> Outcome:
+        """Return the outcome of the clip, whose file is `path`. All its windows must be embedded before."""
+        reasons = {side: f"no {SIDE_NAMES[side]}: {outcome.detail}" for side, outcome in self.missing.items()}
         detail = "; ".join(dict.fromkeys(reasons.values()))
         if not self.starts:
+            # A status that says more than "the file has no such side" comes first.
             worst = sorted(self.missing.values(), key=lambda outcome: outcome.status in END_STATUSES)[0]
             return failed(worst.status, detail)
         value: dict[str, Any] = {"path": path, "start": np.array(self.starts)}
@@ -193,8 +192,27 @@ class Windows:
         return Outcome(OK, detail, value, {"windows": len(self.starts)})
 
 
+def _locate_windows(
+    part: Part, column: str, hop_seconds: float | None, tools: "Tools", is_first: bool
+) -> tuple[DecodedFile, list[float], np.ndarray]:
+    """Return the decoded part, and the starts (seconds from the part's start) and positions of its windows.
+
+    The middle window lies where both sides have data, as in the stage `index`. With `hop_seconds`, each side
+    has windows up to its own end.
+    """
+    inputs = COLUMN_SIDES[column]
+    decoded = part.to_decoded(SIDE_NAMES if hop_seconds is None else inputs, tools.steps)
+    if part.is_still_image:
+        return decoded, [0.0], decoded.window_positions()
+    if hop_seconds is None:
+        return decoded, [decoded.middle_start], decoded.window_positions()
+    seconds = min(part.usable[side].extra["seconds"] for side in inputs)
+    starts = decode.window_starts(tools.config, seconds, hop_seconds, is_first)
+    return decoded, starts, decoded.window_positions(starts)
+
+
 class Batch:
-    """A queue of windows of any clips, embedded `BATCH` at a time into one column. dim: of a vector."""
+    """A queue of windows of any clips, for one column of vectors. `BATCH` of them are embedded at a time."""
 
     def __init__(self, model: Any, column: str) -> None:
         module = model.module
@@ -203,29 +221,35 @@ class Batch:
             "video": module.embed_video,
             "both": lambda audio, video: module.embed_pair(audio, video)[0],
         }[column]
+        # For each window: its arrays, one for each side that is embedded; and the list and the row in it
+        # where its vector is to be stored.
         self.queue: list[tuple[tuple[np.ndarray, ...], list, int]] = []
         shapes = {"audio": model.config["audio_shape"], "video": model.config["video_shape"]}
         dtypes = {"audio": np.float16, "video": np.uint8}
-        blank = [np.zeros((1, *shapes[side]), dtypes[side]) for side in COLUMN_SIDES[column]]
-        self.dim = self._embed_arrays(blank).shape[1]
+        blank_window = [np.zeros((1, *shapes[side]), dtypes[side]) for side in COLUMN_SIDES[column]]
+        self.dim = self._embed_arrays(blank_window).shape[1]  # of a vector
 
     def add(self, window: tuple[np.ndarray, ...], vectors: list, row: int) -> None:
-        """Queue a window; its vector is stored in vectors[row] when the batch is embedded."""
+        """Queue a window. Its vector is stored in vectors[row] when the batch is embedded.
+
+        window: an array for each side that is embedded.
+        """
         self.queue.append((window, vectors, row))
         if len(self.queue) == BATCH:
             self.flush()
 
     def flush(self) -> None:
-        """Embed the windows in the queue."""
+        """Embed the windows in the queue, and empty it."""
         if self.queue:
             windows = [window for window, _, _ in self.queue]
             windows += windows[-1:] * (BATCH - len(windows))
-            embeddings = self._embed_arrays([np.stack(x) for x in zip(*windows, strict=True)])
+            embeddings = self._embed_arrays([np.stack(arrays) for arrays in zip(*windows, strict=True)])
             for (_, vectors, row), embedding in zip(self.queue, embeddings, strict=False):
                 vectors[row] = embedding
             self.queue.clear()
 
     def _embed_arrays(self, inputs: list[np.ndarray]) -> np.ndarray:
+        """Embed a batch, (batch, dim) float32. inputs: (batch, ...) for each side that is embedded."""
         import torch
 
         with torch.inference_mode():
@@ -234,17 +258,22 @@ class Batch:
 
 @dataclass(frozen=True)
 class Tools:
-    """A model and its steps, as a process loads them. batches: column -> its queue. sides: what to decode."""
+    """What a process needs to embed clips."""
 
-    config: dict[str, Any]
-    steps: Steps
-    batches: dict[str, Batch]
-    sides: tuple[str, ...]
+    config: dict[str, Any]  # config.json of the model
+    steps: Steps  # decode files as the model needs them
+    batches: dict[str, Batch]  # column of vectors ("audio", "video" or "both") -> its queue of windows
+    sides: tuple[str, ...]  # which sides of files to decode: "audio", "video" or both
 
 
 @functools.cache
 def load_tools(folder: str, identity: str, side: str) -> Tools:
-    """Load the model, once in each process. It uses one thread: the engine starts a process for each core."""
+    """Load the model in `folder`, once in each process.
+
+    The model uses one thread, because the engine starts a process for each core.
+    identity: the digest that its weights must have. side: what to embed: audio, video, or both.
+    Raises UserError if the model has other weights, or does not read that side.
+    """
     import torch
 
     from models import checkpoint
@@ -253,11 +282,13 @@ def load_tools(folder: str, identity: str, side: str) -> Tools:
     model = checkpoint.load(folder)
     if weights_digest(folder) != identity:
         raise UserError(f"{folder}: the model was replaced during the run: run again")
-    columns = [column for column in model.module.embedding_names if side in (column, "both")]
+    names = model.module.embedding_names
+    columns = [column for column in names if side in (column, "both")]
     if not columns:
-        column = model.module.embedding_names[0]
-        why = "embeds sound and picture as one" if column == "both" else f"does not read {KINDS[side]}s"
-        raise UserError(f"--side {side}: the model in {folder} {why}: use --side {column}")
+        why = (
+            "embeds sound and picture as one" if names[0] == "both" else f"does not read {SIDE_NAMES[side]}s"
+        )
+        raise UserError(f"--side {side}: the model in {folder} {why}: use --side {names[0]}")
     sides = tuple(dict.fromkeys(side for column in columns for side in COLUMN_SIDES[column]))
     batches = {column: Batch(model, column) for column in columns}
     return Tools(model.config, Steps(model.config), batches, sides)

@@ -1,10 +1,11 @@
-"""A trained model that takes files: sounds, pictures and videos, read as in training.
+"""A trained model that takes files: sounds, images and videos, decoded as in training.
 
 model = load("dist/instruments")
 model.embed("bell.wav")["audio"]  # (dim,)
 """
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,171 +14,198 @@ import numpy as np
 from models.checkpoint import Model
 from models.inference import decode
 from models.inference.classify import probabilities
-from models.inference.decode import DecodedFile, Reader
-from models.inference.index import sides
+from models.inference.decode import DecodedFile
+from models.inference.index import embedding_names
 from pipeline.errors import UserError
 
-KINDS = {"audio": "sound", "video": "picture"}
+SIDE_NAMES = {"audio": "sound", "video": "picture"}  # side of a file -> its name in messages
 
 
 class FileModel:
-    """A model, and the function that reads files for it.
+    """A trained model that takes files.
 
-    read: as `decode.read`. A parameter `file` is a path, or a result of `read_and_embed`: the file is not
-    read again then.
+    Where a method takes a file, this is a path, or a DecodedFile that `read_and_embed` returned: that one is
+    not decoded again. `start` is where in the file to begin, in seconds; it has no effect on a DecodedFile.
     """
 
-    def __init__(self, model: Model, read: Reader = decode.read) -> None:
-        self.model, self.read = model, read
+    def __init__(self, model: Model) -> None:
+        self.model = model
 
     @property
     def config(self) -> dict[str, Any]:
+        """The content of the model's config.json."""
         return self.model.config
 
     def read_and_embed(self, file: str | Path | DecodedFile, start: float = 0.0) -> DecodedFile:
-        """Read a file from `start` (s) on, and embed its middle window.
+        """Decode a file from `start` (seconds) on, and embed its middle window.
 
-        file: a path, or a result of `read`. Raises UserError if the model can use nothing in the file.
+        Raises UserError if the file has neither a sound nor a picture that the model reads.
         """
-        decoded = self._read_checked(file, start)
-        decoded.embeddings |= {side: x[0] for side, x in self._embed_decoded(decoded).items()}
+        decoded = self._decode_usable(file, start)
+        for name, vectors in self._embed_windows(decoded).items():
+            decoded.embeddings[name] = vectors[0]
         return decoded
 
     def embed(self, file: str | Path | DecodedFile, start: float = 0.0) -> dict[str, np.ndarray]:
-        """Embed the middle window of a file.
+        """Embed the middle window of a file, from `start` (seconds) on.
 
-        Returns "audio" and "video" -> (dim,) of length 1, without a side that the file lacks; "both" for a
-        model that embeds both sides as one vector.
+        Returns "audio" and "video" -> (dim,) of length 1, without a side that the file lacks. A model that
+        embeds sound and picture as one vector returns it under the name "both".
         """
         return self._ensure_embedded(file, start).embeddings
 
     def embed_along(
-        self, path: str | Path, every: float, longest: float = np.inf
+        self, path: str | Path, hop_seconds: float, max_seconds: float = np.inf
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Embed windows along the first `longest` s of a file.
+        """Embed a window every `hop_seconds`, along the first `max_seconds` of a file.
 
-        Returns the times (n,) at which windows begin, one each `every` s, and "audio", "video" -> (n, dim).
-        The picture of a window is the one nearest to its middle. A row is NaN if that side is missing; a
-        side that the whole file lacks has no key.
+        Returns the times (n,) at which the windows begin, in seconds, and "audio", "video" or "both" ->
+        (n, dim). The picture of a window is the one nearest to its middle. Where a side is missing, its rows
+        are NaN; a side that the whole file lacks has no key.
         """
-        return self.embed_parts(decode.read_parts(self.read, self.config, path, every, longest), every)
+        decode_from = partial(decode.decode_file, self.config, path)
+        parts = decode.decode_parts(decode_from, self.config, hop_seconds, max_seconds)
+        return self.embed_parts(parts, hop_seconds)
 
     def embed_parts(
-        self, parts: Iterable[tuple[float, DecodedFile]], every: float
+        self, parts: Iterable[tuple[float, DecodedFile]], hop_seconds: float
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Embed windows as `embed_along`, from the parts of a file that decode.read_parts yields."""
+        """Embed a window every `hop_seconds` of a file that is decoded already.
+
+        parts: the results of decode.decode_parts: the start of each part in seconds, and the part.
+        Returns the times (n,) at which the windows begin, in seconds, and "audio", "video" or "both" ->
+        (n, dim), NaN where a side is missing; a side that the whole file lacks has no key.
+        """
         times: list[float] = []
-        side_blocks: dict[str, list[np.ndarray]] = {}
-        for start, decoded in parts:
-            self._check(decoded)
-            starts = decode.window_starts(self.config, decoded.seconds, every, is_first=start == 0)
+        blocks_by_name: dict[str, list[np.ndarray]] = {}  # name of an embedding -> its rows, part by part
+        for part_start, decoded in parts:
+            self._require_usable_side(decoded)
+            starts = decode.window_starts(
+                self.config, decoded.seconds, hop_seconds, is_first_part=part_start == 0
+            )
             if not starts:
                 continue
-            for side, vectors in self._embed_decoded(decoded, starts).items():
-                blocks = side_blocks.setdefault(side, [])
-                _pad(blocks, len(times), vectors.shape[1])
+            for name, vectors in self._embed_windows(decoded, starts).items():
+                blocks = blocks_by_name.setdefault(name, [])
+                _pad_with_nan(blocks, len(times), vectors.shape[1])  # earlier parts without this side
                 blocks.append(vectors)
-            times += [start + s for s in starts]
-        for blocks in side_blocks.values():
-            _pad(blocks, len(times), blocks[0].shape[1])
-        return np.array(times), {side: np.concatenate(blocks) for side, blocks in side_blocks.items()}
+            times += [part_start + start for start in starts]
+        for blocks in blocks_by_name.values():
+            _pad_with_nan(blocks, len(times), blocks[0].shape[1])  # last parts without this side
+        return np.array(times), {name: np.concatenate(blocks) for name, blocks in blocks_by_name.items()}
 
-    def score(self, sound: str | Path | DecodedFile, picture: str | Path | DecodedFile) -> float:
-        """Return the logit of a sound and a picture: above 0, they more likely match than not.
+    def score(self, audio: str | Path | DecodedFile, video: str | Path | DecodedFile) -> float:
+        """Return the logit that a sound and a picture belong together: above 0, they more likely do than not.
 
+        audio: the file with the sound. video: the file with the picture, an image or a video.
         Raises UserError if the model cannot compare the two, or one of them is missing.
         """
-        audio, video = self._embed_pair(sound, picture)
-        return float(self.model.score(audio[None], video[None])[0])
+        audio_embedding, video_embedding = self._embed_pair(audio, video)
+        return float(self.model.score(audio_embedding[None], video_embedding[None])[0])
 
-    def localize(
-        self, sound: str | Path | DecodedFile, picture: str | Path | DecodedFile
-    ) -> np.ndarray | None:
-        """Return the probabilities (h, w) that the sound is at each position of the picture.
+    def localize(self, audio: str | Path | DecodedFile, video: str | Path | DecodedFile) -> np.ndarray | None:
+        """Return for each position of a picture the probability that the sound is there, (height, width).
 
-        None if the model does not localize sounds.
+        audio: the file with the sound. video: the file with the picture, an image or a video.
+        Returns None if the model does not localize sounds.
         """
         if not self.model.module.has_map:
             return None
-        audio, video = self._embed_pair(sound, picture)
-        return self.model.maps(audio[None], video[None])[0].reshape(self.model.module.video.map)
+        audio_embedding, video_embedding = self._embed_pair(audio, video)
+        [probability_map] = self.model.maps(audio_embedding[None], video_embedding[None])
+        return probability_map.reshape(self.model.module.video.map)
 
     def classify(
         self, file: str | Path | DecodedFile, by: str | None = None, start: float = 0.0
     ) -> list[tuple[str, float]]:
-        """Return each class with its probability, the most probable first. by: "audio" or "video" alone.
+        """Return each class with its probability, the most probable first.
 
+        by: "audio" or "video", to classify by this side of the file alone; None: by all that the file has.
+        start: where in the file to begin, in seconds.
         Raises UserError if the model is no classifier, or the file lacks the side to classify by.
         """
         if not self.model.module.classes:
             raise UserError(f"the model's task is {self.config['task']}: it has no classes")
-        decoded = self._read_checked(file, start)
-        modality = self.config["modality"]
-        model_sides = [side for side in KINDS if modality in (side, "both")]
+        decoded = self._decode_usable(file, start)
+        model_sides = self._model_sides
         usable = [side for side in model_sides if side not in decoded.missing and by in (side, None)]
         if not usable:
             side = by or model_sides[0]
-            why = decoded.missing.get(side) or f"the model does not read {KINDS[side]}s"
-            raise UserError(f"{decoded.name}: cannot be classified by its {KINDS[side]}: {why}")
-        blank = next((side for side in model_sides if side not in usable), None)
-        class_probabilities = probabilities(self.model, decoded.data, np.array([0]), blank)[0]
+            why = decoded.missing.get(side) or f"the model does not read {SIDE_NAMES[side]}s"
+            raise UserError(f"{decoded.name}: cannot be classified by its {SIDE_NAMES[side]}: {why}")
+        blank = next((side for side in model_sides if side not in usable), None)  # the side to leave out
+        # The data set of a DecodedFile has one clip, with the number 0.
+        [class_probabilities] = probabilities(self.model, decoded.data, np.array([0]), blank)
         order = np.argsort(-class_probabilities, kind="stable")
         return [(self.config["classes"][i], float(class_probabilities[i])) for i in order]
 
     # --- helpers ----------------------------------------------------------------------------------------
 
-    def _read_checked(self, file: str | Path | DecodedFile, start: float) -> DecodedFile:
-        return self._check(file if isinstance(file, DecodedFile) else self.read(self.config, file, start))
+    @property
+    def _model_sides(self) -> list[str]:
+        """The sides of a file that the model reads: "audio", "video", or both of them."""
+        return [side for side in SIDE_NAMES if self.config["modality"] in (side, "both")]
 
-    def _check(self, decoded: DecodedFile) -> DecodedFile:
+    def _decode_usable(self, file: str | Path | DecodedFile, start: float) -> DecodedFile:
+        """Decode a file, unless that is done already. Raises UserError if the model can use no side of it."""
+        decoded = file if isinstance(file, DecodedFile) else decode.decode_file(self.config, file, start)
+        self._require_usable_side(decoded)
+        return decoded
+
+    def _require_usable_side(self, decoded: DecodedFile) -> None:
         """Mark the sides that the model does not read as missing. Raises UserError if no side remains."""
-        model_sides = set(KINDS) if self.config["modality"] == "both" else {self.config["modality"]}
-        for side in KINDS:
-            if side not in model_sides:
-                decoded.missing.setdefault(side, f"the model does not read {KINDS[side]}s")
+        for side in SIDE_NAMES:
+            if side not in self._model_sides:
+                decoded.missing.setdefault(side, f"the model does not read {SIDE_NAMES[side]}s")
         if len(decoded.missing) == 2:
             why = "; ".join(dict.fromkeys(decoded.missing.values()))
             raise UserError(f"{decoded.name}: neither sound nor picture: {why}")
-        return decoded
 
-    def _embed_decoded(
+    def _embed_windows(
         self, decoded: DecodedFile, starts: list[float] | None = None
     ) -> dict[str, np.ndarray]:
-        """Embed windows, as of DecodedFile.positions: side -> (n, dim), without missing sides."""
-        if sides(self.model) == ["both"] and decoded.missing:
+        """Embed the windows of a file that begin at `starts` (seconds); None: only the middle window.
+
+        Returns "audio", "video" or "both" -> (n, dim), without missing sides.
+        """
+        names = embedding_names(self.model)
+        if names == ["both"] and decoded.missing:
             side, why = next(iter(decoded.missing.items()))
             raise UserError(
-                f"{decoded.name}: the model embeds sound and picture as one: no {KINDS[side]}: {why}"
+                f"{decoded.name}: the model embeds sound and picture as one: no {SIDE_NAMES[side]}: {why}"
             )
-        positions = decoded.positions(starts)
+        positions = decoded.window_positions(starts)
+        # All windows are of the one clip of the data set, which has the number 0.
         embeddings = self.model.embed(decoded.data, np.zeros(len(positions), int), positions)
-        # A model of one modality returns the same array twice: `sides` has one name then.
-        pairs = zip(sides(self.model), embeddings, strict=False)
-        return {side: vectors for side, vectors in pairs if side not in decoded.missing}
+        # A model of one modality returns its embeddings twice, but has only one name for them.
+        named_embeddings = zip(names, embeddings, strict=False)
+        return {name: vectors for name, vectors in named_embeddings if name not in decoded.missing}
 
     def _ensure_embedded(self, file: str | Path | DecodedFile, start: float = 0.0) -> DecodedFile:
-        return file if isinstance(file, DecodedFile) and file.embeddings else self.read_and_embed(file, start)
+        """Decode and embed a file, unless that is done already."""
+        if isinstance(file, DecodedFile) and file.embeddings:
+            return file
+        return self.read_and_embed(file, start)
 
     def _embed_pair(
-        self, sound: str | Path | DecodedFile, picture: str | Path | DecodedFile
+        self, audio: str | Path | DecodedFile, video: str | Path | DecodedFile
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Embed a sound and a picture, (dim,) each. Raises UserError if the model cannot compare them."""
+        """Embed the sound of one file and the picture of another, (dim,) each.
+
+        Raises UserError if the model cannot compare them, or one of them is missing.
+        """
         if not self.model.module.cross_modal:
             raise UserError("the model does not compare sounds with pictures: train one with task: matching")
         if self.config["modality"] != "both":
-            raise UserError(f"the model reads {KINDS[self.config['modality']]}s only")
-        embeddings = []
-        for side, decoded in (
-            ("audio", self._ensure_embedded(sound)),
-            ("video", self._ensure_embedded(picture)),
-        ):
+            raise UserError(f"the model reads {SIDE_NAMES[self.config['modality']]}s only")
+        files = {"audio": self._ensure_embedded(audio), "video": self._ensure_embedded(video)}
+        for side, decoded in files.items():
             if side not in decoded.embeddings:
-                raise UserError(f"{decoded.name}: no {KINDS[side]}: {decoded.missing[side]}")
-            embeddings.append(decoded.embeddings[side])
-        return embeddings[0], embeddings[1]
+                raise UserError(f"{decoded.name}: no {SIDE_NAMES[side]}: {decoded.missing[side]}")
+        return files["audio"].embeddings["audio"], files["video"].embeddings["video"]
 
 
-def _pad(blocks: list[np.ndarray], count: int, dim: int) -> None:
-    """Append rows of NaN so that the blocks have `count` rows."""
-    if missing := count - sum(map(len, blocks)):
-        blocks.append(np.full((missing, dim), np.nan, np.float32))
+def _pad_with_nan(blocks: list[np.ndarray], n_rows: int, dim: int) -> None:
+    """Append a block of NaN, (rows, dim), so that all blocks together have `n_rows` rows."""
+    if n_missing := n_rows - sum(map(len, blocks)):
+        blocks.append(np.full((n_missing, dim), np.nan, np.float32))

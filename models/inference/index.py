@@ -1,8 +1,9 @@
-"""Embeddings of every clip and an index of them: the stage `index` writes them, `search` reads them."""
+"""Embeddings of every clip, and an index of them. The stage `index` writes both, and search reads both."""
 
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,45 +14,51 @@ from models.inference import vector_index
 from models.inference.distributed import embed_blocks
 from pipeline.dataset.dataset import Dataset
 
-QUERIES = 1000  # maximum number of clips that are queries for the recall
+MAX_QUERIES = 1000  # clips that serve as queries when the recall is measured
 
 
-def write(
-    model: Model, data: Dataset, kind: str, embeddings: str | Path, folder: str | Path, seed: int
-) -> dict:
-    """Embed every clip's middle window and index both modalities.
+def write_index(
+    model: Model,
+    data: Dataset,
+    requested_kind: str,
+    embeddings_folder: str | Path,
+    index_folder: str | Path,
+    seed: int,
+) -> dict[str, dict[str, Any]]:
+    """Embed every clip's middle window, and build a nearest-neighbour index of each modality.
 
-    embeddings: folder for audio.npy and video.npy, (n, dim) float32, and clips.parquet; row i is clip i.
-    folder: folder for audio.faiss and video.faiss. A model that localizes sounds has several vectors for each
-    picture, so there is no index of pictures. A classifier that stacks sound and picture has one vector for
-    both: both.npy and both.faiss.
-    Returns {direction: {"kind", "n", "recall_10", "queries"}}: the recall against exact search.
+    requested_kind: `index.kind` of params.yaml, one of vector_index.KINDS.
+    embeddings_folder: gets audio.npy and video.npy, (n, dim) float32, and clips.parquet; row i is clip i.
+    index_folder: gets audio.faiss and video.faiss.
+    A classifier that stacks sound and picture has one vector for both: both.npy and both.faiss.
+    Returns, for each direction, such as audio_to_video: the kind of index, the number n of clips, the
+    `recall_10` of the index against exact search, and the number of queries.
     """
-    embeddings, folder = Path(embeddings), Path(folder)
-    for output in (embeddings, folder):
-        shutil.rmtree(output, ignore_errors=True)  # its files may be links into DVC's cache
-        output.mkdir(parents=True, exist_ok=True)  # rmtree does not remove a symbolic link or a mount point
-    _write_clips(model, data, embeddings / "clips.parquet")
-    stored = _write_embeddings(model, data, embeddings)
-    kind = vector_index.resolve_kind(kind, len(data))
-    rows = np.sort(np.random.default_rng(seed).permutation(len(data))[:QUERIES])
+    embeddings_folder, index_folder = Path(embeddings_folder), Path(index_folder)
+    for folder in (embeddings_folder, index_folder):
+        shutil.rmtree(folder, ignore_errors=True)  # its files may be links into DVC's cache
+        folder.mkdir(parents=True, exist_ok=True)  # rmtree does not remove a symbolic link or a mount point
+    _write_clips(model, data, embeddings_folder / "clips.parquet")
+    embeddings = _write_embeddings(model, data, embeddings_folder)
+    kind = vector_index.resolve_kind(requested_kind, len(data))
+    query_rows = np.sort(np.random.default_rng(seed).permutation(len(data))[:MAX_QUERIES])
     metrics = {}
-    for target in indexed(model):
-        stored[target].flush()
-        searcher = vector_index.Searcher(vector_index.build(stored[target], kind), stored[target])
-        vector_index.save(searcher.index, folder / f"{target}.faiss")
-        for source in indexed(model) if model.module.cross_modal else [target]:
-            share = vector_index.recall(searcher, stored[source][rows])
+    for target in indexed_modalities(model):
+        embeddings[target].flush()
+        searcher = vector_index.Searcher(vector_index.build(embeddings[target], kind), embeddings[target])
+        vector_index.save(searcher.index, index_folder / f"{target}.faiss")
+        for source in indexed_modalities(model) if model.module.cross_modal else [target]:
             metrics[f"{source}_to_{target}"] = {
                 "kind": kind,
                 "n": len(data),
-                "recall_10": share,
-                "queries": len(rows),
+                "recall_10": vector_index.recall(searcher, embeddings[source][query_rows]),
+                "queries": len(query_rows),
             }
     return metrics
 
 
 def _write_clips(model: Model, data: Dataset, path: Path) -> None:
+    """Write clips.parquet: what search results say about each clip."""
     columns = {
         "clip_id": data.clip_id,
         "labels": data.class_names(model.config["label"]),
@@ -70,18 +77,25 @@ def _write_clips(model: Model, data: Dataset, path: Path) -> None:
 
 
 def _write_embeddings(model: Model, data: Dataset, folder: Path) -> dict[str, np.memmap]:
-    """Embed all clips and write a file for each side. Returns the files, mapped: side -> (n, dim) float32."""
-    stored: dict[str, np.memmap] = {}
+    """Embed all clips, and write a .npy file for each modality.
+
+    Returns modality -> the content of its file, (n, dim) float32, memory-mapped for reading and writing.
+    """
+    arrays: dict[str, np.memmap] = {}
     for clips, embeddings in embed_blocks(model, data):
-        for side, vectors in zip(sides(model), embeddings, strict=False):
-            if side not in stored:
-                stored[side] = _create_mapped(folder / f"{side}.npy", (len(data), vectors.shape[1]))
-            stored[side][clips] = vectors
-    return stored
+        # A model of one modality returns its embeddings twice, but has only one name for them.
+        for modality, vectors in zip(embedding_names(model), embeddings, strict=False):
+            if modality not in arrays:
+                arrays[modality] = _create_mapped(folder / f"{modality}.npy", (len(data), vectors.shape[1]))
+            arrays[modality][clips] = vectors
+    return arrays
 
 
 def _create_mapped(path: Path, shape: tuple[int, int]) -> np.memmap:
-    """Create a memory-mapped .npy file of float32. Reserve its space: else a full disk is a SIGBUS."""
+    """Create a memory-mapped .npy file of float32.
+
+    Its disk space is reserved now: otherwise, a full disk would kill the process with SIGBUS later.
+    """
     array = np.lib.format.open_memmap(path, "w+", np.float32, shape)
     if hasattr(os, "posix_fallocate"):
         with open(path, "rb+") as f:
@@ -89,11 +103,15 @@ def _create_mapped(path: Path, shape: tuple[int, int]) -> np.memmap:
     return array
 
 
-def sides(model: Model) -> list[str]:
-    """Return the names of the model's embeddings: audio, video, or both."""
+def embedding_names(model: Model) -> list[str]:
+    """Return the names of the model's embeddings: "audio" and "video", one of these, or "both"."""
     return list(model.module.embedding_names)
 
 
-def indexed(model: Model) -> list[str]:
-    """Return the sides that are indexed: those with one vector for each clip."""
-    return [side for side in sides(model) if not (side == "video" and model.module.has_map)]
+def indexed_modalities(model: Model) -> list[str]:
+    """Return the names of the embeddings that have an index: those with one vector for each clip.
+
+    A model that localizes sounds has several vectors for each picture, so its pictures have no index.
+    """
+    names = embedding_names(model)
+    return [name for name in names if not (name == "video" and model.module.has_map)]

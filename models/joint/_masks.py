@@ -9,34 +9,50 @@ import torch
 from torch import Tensor
 
 MODES = ("random", "time", "frequency", "both")
-BOTH_SHARE = 0.7  # in mode `both`: the factor of the ratio for rows, and for columns; noise masks the rest
+# In mode `both`, the mask ratio times this factor is the fraction of rows that are masked, and of columns.
+# Single patches are masked until the ratio is reached.
+BOTH_FACTOR = 0.7
+MASKED_NOISE = 1.1  # noise of patches to mask first; other noise is below 1
 
 
-def count_visible(patches: int, ratio: float) -> int:
-    """Return the number of visible patches; at least one. ratio: the share that is masked."""
-    return max(int(patches * (1 - ratio)), 1)
+def count_visible(n_patches: int, mask_ratio: float) -> int:
+    """Return the number of visible patches, at least one. mask_ratio: the fraction that is masked."""
+    return max(int(n_patches * (1 - mask_ratio)), 1)
 
 
-def mask_noise(
-    batch: int, grid: tuple[int, int], ratio: float, mode: str, generator: torch.Generator | None = None
+def draw_mask_noise(
+    batch_size: int,
+    grid: tuple[int, int],
+    mask_ratio: float,
+    mode: str,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw noise (batch, rows * columns), on the CPU, so that it is the same for every device."""
+    """Draw the noise of each patch, (batch, rows * columns). The patches with the most noise will be masked.
+
+    grid: (rows, columns) of patches. mask_ratio: the fraction of patches that will be masked. mode: one of
+    MODES. It is drawn on the CPU, so that it is the same for every device.
+    """
     rows, columns = grid
-    noise = torch.rand(batch, rows, columns, generator=generator)
+    noise = torch.rand(batch_size, rows, columns, generator=generator)
     if mode == "random":
         return noise.flatten(1)
-    share = ratio * BOTH_SHARE if mode == "both" else ratio
+    fraction = mask_ratio * BOTH_FACTOR if mode == "both" else mask_ratio
     if mode in ("time", "both"):
-        is_masked = torch.rand(batch, columns, generator=generator).argsort(1) < int(columns * share)
-        noise.masked_fill_(is_masked[:, None, :], 1.1)
+        order = torch.rand(batch_size, columns, generator=generator).argsort(1)
+        is_masked = order < int(columns * fraction)
+        noise.masked_fill_(is_masked[:, None, :], MASKED_NOISE)
     if mode in ("frequency", "both"):
-        is_masked = torch.rand(batch, rows, generator=generator).argsort(1) < int(rows * share)
-        noise.masked_fill_(is_masked[:, :, None], 1.1)
+        order = torch.rand(batch_size, rows, generator=generator).argsort(1)
+        is_masked = order < int(rows * fraction)
+        noise.masked_fill_(is_masked[:, :, None], MASKED_NOISE)
     return noise.flatten(1)
 
 
-def split_patches(noise: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
-    """Return the numbers of visible and of masked patches, (batch, n) each. noise: (batch, patches)."""
+def split_by_noise(noise: Tensor, mask_ratio: float) -> tuple[Tensor, Tensor]:
+    """Return the numbers of the visible and of the masked patches, (batch, n) each.
+
+    noise: (batch, patches); the patches with the smallest noise are visible.
+    """
     order = noise.argsort(1)
-    count = count_visible(noise.shape[1], ratio)
-    return order[:, :count], order[:, count:]
+    n_visible = count_visible(noise.shape[1], mask_ratio)
+    return order[:, :n_visible], order[:, n_visible:]

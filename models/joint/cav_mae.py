@@ -10,14 +10,14 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from models.joint import encoders
-from models.joint._layers import JointLayer, apply_layers, sine_cosine, transformer_layer
+from models.joint._layers import JointLayer, apply_layers, encode_grid_positions, transformer_layer
 from models.parts import hub
 from models.video._frames import MEAN, STD
 from pipeline.errors import UserError
 
 SIDES = ("audio", "video")
-KINDS = (*SIDES, "both")
-SIZES = {
+KINDS = (*SIDES, "both")  # of tokens: of one side, or of both sides together
+SIZES = {  # name of the size -> its numbers, which keywords can override
     "tiny": {
         "width": 128,
         "heads": 4,
@@ -41,17 +41,19 @@ SIZES = {
 
 @encoders.register
 class CavMae(nn.Module):
-    """Patches of the spectrogram and of one frame as tokens; `layers` for each modality, then `joint_layers`
-    with shared weights for audio, video and both, and separate layer norms for each.
+    """CAV-MAE's encoder. The tokens are patches of the spectrogram and of the middle frame.
 
-    size: `tiny` for CPUs, or `base` as published; each number of it can be set by itself. patch: the side of
-    a patch, in columns and bands, and in pixels; the remainder at the upper and right edge of the
-    spectrogram and around the picture is cut off. columns: of the spectrogram; a shorter one is padded with
-    zeros, as the published code does to 1,024; 0: as many as the data have. normalization: mean and standard
-    deviation of the features; null: those of the training split. pretrained: an image ViT or MAE of timm for
-    both towers, a file or `timm/<name>`, as in models.parts.hub. Positions start as fixed sines and cosines.
+    Each modality has a tower of `layers`. The `joint_layers` after them share their weights for audio, video
+    and both together, and have separate layer norms for each.
 
-    audio_shape: (channels, freq, time). video_shape: (frames, height, width, 3); it uses the middle frame.
+    audio_shape: (channels, freq, time). video_shape: (frames, height, width, 3). statistics: `mean` and `std`
+    of the features in the training split.
+    size: `tiny` for CPUs, or `base` as published; each number of it can be set by itself; 0: that of `size`.
+    patch: the side of a patch, in columns and bands, and in pixels. The remainder is cut off: at the upper
+    and right edge of the spectrogram, and around the picture.
+    columns: of the spectrogram; a shorter one is padded with zeros, as the published code does to 1,024; 0:
+    as many as the data have. normalization: mean and standard deviation of the features; null: `statistics`.
+    pretrained: the weights of an image ViT for both towers: a file, `timm/<name>`, or True for timm's MAE.
     Source: Contrastive Audio-Visual Masked Autoencoder (arXiv 2210.07839, sections 3.1 to 3.3).
     """
 
@@ -84,14 +86,14 @@ class CavMae(nn.Module):
             "decoder_heads": decoder_heads,
             "decoder_layers": decoder_layers,
         }
-        self.sizes = {name: overrides[name] or value for name, value in SIZES[size].items()}
+        self.sizes = {name: overrides[name] or default for name, default in SIZES[size].items()}
         self.dim, heads = self.sizes["width"], self.sizes["heads"]
         channels, freq, time = audio_shape
         _, height, pixels, colours = video_shape
         self.patch = patch
         self.columns = columns or time // patch * patch
         self.channels = {"audio": channels, "video": colours}
-        self.grid = {
+        self.grid = {  # rows and columns of patches
             "audio": (freq // patch, self.columns // patch),
             "video": (height // patch, pixels // patch),
         }
@@ -107,10 +109,13 @@ class CavMae(nn.Module):
                 raise UserError(
                     f"encoder cav_mae: {name} {self.sizes[name]} is no multiple of 4 and of its {count} heads"
                 )
-        values = {side: patch * patch * self.channels[side] for side in SIDES}
-        self.embed = nn.ModuleDict({side: nn.Linear(values[side], self.dim) for side in SIDES})
+        patch_values = {side: patch * patch * self.channels[side] for side in SIDES}
+        self.embed = nn.ModuleDict({side: nn.Linear(patch_values[side], self.dim) for side in SIDES})
         self.modality = nn.ParameterDict({side: torch.zeros(1, 1, self.dim) for side in SIDES})
-        self.positions = nn.ParameterDict({s: sine_cosine(self.grid[s], self.dim) for s in SIDES})
+        # Positions are trained; they start as fixed sines and cosines.
+        self.positions = nn.ParameterDict(
+            {side: encode_grid_positions(self.grid[side], self.dim) for side in SIDES}
+        )
         self.towers = nn.ModuleDict(
             {
                 side: nn.ModuleList(transformer_layer(self.dim, heads) for _ in range(self.sizes["layers"]))
@@ -129,10 +134,12 @@ class CavMae(nn.Module):
             raise UserError(f"encoder cav_mae: normalization: the deviation {std:g} is not above 0")
         self.register_buffer("audio_mean", torch.tensor(float(mean)))
         self.register_buffer("audio_std", torch.tensor(float(std)))
-        # (x / 255 - mean) / std of each value of a patch, as one multiplication and one addition.
-        colour = [torch.tensor(x).repeat(patch * patch * colours // 3) for x in (MEAN, STD)]
-        self.register_buffer("video_scale", 1 / (255 * colour[1]), persistent=False)
-        self.register_buffer("video_shift", -colour[0] / colour[1], persistent=False)
+        # (pixel / 255 - mean) / std of each value of a patch, as one multiplication and one addition.
+        colour_mean, colour_std = (
+            torch.tensor(statistic).repeat(patch * patch * colours // 3) for statistic in (MEAN, STD)
+        )
+        self.register_buffer("video_scale", 1 / (255 * colour_std), persistent=False)
+        self.register_buffer("video_shift", -colour_mean / colour_std, persistent=False)
         self.gradient_checkpointing = False
         initialize_weights(self)
         if pretrained:
@@ -141,78 +148,84 @@ class CavMae(nn.Module):
     # --- patches ------------------------------------------------------------------------------------
 
     def split_patches(self, side: str, x: Tensor) -> Tensor:
-        """Cut windows into patches: (batch, patches, patch * patch * channels), of the same type, row by row.
+        """Cut windows into patches: (batch, patches, patch * patch * channels), row by row of the grid.
 
-        x: (batch, channels, freq, time) or (batch, frames, height, width, 3).
+        side: "audio" or "video". x: its windows, (batch, channels, freq, time) or (batch, frames, height,
+        width, 3); the patches have the same type.
         """
-        p, (rows, columns) = self.patch, self.grid[side]
+        patch, (rows, columns) = self.patch, self.grid[side]
+        height, width = rows * patch, columns * patch  # of what is not cut off
         if side == "audio":
-            x = x[:, :, : rows * p, : columns * p].movedim(1, 3)  # (B, F, T, C)
-            if (padding := columns * p - x.shape[2]) > 0:
-                x = nn.functional.pad(x, (0, 0, 0, padding))
+            image = x[:, :, :height, :width].movedim(1, 3)  # (B, F, T, C)
+            if (padding := width - image.shape[2]) > 0:
+                image = nn.functional.pad(image, (0, 0, 0, padding))
         else:
-            x = x[:, x.shape[1] // 2]  # (B, H, W, 3)
-            row, column = (x.shape[1] - rows * p) // 2, (x.shape[2] - columns * p) // 2
-            x = x[:, row : row + rows * p, column : column + columns * p]
-        x = x.unflatten(2, (columns, p)).unflatten(1, (rows, p))  # (B, rows, p, columns, p, C)
-        return x.transpose(2, 3).flatten(3).flatten(1, 2)
+            frame = x[:, x.shape[1] // 2]  # the middle one, (B, H, W, 3)
+            top, left = (frame.shape[1] - height) // 2, (frame.shape[2] - width) // 2
+            image = frame[:, top : top + height, left : left + width]
+        image = image.unflatten(2, (columns, patch)).unflatten(1, (rows, patch))
+        # (B, rows, patch, columns, patch, C) to (B, rows * columns, patch * patch * C)
+        return image.transpose(2, 3).flatten(3).flatten(1, 2)
 
     def normalize(self, side: str, patches: Tensor) -> Tensor:
-        """Scale patches (batch, n, values) to float of mean 0 and standard deviation 1 over the data."""
+        """Scale patches of a side, (batch, n, values), to mean 0 and standard deviation 1 over the data."""
         if side == "audio":
             return (patches.float() - self.audio_mean) / self.audio_std
         return torch.addcmul(self.video_shift, patches, self.video_scale)
 
     def denormalize(self, side: str, patches: Tensor) -> Tensor:
-        """Undo `normalize` and `split_patches`, for what was not cut off.
+        """Undo `split_patches` and `normalize`: put patches together to spectrograms or frames.
 
-        patches: (batch, patches, values), all of them. Returns features (batch, freq, time, channels), or
-        pixels of 0 to 255, (batch, height, width, 3).
+        patches: all of a window, normalized: (batch, patches, values). Returns features (batch, freq, time,
+        channels), or pixels from 0 to 255, (batch, height, width, 3), without what was cut off.
         """
         if side == "audio":
-            x = patches * self.audio_std + self.audio_mean
+            values = patches * self.audio_std + self.audio_mean
         else:
-            x = ((patches - self.video_shift) / self.video_scale).clamp(0, 255)
-        p, (rows, columns) = self.patch, self.grid[side]
-        x = x.unflatten(2, (p, p, -1)).unflatten(1, (rows, columns)).transpose(2, 3)
-        return x.flatten(3, 4).flatten(1, 2)
+            values = ((patches - self.video_shift) / self.video_scale).clamp(0, 255)
+        patch = self.patch
+        values = values.unflatten(2, (patch, patch, -1)).unflatten(1, self.grid[side])
+        # (B, rows, columns, patch, patch, C) to (B, rows * patch, columns * patch, C)
+        return values.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
     # --- tokens -------------------------------------------------------------------------------------
 
     def encode_tokens(self, side: str, x: Tensor, visible: Tensor | None = None) -> Tensor:
         """Encode windows with the tower of one modality: (batch, tokens, dim).
 
-        visible: (batch, n) numbers of the patches to encode; None: all.
+        side: "audio" or "video". x: its windows, (batch, channels, freq, time) or (batch, frames, height,
+        width, 3). visible: numbers of the patches to encode, (batch, n); None: all.
         """
         patches, positions = self.split_patches(side, x), self.positions[side]
         if visible is not None:
-            patches, positions = (
-                select_patches(patches, visible),
-                select_patches(positions.expand(len(visible), -1, -1), visible),
-            )
+            patches = select_patches(patches, visible)
+            positions = select_patches(positions.expand(len(visible), -1, -1), visible)
         tokens = self.embed[side](self.normalize(side, patches)) + positions + self.modality[side]
         return apply_layers(self.towers[side], tokens, gradient_checkpointing=self.gradient_checkpointing)
 
     def fuse(self, tokens: Tensor, kind: str) -> Tensor:
-        """Apply the joint layers and the norm of `audio`, `video` or `both` to (batch, tokens, dim)."""
+        """Apply the joint layers to tokens (batch, tokens, dim), with the norms of `kind`, one of KINDS."""
         tokens = apply_layers(self.joint, tokens, kind, gradient_checkpointing=self.gradient_checkpointing)
         return self.norms[kind](tokens)
 
     # --- one vector ---------------------------------------------------------------------------------
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
-        """Embed sound and picture in one vector, the mean of the joint tokens: (batch, dim)."""
-        both = torch.cat([self.encode_tokens("audio", audio), self.encode_tokens("video", video)], dim=1)
-        return self.fuse(both, "both").mean(1)
+        """Embed sound and picture in one vector, the mean of the joint tokens: (batch, dim).
+
+        audio: (batch, channels, freq, time). video: (batch, frames, height, width, 3) uint8.
+        """
+        tokens = torch.cat([self.encode_tokens("audio", audio), self.encode_tokens("video", video)], dim=1)
+        return self.fuse(tokens, "both").mean(1)
 
     def embed_alone(self, side: str, x: Tensor) -> Tensor:
-        """Embed one modality: (batch, dim), not normalized."""
+        """Embed the windows `x` of one side, "audio" or "video": (batch, dim), not normalized."""
         return self.fuse(self.encode_tokens(side, x), side).mean(1)
 
     def embed_without_other(self, side: str, x: Tensor) -> Tensor:
-        """Embed one modality for a network of both, if the other is missing: (batch, dim).
+        """Embed the windows `x` of one side for a network of both, if the other is missing: (batch, dim).
 
-        The mean of the joint layers with the norms of `both`, and with those of `side` (section 4.3).
+        It is the mean of two embeddings, with the norms of `both` and with those of `side` (section 4.3).
         """
         tokens = self.encode_tokens(side, x)
         return (self.fuse(tokens, "both").mean(1) + self.fuse(tokens, side).mean(1)) / 2
@@ -220,7 +233,10 @@ class CavMae(nn.Module):
     # --- weights ------------------------------------------------------------------------------------
 
     def group_matcher(self, coarse: bool = False) -> dict:
-        """Return patterns that assign weights to depths, for timm's layer-wise learning rates."""
+        """Return the patterns by which timm assigns weights to depths, for layer-wise learning rates.
+
+        The format is that of timm.models.group_parameters. coarse: not used; timm passes it.
+        """
         return {
             "stem": r"^(?:embed|modality|positions)\.",
             "towers": [(r"^towers\.\w+\.(\d+)", None)],
@@ -228,10 +244,10 @@ class CavMae(nn.Module):
         }
 
     def load_resized(self, weights: dict[str, Tensor], grids: dict[str, tuple[int, int]]) -> None:
-        """Load the weights of another CavMae, with its positions interpolated to the sizes of this one.
+        """Load the weights of another CavMae. Its positions are interpolated if its inputs had another size.
 
-        grids: the grid of patches of each side in the other one. Raises RuntimeError if the weights do not
-        fit.
+        weights: the state_dict of the other one. grids: its rows and columns of patches, for each side.
+        Raises RuntimeError if the weights do not fit.
         """
         weights = dict(weights)
         for side in SIDES:
@@ -246,8 +262,8 @@ class CavMae(nn.Module):
     def load_image_weights(self, source: bool | str) -> None:
         """Copy the layers of an image ViT: the first ones to both towers, the next ones to the joint layers.
 
-        The class token and positions are not used. source: as `pretrained`. Raises UserError if it does not
-        fit.
+        The class token and positions are not used.
+        source: a file, `timm/<name>`, or True for timm's MAE. Raises UserError if it does not fit.
         """
         name = "timm/vit_base_patch16_224.mae" if source is True else str(source)
         state = hub.load_weights(name)
@@ -266,37 +282,40 @@ class CavMae(nn.Module):
         depth = self.sizes["layers"]
         for number in range(depth + len(self.joint)):
             prefix = f"blocks.{number}."
-            part = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            targets = [tower[number] for tower in self.towers.values()] if number < depth else []
-            if number >= depth:
+            weights = {
+                name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+            }
+            if number < depth:
+                targets = [tower[number] for tower in self.towers.values()]
+            else:
                 targets = [self.joint[number - depth]]
-                part = _copy_norms(part)
+                weights = _copy_norms(weights)
             try:
                 for target in targets:
-                    target.load_state_dict(part)
+                    target.load_state_dict(weights)
             except RuntimeError as e:
                 reason = " ".join(str(e).split())[:200]
                 raise UserError(f"{key}: its layer {number} does not fit: {reason}") from None
 
 
 def _copy_norms(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copy the layer norms of a ViT's layer to those of each kind in a JointLayer."""
+    """Return a ViT's layer as weights of a JointLayer: each kind gets a copy of the layer norms."""
     norms = {name: value for name, value in weights.items() if name.startswith("norm")}
     copies = {name.replace(".", f".{kind}.", 1): value for name, value in norms.items() for kind in KINDS}
     return {name: value for name, value in weights.items() if name not in norms} | copies
 
 
-def select_patches(x: Tensor, numbers: Tensor) -> Tensor:
+def select_patches(patches: Tensor, numbers: Tensor) -> Tensor:
     """Select patches by their numbers (batch, n) from (batch, patches, values): (batch, n, values)."""
-    return x.gather(1, numbers[:, :, None].expand(-1, -1, x.shape[2]))
+    return patches.gather(1, numbers[:, :, None].expand(-1, -1, patches.shape[2]))
 
 
 def initialize_weights(module: nn.Module) -> None:
     """Initialize weights as MAE does: linear layers by Xavier, biases 0, learned vectors small."""
-    for part in module.modules():
-        if isinstance(part, nn.Linear):
-            nn.init.xavier_uniform_(part.weight)
-            nn.init.zeros_(part.bias)
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
     for name, vector in module.named_parameters():
         if "modality" in name or "mask_token" in name:
             nn.init.normal_(vector, std=0.02)

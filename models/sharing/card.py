@@ -28,12 +28,14 @@ PERSONAL = ("subject", "emotion")  # labels that describe a person
 
 
 def render(
-    name: str, config: dict[str, Any], labels: list[str], size: int, origin: Origin, repo: str | None
+    name: str, config: dict[str, Any], labels: list[str], n_parameters: int, origin: Origin, repo: str | None
 ) -> str:
-    """Return the card of a model.
+    """Return the text of the model card.
 
-    config: as in the export's config.json. size: number of parameters. repo: where it will be on Hugging
-    Face. Labels and parameters are escaped: they cannot add markup.
+    name: of the export. config: the content of its config.json. labels: of the model's classes or of its
+    data. n_parameters: how many weights the model has. origin: its training run. repo: where it will be on
+    Hugging Face, USER/REPO; None if it is not uploaded.
+    Labels and parameters are escaped: they cannot add markup to the card.
     """
     # Jinja escapes HTML only. `finalize` gets every value that the template prints.
     environment = Environment(
@@ -44,10 +46,10 @@ def render(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["trusted"] = Markup  # text of the template and of this module: not escaped
-    source_name = origin.data.get("source")
+    environment.filters["trusted"] = Markup  # for text of this project, which is not escaped
     description = tasks.get(config["task"]).describe(config)
-    source, synthetic = SOURCES.get(source_name or "", (source_name, False))
+    source_name = origin.data.get("source")
+    source, is_synthetic = SOURCES.get(source_name or "", (source_name, False))
     return environment.get_template("card_template.md").render(
         front=Markup(_front_matter(config, description, origin).to_yaml()),
         name=name,
@@ -55,54 +57,61 @@ def render(
         config=config,
         description=description,
         labels=labels,
-        size=size,
+        size=n_parameters,
         origin=origin,
         source=source,
-        synthetic=synthetic,
+        synthetic=is_synthetic,
         is_trained=is_trained(config),
         is_pretrained=_is_pretrained(config),
         training=list(_training_rows(config, description, origin.params)),
         inputs=list(_input_rows(config)),
-        metrics=[
-            (key, _number(value), f"{_number(ci[0])} to {_number(ci[1])}" if ci else "", _number(chance), n)
-            for key, value, ci, chance, n in metric_rows(origin.metrics)
-        ],
+        metrics=list(_metric_rows(origin.metrics)),
         is_personal=config["input"] == "face" or config.get("label") in PERSONAL,
     )
 
 
 def is_trained(config: dict[str, Any]) -> bool:
-    """Return whether Earsight trained the weights, and they were not converted from another project."""
-    return "chosen" in config
+    """Return whether Earsight trained the weights. Otherwise they were converted from another project."""
+    return "chosen" in config  # the best epoch, which training writes to config.json
 
 
 def _is_pretrained(config: dict[str, Any]) -> bool:
     """Return whether the training started from weights of another project."""
-    experiment = tasks.get(config["task"]).experiment_type.from_config(config)
-    pretrained = any(sizes.get("pretrained") for sizes in config["encoders"].values())
-    return pretrained or experiment.initial_model_folder not in (None, PRETRAINED)
+    has_pretrained_encoder = any(keywords.get("pretrained") for keywords in config["encoders"].values())
+    # It is where the weights of the whole model come from: PRETRAINED is this project's pretraining.
+    initial_model = tasks.get(config["task"]).experiment_type.from_config(config).initial_model_folder
+    return has_pretrained_encoder or initial_model not in (None, PRETRAINED)
 
 
 def _escape(value: Any) -> Any:
-    """Escape a value as Markdown, on one line."""
+    """Return a value as one line of text without any markup. Numbers and Markup stay as they are."""
     if isinstance(value, Markup | int | float):
         return value
     line = " ".join(str(value).split())
     return re.sub(r"([!#$&*<=>@\[\\\]^_`{|}~]|:(?=//)|(?<=www)\.)", r"\\\1", line)
 
 
-def _number(value: float | None) -> Markup:
+def _format_number(value: float | None) -> Markup:
     return Markup("" if value is None else f"{value:.3f}")
 
 
+def _metric_rows(metrics: dict[str, Any]) -> Iterator[tuple[str, Markup, str, Markup, int]]:
+    """Yield (name, value, 95% interval, chance, n) of the metrics that metrics/evaluate.json has."""
+    for key, value, ci, chance, n in metric_rows(metrics):
+        interval = f"{_format_number(ci[0])} to {_format_number(ci[1])}" if ci else ""
+        yield key, _format_number(value), interval, _format_number(chance), n
+
+
 def _front_matter(config: dict[str, Any], description: Description, origin: Origin) -> ModelCardData:
-    sides = ["audio", "video"] if config["modality"] == "both" else [config["modality"]]
+    """Return the properties at the beginning of the card, which Hugging Face reads."""
+    modalities = ["audio", "video"] if config["modality"] == "both" else [config["modality"]]
+    # The last part of a key is the name of the metric; many keys have the same.
     metrics = dict.fromkeys(key.rpartition(".")[2] for key, *_ in metric_rows(origin.metrics))
     return ModelCardData(
         license="mit" if is_trained(config) else "other",
         library_name="earsight",
         pipeline_tag=description.pipeline_tag,
-        tags=["earsight", config["task"], *sides, "onnx", "safetensors"],
+        tags=["earsight", config["task"], *modalities, "onnx", "safetensors"],
         metrics=[METRICS.get(key, key) for key in metrics] or None,
     )
 
@@ -110,7 +119,7 @@ def _front_matter(config: dict[str, Any], description: Description, origin: Orig
 def _training_rows(
     config: dict[str, Any], description: Description, params: dict[str, Any]
 ) -> Iterator[tuple[str, str]]:
-    """Yield (name, value) of all settings of the training."""
+    """Yield (name, value) of all settings of the training. params: of the stage that trained the model."""
     yield "task", config["task"]
     yield "modality, input", f"{config['modality']}, {config['input']}"
     for name, value in description.settings.items():
@@ -123,7 +132,7 @@ def _training_rows(
         yield "best epoch", f"{best['best_epoch']} of {best['epochs']}"
 
 
-FEATURES = {
+FEATURES = {  # audio.feature -> description
     "mel": "decibels of the power in librosa's mel bands",
     "stft": "real and imaginary part of librosa's STFT",
     "log_spectrogram": "logarithm of the magnitude of librosa's STFT",
@@ -133,10 +142,11 @@ FEATURES = {
 
 
 def _input_rows(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield (name, value) of how a file becomes the input of the network."""
+    """Yield (name, value) of all settings by which a file becomes the input of the network."""
     audio, video = config["inputs"]["audio"], config["inputs"]["video"]
     if config["modality"] != "video":
-        feature, as_bytes = FEATURES[audio["feature"]], ", as bytes" if audio["dtype"] == "uint8" else ""
+        feature = FEATURES[audio["feature"]]
+        as_bytes = ", as bytes" if audio["dtype"] == "uint8" else ""
         description = f"{feature}, of mono sound of -1 to 1{as_bytes}, in single precision"
         yield "audio", f"{description}: (batch, channels, frequencies in ascending order, time)"
         yield "audio parameters", _format_dict(audio)
@@ -149,12 +159,12 @@ def _input_rows(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _format_dict(values: dict[str, Any]) -> str:
-    """Format settings as `a 1, b 2 (c 3)`."""
+    """Format settings {"a": 1, "b": {"c": 2}} as `a 1, b (c 2)`. Settings that are None are left out."""
     entries = []
     for key, value in values.items():
-        inside = _format_dict(value) if isinstance(value, dict) else value
         if isinstance(value, dict):
-            entries.append(f"{key} ({inside})" if inside else str(key))
+            nested = _format_dict(value)
+            entries.append(f"{key} ({nested})" if nested else str(key))
         elif value is not None:
-            entries.append(f"{key} {inside}")
+            entries.append(f"{key} {value}")
     return ", ".join(entries)

@@ -12,8 +12,8 @@ from models.joint.cav_mae import SIDES
 from models.parts.hub import read_weights
 from pipeline.errors import UserError
 
-SHORT = {"a": "audio", "v": "video"}
-# Published parameter name, our name. s: a side, n: a layer, m: a norm, w: weight or bias, r: the rest.
+SIDE_LETTERS = {"a": "audio", "v": "video"}  # in published names -> in ours
+# Published name of a parameter, and our name. PLACEHOLDERS says what the letters in braces stand for.
 NAMES = [
     ("patch_embed_{s}.proj.{w}", "encoder.embed.{s}.{w}"),
     ("pos_embed_{s}", "encoder.positions.{s}"),
@@ -36,7 +36,12 @@ NAMES = [
 ]
 # The published layers of one modality and of the decoder contain norms of the other modalities, unused.
 UNUSED = re.compile(r"(blocks_[av]|decoder_blocks)\.\d+\.norm[12]_[av]\.(weight|bias)")
-PATTERNS = {"n": r"\d+", "m": "norm[12]", "w": "weight|bias", "r": r"(?:norm[12]|attn|mlp)\..+"}
+PLACEHOLDERS = {  # letter -> regular expression; `s`, a side, is added where it is used
+    "n": r"\d+",  # number of a layer
+    "m": "norm[12]",  # a layer norm
+    "w": "weight|bias",
+    "r": r"(?:norm[12]|attn|mlp)\..+",  # the rest of the name
+}
 NORMALIZATION = (-5.081, 4.4849)  # mean and deviation of AudioSet's filterbanks in that code
 # The settings of the published training, with the keys of params.yaml.
 PRETRAINING = {
@@ -60,36 +65,52 @@ CLASSIFICATION = {
     "start": "scratch",
     "frozen": False,
 }
-FUSION = "fusion."  # prefix of the encoder in a classifier
-ROWS = 8  # rows of patches over the 128 bands
+FUSION = "fusion."  # prefix of the encoder's parameters in a classifier
+PATCH_ROWS = 8  # rows of patches over the 128 bands of a spectrogram
 
 
-def _translate_name(name: str, back: bool = False) -> str | None:
-    """Translate a published parameter name to ours, or `back`. None if the name is unknown."""
-    sides = {v: k for k, v in SHORT.items()} if back else SHORT
-    for published, ours in NAMES:
-        source, target = (ours, published) if back else (published, ours)
+def _to_our_name(published_name: str) -> str | None:
+    """Translate the published name of a parameter to ours. None if it is unknown."""
+    return _translate(published_name, NAMES, SIDE_LETTERS)
+
+
+def _to_published_name(our_name: str) -> str | None:
+    """Translate our name of a parameter to the published one. None if it is unknown."""
+    names = [(ours, published) for published, ours in NAMES]
+    return _translate(our_name, names, {side: letter for letter, side in SIDE_LETTERS.items()})
+
+
+def _translate(name: str, names: list[tuple[str, str]], sides: dict[str, str]) -> str | None:
+    """Translate a name by the first pair of `names` that fits: (source, target), both with placeholders.
+
+    sides: what `{s}` can be in the source -> what it is in the target.
+    """
+    expressions = PLACEHOLDERS | {"s": "|".join(sides)}
+    groups = {letter: f"(?P<{letter}>{expression})" for letter, expression in expressions.items()}
+    for source, target in names:
         pattern = re.escape(source).replace(r"\{", "{").replace(r"\}", "}")
-        patterns = PATTERNS | {"s": "audio|video" if back else "[av]"}
-        pattern = pattern.format(**{k: f"(?P<{k}>{v})" for k, v in patterns.items()})
-        if match := re.fullmatch(pattern, name):
-            fields = match.groupdict()
-            return target.format(**fields | ({"s": sides[fields["s"]]} if "s" in fields else {}))
+        if match := re.fullmatch(pattern.format(**groups), name):
+            values = match.groupdict()  # of the placeholders in the source
+            if "s" in values:
+                values["s"] = sides[values["s"]]
+            return target.format(**values)
     return None
 
 
-def rename_weights(state: dict[str, Tensor], path: str | Path = "checkpoint") -> dict[str, Tensor]:
-    """Rename published weights to our names. The published names may have the prefix `module.`.
+def rename_weights(
+    published_weights: dict[str, Tensor], path: str | Path = "checkpoint"
+) -> dict[str, Tensor]:
+    """Convert published weights, name -> tensor, to ours. The published names may have the prefix `module.`.
 
-    Raises UserError with the unknown names.
+    path: of the checkpoint, for error messages. Raises UserError with the unknown names.
     """
     weights, unknown = {}, []
-    for key, value in state.items():
-        name = key.removeprefix("module.")
-        if UNUSED.fullmatch(name):
+    for key, value in published_weights.items():
+        published_name = key.removeprefix("module.")
+        if UNUSED.fullmatch(published_name):
             continue
-        if ours := _translate_name(name):
-            weights[ours] = value
+        if our_name := _to_our_name(published_name):
+            weights[our_name] = value
         else:
             unknown.append(key)
     if unknown:
@@ -105,22 +126,26 @@ def rename_weights(state: dict[str, Tensor], path: str | Path = "checkpoint") ->
 
 
 def _format_keys(names: Iterable[str]) -> str:
-    """Format the number of keys and their first published names."""
-    names = sorted(_translate_name(name, back=True) or name for name in names)
-    return f"{len(names)} keys, {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
+    """Return the number of names and the first five of them, as published, for an error message."""
+    published = sorted(_to_published_name(name) or name for name in names)
+    return f"{len(published)} keys, {', '.join(published[:5])}{', …' if len(published) > 5 else ''}"
 
 
 def _count_layers(weights: dict[str, Tensor], prefix: str) -> int:
-    numbers = [int(k[len(prefix) :].split(".")[0]) for k in weights if k.startswith(prefix)]
+    """Return the number of layers: the names of their weights are `prefix`, the layer's number and a dot."""
+    numbers = [int(name.removeprefix(prefix).split(".")[0]) for name in weights if name.startswith(prefix)]
     return max(numbers, default=-1) + 1
 
 
 def infer_config(weights: dict[str, Tensor], heads: int, decoder_heads: int) -> dict:
     """Return config.json for renamed weights. Their shapes determine all sizes but the number of heads."""
-    patch = round((weights["encoder.embed.audio.weight"].shape[1]) ** 0.5)
-    width = weights["encoder.embed.audio.weight"].shape[0]
-    sounds, pictures = (weights[f"encoder.positions.{side}"].shape[1] for side in SIDES)
-    columns, side = sounds // ROWS * patch, round(pictures**0.5) * patch
+    # The patches of spectrograms have one channel.
+    width, patch_pixels = weights["encoder.embed.audio.weight"].shape
+    patch = round(patch_pixels**0.5)
+    audio_patches, video_patches = (weights[f"encoder.positions.{side}"].shape[1] for side in SIDES)
+    bands = PATCH_ROWS * patch
+    columns = audio_patches // PATCH_ROWS * patch
+    frame_side = round(video_patches**0.5) * patch  # in pixels: frames are squares
     sizes = {
         "size": "base",
         "width": width,
@@ -131,30 +156,36 @@ def infer_config(weights: dict[str, Tensor], heads: int, decoder_heads: int) -> 
         "columns": columns,
         "normalization": list(NORMALIZATION),
     }
-    pretraining = "decoder.enter.weight" in weights
-    if pretraining:
+    is_pretraining = "decoder.enter.weight" in weights
+    if is_pretraining:
         sizes |= {
             "decoder_width": weights["decoder.enter.weight"].shape[0],
             "decoder_heads": decoder_heads,
             "decoder_layers": _count_layers(weights, "decoder.layers."),
         }
-    return {
-        "task": "pretraining" if pretraining else "classification",
+    config = {
+        "task": "pretraining" if is_pretraining else "classification",
         "encoder": "cav_mae",
         "encoders": {"audio": {}, "video": {}, "joint": sizes},
         "modality": "both",
         "label": "category",
         "seed": 0,
-        "audio_shape": [1, ROWS * patch, columns],
-        "video_shape": [1, side, side, 3],
-        "inputs": inputs(ROWS * patch, columns, side),
+        "audio_shape": [1, bands, columns],
+        "video_shape": [1, frame_side, frame_side, 3],
+        "inputs": _input_settings(bands, columns, frame_side),
         "input": "frame",
         "train": {"embedding_dim": width},
-    } | ({"pretraining": PRETRAINING} if pretraining else {"classification": CLASSIFICATION, "weights": None})
+    }
+    if is_pretraining:
+        return config | {"pretraining": PRETRAINING}
+    return config | {"classification": CLASSIFICATION, "weights": None}
 
 
-def inputs(bands: int, columns: int, side: int) -> dict:
-    """Return how the published code computes features, with the keys of params.yaml."""
+def _input_settings(bands: int, columns: int, frame_side: int) -> dict:
+    """Return how the published code computes features, with the keys of params.yaml.
+
+    bands, columns: of a spectrogram. frame_side: height and width of a frame in pixels.
+    """
     return {
         "audio": {
             "sample_rate": 16_000,
@@ -170,8 +201,8 @@ def inputs(bands: int, columns: int, side: int) -> dict:
         },
         "video": {
             "frames": 10,
-            "height": side,
-            "width": side,
+            "height": frame_side,
+            "width": frame_side,
             "window_frames": 1,
             "training_frame": "random",
         },
@@ -188,50 +219,68 @@ def convert(
     heads: int = 12,
     decoder_heads: int = 16,
 ) -> dict:
-    """Convert a published checkpoint to a model in the folder `out`. Returns its config.
+    """Convert a published checkpoint to a model in the folder `out`. Returns its config.json.
 
-    classes: names of the outputs of a fine-tuned model. one_label: a clip has one class, not several.
+    path: the checkpoint. classes: names of the outputs of a fine-tuned model; None: numbers. one_label: each
+    clip has one class, not several. heads, decoder_heads: attention heads; weights do not show their number.
     Raises UserError with the keys that are missing, unknown or of another shape; it writes nothing then.
     """
-    state = read_weights(path)
-    weights = rename_weights(state, path)
+    weights = rename_weights(read_weights(path), path)
+    is_pretraining = any(name.startswith("decoder.") for name in weights)
     # These determine the sizes. The other weights are compared with a network of these sizes.
-    pretraining = any(name.startswith("decoder.") for name in weights)
-    required = [f"encoder.{part}.{side}" for part in ("embed", "positions") for side in SIDES]
-    required = [f"{n}.weight" if ".embed." in n else n for n in required]
-    required.append("decoder.enter.weight" if pretraining else "head.2.weight")
+    required = [
+        *(f"encoder.embed.{side}.weight" for side in SIDES),
+        *(f"encoder.positions.{s}" for s in SIDES),
+    ]
+    required.append("decoder.enter.weight" if is_pretraining else "head.2.weight")
     if missing := [name for name in required if name not in weights]:
         raise UserError(f"{path}: not a CAV-MAE checkpoint: missing {_format_keys(missing)}")
     config = infer_config(weights, heads, decoder_heads)
-    if not pretraining:
-        count = len(weights["head.2.weight"])
-        if classes is not None and len(classes) != count:
-            raise UserError(f"{path}: has {count} outputs, but there are {len(classes)} class names")
-        names = classes or [f"class {i:0{len(str(count - 1))}d}" for i in range(count)]
-        order = sorted(range(count), key=names.__getitem__)  # classes of a model are sorted
-        config["classes"] = [names[i] for i in order]
-        for name in ("head.2.weight", "head.2.bias"):
-            if name in weights:
-                weights[name] = weights[name][order]
+    if not is_pretraining:
+        config["classes"] = _sort_outputs(weights, classes, path)
         config["classification"] = CLASSIFICATION | {"multilabel": not one_label}
-    weights |= {
-        "encoder.audio_mean": torch.tensor(NORMALIZATION[0]),
-        "encoder.audio_std": torch.tensor(NORMALIZATION[1]),
-    }
+    mean, std = NORMALIZATION
+    weights |= {"encoder.audio_mean": torch.tensor(mean), "encoder.audio_std": torch.tensor(std)}
     module = checkpoint.build(config)
-    initial = {name.removeprefix(FUSION): value for name, value in module.state_dict().items()}
-    # The published code has no such parameters: keep their initial values.
-    additional = {k for k in initial if not k.startswith(("encoder.", "decoder.", "head."))}
-    problems = {
-        "missing": initial.keys() - weights.keys() - additional,
-        "unknown": weights.keys() - initial.keys(),
-        "of another shape": {k for k in weights if k in initial and weights[k].shape != initial[k].shape},
-    }
-    if any(problems.values()):
-        parts = (f"{problem} {_format_keys(keys)}" for problem, keys in problems.items() if keys)
-        raise UserError(f"{path}: not a CAV-MAE checkpoint: {'; '.join(parts)}")
-    weights |= {k: initial[k] for k in additional}
-    names = module.state_dict().keys()
-    module.load_state_dict({name: weights[name.removeprefix(FUSION)] for name in names})
+    _load_weights(module, weights, path)
     checkpoint.save(out, module, config)
     return config
+
+
+def _sort_outputs(weights: dict[str, Tensor], classes: list[str] | None, path: str | Path) -> list[str]:
+    """Put the outputs of a classifier in the order of the class names, as in every model of this project.
+
+    This changes `weights`. classes: the name of each output; None: "class 0" and so on. Returns the names,
+    sorted. Raises UserError if the number of names is wrong.
+    """
+    n_outputs = len(weights["head.2.weight"])
+    if classes is not None and len(classes) != n_outputs:
+        raise UserError(f"{path}: has {n_outputs} outputs, but there are {len(classes)} class names")
+    n_digits = len(str(n_outputs - 1))
+    names = classes or [f"class {i:0{n_digits}d}" for i in range(n_outputs)]
+    order = sorted(range(n_outputs), key=names.__getitem__)
+    for key in ("head.2.weight", "head.2.bias"):
+        if key in weights:
+            weights[key] = weights[key][order]
+    return [names[i] for i in order]
+
+
+def _load_weights(module: torch.nn.Module, weights: dict[str, Tensor], path: str | Path) -> None:
+    """Load weights into a network. Raises UserError if they do not fit.
+
+    Parameters that the published code does not have keep their initial values.
+    """
+    initial = {name.removeprefix(FUSION): value for name, value in module.state_dict().items()}
+    unpublished = {name for name in initial if not name.startswith(("encoder.", "decoder.", "head."))}
+    problems = {
+        "missing": initial.keys() - weights.keys() - unpublished,
+        "unknown": weights.keys() - initial.keys(),
+        "of another shape": {
+            name for name in weights if name in initial and weights[name].shape != initial[name].shape
+        },
+    }
+    if any(problems.values()):
+        descriptions = (f"{problem} {_format_keys(names)}" for problem, names in problems.items() if names)
+        raise UserError(f"{path}: not a CAV-MAE checkpoint: {'; '.join(descriptions)}")
+    all_weights = weights | {name: initial[name] for name in unpublished}
+    module.load_state_dict({name: all_weights[name.removeprefix(FUSION)] for name in module.state_dict()})

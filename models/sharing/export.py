@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -29,70 +29,86 @@ from models.weights import WEIGHTS
 from pipeline.errors import UserError
 
 LABELS, CARD = "labels.json", "README.md"
-LENGTHS = {"audio": (3, "time"), "video": (1, "frames")}  # input -> (axis, name) that can have any length
 TOLERANCE = 1e-4  # largest difference of ONNX from PyTorch, relative to the largest output (at least 1)
-LARGEST = 2**31 - 2**20  # bytes of weights in one ONNX file: the limit of protobuf, minus the graph
+MAX_ONNX_BYTES = 2**31 - 2**20  # of weights in one ONNX file: the limit of protobuf, minus the graph
+
+
+class Axis(NamedTuple):
+    """An axis of an input that can have any length in an ONNX file, if the network accepts that."""
+
+    number: int  # 0 is the batch
+    name: str
+
+
+LENGTH_AXES = {"audio": Axis(3, "time"), "video": Axis(1, "frames")}  # by the name of the input
 
 
 # --- the folder -----------------------------------------------------------------------------------------
 
 
 def export(source: str | Path, out: str | Path, name: str | None = None, repo: str | None = None) -> Path:
-    """Export the model in the folder `source` to `out`/`name`, and return that folder.
+    """Export the model in the folder `source` to the folder `out`/`name`, and return that folder.
 
-    It replaces an earlier export, and appears only when it is complete. name: None for `default_name`. repo:
-    where it will be on Hugging Face, for the card.
+    The folder replaces an earlier export, and appears only when it is complete.
+    name: None for one that is made of the task, the encoders and so on. repo: where the model will be on
+    Hugging Face, USER/REPO, for the card.
     Raises UserError if there is no model, the name is invalid, or `out`/`name` exists and is no export.
     """
     source, out = Path(source), Path(out)
     model = checkpoint.load(source)
-    name = _check_name(name or default_name(model.config))
+    name = name or default_name(model.config)
+    _check_name(name)
     origin = Origin.find(source)
     labels = model.config.get("classes") or model.config.get("labels") or origin.labels
-    with _replace_folder(out / name) as part:
-        shutil.copyfile(source / WEIGHTS, part / WEIGHTS)
+    with _replace_folder(out / name) as folder:
+        shutil.copyfile(source / WEIGHTS, folder / WEIGHTS)
         config = {key: value for key, value in model.config.items() if key != "history"}
-        config |= {"version": VERSION, "onnx": write_onnx(model, part)}
-        (part / LABELS).write_text(json.dumps(labels, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        size = sum(weights.numel() for weights in model.module.parameters())
-        text = card.render(name, config, labels, size, origin, repo)
-        (part / CARD).write_text(text, encoding="utf-8")
-        (part / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        config |= {"version": VERSION, "onnx": write_onnx(model, folder)}
+        labels_json = json.dumps(labels, indent=2, ensure_ascii=False) + "\n"
+        (folder / LABELS).write_text(labels_json, encoding="utf-8")
+        n_parameters = sum(weights.numel() for weights in model.module.parameters())
+        text = card.render(name, config, labels, n_parameters, origin, repo)
+        (folder / CARD).write_text(text, encoding="utf-8")
+        (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return out / name
 
 
 def default_name(config: dict[str, Any]) -> str:
-    """Return a name for what was trained, as `matching-cnn_small-frame-infonce`."""
-    parts = tasks.get(config["task"]).describe(config).title
-    return re.sub(r"[^A-Za-z0-9._-]+|\.{2,}", "_", "-".join(parts)).strip("._-")
+    """Return a name for a trained model, such as `matching-cnn_small-frame-infonce`."""
+    words = tasks.get(config["task"]).describe(config).title
+    return re.sub(r"[^A-Za-z0-9._-]+|\.{2,}", "_", "-".join(words)).strip("._-")
 
 
-def _check_name(name: str) -> str:
+def _check_name(name: str) -> None:
+    """Raise UserError if `name` cannot be the name of a folder on every system and on Hugging Face."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", name):
         raise UserError(
             f"--name {name!r}: must be letters, digits, '.', '_' and '-', with a letter or digit first"
         )
-    return name
 
 
 @contextmanager
 def _replace_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder that replaces `folder` at the end. After an error it is deleted."""
+    """Yield a new, empty folder. At the end of the `with` block it replaces `folder`.
+
+    After an error the new folder is deleted, and `folder` stays as it was. Raises UserError if `folder`
+    exists and is no export, or cannot be written.
+    """
     if folder.exists() and not (folder / LABELS).is_file():  # the stage train does not write it
         raise UserError(f"{folder}: exists and is not an export: give another --name or --out, or move it")
-    part, old = (folder.with_name(f".{folder.name}.{kind}.tmp") for kind in ("new", "old"))
+    new, old = (folder.with_name(f".{folder.name}.{suffix}.tmp") for suffix in ("new", "old"))
     try:
-        for leftover in (part, old):  # of an export that was killed
+        for leftover in (new, old):  # of an export that was killed
             shutil.rmtree(leftover, ignore_errors=True)
-        part.mkdir(parents=True)
-        yield part
+        new.mkdir(parents=True)
+        yield new
         if folder.exists():
             os.replace(folder, old)
-        os.replace(part, folder)
+        os.replace(new, folder)
     except (FileExistsError, NotADirectoryError, PermissionError) as e:
         raise UserError(f"{e.filename}: {e.strerror}: give another --out") from None
     finally:
-        for leftover in (part, old):
+        for leftover in (new, old):
             shutil.rmtree(leftover, ignore_errors=True)
 
 
@@ -100,133 +116,164 @@ def _replace_folder(folder: Path) -> Iterator[Path]:
 
 
 def write_onnx(model: Model, folder: Path) -> dict[str, Any]:
-    """Write the ONNX files of a model, and compare each with PyTorch. Returns the facts for config.json.
+    """Write the ONNX files of a model, and compare each with PyTorch.
 
-    For each file: inputs, outputs: name -> dtype and shape, with a name for a size that can be any number;
-    fixed: axis -> why its size cannot change; difference: the largest from PyTorch's outputs, over several
-    batch sizes and lengths. For a part that ONNX cannot express: missing: why.
+    Returns what config.json says about each file, by its name:
+    - inputs, outputs: name -> dtype and shape; in the shape, a size that can be any number is a word;
+    - fixed: name of an axis -> why its size cannot change;
+    - difference: the largest from PyTorch's outputs, over several batch sizes and lengths;
+    - missing: why there is no such file, if ONNX cannot express this part of the model.
     """
     files: dict[str, Any] = {}
-    fixed: dict[str, str] = {}  # an axis that is fixed in one part is not tried in the next
+    fixed_axes: dict[str, str] = {}  # an axis that is fixed in one part is not tried in the next
     with torch.no_grad(), _suppress_warnings():
         for name, part in model.module.onnx_graphs().items():
-            files[f"{name}.onnx"] = _write(part, folder / f"{name}.onnx", fixed)
-            fixed |= files[f"{name}.onnx"].get("fixed", {})
+            description = _write_part(part, folder / f"{name}.onnx", fixed_axes)
+            files[f"{name}.onnx"] = description
+            fixed_axes |= description.get("fixed", {})
     return files
 
 
-def _write(part: OnnxGraph, path: Path, fixed_axes: dict[str, str]) -> dict[str, Any]:
-    """Write one file, with free lengths if possible. fixed_axes: axis -> why it is fixed in other parts."""
-    axes = {name: LENGTHS[name] for name in part.inputs if name in LENGTHS}
-    fixed = {axis: fixed_axes[axis] for _, axis in axes.values() if axis in fixed_axes}
-    free = {}
+def _write_part(part: OnnxGraph, path: Path, fixed_axes: dict[str, str]) -> dict[str, Any]:
+    """Write one file, if possible with inputs of any length. Returns what config.json says about it.
+
+    fixed_axes: name of an axis -> why its size cannot change in other parts of the model.
+    """
+    axes = {name: LENGTH_AXES[name] for name in part.inputs if name in LENGTH_AXES}
+    fixed = {axis.name: fixed_axes[axis.name] for axis in axes.values() if axis.name in fixed_axes}
+    free: dict[str, Axis] = {}  # input -> its axis of any length
     for name, axis in axes.items():
-        if axis[1] not in fixed and _accepts_other_lengths(part, name):
+        if axis.name not in fixed and _accepts_other_lengths(part, name):
             free[name] = axis
         else:
-            fixed.setdefault(axis[1], "the network accepts no other")
-    for lengths in (free, {}) if free else ({},):
+            fixed.setdefault(axis.name, "the network accepts no other")
+    # Try with free lengths first. If that fails, try with fixed ones.
+    attempts: list[dict[str, Axis]] = [free, {}] if free else [{}]
+    for free_axes in attempts:
         try:
-            facts = _trace(part, path, lengths)
-            facts["difference"] = _measure_difference(part, path, lengths)
-            return facts | ({"fixed": fixed} if fixed else {})
+            description = _trace(part, path, free_axes)
+            description["difference"] = _measure_difference(part, path, free_axes)
+            return description | ({"fixed": fixed} if fixed else {})
         except OSError:
             raise
         except Exception as e:  # exporter, optimizer and runtime each have their own error classes
             message = re.sub(r"\S*/\S*", "...", str(e))  # remove paths of this machine
             why = f"{type(e).__name__}: {' '.join(message.split())}"[:160]
-            fixed |= {axis: f"ONNX cannot vary it: {why}" for _, axis in lengths.values()}
+            fixed |= {axis.name: f"ONNX cannot vary it: {why}" for axis in free_axes.values()}
             path.unlink(missing_ok=True)
     return {"missing": why}
 
 
 def _accepts_other_lengths(part: OnnxGraph, name: str) -> bool:
-    """Return whether the network accepts a longer and a shorter input."""
+    """Return whether the network accepts a longer and a shorter array as the input `name`."""
     for length in _other_lengths(part, name):
         try:
-            part.function(*_examples(part, 2, {name: length}))
+            part.function(*_create_inputs(part, 2, {name: length}))
         except (RuntimeError, AssertionError, ValueError):
             return False
     return True
 
 
 def _other_lengths(part: OnnxGraph, name: str) -> tuple[int, int]:
-    """Return a longer and a shorter length of an input."""
-    length = part.inputs[name][0][LENGTHS[name][0] - 1]
+    """Return a longer and a shorter length of the input `name` than it has in training."""
+    shape, _ = part.inputs[name]  # without the batch
+    length = shape[LENGTH_AXES[name].number - 1]
     return 2 * length + 1, (length + 1) // 2
 
 
-def _trace(part: OnnxGraph, path: Path, free: dict[str, tuple[int, str]]) -> dict[str, Any]:
-    """Write one file. Its batch size, and the lengths of the inputs in `free`, can be any number."""
-    shapes = tuple({0: "batch"} | dict([free[name]] if name in free else []) for name in part.inputs)
-    # The exporter makes a size of 1 in the example a constant.
-    longer = {name: _other_lengths(part, name)[0] for name in free}
+def _trace(part: OnnxGraph, path: Path, free_axes: dict[str, Axis]) -> dict[str, Any]:
+    """Write one file, whose batch size can be any number, and so can the length of the inputs in `free_axes`.
+
+    Returns inputs and outputs: name -> dtype and shape. Raises ValueError if a size became a constant.
+    """
+    dynamic_axes: dict[str, dict[int, str]] = {name: {0: "batch"} for name in part.inputs}
+    for name, axis in free_axes.items():
+        dynamic_axes[name][axis.number] = axis.name
+    # The longer length, because the exporter makes a size of 1 in the example a constant.
+    lengths = {name: _other_lengths(part, name)[0] for name in free_axes}
     program = torch.onnx.export(
         _FunctionModule(part.module, part.function),
-        _examples(part, 2, longer),
+        _create_inputs(part, 2, lengths),
         dynamo=True,
         verbose=False,
-        dynamic_shapes=(shapes,),
+        dynamic_shapes=(tuple(dynamic_axes.values()),),
         input_names=list(part.inputs),
         output_names=[part.output],
     )
     ClearMetadataAndDocStringPass()(program.model)  # paths of this machine
-    size = sum(value.const_value.nbytes for value in program.model.graph.initializers.values())
-    program.save(path, external_data=size > LARGEST)  # in a second file, <name>.onnx.data
-    session = _session(path)
-    facts = {
-        kind: {tensor.name: {"dtype": DTYPES[tensor.type], "shape": list(tensor.shape)} for tensor in tensors}
-        for kind, tensors in (("inputs", session.get_inputs()), ("outputs", session.get_outputs()))
+    n_bytes = sum(value.const_value.nbytes for value in program.model.graph.initializers.values())
+    # External data are in a second file, <name>.onnx.data.
+    program.save(path, external_data=n_bytes > MAX_ONNX_BYTES)
+    session = _open_session(path)
+    description = {
+        "inputs": _describe_tensors(session.get_inputs()),
+        "outputs": _describe_tensors(session.get_outputs()),
     }
-    for name in part.inputs:
-        dynamic = {"batch", *([free[name][1]] if name in free else [])}
-        if constants := dynamic - set(map(str, facts["inputs"][name]["shape"])):
+    for name, axes in dynamic_axes.items():
+        if constants := set(axes.values()) - set(map(str, description["inputs"][name]["shape"])):
             raise ValueError(f"{', '.join(sorted(constants))} became a constant")
-    return facts
+    return description
 
 
-DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
+def _describe_tensors(tensors: list[onnxruntime.NodeArg]) -> dict[str, dict[str, Any]]:
+    """Return name -> dtype and shape of the inputs or outputs of an ONNX file."""
+    dtypes = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
+    return {tensor.name: {"dtype": dtypes[tensor.type], "shape": list(tensor.shape)} for tensor in tensors}
 
 
-def _measure_difference(part: OnnxGraph, path: Path, free: dict[str, tuple[int, str]]) -> float:
-    """Return the largest difference of ONNX from PyTorch. Raises ValueError if it is too large."""
-    session, largest = _session(path), 0.0
-    for batch, which in ((1, None), (3, 0), (2, 1)):
-        lengths = {} if which is None else {name: _other_lengths(part, name)[which] for name in free}
-        inputs = _examples(part, batch, lengths)
+def _measure_difference(part: OnnxGraph, path: Path, free_axes: dict[str, Axis]) -> float:
+    """Return the largest difference of ONNX from PyTorch. Raises ValueError if it is too large.
+
+    free_axes: the inputs that can have any length. Lengths and batch sizes vary.
+    """
+    longer = {name: _other_lengths(part, name)[0] for name in free_axes}
+    shorter = {name: _other_lengths(part, name)[1] for name in free_axes}
+    lengths_of_training: dict[str, int] = {}
+    session, largest_difference = _open_session(path), 0.0
+    for batch_size, lengths in ((1, lengths_of_training), (3, longer), (2, shorter)):
+        inputs = _create_inputs(part, batch_size, lengths)
         expected = part.function(*inputs).numpy()
-        arrays = {name: x.numpy() for name, x in zip(part.inputs, inputs, strict=True)}
+        arrays = {name: tensor.numpy() for name, tensor in zip(part.inputs, inputs, strict=True)}
         [output] = session.run(None, arrays)
         difference = float(np.abs(output - expected).max())
+        # `not <=` is true for NaN too
         if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
             raise ValueError(f"its outputs differ from PyTorch by {difference:.1e}")
-        largest = max(largest, difference)
-    return largest
+        largest_difference = max(largest_difference, difference)
+    return largest_difference
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
+def _open_session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised too
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _examples(part: OnnxGraph, batch: int, lengths: dict[str, int]) -> tuple[Tensor, ...]:
-    """Return noise as inputs: decibels, pixels, or vectors of length 1. lengths: of some inputs."""
-    generator, inputs = torch.Generator().manual_seed(batch), []
+def _create_inputs(part: OnnxGraph, batch_size: int, lengths: dict[str, int]) -> tuple[Tensor, ...]:
+    """Return noise as inputs of a part: pixels, vectors of length 1, or decibels.
+
+    lengths: input -> its length; other inputs have the length of training.
+    """
+    generator = torch.Generator().manual_seed(batch_size)
+    inputs = []
     for name, (shape, dtype) in part.inputs.items():
-        sizes = [batch, *shape]
+        sizes = [batch_size, *shape]
         if name in lengths:
-            sizes[LENGTHS[name][0]] = lengths[name]
+            sizes[LENGTH_AXES[name].number] = lengths[name]
         if dtype == torch.uint8:
             inputs.append(torch.randint(0, 256, sizes, generator=generator, dtype=dtype))
         else:
-            x = torch.randn(sizes, generator=generator)
-            inputs.append(F.normalize(x, dim=1) if x.ndim == 2 else x * 20 - 40)
+            noise = torch.randn(sizes, generator=generator)
+            is_vector = noise.ndim == 2  # an embedding, otherwise a spectrogram
+            inputs.append(F.normalize(noise, dim=1) if is_vector else noise * 20 - 40)
     return tuple(inputs)
 
 
 class _FunctionModule(nn.Module):
-    """Wrap a function in a module: only modules can be exported."""
+    """A module that calls a function, because only modules can be exported.
+
+    module: the module whose weights the function uses.
+    """
 
     def __init__(self, module: nn.Module, function: Callable[..., Tensor]) -> None:
         super().__init__()

@@ -25,16 +25,18 @@ class RepositoryNotFound(UserError):
     """There is no such repository, or the user has no access to it."""
 
 
-def check(repo: str) -> None:
-    """Raise UserError if `repo` is not of the form USER/REPO."""
+def check_repository_name(repo: str) -> None:
+    """Raise UserError if `repo`, the value of --push, is not of the form USER/REPO."""
     if not REPO.fullmatch(repo):
         raise UserError(f"--push {repo}: must be USER/REPO, as on Hugging Face")
 
 
 def push(folder: str | Path, repo: str, private: bool) -> str:
-    """Create `repo` if it does not exist, upload the folder, and return its URL.
+    """Upload an exported model to Hugging Face. Returns the URL of the repository.
 
-    ONNX files of an earlier export that this one lacks are deleted there. Raises UserError.
+    folder: the export. repo: USER/REPO; it is created if it does not exist, with or without access for others
+    (`private`). ONNX files of an earlier export that this one lacks are deleted there.
+    Raises UserError if it cannot be uploaded.
     """
     with _one_line_errors(repo):
         api = HfApi()
@@ -46,14 +48,21 @@ def push(folder: str | Path, repo: str, private: bool) -> str:
 
 
 def pull(repo: str, revision: str | None, files: tuple[str, ...]) -> Path:
-    """Download only these files of `repo`. Returns their folder. Raises UserError."""
+    """Download some files of the repository USER/REPO from Hugging Face, and no others.
+
+    revision: a branch, a tag or a commit; None: the newest. files: their names. Returns the folder with them.
+    Raises UserError if they cannot be downloaded.
+    """
     with _one_line_errors(repo, revision):
         return Path(snapshot_download(repo, revision=revision, allow_patterns=list(files)))
 
 
 @contextmanager
 def _one_line_errors(repo: str, revision: str | None = None) -> Iterator[None]:
-    """Raise errors of the hub as UserError: one line that says what, where, and what to do."""
+    """In this `with` block, replace each error of the hub by a UserError.
+
+    Its message is one line: what is wrong, where, and what to do.
+    """
     where = f"{repo} at {constants.ENDPOINT}"
     try:
         yield
@@ -74,7 +83,7 @@ def _one_line_errors(repo: str, revision: str | None = None) -> Iterator[None]:
 
 
 def _describe(e: BaseException) -> str:
-    """Return the reason of an error, and what to do."""
+    """Say in one line why a request failed, and what to do."""
     # The library wraps the error of the request in one that only says what it tried to do.
     while e.__cause__ is not None and isinstance(e, (LocalEntryNotFoundError, RuntimeError)):
         e = e.__cause__

@@ -21,17 +21,19 @@ from pipeline.errors import UserError
 MODEL = "checkpoints"  # the folder of a project's model
 # No other file is downloaded or opened. JSON and safetensors cannot run code, unlike pickles.
 FILES = (CONFIG, WEIGHTS)
-GIT = re.compile(r"(https?|ssh|git|file)://.+|[\w.-]+@.+|.+\.git/?")
-KEYS = ("task", "input", "modality", "encoders", "train", "inputs", "audio_shape", "video_shape")
+GIT_URL = re.compile(r"(https?|ssh|git|file)://.+|[\w.-]+@.+|.+\.git/?")
+REQUIRED_KEYS = ("task", "input", "modality", "encoders", "train", "inputs", "audio_shape", "video_shape")
 
 
 def load(place: str | Path, revision: str | None = None) -> FileModel:
-    """Load the model at `place`.
+    """Load a trained model. `place` is one of:
 
-    place: a folder with config.json and model.safetensors, as `make export` writes it; the folder of a
-    project, for its `checkpoints`; the URL of a project in Git, whose `checkpoints` DVC downloads; or a model
-    on Hugging Face, `user/name`. An existing folder takes precedence. revision: a branch, a tag or a commit,
-    in Git or on Hugging Face.
+    - a folder with config.json and model.safetensors, as `make export` writes it;
+    - the folder of a project: its model is in the folder `checkpoints`;
+    - the URL of a project in Git: DVC downloads `checkpoints`;
+    - a model on Hugging Face, `user/name`, if there is no folder of this name.
+
+    revision: a branch, a tag or a commit, in Git or on Hugging Face; None: the newest.
     Raises UserError if there is no model, it cannot be downloaded, or another version wrote it.
     """
     name = str(place)
@@ -41,7 +43,7 @@ def load(place: str | Path, revision: str | None = None) -> FileModel:
         if revision is not None:
             raise UserError(f"revision {revision}: {name} is a folder without revisions: leave it out")
         return _open(folder if (folder / CONFIG).is_file() else folder / MODEL, name)
-    if is_project or GIT.fullmatch(name):
+    if is_project or GIT_URL.fullmatch(name):
         with tempfile.TemporaryDirectory() as temporary:
             _download(str(folder) if is_project else name, revision, Path(temporary))
             return _open(Path(temporary), name)
@@ -57,7 +59,11 @@ def load(place: str | Path, revision: str | None = None) -> FileModel:
 
 
 def _download(url: str, revision: str | None, folder: Path) -> None:
-    """Download the files of a project's checkpoints, from Git or from DVC's remote storage."""
+    """Download the model of a project from Git or from DVC's remote storage into `folder`.
+
+    url: of the project in Git, or a folder that is a Git repository. revision: a branch, a tag or a commit.
+    Raises UserError if it cannot be downloaded.
+    """
     from dvc.api import DVCFileSystem  # takes half a second to import, and only Git URLs need it
     from dvc.repo.open_repo import clean_repos
 
@@ -73,7 +79,7 @@ def _download(url: str, revision: str | None, folder: Path) -> None:
             " access, and that the model was pushed there (dvc push)"
         ) from None
     finally:
-        clean_repos()  # else DVC keeps its clones
+        clean_repos()  # otherwise DVC keeps its clones of Git repositories
 
 
 def _reasons(e: BaseException | None) -> Iterator[str]:
@@ -84,7 +90,11 @@ def _reasons(e: BaseException | None) -> Iterator[str]:
 
 
 def _open(folder: Path, name: str) -> FileModel:
-    """Open the model in `folder`. An error message has its `name` and the version that wrote it."""
+    """Open the model in `folder`.
+
+    Raises UserError if that fails. Its message has `name`, which the user gave for the model, and the version
+    of Earsight that wrote it.
+    """
     for file in FILES:
         if not (folder / file).is_file():
             raise UserError(f"{name}: no model: {file} is missing: train (dvc repro), or export it again")
@@ -100,7 +110,7 @@ def _open(folder: Path, name: str) -> FileModel:
         advice = f"{writer}, this is {VERSION}: load it with that version, or train and export it again"
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise UserError(f"{name}: {CONFIG} is not of format {FORMAT}: {advice}")
-    if missing := [key for key in KEYS if key not in config]:
+    if missing := [key for key in REQUIRED_KEYS if key not in config]:
         raise UserError(f"{name}: {CONFIG} has no {missing[0]}: {advice}")
     try:
         return FileModel(checkpoint.load(folder))

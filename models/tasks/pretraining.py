@@ -148,8 +148,8 @@ class Pretraining(Pairs):
         visible, masked = {}, {}
         for modality in SIDES:
             mode = self.settings["mask"] if modality == "audio" else "random"
-            noise = masks.mask_noise(batch, self.encoder.grid[modality], ratio, mode, generator)
-            visible_indices, masked_indices = masks.split_patches(noise, ratio)
+            noise = masks.draw_mask_noise(batch, self.encoder.grid[modality], ratio, mode, generator)
+            visible_indices, masked_indices = masks.split_by_noise(noise, ratio)
             visible[modality] = visible_indices.to(self.device)
             masked[modality] = masked_indices.to(self.device)
         return visible, masked

@@ -1,4 +1,4 @@
-"""Modules that video encoders share: 2-D networks on single frames."""
+"""Modules that video encoders share: 2-D networks, which are applied to single frames."""
 
 import timm
 import torch
@@ -11,26 +11,30 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Normalize(nn.Module):
-    """Normalizes (batch, ..., channels) of 0 to 255 for published weights: (batch, channels, ...) float.
+    """Normalize colours by the mean and the standard deviation of ImageNet, as published weights expect.
 
+    Maps (batch, ..., channels) of 0 to 255 to (batch, channels, ...) float.
     channels: 3, or a multiple of it for stacked pictures.
     """
 
     def __init__(self, channels: int = 3) -> None:
         super().__init__()
-        # (x / 255 - mean) / std, as one multiplication and one addition
+        # (frames / 255 - mean) / std, as one multiplication and one addition
         mean, std = (torch.tensor(x).repeat(channels // 3) for x in (MEAN, STD))
         self.register_buffer("scale", 1 / (255 * std), persistent=False)
         self.register_buffer("shift", -mean / std, persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return (x * self.scale + self.shift).movedim(-1, 1)  # NHWC seen as NCHW is channels-last already
+    def forward(self, frames: Tensor) -> Tensor:
+        """Map (batch, ..., channels) to (batch, channels, ...)."""
+        # Moving the axis copies nothing: the result is in PyTorch's channels-last memory format.
+        return (frames * self.scale + self.shift).movedim(-1, 1)
 
 
 class FrameCnn(nn.Module):
-    """ResNet-18 up to its third stage on each frame (the fourth, 512 wide, is not worth its cost here).
+    """ResNet-18 up to its third stage. The fourth stage, 512 wide, is not worth its cost here.
 
-    pretrained, frozen: as in models.parts.hub.Trunk; the weights are those of timm/resnet18.
+    channels: of the frames. pretrained: True downloads the weights of timm/resnet18; a path is a file of
+    weights; False: random weights. frozen: this network is not trained.
     """
 
     def __init__(self, channels: int = 3, pretrained: bool | str = False, frozen: bool = False) -> None:
@@ -45,17 +49,21 @@ class FrameCnn(nn.Module):
         self.normalize = Normalize(channels)
 
     def train(self, mode: bool = True) -> "FrameCnn":
+        """Set the training mode. A frozen network stays in evaluation mode: its batch norms do not change."""
         return super().train(mode and not self.frozen)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, frames: Tensor) -> Tensor:
         """Map (batch, height, width, 3) uint8 to (batch, channels, height / 16, width / 16), rounded up."""
-        return self.trunk(self.normalize(x))[-1]
+        return self.trunk(self.normalize(frames))[-1]
 
 
 class FrameTrunk(nn.Module):
-    """Maps (batch, frames, height, width, 3) uint8 to a vector for each frame, (batch, frames, features).
+    """A 2-D network that maps each frame to a vector of `n_features` numbers.
 
+    shape: (frames, height, width, channels) of one input.
     trunk: `timm/<name>` or `torchvision/<name>`; if empty, `FrameCnn` with mean and maximum over positions.
+    pretrained: True downloads the published weights; a path is a file of weights; False: random weights.
+    frozen: this network is not trained.
     """
 
     def __init__(
@@ -70,18 +78,24 @@ class FrameTrunk(nn.Module):
             self.net = FrameCnn(shape[3], pretrained, frozen)
             self.n_features = 2 * self.net.channels
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.net(x.flatten(0, 1))
-        return (pool(y) if y.ndim == 4 else y).unflatten(0, x.shape[:2])
+    def forward(self, video: Tensor) -> Tensor:
+        """Map (batch, frames, height, width, 3) uint8 to (batch, frames, n_features)."""
+        features = self.net(video.flatten(0, 1))  # of all frames: maps of FrameCnn, or vectors of a trunk
+        is_map = features.ndim == 4
+        vectors = pool(features) if is_map else features
+        return vectors.unflatten(0, video.shape[:2])
 
-    def feature_map(self, x: Tensor) -> Tensor:
-        """Return the mean feature map of all frames, (batch, channels, height / 16, width / 16)."""
-        return self.net(x.flatten(0, 1)).unflatten(0, x.shape[:2]).mean(1)
+    def feature_map(self, video: Tensor) -> Tensor:
+        """Return the mean feature map of all frames, (batch, channels, height / 16, width / 16), rounded up.
+
+        video: (batch, frames, height, width, 3) uint8. Only for FrameCnn: a trunk has vectors, no maps.
+        """
+        return self.net(video.flatten(0, 1)).unflatten(0, video.shape[:2]).mean(1)
 
 
-def pool(x: Tensor) -> Tensor:
+def pool(features: Tensor) -> Tensor:
     """Pool (batch, channels, height, width) to (batch, 2 channels): mean and maximum over positions.
 
-    The maximum detects small objects in a large picture (AVE-Net, arXiv 1712.06651, uses it alone).
+    The maximum detects small objects in a large picture. AVE-Net (arXiv 1712.06651) uses the maximum alone.
     """
-    return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
+    return torch.cat([features.mean((2, 3)), features.amax((2, 3))], dim=1)

@@ -11,7 +11,9 @@ from models.video._frames import Normalize
 class Hub(nn.Module):
     """`timm/<name>` or `torchvision/<name>` on the middle frame, then linear.
 
-    shape: (frames, height, width, channels) of one input. pretrained, frozen: as in models.parts.hub.Trunk.
+    shape: (frames, height, width, channels) of one input.
+    pretrained: True downloads the published weights; a path is a file of weights; False: random weights.
+    frozen: the network is not trained, only the layers after it.
     """
 
     def __init__(
@@ -28,5 +30,7 @@ class Hub(nn.Module):
         self.trunk = Trunk(name, shape[3], shape[1:3], pretrained, frozen)
         self.project = nn.Linear(self.trunk.n_features, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.project(self.trunk(self.normalize(x[:, x.shape[1] // 2])))
+    def forward(self, video: Tensor) -> Tensor:
+        """Map frames (batch, frames, height, width, channels) uint8 to embeddings (batch, dim)."""
+        middle_frame = video[:, video.shape[1] // 2]
+        return self.project(self.trunk(self.normalize(middle_frame)))

@@ -1,4 +1,4 @@
-"""AVE-Net's tower on the middle frame."""
+"""The video network of AVE-Net: convolutions on the middle frame."""
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
@@ -22,9 +22,11 @@ class AveNet(nn.Module):
         self.normalize = Normalize(shape[3])
         self.head = Head(self.tower.channels, dim)
 
-    def feature_map(self, x: Tensor) -> Tensor:
-        """Return (batch, 8 width, height / 16, width / 16), rounded up."""
-        return self.tower(self.normalize(x[:, x.shape[1] // 2]))
+    def feature_map(self, video: Tensor) -> Tensor:
+        """Map the middle frame to (batch, 8 `width`, height / 16, width / 16), the sizes rounded up."""
+        middle_frame = video[:, video.shape[1] // 2]
+        return self.tower(self.normalize(middle_frame))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.feature_map(x))
+    def forward(self, video: Tensor) -> Tensor:
+        """Map frames (batch, frames, height, width, channels) uint8 to embeddings (batch, dim)."""
+        return self.head(self.feature_map(video))

@@ -10,8 +10,10 @@ from models.video._frames import FrameTrunk
 class CnnAvg(nn.Module):
     """A 2-D CNN on every frame, linear, mean over time, linear.
 
-    shape: (frames, height, width, channels) of one input; other sizes work too. trunk, pretrained,
-    frozen: as in models.video._frames.FrameTrunk. Source: VideoSound-Matching.
+    shape: (frames, height, width, channels) of one input; other sizes work too. trunk: the 2-D CNN,
+    `timm/<name>` or `torchvision/<name>`; empty: ResNet-18 up to its third stage. pretrained: True downloads
+    its published weights; a path is a file of weights; False: random weights. frozen: the 2-D CNN is not
+    trained. Source: VideoSound-Matching.
     """
 
     def __init__(
@@ -28,9 +30,13 @@ class CnnAvg(nn.Module):
         self.frame = nn.Linear(self.frames.n_features, dim)
         self.project = nn.Linear(dim, dim)
 
-    def feature_map(self, x: Tensor) -> Tensor:
-        """Return the mean feature map of all frames, (batch, channels, height / 16, width / 16)."""
-        return self.frames.feature_map(x)
+    def feature_map(self, video: Tensor) -> Tensor:
+        """Return the mean feature map of all frames, (batch, channels, height / 16, width / 16), rounded up.
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.project(self.frame(self.frames(x)).relu().mean(1))
+        Only if `trunk` is empty: other trunks have vectors, no maps.
+        """
+        return self.frames.feature_map(video)
+
+    def forward(self, video: Tensor) -> Tensor:
+        """Map frames (batch, frames, height, width, channels) uint8 to embeddings (batch, dim)."""
+        return self.project(self.frame(self.frames(video)).relu().mean(1))

@@ -10,10 +10,14 @@ from models.video._frames import FrameTrunk
 
 @encoders.register
 class CnnLstm(nn.Module):
-    """A 2-D CNN on every frame, linear to `inner`, bidirectional LSTM of `layers` and `hidden`, linear.
+    """A 2-D CNN on every frame, a linear layer, a bidirectional LSTM, a linear layer on all its outputs.
 
-    shape: (frames, height, width, channels) of one input. trunk, pretrained, frozen: as in
-    models.video._frames.FrameTrunk. Source: VideoSound-Matching, with these sizes.
+    shape: (frames, height, width, channels) of one input. trunk: the 2-D CNN,
+    `timm/<name>` or `torchvision/<name>`; empty: ResNet-18 up to its third stage. pretrained: True downloads
+    its published weights; a path is a file of weights; False: random weights. frozen: the 2-D CNN is not
+    trained.
+    inner: size of a frame's vector after the linear layer. hidden, layers: of the LSTM.
+    Source: VideoSound-Matching, with these sizes.
     """
 
     def __init__(
@@ -32,5 +36,6 @@ class CnnLstm(nn.Module):
         self.frames = FrameTrunk(shape, trunk, pretrained, frozen)
         self.sequence = Lstm(shape[0], self.frames.n_features, dim, inner, hidden, layers)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.sequence(self.frames(x))
+    def forward(self, video: Tensor) -> Tensor:
+        """Map frames (batch, frames, height, width, channels) uint8 to embeddings (batch, dim)."""
+        return self.sequence(self.frames(video))

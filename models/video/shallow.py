@@ -9,10 +9,10 @@ from models.video import encoders
 
 @encoders.register
 class Shallow(nn.Module):
-    """Two convolutions with max-pool 2 after each, flattened, linear, ReLU, dropout, linear; middle frame.
+    """Two convolutions on the middle frame, each with max-pool 2; then linear, ReLU, dropout, linear.
 
-    shape: (frames, height, width, channels) of one input, 0 to 255. After a system for
-    identification on VoxCeleb.
+    shape: (frames, height, width, channels) of one input, 0 to 255. width: output channels of the first
+    convolution. Source: a system for identification on VoxCeleb.
     """
 
     def __init__(
@@ -26,5 +26,7 @@ class Shallow(nn.Module):
         super().__init__()
         self.net = Net(shape[3], shape[1:3], dim, width, dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(x[:, x.shape[1] // 2].movedim(-1, 1) / 255)
+    def forward(self, video: Tensor) -> Tensor:
+        """Map frames (batch, frames, height, width, channels) uint8 to embeddings (batch, dim)."""
+        middle_frame = video[:, video.shape[1] // 2]
+        return self.net(middle_frame.movedim(-1, 1) / 255)

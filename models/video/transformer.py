@@ -10,10 +10,14 @@ from models.video._frames import FrameTrunk
 
 @encoders.register
 class Transformer(nn.Module):
-    """A 2-D CNN on every frame, linear to `inner`, sinusoidal positions, `layers` with `heads`, linear.
+    """A 2-D CNN on every frame, a linear layer, sinusoidal positions, a transformer encoder, a linear layer.
 
-    shape: (frames, height, width, channels) of one input. trunk, pretrained, frozen: as in
-    models.video._frames.FrameTrunk. Source: VideoSound-Matching, with these sizes.
+    shape: (frames, height, width, channels) of one input. trunk: the 2-D CNN,
+    `timm/<name>` or `torchvision/<name>`; empty: ResNet-18 up to its third stage. pretrained: True downloads
+    its published weights; a path is a file of weights; False: random weights. frozen: the 2-D CNN is not
+    trained.
+    inner: size of a frame's vector after the first linear layer. layers, heads, forward (size of the
+    feed-forward network), dropout: of the transformer. Source: VideoSound-Matching, with these sizes.
     """
 
     def __init__(
@@ -36,5 +40,6 @@ class Transformer(nn.Module):
             shape[0], self.frames.n_features, dim, inner, layers, heads, forward, dropout
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.sequence(self.frames(x))
+    def forward(self, video: Tensor) -> Tensor:
+        """Map frames (batch, frames, height, width, channels) uint8 to embeddings (batch, dim)."""
+        return self.sequence(self.frames(video))

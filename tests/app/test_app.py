@@ -235,7 +235,7 @@ def test_files_are_decoded_with_limits(config, tmp_path):
             decoder.read(config, ROOT / "README.md")
         path = tmp_path / "tone.wav"
         path.write_bytes(tone())
-        limited, direct = decoder.read(config, path), decode.read(config, path)
+        limited, direct = decoder.read(config, path), decode.decode_file(config, path)
         assert np.array_equal(limited.data.audio, direct.data.audio)
     finally:
         decoder.close()

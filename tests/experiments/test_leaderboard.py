@@ -108,7 +108,7 @@ def test_the_page_stands_alone_and_names_stay_text(pairs, tmp_path):
     pairs.append(pair(EVIL, "v", "bce", 0.7))
     leaders = table.best_by_validation(pairs, 2)
     results = table.summarize(pairs, leaders, 100, 0)
-    path = page.write(results, pairs, leaders, tmp_path / "sub/index.html")
+    path = page.write_page(results, pairs, leaders, tmp_path / "sub/index.html")
     text = path.read_text()
     assert EVIL not in text and "&lt;script&gt;" in text and "<script" not in text
     assert not re.search(r'(src|href)="(?!data:|#)|@import|url\((?!data:)', text)

@@ -36,7 +36,7 @@ def test_columns_that_never_change_are_no_trouble():
 def test_the_table_says_each_seed_and_their_mean():
     runs = [towers(40, seed, noise=1.0)[0] for seed in (1, 2)]
     labels, groups = towers(40, 0)[1], list(range(40))
-    rows = retrieval_rows.evaluate(dict.fromkeys(table.ROWS, runs), labels, groups, 100, 0)
+    rows = retrieval_rows.evaluate(dict.fromkeys(table.METHODS, runs), labels, groups, 100, 0)
     cell = rows["AVE-Net"]["video_to_audio"]
     alone = [retrieval.evaluate(r, labels, groups, 0)["video_to_audio"] for r in runs]
     assert cell["seeds"] == [a["ndcg_30"] for a in alone]

@@ -9,17 +9,17 @@ import pytest
 import yaml
 
 from experiments import readme, table
-from experiments.published import Row, read_published, result_of
+from experiments.published import Row, find_result, read_published
 from pipeline.config import ROOT
 from pipeline.errors import UserError
 
-SYSTEMS = table.systems()
+SYSTEMS = table.system_folders()
 NAMES = [folder.name for folder in SYSTEMS]
 
 
 def test_every_readme_is_what_is_generated():
-    for path, text in table.texts().items():
-        assert readme.generated(path) == text.strip(), (
+    for path, text in table.generate_texts().items():
+        assert readme.read_generated(path) == text.strip(), (
             f"{path} is not up to date: python -m experiments.table"
         )
 
@@ -27,11 +27,11 @@ def test_every_readme_is_what_is_generated():
 def test_every_folder_of_a_system_is_in_the_table():
     folders = [path.parent.name for path in sorted((ROOT / "experiments").glob("*/README.md"))]
     assert folders == NAMES and len(NAMES) >= 5
-    rows = readme.generated(ROOT / "experiments/README.md").splitlines()
+    rows = readme.read_generated(ROOT / "experiments/README.md").splitlines()
     assert rows[0] == "| " + " | ".join(table.COLUMNS) + " |"
     for folder in SYSTEMS:
         about = read_published(folder)
-        assert all(result_of(row, folder) for row in about.rows if row.here)  # of the committed results
+        assert all(find_result(row, folder) for row in about.rows if row.here)  # of the committed results
         mine = [row for row in rows if f"({folder.name}/README.md)" in row]
         assert len(mine) == len(about.rows) and all(about.command in row for row in mine)
 
@@ -88,7 +88,7 @@ def toy(tmp_path, monkeypatch) -> Path:
 
 def test_a_new_system_is_taken_in_by_being_there(toy, capsys):
     table.table()
-    text = readme.generated(toy.parent / "README.md")
+    text = readme.read_generated(toy.parent / "README.md")
     assert (
         "| [Toy](toy/README.md) | dice | toy | accuracy | .5 (dice) | not measured | `true` | not recorded"
         in text
@@ -108,7 +108,7 @@ def test_what_is_written_by_hand_stays(toy):
 
 def test_a_result_is_taken_from_its_place(toy):
     def result(*here, key="accuracy"):
-        return result_of(Row(model="m", metric="m", published="1", here=list(here), key=key), toy)
+        return find_result(Row(model="m", metric="m", published="1", here=list(here), key=key), toy)
 
     row = {"name": "b", "accuracy": 0.25, "accuracy_ci": [0.1, 0.4], "accuracy_seeds": [0.25], "n": 9}
     cell = {"eer": 0.5, "ci": {"eer": [0.4, 0.6]}, "n": 7, "seeds": [0.4, 0.6]}

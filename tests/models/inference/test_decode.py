@@ -12,7 +12,7 @@ import pytest
 
 from models import checkpoint
 from models.inference import decode
-from models.inference.extract_step import KINDS as SIDES
+from models.inference.extract_step import SIDE_NAMES as SIDES
 from models.inference.file_model import FileModel
 from pipeline.dataset import dataset
 from pipeline.dataset.dataset import Dataset
@@ -119,7 +119,7 @@ def test_a_file_is_read_cut_and_embedded_as_its_clip(media, model, trained, name
     clip = np.array([trained.clip_id.index(name)])
     sound, picture = CLIPS[name]
     file = media / sound if sound == picture else Media(str(media / sound), str(media / picture))
-    served = decode.read(files.config, file)
+    served = decode.decode_file(files.config, file)
     assert not served.missing
     assert served.seconds == trained.seconds[clip[0]]
     for position in (0.0, 0.3, 0.5, 1.0):

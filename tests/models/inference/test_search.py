@@ -25,8 +25,8 @@ def model(data, tmp_path_factory):
 
 
 def library(model, data, folder, kind="flat"):
-    metrics = index.write(model, data, kind, folder / "embeddings", folder / "index", 0)
-    stored = {s: np.load(folder / f"embeddings/{s}.npy") for s in index.indexed(model)}
+    metrics = index.write_index(model, data, kind, folder / "embeddings", folder / "index", 0)
+    stored = {s: np.load(folder / f"embeddings/{s}.npy") for s in index.indexed_modalities(model)}
     searchers = {s: search.vector_index.load(folder / f"index/{s}.faiss", v) for s, v in stored.items()}
     clips = read_table(folder / "embeddings/clips.parquet").to_pylist()
     return metrics, search.Library(model, clips, searchers)

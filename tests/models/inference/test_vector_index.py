@@ -48,15 +48,15 @@ def test_few_vectors_are_enough(kind, count, capfd):
 def test_auto_depends_on_the_number():
     assert [
         vector_index.resolve_kind("auto", n)
-        for n in (1, vector_index.FLAT, vector_index.FLAT + 1, vector_index.HNSW + 1)
+        for n in (1, vector_index.MAX_FLAT, vector_index.MAX_FLAT + 1, vector_index.MAX_HNSW + 1)
     ] == [
         "flat",
         "flat",
         "hnsw",
         "ivf_pq",
     ]
-    assert vector_index.resolve_kind("ivf_pq", vector_index.LEAST) == "ivf_pq"
-    assert vector_index.resolve_kind("ivf_pq", vector_index.LEAST - 1) == "flat"
+    assert vector_index.resolve_kind("ivf_pq", vector_index.MIN_IVF_PQ) == "ivf_pq"
+    assert vector_index.resolve_kind("ivf_pq", vector_index.MIN_IVF_PQ - 1) == "flat"
     for kind in vector_index.KINDS:
         assert IndexParams(kind=kind)
 

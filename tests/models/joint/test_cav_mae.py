@@ -14,7 +14,7 @@ from app.convert import convert, read_classes
 from models import checkpoint
 from models.joint import _masks as masks
 from models.joint import encoders
-from models.joint._layers import Attention, sine_cosine
+from models.joint._layers import Attention, encode_grid_positions
 from models.joint.cav_mae import SIDES
 from models.sharing import cav_mae_checkpoint
 from models.tasks._schedule import configure_adamw
@@ -57,7 +57,7 @@ def test_pretraining_is_as_published(numbers, tmp_path):
     module = converted("pretraining", tmp_path)
     visible, masked = {}, {}
     for side, name in (("audio", "audio"), ("video", "image")):
-        visible[side], masked[side] = masks.split_patches(numbers[f"noise_{name}"], 0.75)
+        visible[side], masked[side] = masks.split_by_noise(numbers[f"noise_{name}"], 0.75)
         mask = torch.ones_like(numbers[f"mask_{name}"]).scatter(1, visible[side], 0)
         assert torch.equal(mask, numbers[f"mask_{name}"])
     audio, video = inputs(numbers)
@@ -97,7 +97,7 @@ def their_names(module):
     """Return the weights of a model under the names of the published code."""
     state = {}
     for name, value in module.state_dict().items():
-        if theirs := cav_mae_checkpoint._translate_name(name.removeprefix("fusion."), back=True):
+        if theirs := cav_mae_checkpoint._to_published_name(name.removeprefix("fusion.")):
             if theirs.startswith("patch_embed"):
                 channels = module.encoder.channels["audio" if "_a." in theirs else "video"]
                 side = module.encoder.patch
@@ -202,7 +202,7 @@ LITERAL = {
 }
 
 
-def test_published_names_are_translate_name():
+def test_published_names_are_translated():
     state = {name: torch.tensor(float(i)) for i, name in enumerate(LITERAL)}
     renamed = cav_mae_checkpoint.rename_weights(
         state | {"blocks_a.0.norm1_v.weight": torch.zeros(1)}
@@ -273,8 +273,8 @@ def test_a_fine_tuned_file_by_the_command(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("mode", masks.MODES)
 def test_a_quarter_is_visible(mode):
     torch.manual_seed(0)
-    noise = masks.mask_noise(50, (8, 16), 0.75, mode)
-    visible, masked = masks.split_patches(noise, 0.75)
+    noise = masks.draw_mask_noise(50, (8, 16), 0.75, mode)
+    visible, masked = masks.split_by_noise(noise, 0.75)
     assert visible.shape == (50, 32) and masked.shape == (50, 96)
     assert (torch.cat([visible, masked], 1).sort(1).values == torch.arange(128)).all()
     is_visible = torch.zeros(50, 128).scatter(1, visible, 1.0).unflatten(1, (8, 16))
@@ -295,7 +295,7 @@ def test_one_patch_is_always_visible():
 
 
 def test_positions_by_hand():
-    positions = sine_cosine((2, 3), 8)[0]  # rows, columns; two wavelengths: 2 pi and 200 pi
+    positions = encode_grid_positions((2, 3), 8)[0]  # rows, columns; two wavelengths: 2 pi and 200 pi
     row, column = 1, 2
     expected = [f(x * rate) for x in (column, row) for f in (math.sin, math.cos) for rate in (1, 0.01)]
     assert positions.shape == (6, 8)
@@ -486,7 +486,7 @@ def test_a_name_that_timm_does_not_have_is_one_line(tmp_path):
     with pytest.raises(UserError, match="timm has no such model: did you mean timm/vit_base_patch16_224"):
         encoders.make("cav_mae", AUDIO, VIDEO, **SIZES, pretrained="timm/vit_base_patch16_242")
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(UserError, match="a dictionary of names and tensors is expected"):
+    with pytest.raises(UserError, match="must be a dictionary of names and tensors only"):
         encoders.make("cav_mae", AUDIO, VIDEO, **SIZES, pretrained=str(tmp_path / "list.pth"))
     with pytest.raises(UserError, match="the deviation 0 is not above 0"):
         encoders.make("cav_mae", AUDIO, VIDEO, **SIZES, normalization=[0.0, 0.0])

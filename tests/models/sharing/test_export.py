@@ -185,7 +185,7 @@ def test_what_onnx_cannot_express_is_reported(tmp_path, monkeypatch):
 
 
 def test_weights_beyond_the_limit_are_in_a_second_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "LARGEST", 0)
+    monkeypatch.setattr(export, "MAX_ONNX_BYTES", 0)
     files = export.write_onnx(
         build_untrained_model(modality="video", pairing="category", video_encoder="shallow"), tmp_path
     )

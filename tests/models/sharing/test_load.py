@@ -180,7 +180,7 @@ def test_errors_of_the_hub_are_one_line(server, folder, monkeypatch):
         hub.push(folder, "me/new", False)
     for repo in ("bells", "me/bells/x", "https://x.org/me/bells"):
         with pytest.raises(UserError, match="USER/REPO"):
-            hub.check(repo)
+            hub.check_repository_name(repo)
     server.stop()
     huggingface_hub.close_session()
     for request in (lambda: load("me/new"), lambda: hub.push(folder, "me/new", False)):

@@ -56,7 +56,7 @@ def test_it_learns_and_is_evaluated(data, tmp_path, modality, fusion):
 
 def test_a_stack_of_both_has_one_vector_a_clip(data, tmp_path):
     model, _ = fit(tmp_path, data, experiment(fusion="stack"), epochs=1)
-    metrics = index.write(model, data, "flat", tmp_path / "embeddings", tmp_path / "index", 0)
+    metrics = index.write_index(model, data, "flat", tmp_path / "embeddings", tmp_path / "index", 0)
     assert metrics.keys() == {"both_to_both"} and metrics["both_to_both"]["recall_10"] == 1.0
     assert {p.name for p in (tmp_path / "embeddings").iterdir()} == {"both.npy", "clips.parquet"}
     vectors = np.load(tmp_path / "embeddings/both.npy")
