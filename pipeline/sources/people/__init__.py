@@ -24,8 +24,8 @@ from pipeline.store.status import Outcome
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
 
-FIRST_ACTOR = 1001
-STRENGTH = {"LO": 0.6, "MD": 0.8, "HI": 1.0, "XX": 0.8}
+FIRST_ACTOR = 1001  # the number of the first person
+STRENGTH = {"LO": 0.6, "MD": 0.8, "HI": 1.0, "XX": 0.8}  # level -> strength of the emotion
 SENTENCES = tuple(voice.SENTENCES)
 
 
@@ -42,23 +42,25 @@ def clips(data: "DataParams") -> pa.Table:
             f"data.people.clips: {params.people} people say {len(SENTENCES)} sentences in {len(EMOTIONS)}"
             f" emotions, {limit} clips: use at most so many, or raise data.people.people"
         )
-    rows = [_row(number, params.people) for number in range(params.clips)]
+    rows = [_make_row(number, params.people) for number in range(params.clips)]
     return clip_table.from_rows(rows, EXTRA)
 
 
-def _row(number: int, people: int) -> dict:
-    """Return the row of clip `number`. people: how many there are."""
-    person, round_ = number % people, number // people
-    emotion, round_ = list(EMOTIONS)[round_ % len(EMOTIONS)], round_ // len(EMOTIONS)
-    sentence = SENTENCES[(round_ + person) % len(SENTENCES)]
-    level = "XX" if emotion == "NEU" else ("HI", "MD", "LO")[round_ % 3]
-    name = f"{FIRST_ACTOR + person}_{sentence}_{emotion}_{level}"
+def _make_row(number: int, n_people: int) -> dict:
+    """Return the row of clip `number`. First come all people, then all emotions, then all sentences."""
+    emotion_number, person_number = divmod(number, n_people)
+    sentence_number, emotion_number = divmod(emotion_number, len(EMOTIONS))
+    actor = FIRST_ACTOR + person_number
+    emotion = list(EMOTIONS)[emotion_number]
+    sentence = SENTENCES[(sentence_number + person_number) % len(SENTENCES)]
+    level = "XX" if emotion == "NEU" else ("HI", "MD", "LO")[sentence_number % 3]
+    name = f"{actor}_{sentence}_{emotion}_{level}"
     return {
         "clip_id": name,
         "audio": f"people://{name}",
         "video": f"people://{name}",
         "labels": [EMOTIONS[emotion]],
-        "subject": str(FIRST_ACTOR + person),
+        "subject": str(actor),
         "video_id": name,
         "sentence": voice.SENTENCES[sentence],
         "emotion": EMOTIONS[emotion],
@@ -67,43 +69,50 @@ def _row(number: int, people: int) -> dict:
 
 
 def notes(data: "DataParams", table: pa.Table) -> list[str]:
-    """Return no notes: every rendered clip is in the table."""
+    """Return an empty list: no input was left out, since every rendered clip is in the table."""
     return []
 
 
 def stamp(clip: dict) -> None:
-    """Return None: a clip depends only on its row, the parameters and the code."""
+    """Return None: there is no file that could change. A clip depends only on row, parameters and code."""
 
 
 def fetch(clip: dict, data: "DataParams") -> Outcome:
-    """Render the FLV file of a clip of the table."""
+    """Render a clip. The outcome's value is its FLV file, as a media shard holds it.
+
+    clip: a row of the clip table. Raises UserError if it is not a clip of this source.
+    """
     if not NAME.fullmatch(clip["clip_id"]):
         raise UserError(f"{clip['clip_id']}: not a clip of the synthetic people: run the stage clips again")
     return single_file_outcome(f"{clip['clip_id']}.flv", render(clip["clip_id"], data.people.seed))
 
 
 def render(name: str, seed: int) -> bytes:
-    """Return the FLV file (FLV1 video, MP3 sound) of the clip of this name; the same for the same seed."""
+    """Return the FLV file (FLV1 video, MP3 sound) of a clip. The bytes are always the same for the same seed.
+
+    name: the id of the clip, such as 1001_IEO_HAP_LO: actor, sentence, emotion, level.
+    """
     match = NAME.fullmatch(name)
     assert match is not None
     actor, sentence, emotion, level = match.groups()
-    appearance, speaker = person(int(actor), seed)
-    rng = _rng(seed, name)
+    appearance, speaker = make_person(int(actor), seed)
+    rng = _make_rng(seed, name)
     speech = voice.speak(speaker, sentence, emotion, STRENGTH[level], rng)
-    frame_count = int(len(speech.wave) / voice.RATE * face.FPS)
-    samples = ((np.arange(frame_count) + 0.5) / face.FPS * voice.RATE).astype(int)  # mid-frame
+    n_frames = int(len(speech.wave) / voice.RATE * face.FPS)
+    frame_middles = ((np.arange(n_frames) + 0.5) / face.FPS * voice.RATE).astype(int)  # in samples
     expression = face.random_expression(emotion, STRENGTH[level], rng)
-    opening, width = speech.opening[samples], speech.width[samples]
+    opening, width = speech.opening[frame_middles], speech.width[frame_middles]
     frames = list(face.frames(appearance, expression, emotion, opening, width, rng))
     return encode_flv(frames, face.FPS, speech.wave, voice.RATE)
 
 
-def person(actor: int, seed: int) -> tuple[head.Appearance, voice.Voice]:
-    """Return the face and the voice of an actor (a number of NAME).
+def make_person(actor: int, seed: int) -> tuple[head.Appearance, voice.Voice]:
+    """Return the face and the voice of a person. actor: the person's number, from FIRST_ACTOR on.
 
-    Skin, hair, iris and style go in turns, so that several people share each of them.
+    Skin, hair, iris and style go in turns, so that several people share each of them. The rest is random.
     """
-    rng, k = _rng(seed, f"person {actor}"), actor - FIRST_ACTOR
+    rng = _make_rng(seed, f"person {actor}")
+    k = actor - FIRST_ACTOR
     has_low_voice = k % 2 == 0
     appearance = head.Appearance(
         skin=head.SKINS[k % len(head.SKINS)],
@@ -135,7 +144,10 @@ def person(actor: int, seed: int) -> tuple[head.Appearance, voice.Voice]:
     return appearance, speaker
 
 
-def _rng(seed: int, use: str) -> np.random.Generator:
-    """Return a generator that depends on both arguments."""
+def _make_rng(seed: int, use: str) -> np.random.Generator:
+    """Return a random generator. The same arguments give the same random numbers.
+
+    use: what the random numbers are for, such as the name of a clip; each use has its own sequence.
+    """
     digest = hashlib.sha256(f"{seed}:{use}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "little"))

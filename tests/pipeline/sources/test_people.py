@@ -127,7 +127,7 @@ def test_pitch_depends_on_the_emotion():
     for emotion in ("FEA_HI", "NEU_XX", "SAD_HI"):
         emotion_pitches = []
         for sentence in ("IEO", "IWW", "TAI", "IWL"):
-            _, voice = people.person(1002, 0)
+            _, voice = people.make_person(1002, 0)
             speech = people.voice.speak(voice, sentence, emotion[:3], 1.0, np.random.default_rng(1))
             emotion_pitches.append(pitch(speech.wave, people.voice.RATE))
         pitches[emotion] = np.mean(emotion_pitches)
