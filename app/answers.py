@@ -18,6 +18,7 @@ from app.runs import HEADLINES, Run, Runs
 from models.inference.decode import DecodedFile, decode_parts
 from pipeline.errors import UserError
 from pipeline.report import data_uri
+from pipeline.report.tsne import map_test_clips
 
 HOP_SECONDS = 0.25  # between the windows along a video that are scored
 MAX_VIDEO_SECONDS = 60.0  # of a video; the rest of it is not scored
@@ -156,7 +157,7 @@ class Answers:
         """Show how well sound and picture of an uploaded video match, in each window along it."""
         run = self.runs[run_name]
         run_folder = run.fetch_model()
-        if not self.call_model(model.describe_model, run_folder)["cross_modal"]:
+        if not self.call_model(model.compares_modalities, run_folder):
             raise UserError(
                 "this model does not compare sounds with pictures: choose one with task: matching"
             )
@@ -199,19 +200,10 @@ class Answers:
 
     def embedding_map(self, run_name: str) -> str:
         """Show a t-SNE map of the embeddings of the test split."""
-        from pipeline.report.tsne import project  # scikit-learn takes a second to import
-
         run = self.runs[run_name]
         folder = run.fetch_model(with_index=True) / "data/embeddings"
-        test_rows = np.flatnonzero(run.clips["split"].to_numpy() == "test")
-        clips = run.clips.take(test_rows).to_pylist()
-        row_of_clip = {clip["clip_id"]: int(row) for clip, row in zip(clips, test_rows, strict=True)}
-        embeddings = {}
-        for side in NAMES:
-            path = folder / f"{side}.npy"
-            if path.exists():
-                embeddings[side] = np.load(path, mmap_mode="r")[test_rows]
-        points = project(embeddings, clips)
+        points = map_test_clips(folder, run.clips)
+        row_of_clip = {clip_id: row for row, clip_id in enumerate(run.clips["clip_id"].to_pylist())}
         label_counts = Counter(point["label"] for point in points if point["label"])
         legend = [label for label, _ in label_counts.most_common(HUES)]
         xs = _to_pixels([point["x"] for point in points])

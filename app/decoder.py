@@ -2,13 +2,14 @@
 
 import os
 import signal
+from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from models.inference.decode import DecodedFile, Reader, decode_file, file_duration
+from models.inference.decode import DecodedFile, decode_file, file_duration
 from pipeline.engine import limits
 from pipeline.engine.workers import watch_parent, worker_context
 from pipeline.errors import UserError
@@ -29,7 +30,11 @@ class Decoder:
     """
 
     def __init__(
-        self, folder: Path, workers: int = 2, seconds: float = TIMEOUT_SECONDS, work: Reader | None = None
+        self,
+        folder: Path,
+        workers: int = 2,
+        seconds: float = TIMEOUT_SECONDS,
+        work: Callable[[dict[str, Any], str, float], DecodedFile] | None = None,
     ) -> None:
         self.folder = folder.resolve()
         self.seconds = seconds

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
+from pipeline.cli import run
 from pipeline.config import data_stages
 from pipeline.errors import UserError
 from pipeline.store.shards import read_index
@@ -102,8 +103,8 @@ def _parse_reasons(text: str) -> list[str]:
     return reasons
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Read the command line (or `arguments`), then print the failed clips, or download some of them again."""
+def failures() -> None:
+    """Read the command line, then print the failed clips, or download some of them again."""
     parser = argparse.ArgumentParser(prog="python -m app.failures", description=__doc__.splitlines()[0])
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument(
@@ -116,7 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
         metavar="REASONS",
         help="download the clips again that failed for these reasons (comma-separated)",
     )
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     reasons = _parse_reasons(options.reason or options.retry or "")
     failures_by_stage = collect_failures()
     if options.retry:
@@ -131,7 +132,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as e:
-        sys.exit(f"ERROR: {e}")
+    run(failures)

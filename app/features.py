@@ -122,7 +122,8 @@ def _extract(arguments: argparse.Namespace) -> None:
         timeout = TIMEOUT_SECONDS_ALONG
         # Few long files: use small shards, so that every worker gets one.
         shard_size = max(min(SHARD_CLIPS, len(rows) // SHARDS_ALONG), 1)
-    engine = SimpleNamespace(workers=arguments.workers, timeout=arguments.timeout or timeout)
+    timeout = arguments.timeout or timeout
+    engine = SimpleNamespace(name="local", workers=arguments.workers, timeout=timeout, storage=None)
     with _lock(out):
         job = extract.create_job(step, config, out, [source.stamp(clip) for clip in clips])
         if find_clips_to_compute(job, rows):

@@ -61,7 +61,7 @@ class ModelProcess:
 
     def warm_up(self, run_folder: Path) -> None:
         """Start to import the libraries and to load the model of a run. Does not wait for the end of it."""
-        self.pool.schedule(describe_model, args=[str(run_folder)])
+        self.pool.schedule(compares_modalities, args=[str(run_folder)])
 
     def close(self) -> None:
         """Stop the process. Calls that have not returned yet are cancelled."""
@@ -116,14 +116,10 @@ def _load_library(run_folder: str, modification_time: int, file_model: Any) -> A
     return Library.open(run_folder, file_model.model)
 
 
-def describe_model(run_folder: str) -> dict[str, Any]:
-    """Return {"task": of params.yaml, "cross_modal": whether the model compares sounds with pictures}."""
+def compares_modalities(run_folder: str) -> bool:
+    """Return whether the model compares sounds with pictures."""
     file_model = _file_model(run_folder)
-    reads_both = file_model.config["modality"] == "both"
-    return {
-        "task": file_model.config["task"],
-        "cross_modal": reads_both and file_model.model.module.cross_modal,
-    }
+    return file_model.config["modality"] == "both" and file_model.model.module.cross_modal
 
 
 def search_by_file(run_folder: str, query: DecodedFile, target_modality: str, k: int) -> Results:

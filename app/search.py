@@ -10,7 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from models.inference.search import SIDE_NAMES, DecodedFile, Hit, Library
+from models.inference.decode import SIDE_NAMES, DecodedFile
+from models.inference.search import Hit, Library
 from pipeline.cli import run
 from pipeline.errors import UserError
 from pipeline.report import data, page

@@ -106,9 +106,7 @@ def _serve_clip(
     row: the clip's row in the index of the run. encode: returns the bytes to send.
     """
     try:
-        run = runs[run_name]
-        run.read_clip(row)  # raises UserError if there is no such row
-        content = encode(run)
+        content = encode(runs[run_name])
     except UserError as e:
         return Response(str(e), 404)
     return Response(content, media_type=media_type, headers={"Cache-Control": "private, max-age=600"})

@@ -7,5 +7,5 @@ Imports go down this list, never up (`tool.importlinter` in pyproject.toml):
 - `checkpoint`: a trained model on disk; `components`: the modules that a configuration uses
 - `tasks`: what a model learns, a file for each task
 - `audio`, `video`, `joint`: encoders; `losses`, `matchers`: a file for each; `parts`: what encoders share
-- `registry`: components by name
+- `registry`: components by name; `weights`: the file of a model's weights
 """

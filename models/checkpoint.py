@@ -1,7 +1,6 @@
 """A trained model on disk: weights in `model.safetensors`, and in `config.json` how to build it."""
 
 import json
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from models.tasks import tasks
 from models.weights import WEIGHTS, weights_digest
 from pipeline.dataset.dataset import MIDDLE, Dataset
 from pipeline.errors import UserError
+from pipeline.store.atomic import atomic_write
 
 CONFIG = "config.json"
 FORMAT = 1  # version of the format of config.json
@@ -43,22 +43,12 @@ def save(folder: str | Path, module: torch.nn.Module, config: dict) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    _replace(folder / WEIGHTS, safetensors.torch.save(weights))
+    # The old files are replaced, not written into: they may be links into DVC's cache.
+    with atomic_write(folder / WEIGHTS) as temporary_path:
+        temporary_path.write_bytes(safetensors.torch.save(weights))
     saved_config = {"format": FORMAT, **config, "weights_digest": weights_digest(folder)}
-    _replace(folder / CONFIG, (json.dumps(saved_config, indent=2) + "\n").encode())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it: the old file may be a link into DVC's cache."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "wb") as f:
-            f.write(content)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(folder / CONFIG) as temporary_path:
+        temporary_path.write_text(json.dumps(saved_config, indent=2) + "\n", encoding="utf-8")
 
 
 def load(folder: str | Path) -> "Model":

@@ -10,7 +10,7 @@ from collections.abc import Callable
 def run(command: Callable[[], None]) -> None:
     """Call the function of a stage or of another command.
 
-    On a UserError, a full disk, a missing permission or Ctrl-C, print one line and exit with status 1.
+    On a UserError, a full disk, a missing permission or Ctrl-C, print its message and exit with status 1.
     """
     from pipeline.errors import UserError, explain_disk_error
     from pipeline.store.arrow import skip_pandas_import

@@ -11,8 +11,8 @@ NO_PERMISSION_CODES = (errno.EACCES, errno.EPERM, errno.EROFS)
 class UserError(Exception):
     """Input, parameters or an action of the user are wrong.
 
-    The message is one line: what is wrong, where (file, clip or key), and what to do. Stages print it
-    without a traceback and exit with status 1.
+    The message is one line, or one for each error in a file of parameters: what is wrong, where (file, clip
+    or key), and what to do. Stages print it without a traceback and exit with status 1.
     """
 
 

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from models.tasks import tasks
+from models.tasks._experiment import PRETRAINED
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.dataset import dataset
 from pipeline.store import epochs
 from pipeline.store.metric_files import write_json
 
-MODEL_FOLDER = Path("pretrained")
+MODEL_FOLDER = Path(PRETRAINED)
 CURVES_FOLDER = Path("metrics/pretrain")
 # Written if nothing is pretrained: DVC does not keep empty folders.
 PLACEHOLDER = MODEL_FOLDER / "README.md"
@@ -28,14 +29,13 @@ def pretrain() -> None:
             write_json({}, CURVES_FOLDER / "metrics.json")
         print(f"pretrain: nothing to do (task: {task}, encoder: {encoder}, classification.start: {start})")
         return
-    from models.training.cached import pretrain_cached  # imports torch, which takes seconds
+    # This imports torch, which takes seconds.
+    from models.training.cached import describe_best_epoch, pretrain_cached
 
     PLACEHOLDER.unlink(missing_ok=True)
     data = dataset.load("data", params.audio, params.video, params.input)
     best = pretrain_cached(params, data, MODEL_FOLDER, CURVES_FOLDER).config["chosen"]
-    # Metrics are named `val/<name>`; the other entries are no metrics.
-    values = ", ".join(f"{name.replace('/', ' ')} {value:.3f}" for name, value in best.items() if "/" in name)
-    print(f"pretrain: epoch {best['best_epoch']} of {best['epochs']} is kept: {values}")
+    print(f"pretrain: {describe_best_epoch(best)}")
 
 
 if __name__ == "__main__":

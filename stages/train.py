@@ -2,7 +2,7 @@
 
 from models.tasks import tasks
 from models.tasks._experiment import PRETRAINED
-from models.training.cached import adopt_pretrained, train_cached
+from models.training.cached import adopt_pretrained, describe_best_epoch, train_cached
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.dataset import dataset
@@ -19,9 +19,7 @@ def train() -> None:
     else:
         data = dataset.load("data", params.audio, params.video, params.input)
         best = train_cached(params, data, "checkpoints", "metrics/train").config["chosen"]
-    # Metrics are named `val/<name>`; the other entries are no metrics.
-    values = ", ".join(f"{name.replace('/', ' ')} {value:.3f}" for name, value in best.items() if "/" in name)
-    print(f"train: epoch {best['best_epoch']} of {best['epochs']} is kept: {values}")
+    print(f"train: {describe_best_epoch(best)}")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def summarize_reconstruction(errors: dict[str, list[dict]]) -> dict[str, dict[st
     """Return method -> "audio", "video" -> the mean squared error of each seed.
 
     The first method is a baseline: to predict the mean of what is visible.
-    errors: method -> for each seed, the metrics that models.evaluation.inpainting.errors returns.
+    errors: method -> for each seed, the metrics that models.evaluation.inpainting.measure_errors returns.
     """
     summaries = {
         method: {side: [metrics[f"{side}_mse"] for metrics in seeds] for side in SIDES}

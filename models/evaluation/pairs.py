@@ -86,18 +86,14 @@ def _localize(
     maps = model.maps(audio[rows], video[rows]).reshape(-1, *model.module.video.map)  # (rows, height, width)
     ids = [data.clip_id[test[row]] for row in rows]
     clip_boxes = [boxes[clip_id] for clip_id in ids]
+    # Clips with two objects are shown first.
+    shown = sorted(range(len(rows)), key=lambda i: clip_boxes[i][1] is None)[:MAPS]
     examples = []
-    for clip_id, clip_map, (box, silent_box) in zip(ids, maps, clip_boxes, strict=True):
-        examples.append(
-            {
-                "clip_id": clip_id,
-                "map": clip_map.round(3).tolist(),
-                "box": box,
-                "silent_box": silent_box,
-            }
-        )
-    examples.sort(key=lambda example: example["silent_box"] is None)  # clips with two objects come first
-    return localization.evaluate(maps, clip_boxes, bootstrap, seed), examples[:MAPS]
+    for i in shown:
+        box, silent_box = clip_boxes[i]
+        clip_map = maps[i].round(3).tolist()
+        examples.append({"clip_id": ids[i], "map": clip_map, "box": box, "silent_box": silent_box})
+    return localization.evaluate(maps, clip_boxes, bootstrap, seed), examples
 
 
 def _galleries(

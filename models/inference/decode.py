@@ -22,6 +22,7 @@ from pipeline.media.spectrogram import SpectrogramStep
 from pipeline.media.wav import WavStep
 from pipeline.store.status import Outcome
 
+SIDE_NAMES = {"audio": "sound", "video": "picture"}  # side of a file -> its name in messages
 ROUNDING = 1e-6  # tolerance for floating-point errors, in seconds or in hops
 
 
@@ -224,7 +225,3 @@ class Steps:
             windows=rule,
             digest="",
         )
-
-
-# A function that decodes a file, with the parameters of decode_file: config, path, start (seconds).
-Reader = Callable[[dict[str, Any], "str | Path", float], DecodedFile]

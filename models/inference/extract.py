@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.components import component_modules
-from models.inference.extract_step import SIDE_NAMES, FeaturesStep
+from models.inference.decode import SIDE_NAMES
+from models.inference.extract_step import FeaturesStep
 from models.inference.vectors import COLUMN_SIDES, WINDOW_COLUMNS, Vectors, open_writer, to_array
 from pipeline import PREFIX
 from pipeline.engine import runner

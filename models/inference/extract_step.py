@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from models.inference import decode
-from models.inference.decode import DecodedFile, Steps
+from models.inference.decode import SIDE_NAMES, DecodedFile, Steps
 from models.inference.vectors import COLUMN_SIDES
 from models.weights import weights_digest
 from pipeline.errors import UserError
@@ -24,7 +24,6 @@ from pipeline.store.status import OK, Outcome, failed
 # Windows per batch. A batch is always full: the last window is repeated. So the vector of a window does not
 # depend on the others in the batch, to the last bit. 64 are no faster, and cost more for a single clip.
 BATCH = 16
-SIDE_NAMES = {"audio": "sound", "video": "picture"}  # side of a file -> its name in messages
 END_STATUSES = ("too_short", "no_audio", "no_video")  # of a part that begins after the end of the file
 
 

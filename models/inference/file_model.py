@@ -14,11 +14,8 @@ import numpy as np
 from models.checkpoint import Model
 from models.inference import decode
 from models.inference.classify import probabilities
-from models.inference.decode import DecodedFile
-from models.inference.index import embedding_names
+from models.inference.decode import SIDE_NAMES, DecodedFile
 from pipeline.errors import UserError
-
-SIDE_NAMES = {"audio": "sound", "video": "picture"}  # side of a file -> its name in messages
 
 
 class FileModel:
@@ -168,8 +165,8 @@ class FileModel:
 
         Returns "audio", "video" or "both" -> (n, dim), without missing sides.
         """
-        names = embedding_names(self.model)
-        if names == ["both"] and decoded.missing:
+        names = self.model.module.embedding_names
+        if names == ("both",) and decoded.missing:
             side, why = next(iter(decoded.missing.items()))
             raise UserError(
                 f"{decoded.name}: the model embeds sound and picture as one: no {SIDE_NAMES[side]}: {why}"

@@ -84,7 +84,7 @@ def _write_embeddings(model: Model, data: Dataset, folder: Path) -> dict[str, np
     arrays: dict[str, np.memmap] = {}
     for clips, embeddings in embed_blocks(model, data):
         # A model of one modality returns its embeddings twice, but has only one name for them.
-        for modality, vectors in zip(embedding_names(model), embeddings, strict=False):
+        for modality, vectors in zip(model.module.embedding_names, embeddings, strict=False):
             if modality not in arrays:
                 arrays[modality] = _create_mapped(folder / f"{modality}.npy", (len(data), vectors.shape[1]))
             arrays[modality][clips] = vectors
@@ -103,15 +103,10 @@ def _create_mapped(path: Path, shape: tuple[int, int]) -> np.memmap:
     return array
 
 
-def embedding_names(model: Model) -> list[str]:
-    """Return the names of the model's embeddings: "audio" and "video", one of these, or "both"."""
-    return list(model.module.embedding_names)
-
-
 def indexed_modalities(model: Model) -> list[str]:
     """Return the names of the embeddings that have an index: those with one vector for each clip.
 
     A model that localizes sounds has several vectors for each picture, so its pictures have no index.
     """
-    names = embedding_names(model)
+    names = model.module.embedding_names
     return [name for name in names if not (name == "video" and model.module.has_map)]

@@ -13,12 +13,10 @@ from models import checkpoint
 from models.checkpoint import Model
 from models.inference import vector_index
 from models.inference.decode import DecodedFile
-from models.inference.file_model import SIDE_NAMES, FileModel
+from models.inference.file_model import FileModel
 from models.inference.index import indexed_modalities
 from pipeline.errors import UserError
 from pipeline.store.formats import read_table
-
-__all__ = ["SIDE_NAMES", "Hit", "Library", "DecodedFile"]
 
 
 @dataclass

@@ -17,8 +17,8 @@ class Plan:
     """The clips, batches and targets of a training.
 
     clips: name of the split -> the clips to use, (n,) indices in the data set. make_sampler: a function
-    (clips, batch_size, seed, class_balanced=False, share=(0, 1)) that makes a sampler of batches; these
-    arguments are explained in pipeline.dataset.pairing.Sampler. targets: (clips of the data set, classes), 1
+    (clips, batch_size, seed, class_balanced=False, rank=0, world_size=1) that makes a sampler of batches;
+    pipeline.dataset.pairing.Sampler explains these arguments. targets: (clips of the data set, classes), 1
     for each class of a clip; None if the task learns from pairs. config_entries: entries of config.json in
     addition to the experiment's. trials: pairs of validation clips for verification of people; None unless
     the training split lacks the people of the test split.

@@ -36,15 +36,8 @@ def train_cached(
     model is only loaded; None: write none. changes: fields of the experiment, such as task, loss or seed,
     whose values replace those in `params`.
     """
-    return _load_or_train(
-        configure_experiment(params, **changes),
-        data,
-        out,
-        settings=params.train,
-        augmentation=params.augment,
-        inputs=select_input_params(params),
-        curves=curves,
-    )
+    experiment = configure_experiment(params, **changes)
+    return _load_or_train(experiment, data, out, curves, select_input_params(params), sections=params)
 
 
 def pretrain_cached(
@@ -56,34 +49,27 @@ def pretrain_cached(
     model is only loaded; None: write none. changes: fields of the experiment whose values replace those in
     `params`, such as seed; `pretraining` may contain only some keys of that section.
     """
-    sections = params.pretraining
-    return _load_or_train(
-        configure_pretraining(params, **changes),
-        data,
-        out,
-        settings=sections.train,
-        augmentation=sections.augment,
-        inputs=select_input_params(params),
-        curves=curves,
-    )
+    experiment = configure_pretraining(params, **changes)
+    inputs = select_input_params(params)
+    return _load_or_train(experiment, data, out, curves, inputs, sections=params.pretraining)
 
 
 def _load_or_train(
     experiment: Experiment,
     data: Dataset,
     out: str | Path,
-    *,
-    settings: "LearningParams",
-    augmentation: "AugmentParams",
-    inputs: dict[str, Any],
     curves: str | Path | None,
+    inputs: dict[str, Any],
+    sections: Any,
 ) -> checkpoint.Model:
     """Load the model in `out`, after training it unless it was made from the same data, parameters and code.
 
-    settings, augmentation: sections of params.yaml, `train` and `augment` or those of `pretraining`. inputs:
-    the parameters on which the model's inputs depend. curves: the folder to write the curves to, also if the
-    model is only loaded; None: write none.
+    curves: the folder to write the curves to, also if the model is only loaded; None: write none. inputs: the
+    parameters on which the model's inputs depend. sections: has the sections `train` and `augment`: all of
+    params.yaml, or its section `pretraining`.
     """
+    settings: LearningParams = sections.train
+    augmentation: AugmentParams = sections.augment
     if curves is None and settings.devices > 1:
         raise UserError("devices: a table trains several models in one process, each on one device")
     fields = asdict(experiment)
@@ -109,6 +95,16 @@ def _load_or_train(
         print(f"{stage}: nothing to do: {out}/ was made from the same data, parameters and code", flush=True)
         write_curves(model.config, curves, stage)
     return model
+
+
+def describe_best_epoch(summary: dict[str, Any]) -> str:
+    """Return the best epoch of a training and its metrics in one line.
+
+    summary: `epochs`, `best_epoch` (from 1), and the metrics of that epoch, named such as `val/auc`.
+    """
+    metrics = {name.replace("/", " "): value for name, value in summary.items() if "/" in name}
+    values = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+    return f"epoch {summary['best_epoch']} of {summary['epochs']} is kept: {values}"
 
 
 def adopt_pretrained(

@@ -97,7 +97,7 @@ class PretrainingParams(Section):
     normalize_patches: bool = Field(
         description="reconstruct patches with mean 0 and deviation 1; false: they can be shown"
     )
-    # The limit is COLDEST of models/losses/infonce.py.
+    # The limit is MIN_TEMPERATURE of models/losses/infonce.py.
     temperature: float = Field(ge=0.01, description="of the contrastive loss")
     both_ways: bool = Field(description="contrastive loss from audio to video and back; false: one way only")
     train: LearningParams = Field(description="as the section train, for pretraining")

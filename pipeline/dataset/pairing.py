@@ -97,7 +97,8 @@ def build_relation(
     """Return which clips match, by the parameter `pairing`: "clip" or "category".
 
     groups: (n,) clips of one group are never each other's negatives. labels: of each clip. siamese: whether
-    both sides of a pair are of one modality. Raises UserError if labels are needed but missing.
+    both sides of a pair are of one modality; without effect for "clip", where a clip matches itself. Raises
+    UserError for "category" if a clip has no label, or if there are fewer than two different labels.
     """
     if pairing == "clip":
         return Relation(groups)

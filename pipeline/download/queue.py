@@ -87,9 +87,9 @@ class Log:
             )
 
 
-def open_log(folder: Path = FOLDER) -> Log:
-    """Return the log in a folder. It is opened once in each process."""
-    return _open_log(str(folder.resolve()), os.getpid())
+def open_log() -> Log:
+    """Return the log of downloads. It is opened once in each process."""
+    return _open_log(str(FOLDER.resolve()), os.getpid())
 
 
 @cache
@@ -297,7 +297,8 @@ class ProgressLine:
     On a terminal, one line of standard error is overwritten. Otherwise, a new line is printed to standard
     output every `REPORT_INTERVAL` s.
 
-    total: number of clips. start_time, last_time: of the first and the last line, s of time.monotonic().
+    total: number of clips. start_time: when the download began. last_time: of the last line, or
+    start_time before there is one. Both in s of time.monotonic().
     """
 
     def __init__(self, total: int) -> None:

@@ -12,13 +12,11 @@ rows with valid keys in all other shards.
 from collections.abc import Callable
 from typing import Any
 
-import pyarrow as pa
-
 from pipeline.engine.job import Job
 from pipeline.errors import UserError
 from pipeline.store.code_identity import code_digest
 from pipeline.store.formats import digest
-from pipeline.store.shards import Shards, read_index
+from pipeline.store.shards import Shards, read_index, shard_locations
 
 # Keys and sections of params.yaml that change no value: where and how fast a stage runs, and into which files
 # its values are written.
@@ -55,23 +53,24 @@ def make_keys(job: Job, clips: list[dict], upstream_rows: list[dict] | None) -> 
     return keys
 
 
-def read_upstream_index(job: Job, clips: list[dict]) -> pa.Table | None:
-    """Return the index of the stage before, with one row per clip; None if the job has no stage before.
+def read_upstream(job: Job, clips: list[dict]) -> tuple[list[dict] | None, list[str]]:
+    """Return the row of each clip in the index of the stage before, and where the values of its shards are.
 
-    Raises UserError if that stage has not been run for exactly these clips.
+    The rows are None if the job has no stage before. The list of paths or URLs is empty if the values are
+    stored beside the index. Raises UserError if that stage has not been run for exactly these clips.
     """
     if job.upstream is None:
-        return None
+        return None, []
     index = read_index(job.upstream.folder)
-    if index["clip_id"].to_pylist() != [clip["clip_id"] for clip in clips]:
+    rows = index.to_pylist()
+    if [row["clip_id"] for row in rows] != [clip["clip_id"] for clip in clips]:
         raise UserError(f"{job.upstream.folder}: made for other clips than data/clips.parquet: run dvc repro")
-    return index
+    return rows, shard_locations(index)
 
 
 def find_clips_to_compute(job: Job, clips: list[dict]) -> list[dict]:
     """Return those of `clips` that `runner.run` would compute, because no earlier run stored their key."""
-    upstream_index = read_upstream_index(job, clips)
-    upstream_rows = None if upstream_index is None else upstream_index.to_pylist()
+    upstream_rows, _ = read_upstream(job, clips)
     keys = make_keys(job, clips, upstream_rows)
     reusable_keys = Shards.from_layout(job.shards).reusable_keys()
     return [clip for clip, key in zip(clips, keys, strict=True) if key not in reusable_keys]

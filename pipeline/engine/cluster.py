@@ -27,7 +27,6 @@ MAX_RETRIES = 10  # of a task whose worker died or whose node left the cluster
 CODE_FOLDERS = ("models", "pipeline")  # the folders of the project that workers import
 OBJECT_STORE_BYTES = 200_000_000  # shared memory of a cluster on this machine: results are small
 CONNECT_TIMEOUT = 5.0  # s
-TASKS_AHEAD = 2  # tasks that wait for a CPU; not all tasks, since each holds the rows of its clips
 ADVICE = "the project, and media outside of shards, must be on all nodes under the same path (NFS)"
 
 
@@ -102,7 +101,7 @@ def map_unordered(function: Callable, items: list, engine, *arguments: Any) -> I
         limit = engine.workers if engine.address else None
         if not limit:
             # Nodes may join and leave: the number of CPUs changes.
-            limit = int(ray.cluster_resources().get("CPU", 0)) + TASKS_AHEAD
+            limit = int(ray.cluster_resources().get("CPU", 0)) + local.TASKS_AHEAD
         while len(pending) < limit and (item := next(queue, None)) is not None:
             pending[remote_function.remote(item, *arguments)] = item
         if not pending:

@@ -14,13 +14,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.engine import cluster, local
-from pipeline.engine.clip_keys import make_keys, read_upstream_index
+from pipeline.engine.clip_keys import make_keys, read_upstream
 from pipeline.engine.job import Job, Task
 from pipeline.engine.progress import Progress
 from pipeline.errors import explain_disk_error
 from pipeline.store import resume, storage
 from pipeline.store.formats import digest
-from pipeline.store.shards import ShardIndex, Shards, shard_locations
+from pipeline.store.shards import ShardIndex, Shards
 from pipeline.store.status import OK, Outcome, failed
 
 __all__ = ["Job", "run"]
@@ -33,7 +33,7 @@ def run(job: Job, clips: list[dict], shard_size: int, engine) -> pa.Table:
     Raises UserError if the disk is full, or if the stage before has not been run for these clips.
     """
     start_time = time.monotonic()
-    storage_url = storage.normalize(getattr(engine, "storage", None))
+    storage_url = storage.normalize(engine.storage)
     shards = Shards.from_layout(job.shards, storage_url)
     if storage_url:
         storage.check_writable(f"{storage_url}/{shards.folder.name}")
@@ -67,13 +67,10 @@ def _plan_tasks(job: Job, shards: Shards, clips: list[dict], shard_size: int) ->
     first_clips = range(0, len(clips), shard_size)  # the position of the first clip of each shard
     failures: list[Outcome | None] = [None] * len(clips)
     upstream_indexes: list[ShardIndex | None] = [None] * len(first_clips)
-    upstream_rows = None
-    index = read_upstream_index(job, clips)
-    if job.upstream is not None and index is not None:
-        upstream_rows = index.to_pylist()
+    upstream_rows, locations = read_upstream(job, clips)
+    if job.upstream is not None and upstream_rows is not None:
         failures = [_failure(row) for row in upstream_rows]
         upstream_shards = Shards.from_layout(job.upstream)
-        locations = shard_locations(index)
         for shard, first in enumerate(first_clips):
             location = locations[shard] if locations else str(upstream_shards.data_path(shard))
             upstream_indexes[shard] = ShardIndex(location, upstream_rows[first : first + shard_size])
@@ -132,7 +129,7 @@ def _run_tasks(shards: Shards, tasks: list[Task], engine, progress_folder: Path,
     if not tasks:
         return
     completed = n_clips - sum(len(task.clips) for task in tasks)
-    engine_module = cluster if getattr(engine, "name", "local") == "ray" else local
+    engine_module = cluster if engine.name == "ray" else local
     results = engine_module.run_tasks(tasks, engine)
     try:
         with Progress(tasks[0].job.name, n_clips, completed) as progress, closing(results):

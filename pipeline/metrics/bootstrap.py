@@ -62,7 +62,7 @@ def encode_groups(groups: Sequence | np.ndarray) -> tuple[np.ndarray, int]:
 def resample_pairs(
     groups: Sequence | np.ndarray | None, n: int, bootstrap: int, seed: int
 ) -> Iterator[np.ndarray]:
-    """Resample groups `bootstrap` times; yield the weight of each of n pairs, in blocks (b, n).
+    """Resample groups `bootstrap` times; yield the weight of each of n pairs or clips, in blocks (b, n).
 
     A block has a row for each resample, `bootstrap` rows in all. The weight of a pair is how often its group
     was drawn.

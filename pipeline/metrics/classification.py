@@ -20,7 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import encode_groups, percentile_interval, resample_groups, round_finite
+from pipeline.metrics.bootstrap import (
+    encode_groups,
+    percentile_interval,
+    resample_groups,
+    resample_pairs,
+    round_finite,
+)
 
 BINS = 15  # of confidence, for the calibration error
 TOP = 5  # classes, for `top_5`
@@ -87,10 +93,9 @@ def evaluate_classes(
     probabilities, targets = np.asarray(probabilities, float), np.asarray(targets, bool)
     n = len(probabilities)
     predictions = _predict(probabilities, multilabel)
-    group_numbers, n_groups = encode_groups(np.arange(n) if groups is None else groups)
     resampled_f1 = [np.empty((0, len(names)))]  # blocks (b, C)
-    for counts in resample_groups(n_groups, bootstrap, seed, width=n):
-        resampled_f1.append(_f1(counts[:, group_numbers], predictions, targets))
+    for weights in resample_pairs(groups, n, bootstrap, seed):
+        resampled_f1.append(_f1(weights, predictions, targets))
     f1_values = np.concatenate(resampled_f1)
     rows = []
     for c, name in enumerate(names):

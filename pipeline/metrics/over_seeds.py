@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import encode_groups, percentile_interval, resample_groups, round_finite
+from pipeline.metrics.bootstrap import percentile_interval, resample_pairs, round_finite
 
 
 def accuracy(is_correct: np.ndarray, groups: list, bootstrap: int, seed: int) -> dict[str, Any]:
@@ -17,10 +17,8 @@ def accuracy(is_correct: np.ndarray, groups: list, bootstrap: int, seed: int) ->
     """
     is_correct = np.asarray(is_correct, float)
     clip_accuracy = is_correct.mean(0)  # of each clip, over the seeds
-    group_numbers, n_groups = encode_groups(groups)
     resampled_means = []
-    for counts in resample_groups(n_groups, bootstrap, seed, width=len(clip_accuracy)):
-        weights = counts[:, group_numbers]
+    for weights in resample_pairs(groups, len(clip_accuracy), bootstrap, seed):
         total = weights.sum(1)
         resampled_means.append(weights @ clip_accuracy / np.where(total > 0, total, np.nan))
     return {

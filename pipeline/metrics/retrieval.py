@@ -10,8 +10,7 @@ Definitions, the same for every direction (in `audio_to_video` a sound is the qu
   sklearn.metrics.ndcg_score), cut at 30, against the ideal order of the same candidates. map is the mean of
   average precision over the whole ranking. Queries with no relevant clip are left out of both.
 - `recall_k` across modalities: the fraction of queries whose counterpart (the same clip) is among the first
-k.
-  This needs no labels.
+  k. This needs no labels.
 - `recall_k` within a modality: the fraction of queries with a relevant clip among the first k, without the
   query itself, over the queries that have a relevant clip.
 - `n` is the number of queries, `n_relevant` of those that have a relevant clip, over which label-based
@@ -75,26 +74,29 @@ def evaluate(
     chance = {direction: np.full((n, len(METRICS)), np.nan) for direction in directions}
     n_relevant = np.zeros(n, np.int64)  # relevant clips of each query
     block_rows = max(1, _BLOCK_PAIRS // n)
-    for model_embeddings in seed_embeddings:
-        vectors = {side: np.asarray(model_embeddings[side], np.float32)[order] for side in ("audio", "video")}
-        unit_vectors = {side: _scale_to_unit(vectors[side]) for side in vectors}
-        for start in range(0, n, block_rows):
-            rows = np.arange(start, min(n, start + block_rows))  # the queries of this block
-            gains = (label_matrix[rows] @ label_matrix.T).toarray()  # (b, n) number of shared labels
-            gains[np.arange(len(rows)), rows] = 0  # the query's own clip is not among its results
-            ideal_dcg = _ideal_dcg(gains)
-            n_relevant[rows] = np.count_nonzero(gains, axis=1)
-            mean_gain = gains.sum(1, dtype=float) / max(1, n - 1)
-            for direction in directions:
-                source, target = DIRECTIONS[direction]
-                is_cross_modal = source != target
+    seed_vectors = [
+        {side: np.asarray(arrays[side], np.float32)[order] for side in ("audio", "video")}
+        for arrays in seed_embeddings
+    ]
+    seed_unit_vectors = [{side: _scale_to_unit(x) for side, x in vectors.items()} for vectors in seed_vectors]
+    for start in range(0, n, block_rows):
+        rows = np.arange(start, min(n, start + block_rows))  # the queries of this block
+        gains = (label_matrix[rows] @ label_matrix.T).toarray()  # (b, n) number of shared labels
+        gains[np.arange(len(rows)), rows] = 0  # the query's own clip is not among its results
+        ideal_dcg = _ideal_dcg(gains)
+        n_relevant[rows] = np.count_nonzero(gains, axis=1)
+        mean_gain = gains.sum(1, dtype=float) / max(1, n - 1)
+        for direction in directions:
+            source, target = DIRECTIONS[direction]
+            is_cross_modal = source != target
+            chance[direction][rows] = _chance(n_relevant[rows], mean_gain, ideal_dcg, n, is_cross_modal)
+            for vectors, unit_vectors in zip(seed_vectors, seed_unit_vectors, strict=True):
                 if score is None or not is_cross_modal:
                     similarity = _similarity(unit_vectors[source][rows], unit_vectors[target])
                 else:
                     similarity = _score_queries(score, vectors, source, rows)
                 block_metrics = _query_metrics(similarity, gains, ideal_dcg, rows, is_cross_modal)
-                metrics[direction][rows] += block_metrics / len(seed_embeddings)
-                chance[direction][rows] = _chance(n_relevant[rows], mean_gain, ideal_dcg, n, is_cross_modal)
+                metrics[direction][rows] += block_metrics / len(seed_vectors)
 
     group_numbers, n_groups = encode_groups(np.arange(n) if groups is None else groups)
     group_numbers = group_numbers[order]

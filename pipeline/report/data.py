@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from pipeline.config import data_stages
 from pipeline.report.galleries import clip_ids_of
-from pipeline.report.tsne import project
+from pipeline.report.tsne import map_test_clips
 from pipeline.store import clip_table as table
 from pipeline.store import epochs
 from pipeline.store.formats import read_table
@@ -64,6 +64,7 @@ def collect_report_data(params: dict[str, Any]) -> ReportData:
     gallery_ids = {clip_id for rows in galleries.values() for row in rows for clip_id in clip_ids_of(row)}
     in_gallery = pc.is_in(clip_table["clip_id"], pa.array(sorted(gallery_ids), pa.string()))
     gallery_labels = {row["clip_id"]: row["labels"] for row in clip_table.filter(in_gallery).to_pylist()}
+    folder = Path("data/embeddings")
     return ReportData(
         params=params,
         metrics=metrics,
@@ -84,7 +85,7 @@ def collect_report_data(params: dict[str, Any]) -> ReportData:
         spectrograms=_class_spectrograms(clip_table, indexes["spectrogram"], params["audio"]["feature"]),
         clips=read_clips(gallery_labels),
         galleries=galleries,
-        embedding_map=_embedding_map(Path("data/embeddings")),
+        embedding_map=map_test_clips(folder, read_table(folder / "clips.parquet")),
         maps=_localization_maps(indexes["frames"]),
     )
 
@@ -120,21 +121,6 @@ def _localization_maps(frames_index: pa.Table) -> list[dict[str, Any]]:
     maps: Any = _read_json("metrics/maps.json")
     frames = read_arrays("data/frames", {entry["clip_id"] for entry in maps}, frames_index)
     return [entry | {"image": _middle_frame(frames[entry["clip_id"]])} for entry in maps]
-
-
-def _embedding_map(folder: Path) -> list[dict[str, Any]]:
-    """Return the t-SNE map of the test split: points {"clip_id", "kind", "label", "x", "y"}.
-
-    folder: with the embeddings that the stage `index` wrote.
-    """
-    clips = read_table(folder / "clips.parquet")
-    rows = np.flatnonzero(pc.fill_null(pc.equal(clips["split"], "test"), False))
-    embeddings = {}
-    for side in ("audio", "video", "both"):
-        path = folder / f"{side}.npy"
-        if path.exists():
-            embeddings[side] = np.load(path, mmap_mode="r", allow_pickle=False)[rows]
-    return project(embeddings, clips.take(rows).to_pylist())
 
 
 def _faceless_clips(faces_index: pa.Table, frames_index: pa.Table) -> list[dict[str, Any]]:

@@ -13,13 +13,10 @@ MAX_SPECTROGRAMS = 24
 PERCENTILES = (5, 99.8)  # of the values: drawn darkest and brightest
 
 
-def save_spectrograms(
-    path: str | Path, spectrograms: dict[str, np.ndarray], seconds: float | None = None
-) -> Path:
+def save_spectrograms(path: str | Path, spectrograms: dict[str, np.ndarray], seconds: float) -> Path:
     """Write a JPEG with one spectrogram for each label (at most MAX_SPECTROGRAMS), and return its path.
 
-    spectrograms: label -> (freq, time), low frequencies first. seconds: their duration; without it the time
-    axis has no numbers.
+    spectrograms: label -> (freq, time), low frequencies first. seconds: their duration.
     """
     spectrograms = dict(list(spectrograms.items())[:MAX_SPECTROGRAMS])
     columns = min(4, max(1, len(spectrograms)))
@@ -31,14 +28,11 @@ def save_spectrograms(
         axis = figure.add_subplot(rows, columns, number + 1)
         values = np.asarray(values, np.float32)
         low, high = _range(values)
-        extent = (0, seconds, 0, len(values)) if seconds else None
+        extent = (0, seconds, 0, len(values))
         axis.imshow(values, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=high, extent=extent)
         axis.set_title(label, fontsize=10, parse_math=False)
         axis.set_yticks([])
-        if seconds:
-            axis.tick_params(labelsize=8)
-        else:
-            axis.set_xticks([])
+        axis.tick_params(labelsize=8)
     return _save(figure, path)
 
 

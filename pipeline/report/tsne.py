@@ -1,14 +1,29 @@
 """t-SNE: a two-dimensional map in which clips with similar embeddings are near each other."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.manifold import TSNE
+import pyarrow as pa
+import pyarrow.compute as pc
 
 MAX_POINTS = 1000  # more overlap too much, and take minutes
 KINDS = {"audio": "sound", "video": "picture", "both": "sound and picture"}  # side -> word for the user
 MIN_POINTS = 4  # fewer have no map
 PERPLEXITY = 30.0  # scikit-learn's default; smaller for few points
+
+
+def map_test_clips(folder: Path, clips: pa.Table) -> list[dict[str, Any]]:
+    """Project the embeddings of the test split; returns the points of `project`.
+
+    folder: holds the embeddings that the stage `index` wrote, `<side>.npy` (clips, dim). clips: their clips.
+    """
+    test_rows = np.flatnonzero(pc.fill_null(pc.equal(clips["split"], "test"), False))
+    paths = {side: folder / f"{side}.npy" for side in KINDS}
+    embeddings = {
+        side: np.load(path, mmap_mode="r")[test_rows] for side, path in paths.items() if path.exists()
+    }
+    return project(embeddings, clips.take(test_rows).to_pylist())
 
 
 def project(embeddings: dict[str, np.ndarray], clips: list[dict], seed: int = 0) -> list[dict[str, Any]]:
@@ -25,6 +40,8 @@ def project(embeddings: dict[str, np.ndarray], clips: list[dict], seed: int = 0)
     rows = np.random.default_rng(seed).permutation(len(clips))[: MAX_POINTS // max(len(sides), 1)]
     if len(rows) * len(sides) < MIN_POINTS:
         return []
+    from sklearn.manifold import TSNE  # takes a second to import: only for who draws a map
+
     rows.sort()
     points = np.concatenate([np.asarray(vectors[rows], np.float32) for vectors in sides.values()])
     perplexity = min(PERPLEXITY, (len(points) - 1) / 3)  # scikit-learn wants fewer neighbours than points

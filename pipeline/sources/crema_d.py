@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipeline.download.step import in_place_outcome
 from pipeline.errors import UserError
 from pipeline.sources import folder
 from pipeline.store import clip_table
@@ -140,7 +139,7 @@ def fetch(clip: dict, data: "DataParams") -> Outcome:
     """Check the clip's file, which stays in place. The files in BROKEN fail. clip: a row of the table."""
     if reason := BROKEN.get(clip["clip_id"]):
         return failed("corrupt", f"{clip['clip_id']}: broken as published: {reason}")
-    return in_place_outcome(clip, {clip["video"]: folder.check_file(clip["video"])})
+    return folder.fetch(clip, data)
 
 
 def _find_files(root: str) -> tuple[dict[str, str], list[str]]:

@@ -52,9 +52,7 @@ def clips(data: "DataParams") -> pa.Table:
         pairs = _pair_files(person, faces[person], voices[person], data.voxceleb.pair)
         rows += [_make_row(root, person, pair) for pair in pairs[: data.voxceleb.per_person]]
     folder.add_ids(rows)
-    columns = clip_table.SCHEMA.names + folder.EXTRA.names
-    table_rows = [{column: row.get(column) for column in columns} for row in rows]
-    return clip_table.from_rows(table_rows, folder.EXTRA)
+    return clip_table.from_rows(rows, folder.EXTRA)
 
 
 def notes(data: "DataParams", table: pa.Table) -> list[str]:
@@ -113,7 +111,7 @@ def _find_files(root: str, name: str, extensions: frozenset[str], noun: str, key
     files: Files = defaultdict(lambda: defaultdict(list))
     for path in folder.scan(top).media:
         person, _, rest = path.partition("/")
-        if rest and os.path.splitext(path)[1][1:].lower() in extensions:
+        if rest and folder.split_extension(path)[1] in extensions:
             # A file directly in the person's folder belongs to no recording: it counts as one.
             recording = os.path.basename(os.path.dirname(path)) if "/" in rest else rest
             files[person][recording].append(f"{name}/{path}")

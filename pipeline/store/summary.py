@@ -1,19 +1,19 @@
 """Counts of a clip table."""
 
-from collections import Counter
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 def count_clips(table: pa.Table) -> dict[str, Any]:
     """Count the clips, classes (different labels), clips without a label, and subjects of a clip table."""
-    labels_by_clip = table["labels"].to_pylist()
+    n_labels = pc.fill_null(pc.list_value_length(table["labels"]), 0)
     return {
         "clips": len(table),
-        "classes": len(count_labels(table)),
-        "unlabelled": sum(not labels for labels in labels_by_clip),
-        "subjects": len(set(table["subject"].to_pylist()) - {None}),
+        "classes": pc.count_distinct(pc.list_flatten(table["labels"])).as_py(),
+        "unlabelled": pc.sum(pc.equal(n_labels, 0)).as_py() or 0,
+        "subjects": pc.count_distinct(table["subject"]).as_py(),
     }
 
 
@@ -22,7 +22,6 @@ def count_labels(table: pa.Table) -> dict[str, int]:
 
     The most frequent label is first; labels of the same frequency are in alphabetical order.
     """
-    counts: Counter[str] = Counter()
-    for labels in table["labels"].to_pylist():
-        counts.update(labels or [])
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    counts = pc.value_counts(pc.list_flatten(table["labels"])).to_pylist()
+    by_frequency = sorted(counts, key=lambda count: (-count["counts"], count["values"]))
+    return {count["values"]: count["counts"] for count in by_frequency}

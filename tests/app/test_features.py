@@ -183,7 +183,7 @@ def test_a_file_that_crashes_the_decoder_fails_alone(finished_project, extract_f
     step = Crashing(str(media), str(model), weights_digest(model), "both", None)
     config = json.loads((model / "config.json").read_text())
     job = extract.create_job(step, config, out, [None] * 3)
-    index = runner.run(job, clips, 32, SimpleNamespace(workers=1, timeout=60.0))
+    index = runner.run(job, clips, 32, SimpleNamespace(name="local", workers=1, timeout=60.0, storage=None))
     summary = extract.write_features(job, config, clips, index, out, "parquet")
     assert summary["clips"] == {"crashed": 1, "ok": 2} and summary["windows"] == 2
     assert read_index(out)["b"]["detail"] == "the decoder crashed (SIGSEGV)"

@@ -299,12 +299,11 @@ def _similar_file_hint(root: str, path: str) -> str:
         return f": write {quote(with_slashes)}"
     folder, name = posixpath.split(path)
     names = _file_names(os.path.join(root, folder))
-    similar_names = [other for other in names if _normalize(other) == _normalize(name)]
-    if not similar_names and len(names) <= MAX_COMPARED_NAMES:
-        similar_names = difflib.get_close_matches(name, names, 1, 0.85)
-    if not similar_names:
-        return ""
-    return f": did you mean {quote(posixpath.join(folder, similar_names[0]))}?"
+    normalized = _normalize(name)
+    similar_name = next((other for other in names if _normalize(other) == normalized), None)
+    if similar_name is None and len(names) <= MAX_COMPARED_NAMES:
+        similar_name = next(iter(difflib.get_close_matches(name, names, 1, 0.85)), None)
+    return f": did you mean {quote(posixpath.join(folder, similar_name))}?" if similar_name else ""
 
 
 @cache

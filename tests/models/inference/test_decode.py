@@ -12,7 +12,7 @@ import pytest
 
 from models import checkpoint
 from models.inference import decode
-from models.inference.extract_step import SIDE_NAMES as SIDES
+from models.inference.decode import SIDE_NAMES as SIDES
 from models.inference.file_model import FileModel
 from pipeline.dataset import dataset
 from pipeline.dataset.dataset import Dataset

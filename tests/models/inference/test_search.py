@@ -12,6 +12,7 @@ import pytest
 from app import search as command
 from models import checkpoint
 from models.inference import index, search
+from models.inference.decode import DecodedFile
 from pipeline.errors import UserError
 from pipeline.store.formats import read_table
 from testing import toy
@@ -108,7 +109,7 @@ def test_invalid_arguments_are_errors(capsys):
 
 def test_an_impossible_direction_is_an_error(model, data, tmp_path):
     _, clips = library(model, data, tmp_path)
-    query = search.DecodedFile(
+    query = DecodedFile(
         "a.wav", data, {"video": "no picture"}, embeddings={"audio": model.embed(data, np.array([0]))[0][0]}
     )
     assert set(command.search_directions(clips, query, None, None, 2)) == {"audio_to_audio", "audio_to_video"}
