@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from models.inference import vector_index
 from models.inference.index import indexed_modalities
 from pipeline.config import ROOT
 from pipeline.media.wav import write_wav
+from testing.commands import measure_seconds
 
 SECONDS, RATE = 5.0, 16000
 ASKED, PEOPLE, EACH = 20, 8, 5  # questions of one person; people at once, and questions of each
@@ -154,12 +155,6 @@ class PageClient:
                     raise RuntimeError(html)
                 return html
         raise RuntimeError(events)
-
-
-def measure_seconds(function: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    function()
-    return time.perf_counter() - began
 
 
 def summary(seconds: list[float]) -> dict[str, float]:

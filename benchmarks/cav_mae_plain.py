@@ -134,8 +134,10 @@ class Plain(nn.Module):
     def forward(
         self, inputs: dict[str, Tensor], keep: dict[str, Tensor], masked: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """inputs: of `prepare`, cut to whole patches. keep, masked: as of Pretraining.parts. Returns loss,
-        audio, video (errors), contrastive, contrastive_accuracy."""
+        """Return loss, audio, video (errors), contrastive, contrastive_accuracy.
+
+        inputs: of `prepare`, cut to whole patches. keep, masked: as `Pretraining.draw_masks` returns them.
+        """
         self.n_visible = {side: keep[side].shape[1] for side in SIDES}
         back = {side: torch.cat([keep[side], masked[side]], dim=1).argsort(1) for side in SIDES}
         tokens = {side: self.encoded(side, inputs[side], keep[side]) for side in SIDES}

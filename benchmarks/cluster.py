@@ -1,6 +1,6 @@
 """How much faster are two workers of a Ray cluster than one, end to end, and what does Ray cost?
 
-`python -m benchmarks.cluster [--clips N]` makes temporary projects of N embedded clips and runs the data
+`python -m benchmarks.cluster [--clips N]` makes temporary projects of N synthetic clips and runs the data
 stages (without `faces`) as a user runs them: on a Ray cluster of this machine of one worker and of two
 (started for each stage anew, which is counted), and by two local processes. Each stage writes the same files
 in all of them, or this fails. Prints a table, keeps all in benchmarks/results/cluster.json.
@@ -107,7 +107,7 @@ def table(result: dict) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, default=2048, help="embedded clips (default 2048)")
+    parser.add_argument("--clips", type=int, default=2048, help="synthetic clips (default 2048)")
     with tempfile.TemporaryDirectory(prefix="earsight-cluster-") as folder:
         result = measure(Path(folder), parser.parse_args().clips)
     result_files.save("cluster", result)

@@ -1,8 +1,8 @@
 """Features of a folder beside the pipeline's own stages: `python -m benchmarks.features [--clips N]`.
 
-The embedded clips as files, two workers, the model in checkpoints/ (after `dvc repro`): app.features, and the
-stages wav, spectrogram, frames and index, which end with the same vectors. From two numbers of clips follows
-what one takes beyond the start of the processes, which import for seconds. Linux only.
+The synthetic clips as files, two workers, the model in checkpoints/ (after `dvc repro`): app.features, and
+the stages wav, spectrogram, frames and index, which end with the same vectors. From two numbers of clips
+follows what one takes beyond the start of the processes, which import for seconds. Linux only.
 """
 
 import argparse
@@ -28,7 +28,7 @@ WINDOW_INTERVAL = 0.5  # s
 
 
 def write_clip(folder: Path, data: DataParams, number: int) -> Path:
-    """Write a clip of the embedded data to a file."""
+    """Write a clip of the synthetic data to a file."""
     path = folder / f"ensemble-{number:05d}.flv"
     path.write_bytes(ensemble.render(number, data))
     return path

@@ -1,10 +1,10 @@
-"""Is the embedded data honest? Can sound be matched to picture without shape and timbre?
+"""Is the synthetic data honest? Can sound be matched to picture without shape and timbre?
 
 `python -m benchmarks.honesty [clips]` does three things, prints a line for each and keeps them in
 benchmarks/results/honesty.json:
 
-- renders the embedded clips in memory, keeps of each only its mean colour and its loudness, and lets logistic
-  regression tell a clip's own sound from that of another instrument: no better than 60%;
+- renders the synthetic clips in memory, keeps of each only its mean colour and its loudness, and lets
+  logistic regression tell a clip's own sound from that of another instrument: no better than 60%;
 - reads what the default model of the last `dvc repro` reached: far above both others, and not 100%;
 - trains the default model on clips whose sounds were dealt out anew: chance.
 

@@ -122,10 +122,12 @@ def small(folder: Path) -> dict:
     }
 
 
+NOT_COPIED = {".git", ".venv", ".dvc", "report", "dist", "tmp", "experiments", "tests"}  # of the root alone
+
+
 def copy_project(folder: Path) -> Path:
     """This project with its data and its model, to be trained again."""
-    skip = shutil.ignore_patterns(".git", ".venv", ".dvc", "report", "dist", "tmp", "experiments", "tests")
-    shutil.copytree(ROOT, folder / "project", ignore=skip, symlinks=False)
+    shutil.copytree(ROOT, folder / "project", ignore=lambda path, _: NOT_COPIED if Path(path) == ROOT else ())
     shutil.rmtree(folder / "project/checkpoints")
     return folder / "project"
 

@@ -1,4 +1,4 @@
-"""Are the embedded people honest? Do identity and emotion need more than a mean colour or a mean pitch?
+"""Are the synthetic people honest? Do identity and emotion need more than a mean colour or a mean pitch?
 
 `python -m benchmarks.people [--yunet MODEL.onnx]` renders the default clips of `data.source: people`, prints
 a line for each of the following and keeps them in benchmarks/results/people.json:

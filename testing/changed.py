@@ -1,6 +1,6 @@
 """Print the tests of the files that changed since the last commit: `make check` runs them.
 
-The tests mirror the tree: those of `pipeline/store/shards.py` are in `tests/pipeline/store/test_shards.py`. A
+The tests mirror the tree: those of `pipeline/store/values.py` are in `tests/pipeline/store/test_values.py`. A
 module without a test of its own has those of its folder, or of the nearest folder above that has any.
 """
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.config import ROOT
 
-CODE = ("app", "experiments", "models", "pipeline", "stages")
+CODE = ("app", "experiments", "models", "pipeline", "stages", "testing")  # folders that tests mirror
 
 
 def changed_files() -> list[str]:

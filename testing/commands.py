@@ -34,7 +34,7 @@ class Cost:
 
 
 def write_project(folder: Path, videos: list[Path], rows: int, workers: int, **settings: Any) -> None:
-    """Write params.yaml and a clip table of `rows` rows that repeat the videos. knobs: parameters by key."""
+    """Write params.yaml and a clip table of `rows` rows of the videos. settings: parameters by key."""
     settings |= {"data.source": "folder", "data.folder": str(videos[0].parent), "engine.workers": workers}
     set_params(folder, settings)
     (folder / "data").mkdir(exist_ok=True)

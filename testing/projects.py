@@ -47,7 +47,7 @@ def make_once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], Pr
 
 @pytest.fixture(scope="session")
 def finished_project(make_once, tmp_path_factory) -> Project:
-    """Run all stages on the embedded data, each in a folder with only what dvc.yaml lists for it.
+    """Run all stages on the synthetic data, each in a folder with only what dvc.yaml lists for it.
 
     `trace/<stage>` lists what a stage reads, `last_lines/<stage>` has the last line that it prints.
     """

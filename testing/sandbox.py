@@ -29,5 +29,10 @@ def sandbox(whole: Project, stage: str, root: Path) -> tuple[Project, list[str]]
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             copy = shutil.copytree if (whole / name).is_dir() else shutil.copy
             copy(whole / name, root / name)
-    outs = [o if isinstance(o, str) else next(iter(o)) for o in [*about["outs"], *about.get("metrics", [])]]
-    return Project(root), outs
+    return Project(root), outs(stage)
+
+
+def outs(stage: str) -> list[str]:
+    """Return the paths of the outs and the metrics of a stage."""
+    entry = stage_entry(stage)
+    return [o if isinstance(o, str) else next(iter(o)) for o in [*entry["outs"], *entry.get("metrics", [])]]

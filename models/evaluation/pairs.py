@@ -87,9 +87,9 @@ def _localize(
     ids = [data.clip_id[test[row]] for row in rows]
     clip_boxes = [boxes[clip_id] for clip_id in ids]
     # Clips with two objects are shown first.
-    shown = sorted(range(len(rows)), key=lambda i: clip_boxes[i][1] is None)[:MAPS]
+    example_rows = sorted(range(len(rows)), key=lambda i: clip_boxes[i][1] is None)[:MAPS]
     examples = []
-    for i in shown:
+    for i in example_rows:
         box, silent_box = clip_boxes[i]
         clip_map = maps[i].round(3).tolist()
         examples.append({"clip_id": ids[i], "map": clip_map, "box": box, "silent_box": silent_box})

@@ -65,26 +65,38 @@ def resumed_epoch(output: str) -> int:
     return int(match[1])
 
 
-def test_every_command_resumes_a_killed_training(project, tmp_path):
+def interrupt(project: Project, signal_number: int) -> None:
+    """Send a signal to all processes of a `dvc exp run` that is training."""
     process, _ = start_and_wait_for("epoch 12 of", project, *FLAGS)
-    os.killpg(process.pid, signal.SIGKILL)
+    os.killpg(process.pid, signal_number)
     process.communicate(timeout=60)
-    [checkpoint] = [p for p in (project / "resume").iterdir() if not p.name.startswith(".")]
-    assert checkpoint.suffix == ".ckpt"
+
+
+def test_every_command_resumes_an_interrupted_training(project, tmp_path):
+    interrupt(project, signal.SIGTERM)
+    [checkpoint] = (project / "resume").iterdir()
     copy = project.copy(tmp_path / "a copy")  # of the workspace
-    assert resumed_epoch(copy.run_command("dvc", "repro", "train")) >= 1
+    assert resumed_epoch(copy.run_command("dvc", "repro", "train")) >= 12
     shutil.copytree(project / "resume", tmp_path / "resume")
     code, output = exp_run(project, "--temp", *FLAGS)
     assert code == 0, output
-    assert resumed_epoch(output) >= 1
+    assert resumed_epoch(output) >= 12
     assert not checkpoint.exists() and not [*(project / "resume").iterdir()]
     shutil.copytree(tmp_path / "resume", project / "resume", dirs_exist_ok=True)
     code, output = exp_run(project, "--force", *FLAGS)
     assert code == 0, output
-    assert resumed_epoch(output) >= 1
+    assert resumed_epoch(output) >= 12
     for name in ("model.safetensors", "config.json"):
         assert (project / "checkpoints" / name).read_bytes() == (copy / "checkpoints" / name).read_bytes()
     shutil.rmtree(copy.root)
+
+
+def test_the_same_command_resumes_a_killed_training(project):
+    interrupt(project, signal.SIGKILL)
+    assert [p.suffix for p in (project / "resume").iterdir() if not p.name.startswith(".")] == [".ckpt"]
+    code, output = exp_run(project, *FLAGS)
+    assert code == 0, output
+    assert resumed_epoch(output) >= 1
 
 
 def test_a_stage_ends_with_its_dvc(project, monkeypatch):

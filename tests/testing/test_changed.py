@@ -16,12 +16,18 @@ from testing import changed
         ("tests/pipeline/store/test_b.py", {"tests/pipeline/store/test_b.py"}),
         ("tests/pipeline/store/test_deleted.py", set()),
         ("models/audio/cnn.py", {"tests/models/test_components.py"}),
+        ("testing/kills.py", {"tests/testing/test_names.py"}),
         ("docs/data.md", set()),
         ("README.md", set()),
     ],
 )
 def test_tests_of_a_file(tmp_path, path, tests):
-    for name in ("pipeline/store/test_shards", "pipeline/store/test_b", "models/test_components"):
+    for name in (
+        "pipeline/store/test_shards",
+        "pipeline/store/test_b",
+        "models/test_components",
+        "testing/test_names",
+    ):
         file = tmp_path / f"tests/{name}.py"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()

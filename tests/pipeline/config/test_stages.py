@@ -6,13 +6,9 @@ import pytest
 
 from pipeline.config import ROOT, data_stages, stage_entry, stage_names
 from pipeline.errors import UserError
+from testing.sandbox import outs
 
 SCRIPTS = {path.stem: path for path in (ROOT / "stages").glob("[!_]*.py")}
-
-
-def outs(stage: str) -> list[str]:
-    entry = stage_entry(stage)
-    return [o if isinstance(o, str) else next(iter(o)) for o in entry["outs"] + entry.get("metrics", [])]
 
 
 def test_each_script_is_a_stage():
