@@ -7,8 +7,6 @@ from pipeline.store import resume
 
 pytest_plugins = ("testing.clusters", "testing.projects")  # fixtures
 
-gc.disable()  # until all tests are collected: what is imported stays
-
 # A shell that starts the tests in the background ignores Ctrl-C: child processes would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -27,7 +25,6 @@ def pytest_collection_finish() -> None:
     # tracing a model makes millions.
     gc.collect()
     gc.freeze()
-    gc.enable()
     gc.set_threshold(50_000)
 
 
