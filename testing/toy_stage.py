@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipeline.engine import runner
 from pipeline.errors import UserError
+from pipeline.store import resume
 from pipeline.store.formats import Arrays
 from pipeline.store.shards import Shards
 from pipeline.store.status import Outcome, failed
@@ -59,6 +60,7 @@ def clips(*kinds: str, first: int = 0) -> list[dict]:
 def main() -> None:
     """python -m testing.toy_stage FOLDER ENGINE KIND ...: run in a process that can be killed."""
     folder, how, *kinds = sys.argv[1:]
+    resume.FOLDER = f"{folder}-resume"
     try:
         runner.run(job(Path(folder)), clips(*kinds), 4, Engine(**json.loads(how)))
     except UserError as e:

@@ -32,6 +32,12 @@ def pytest_unconfigure() -> None:
     gc.unfreeze()  # for libraries that complain of what is left at the end
 
 
+@pytest.fixture(scope="session", autouse=True)
+def session_resume_folder(tmp_path_factory):
+    """The folder of unfinished work of what fixtures make: other test processes may make the same."""
+    resume.FOLDER = str(tmp_path_factory.mktemp("resume"))
+
+
 @pytest.fixture(autouse=True)
 def resume_folder(tmp_path, monkeypatch):
     """The folder of unfinished work (`pipeline.store.resume`), one for each test."""

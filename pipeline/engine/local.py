@@ -31,9 +31,7 @@ WORKER_MEMORY = 4 << 30  # bytes that a worker may allocate, beyond what its sha
 MAX_CLIP_BYTES = 64 << 20  # of one clip in a file that a worker writes, unless its values are larger
 FILE_OVERHEAD = 1 << 20  # bytes of a shard's file beside the values: header, paths and clip ids
 TASKS_PER_WORKER = 8  # then a new process replaces the worker: decoders leak a little memory with every file
-TASKS_AHEAD = (
-    2  # tasks that wait for a worker or a CPU; not all tasks, since each holds the rows of its clips
-)
+TASKS_AHEAD = 2  # tasks that wait for a worker or a CPU; not all: each holds the rows of its clips
 
 
 def run_tasks(tasks: list[Task], engine) -> Generator[tuple[Task, bytes], None, None]:

@@ -6,10 +6,8 @@ import sys
 import pytest
 
 PACKAGE = """
-import sys
 from pipeline.cli import speed_up_process
-if sys.argv[0] == "-m":
-    speed_up_process()
+speed_up_process()
 """
 COMMAND = """
 import atexit
