@@ -27,8 +27,13 @@ class Hub(nn.Module):
     ) -> None:
         super().__init__()
         self.trunk = Trunk(name, shape[0], shape[1:], pretrained, frozen)
-        self.project = nn.Linear(self.trunk.n_features, dim)
+        self.n_features = self.trunk.n_features
+        self.project = nn.Linear(self.n_features, dim)
+
+    def compute_features(self, audio: Tensor) -> Tensor:
+        """Map spectrograms (batch, channels, freq, time) to the network's vectors (batch, n_features)."""
+        return self.trunk(standardize(audio))
 
     def forward(self, audio: Tensor) -> Tensor:
         """Map spectrograms (batch, channels, freq, time) to embeddings (batch, dim)."""
-        return self.project(self.trunk(standardize(audio)))
+        return self.project(self.compute_features(audio))

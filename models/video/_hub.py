@@ -28,9 +28,17 @@ class Hub(nn.Module):
         super().__init__()
         self.normalize = Normalize(shape[3])
         self.trunk = Trunk(name, shape[3], shape[1:3], pretrained, frozen)
-        self.project = nn.Linear(self.trunk.n_features, dim)
+        self.n_features = self.trunk.n_features
+        self.project = nn.Linear(self.n_features, dim)
+
+    def compute_features(self, video: Tensor) -> Tensor:
+        """Map frames (batch, frames, height, width, channels) uint8 to vectors of the middle frames.
+
+        The result is (batch, n_features).
+        """
+        middle_frame = video[:, video.shape[1] // 2]
+        return self.trunk(self.normalize(middle_frame))
 
     def forward(self, video: Tensor) -> Tensor:
         """Map frames (batch, frames, height, width, channels) uint8 to embeddings (batch, dim)."""
-        middle_frame = video[:, video.shape[1] // 2]
-        return self.project(self.trunk(self.normalize(middle_frame)))
+        return self.project(self.compute_features(video))
