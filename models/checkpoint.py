@@ -11,9 +11,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from models.parts.cached import CachedEncoder
 from models.tasks import tasks
 from models.weights import WEIGHTS, weights_digest
-from pipeline.dataset.dataset import MIDDLE, Dataset
+from pipeline.dataset.dataset import MIDDLE, Dataset, FeatureUse
 from pipeline.errors import UserError
 from pipeline.store.atomic import atomic_write
 
@@ -36,6 +37,16 @@ def build(config: dict) -> torch.nn.Module:
         if weights.ndim == 4:
             weights.data = weights.data.contiguous(memory_format=torch.channels_last)
     return module
+
+
+def attach_towers(module: torch.nn.Module, pretrained: bool = True) -> None:
+    """Build the towers of encoders that were trained on their stored features, to embed sounds and pictures.
+
+    pretrained: load their weights too; False: they will be loaded with those of the model.
+    """
+    for part in list(module.modules()):
+        if isinstance(part, CachedEncoder):
+            part.attach_towers(pretrained)
 
 
 def save(folder: str | Path, module: torch.nn.Module, config: dict) -> None:
@@ -72,6 +83,7 @@ def load(folder: str | Path) -> "Model":
             for side, keywords in config["encoders"].items()
         }
         module = build(config | {"encoders": encoders})
+        attach_towers(module, pretrained=False)
         module.load_state_dict(weights)
     except (KeyError, TypeError, AttributeError, RuntimeError) as e:
         reason = " ".join(str(e).split())[:200]
@@ -103,6 +115,7 @@ class Model:
     def __init__(self, module: torch.nn.Module, config: dict, device: str = "cpu") -> None:
         self.module = module.to(device).eval()
         self.config, self.device = config, device
+        self.features = FeatureUse.from_config(config)  # which sides are read as features of towers
 
     def embed_audio(self, x: np.ndarray | Tensor) -> np.ndarray:
         """Map (n, channels, freq, time) to embeddings (n, dim) float32, each of length 1."""
@@ -126,7 +139,8 @@ class Model:
         batches = []
         for i in range(0, len(clips), BATCH):
             with torch.inference_mode():
-                windows = data.read(clips[i : i + BATCH], positions[i : i + BATCH])
+                batch = slice(i, i + BATCH)
+                windows = data.read(clips[batch], positions[batch], features=self.features)
                 embeddings = self.module.embed_pair(*(torch.as_tensor(x).to(self.device) for x in windows))
             batches.append([x.float().cpu().numpy() for x in embeddings])
         audio, video = (np.concatenate(side) for side in zip(*batches, strict=True))
@@ -152,7 +166,7 @@ class Model:
         batches = [np.empty((0, len(self.config["classes"])), np.float32)]
         for i in range(0, len(clips), BATCH):
             with torch.inference_mode():
-                windows = data.read(clips[i : i + BATCH], MIDDLE, frame_position)
+                windows = data.read(clips[i : i + BATCH], MIDDLE, frame_position, self.features)
                 inputs = [torch.as_tensor(x).to(self.device) for x in windows]
                 batches.append(compute(*inputs).float().cpu().numpy())
         return np.concatenate(batches)

@@ -23,7 +23,7 @@ TABLES = {
 def evaluate() -> None:
     """Evaluate the trained model on the test split, and write metrics and tables to the folder metrics/."""
     params = load("evaluate")
-    data = dataset.load("data", params.audio, params.video, params.input)
+    data = dataset.load("data", params.audio, params.video, params.input, with_features=True)
     clips = clip_table.read("data/clips.parquet").to_pylist()
     _, height, width, _ = data.video_shape
     boxes = localization.frame_boxes(clips, height, width)

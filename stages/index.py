@@ -11,7 +11,7 @@ from pipeline.store.metric_files import write_json
 def index() -> None:
     """Embed every clip, index the embeddings, and measure the recall of the indexes against exact search."""
     params = load("index")
-    data = dataset.load("data", params.audio, params.video, params.input)
+    data = dataset.load("data", params.audio, params.video, params.input, with_features=True)
     with distributed.open_model("checkpoints", params.engine) as model:
         # For each direction of search: kind of index, number of vectors, recall.
         metrics_by_direction = embedding_index.write_index(

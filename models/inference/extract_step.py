@@ -16,6 +16,7 @@ from models.inference import decode
 from models.inference.decode import SIDE_NAMES, DecodedFile, Steps
 from models.inference.vectors import COLUMN_SIDES
 from models.weights import weights_digest
+from pipeline.dataset.dataset import FeatureUse
 from pipeline.errors import UserError
 from pipeline.media.files import Media, MediaError, open_media
 from pipeline.sources import folder
@@ -164,10 +165,15 @@ class Windows:
             part_starts = max(part_starts, starts, key=len)
             vectors = self.vectors[column]
             vectors += [None] * (first_row + len(starts) - len(vectors))
+            features = FeatureUse.from_config(tools.config)
             for i in range(0, len(starts), BATCH):  # not all at once: it would need too much memory
                 chunk = positions[i : i + BATCH]
                 arrays = dict(
-                    zip(SIDE_NAMES, decoded.data.read(np.zeros(len(chunk), int), chunk), strict=True)
+                    zip(
+                        SIDE_NAMES,
+                        decoded.data.read(np.zeros(len(chunk), int), chunk, features=features),
+                        strict=True,
+                    )
                 )
                 for j in range(len(chunk)):
                     window = tuple(arrays[side][j] for side in COLUMN_SIDES[column])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+CACHED = "cached"  # the encoder that reads the features of towers
 PRETRAINED = "pretrained"  # the folder of the model that the stage pretrain trains
 # Section of `encoders` in params.yaml -> the key that names the encoder to which its sizes belong.
 ENCODER_KEYS = {"audio": "audio_encoder", "video": "video_encoder", "joint": "encoder"}
@@ -15,6 +16,8 @@ class Experiment:
     Each field has the name of its key in params.yaml, and becomes a key of the model's config.json. encoder:
     name of the encoder of both modalities, if there is one. encoders: the sizes that differ from an encoder's
     defaults, by section: {"audio": {...}, "video": {...}, "joint": {...}}; `joint` is for `encoder`.
+    towers: for encoders that read features of towers: "audio" or "video" -> name of a tower -> keywords, and
+    the keys `segment_seconds` and `hop_seconds` of that section; otherwise empty.
     """
 
     task: str
@@ -24,6 +27,7 @@ class Experiment:
     label: str = "category"
     encoder: str | None = None
     encoders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    towers: dict[str, Any] = field(default_factory=dict)
 
     @property
     def initial_model_folder(self) -> str | None:
@@ -36,15 +40,41 @@ class Experiment:
 
         params: the content of params.yaml. changes: values of fields to use instead of those in `params`.
         """
-        field_names = {f.name for f in fields(cls)} - {"encoders", *changes}
+        field_names = {f.name for f in fields(cls)} - {"encoders", "towers", *changes}
         values = {name: getattr(params, name) for name in field_names} | changes
         sizes = {
             section: getattr(params.encoders, section).get(values.get(key), {})
             for section, key in ENCODER_KEYS.items()
         }
-        return cls(**{"encoders": sizes} | values)
+        return cls(**{"encoders": sizes, "towers": _select_towers(params, values)} | values)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Create the experiment from a model's config.json. A missing field gets its default."""
         return cls(**{f.name: config[f.name] for f in fields(cls) if f.name in config})
+
+
+def _select_towers(params: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the field `towers` of an experiment. values: the other fields."""
+    sides = [side for side in ("audio", "video") if values.get(f"{side}_encoder") == CACHED]
+    if not sides:
+        return {}
+    towers: dict[str, Any] = {}
+    for side in sides:
+        keywords = getattr(params.encoders, side)
+        towers[side] = {
+            name: keywords.get(name.partition("/")[0], {}) for name in getattr(params.towers, side)
+        }
+    seconds = {key: getattr(params.towers, key) for key in ("segment_seconds", "hop_seconds")}
+    return towers | seconds
+
+
+def make_encoder(side: str, registry: Any, config: dict[str, Any], shape: tuple, dim: int) -> Any:
+    """Create the encoder of a modality that config.json describes.
+
+    side: "audio" or "video". registry: of its encoders. config: the content of config.json. shape: of one
+    window. dim: size of an embedding.
+    """
+    features = config.get("features", {}).get(side)
+    arguments = (shape, dim, features) if features else (shape, dim)
+    return registry.make(config[f"{side}_encoder"], *arguments, **config["encoders"][side])

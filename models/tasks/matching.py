@@ -14,7 +14,7 @@ from models.matchers import matchers
 from models.tasks import tasks
 from models.tasks._base import Rule
 from models.tasks._description import Description, describe_encoders
-from models.tasks._experiment import Experiment
+from models.tasks._experiment import Experiment, make_encoder
 from models.tasks._pairs import Pairs, select_clips
 from models.tasks._plan import Plan
 from models.video import encoders as video_encoders
@@ -84,11 +84,10 @@ class Matching(Pairs):
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, train: Any) -> None:
         super().__init__(config, audio_shape, video_shape, train)
         dim = train.embedding_dim
-        sizes = config["encoders"]
         if self.modality != "video":
-            self.audio = audio_encoders.make(config["audio_encoder"], audio_shape, dim, **sizes["audio"])
+            self.audio = make_encoder("audio", audio_encoders, config, audio_shape, dim)
         if self.modality != "audio":
-            self.video = video_encoders.make(config["video_encoder"], video_shape, dim, **sizes["video"])
+            self.video = make_encoder("video", video_encoders, config, video_shape, dim)
         self.matcher = matchers.make(config["matcher"], dim)
         self.loss = losses.make(config["loss"], **config["constants"])
         self.has_map = self.modality != "audio" and getattr(self.video, "has_map", False)

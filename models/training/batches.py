@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pipeline.dataset import augment, pairing
-from pipeline.dataset.dataset import MIDDLE, Dataset
+from pipeline.dataset.dataset import MIDDLE, Dataset, FeatureUse
 
 # Added to a batch's seed for the positions of frames, so that they are independent of the augmentation.
 FRAME_STREAM = 1
@@ -22,13 +22,15 @@ class Batches(torch.utils.data.Dataset):
 
     data: the windows of all clips. augmentation: random changes of the windows; None for validation. targets:
     (n, classes), of every clip in `data`; None if the task learns from pairs. random_frames: take frames from
-    a random position in the window instead of its middle.
+    a random position in the window instead of its middle. features: which sides are read as stored features
+    of towers; these are not augmented.
     """
 
     data: Dataset
     augmentation: augment.Augment | None
     targets: np.ndarray | None = None
     random_frames: bool = False
+    features: FeatureUse = FeatureUse()
 
     def __getitem__(self, batch: pairing.Batch) -> dict[str, Tensor]:
         """Read the windows of a batch, whose clips and pairs a sampler chose.
@@ -40,7 +42,7 @@ class Batches(torch.utils.data.Dataset):
         if self.random_frames:
             rng = np.random.default_rng((*batch.seed, FRAME_STREAM))
             frame_position = rng.random(len(batch.clip))
-        audio, video = self.data.read(batch.clip, batch.position, frame_position)
+        audio, video = self.data.read(batch.clip, batch.position, frame_position, self.features)
         if self.augmentation:
             audio, video = self.augmentation(audio, video, batch.seed)
         arrays = {"audio": audio, "video": video, "clip": batch.clip}

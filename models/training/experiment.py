@@ -1,11 +1,14 @@
 """The experiment that the parameters describe, and what else its model depends on."""
 
+from dataclasses import asdict
 from typing import Any
 
 from models.tasks import tasks
 from models.tasks._experiment import Experiment
 from models.weights import weights_digest
 from pipeline.dataset.dataset import Dataset
+from pipeline.dataset.windows import Segments
+from pipeline.errors import UserError
 
 PRETRAINING = "pretraining"  # the task of the stage pretrain
 
@@ -32,13 +35,36 @@ def configure_pretraining(params: Any, **changes: Any) -> Experiment:
 def list_encoder_sources(experiment: Experiment, data: Dataset) -> list[Any]:
     """Return what a model with an encoder of both modalities depends on beside parameters, data and code.
 
-    That is the digest of the weights from which it starts (None: random weights), and the mean and standard
-    deviation of the features. The list is empty for a model without such an encoder.
+    For encoders that read features of towers, that is the digest of the features. For an encoder of both
+    modalities, it is the digest of the weights from which it starts (None: random weights), and the mean and
+    standard deviation of the spectrograms. The list is empty for other models.
     """
+    if experiment.towers:
+        return [data.features_digest]
     if not experiment.encoder:
         return []
     folder = experiment.initial_model_folder
     return [weights_digest(folder) if folder else None, data.statistics]
+
+
+def describe_features(experiment: Experiment, data: Dataset) -> dict[str, dict[str, Any]]:
+    """Return `features` of config.json: what encoders that read features of towers get.
+
+    "audio", "video" -> `towers`, name -> keywords; `dim`, the length of a vector; and for sound `columns` and
+    `hop_columns`, the length of a segment and the distance between two, in spectrogram columns.
+    Raises UserError if the features are not there.
+    """
+    features: dict[str, dict[str, Any]] = {}
+    for side in ("audio", "video"):
+        if side not in experiment.towers:
+            continue
+        if side not in data.features:
+            raise UserError(f"{side}_encoder: cached: no features are stored: run dvc repro {side}_towers")
+        features[side] = {"towers": experiment.towers[side], "dim": data.features[side].shape[2]}
+        if side == "audio":
+            seconds = (experiment.towers[key] for key in ("segment_seconds", "hop_seconds"))
+            features[side] |= asdict(Segments.from_seconds(*seconds, data.windows))
+    return features
 
 
 def select_input_params(params: Any) -> dict[str, Any]:

@@ -27,12 +27,13 @@ from models.tasks._experiment import Experiment
 from models.training.batches import Batches, ValidationSampler, make_loader
 from models.training.callbacks import EpochAverage, ProgressBar
 from models.training.checkpoint_file import CheckpointFile
+from models.training.experiment import describe_features
 from models.training.initial import encoder_sizes, load_initial_model
 from models.training.precision import lightning_precision
 from models.training.recorder import Recorder, resumable_precision
 from models.training.signals import interruptible
 from pipeline.dataset.augment import Augment
-from pipeline.dataset.dataset import Dataset
+from pipeline.dataset.dataset import Dataset, FeatureUse
 from pipeline.errors import UserError
 from pipeline.store import resume
 
@@ -144,7 +145,9 @@ def _make_config(
         "audio_shape": list(data.audio_shape),
         "video_shape": list(data.video_shape),
     }
-    return config | ({"statistics": data.statistics} if experiment.encoder else {})
+    config |= {"statistics": data.statistics} if experiment.encoder else {}
+    features = describe_features(experiment, data)
+    return config | ({"features": features} if features else {})
 
 
 def _build(
@@ -230,7 +233,8 @@ def _make_loaders(
     )
     augment = Augment(inputs["audio"]["feature"], **augmentation.model_dump())
     random_frames = inputs["video"]["training_frame"] == "random"
-    batches = Batches(data, augment, plan.targets, random_frames)
+    features = FeatureUse.from_config(training.config)
+    batches = Batches(data, augment, plan.targets, random_frames, features)
     loaders = [make_loader(batches, sampler, settings.loader_workers)]
     # Gradients of `accumulate` batches make one step.
     module.steps = settings.epochs * math.ceil(len(sampler) / settings.accumulate)
@@ -238,7 +242,7 @@ def _make_loaders(
     if len(val_clips):
         val_sampler = ValidationSampler(plan.make_sampler(val_clips, settings.batch_size, seed))
         module.prepare_validation(plan, val_clips)
-        val_batches = Batches(data, augmentation=None, targets=plan.targets)
+        val_batches = Batches(data, augmentation=None, targets=plan.targets, features=features)
         loaders.append(make_loader(val_batches, val_sampler, settings.loader_workers))
     else:
         print(
@@ -286,6 +290,7 @@ def _finish(training: _Training, trainer: lightning.Trainer, data: Dataset, out:
         training.average.on_train_end(trainer, module)
     else:
         module.load_state_dict(recorder.best.weights)
+    checkpoint.attach_towers(module)
     model = checkpoint.Model(module, training.config)
     module.calibrate(model, data, training.plan.clips["val"])
     best_epoch = recorder.best_epoch  # from 0

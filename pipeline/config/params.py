@@ -21,6 +21,7 @@ from pipeline.config.fields import (
     component_names,
     one_of,
 )
+from pipeline.config.towers import CACHED, TowersParams
 from pipeline.config.train import AugmentParams, ClassificationParams, PretrainingParams, TrainParams
 from pipeline.config.video import FacesParams, VideoParams
 
@@ -108,6 +109,10 @@ class Params(Section):
     audio: AudioParams = Field(description="sound and its features, in librosa's words")
     video: VideoParams = Field(description="frames of the picture")
     faces: FacesParams = Field(description="faces that are cut out of frames")
+    towers: TowersParams = Field(
+        description="frozen networks, whose outputs the stages audio_towers and video_towers store for the "
+        "encoder cached (docs/towers.md)"
+    )
     split: SplitParams = Field(description="which clips train, choose the epoch (val) and test")
     train: TrainParams = Field(description="how the stage train trains")
     pretraining: PretrainingParams = Field(
@@ -152,6 +157,7 @@ class Params(Section):
         _check_task(self)
         _check_joint_encoder(self)
         _check_encoders(self)
+        _check_towers(self)
         _check_losses(self)
         return self
 
@@ -249,6 +255,21 @@ def _check_encoders(params: Params) -> None:
             except ValueError as e:
                 raise ValueError(f"encoders.{folder}.{name}: {e}") from None
             check_keywords(f"encoders.{folder}.{name}", folder, name, keywords)
+
+
+def _check_towers(params: Params) -> None:
+    """Raise ValueError if an encoder reads features of towers, and there are none or they do not fit."""
+    for side, encoder in (("audio", params.audio_encoder), ("video", params.video_encoder)):
+        if encoder == CACHED and not params.encoder and not getattr(params.towers, side):
+            raise ValueError(
+                f"{side}_encoder: cached needs towers.{side}: name networks, such as timm/resnet18"
+            )
+    segment = params.towers.segment_seconds
+    if segment and segment > params.audio.window_seconds:
+        raise ValueError(
+            f"towers.segment_seconds {segment:g} is longer than"
+            f" audio.window_seconds {params.audio.window_seconds:g}"
+        )
 
 
 def _check_losses(params: Params) -> None:

@@ -37,12 +37,17 @@ class Augment:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return augmented copies of audio and video, of the same shapes and types.
 
-        audio: (n, channels, freq, time). video: (n, frames, height, width, 3) uint8. seed: of the random
-        numbers.
+        audio: (n, channels, freq, time). video: (n, frames, height, width, 3) uint8. Features of towers, (n,
+        vectors, dim), are returned as they are. seed: of the random numbers.
         """
         rng = np.random.default_rng(seed)
-        audio = self.mask(self.vary_loudness(audio, rng), rng)
-        video = self.augment_frames(video, rng)
+        has_spectrograms, has_frames = audio.ndim > 3, video.ndim > 3
+        if has_spectrograms:
+            audio = self.mask(self.vary_loudness(audio, rng), rng)
+        if has_frames:
+            video = self.augment_frames(video, rng)
+        if not has_spectrograms:
+            return audio, video
         if self.noise:
             max_gain = rng.random((len(audio), 1, 1, 1), np.float32) * np.float32(self.noise)
             audio = self.add_gain(audio, rng.random(audio.shape, np.float32) * max_gain)

@@ -7,22 +7,23 @@ windows is in pipeline.dataset.windows, the reader of shards in pipeline.store.v
 
 import difflib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.dataset.windows import MIDDLE, WindowRule
+from pipeline.dataset.windows import MIDDLE, Segments, WindowRule
 from pipeline.errors import UserError
 from pipeline.store.clip_table import SPLITS
 from pipeline.store.formats import digest, read_table
-from pipeline.store.shards import read_index, row_numbers
+from pipeline.store.shards import INDEX, read_index, row_numbers
 from pipeline.store.status import OK
 from pipeline.store.values import ClipArrays
 
 STATISTICS = "statistics.json"
+FEATURE_FOLDERS = {"audio": "audio_features", "video": "video_features"}  # side -> folder of its features
 DIGEST_BLOCK = 65_536  # rows converted to Python objects at a time
 INDEX_COLUMNS = ["clip_id", "shard", "row", "status", "digest", "seconds"]
 NOT_LABELS = {"clip_id", "audio", "video", "start", "end", "split"}  # clip table columns that label nothing
@@ -43,7 +44,10 @@ class Dataset:
     audio: ClipArrays | np.ndarray  # (n, channels, freq, stored columns)
     video: ClipArrays | np.ndarray  # (n, stored frames, height, width, 3) uint8
     windows: WindowRule  # where windows lie in a clip
-    digest: str  # hash of the whole content
+    digest: str  # hash of the whole content, without `features`
+    # Outputs of towers: "audio" -> (n, segments, dim), "video" -> (n, stored frames, dim)
+    features: dict[str, ClipArrays] = field(default_factory=dict)
+    features_digest: str = ""  # hash of the content of `features`
 
     def __len__(self) -> int:
         return len(self.clip_id)
@@ -104,15 +108,21 @@ class Dataset:
         return np.flatnonzero(self.split == split)
 
     def locate_windows(
-        self, clip: np.ndarray, position: np.ndarray | float, frame_position: np.ndarray | float = MIDDLE
+        self,
+        clip: np.ndarray,
+        position: np.ndarray | float,
+        frame_position: np.ndarray | float = MIDDLE,
+        segments: Segments | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the first spectrogram columns (n,) and the frame numbers (n, window_frames) of windows.
 
         clip: (n,) indices of the clips. position: of the window in its clip, 0 (the first one) to 1 (the
         last). frame_position: the moment in the window to which the frames are nearest, 0 (its beginning) to
-        1 (its end). Both are (n,) or one number for all. Frame numbers are in order.
+        1 (its end). Both are (n,) or one number for all. Frame numbers are in order. segments: the division
+        of sound, on whose grid windows begin; None: they begin anywhere.
         """
-        start = self.windows.first_columns(self.seconds[clip], position)
+        hop_columns = segments.hop_columns if segments else 1
+        start = self.windows.first_columns(self.seconds[clip], position, hop_columns)
         return start, self.windows.frames(start, self.times[clip], frame_position)
 
     def read(
@@ -120,31 +130,69 @@ class Dataset:
         clip: np.ndarray,
         position: np.ndarray | float = MIDDLE,
         frame_position: np.ndarray | float = MIDDLE,
+        features: "FeatureUse | None" = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Read windows: audio (n, channels, freq, time) and video (n, frames, height, width, 3) uint8.
 
         clip: (n,) indices of the clips. position: of the window in its clip, 0 (the first one) to 1 (the
         last). frame_position: the moment in the window to which the frames are nearest, 0 (its beginning) to
         1 (its end). Both are (n,) or one number for all.
+        features: which sides a model reads as features of towers. If they are stored, the result has them
+        instead: audio (n, segments, dim), video (n, frames, dim). The windows are the same in both cases.
         """
-        first_columns, frame_numbers = self.locate_windows(clip, position, frame_position)
-        audio = np.empty((len(clip), *self.audio_shape), self.audio.dtype)
-        video = np.empty((len(clip), *self.video_shape), np.uint8)
+        features = features or FeatureUse()
+        first_columns, frame_numbers = self.locate_windows(clip, position, frame_position, features.segments)
+        if "audio" in features.sides and "audio" in self.features:
+            assert features.segments is not None
+            audio_arrays, width = self.features["audio"], features.segments.count(self.windows.columns)
+            starts = first_columns // features.segments.hop_columns
+            audio = np.empty((len(clip), width, audio_arrays.shape[2]), audio_arrays.dtype)
+            for i, clip_index in enumerate(clip):
+                audio[i] = audio_arrays[clip_index][starts[i] : starts[i] + width]
+        else:
+            audio = np.empty((len(clip), *self.audio_shape), self.audio.dtype)
+            for i, clip_index in enumerate(clip):
+                columns = slice(first_columns[i], first_columns[i] + self.windows.columns)
+                audio[i] = self.audio[clip_index][:, :, columns]
+        is_cached = "video" in features.sides and "video" in self.features
+        frames = self.features["video"] if is_cached else self.video
+        video = np.empty((*frame_numbers.shape, *frames.shape[2:]), frames.dtype)
         for i, clip_index in enumerate(clip):
-            columns = slice(first_columns[i], first_columns[i] + self.windows.columns)
-            audio[i] = self.audio[clip_index][:, :, columns]
-            clip_frames = self.video[clip_index]
+            clip_frames = frames[clip_index]
             for j, frame_number in enumerate(frame_numbers[i]):
                 video[i, j] = clip_frames[frame_number]
         return audio, video
 
 
-def load(folder: str | Path, audio, video, video_input: str = "frame") -> Dataset:
+@dataclass(frozen=True)
+class FeatureUse:
+    """Which sides of windows a model reads as features of towers: "audio", "video" or both.
+
+    segments: how towers divide sound; None if `sides` lacks "audio".
+    """
+
+    sides: tuple[str, ...] = ()
+    segments: Segments | None = None
+
+    @classmethod
+    def from_config(cls, config: dict) -> "FeatureUse":
+        """Read the key `features` of a model's config.json, if there is one: side -> its description."""
+        features = config.get("features", {})
+        segments = None
+        if audio := features.get("audio"):
+            segments = Segments(audio["columns"], audio["hop_columns"])
+        return cls(tuple(features), segments)
+
+
+def load(
+    folder: str | Path, audio, video, video_input: str = "frame", with_features: bool = False
+) -> Dataset:
     """Load the clips that have a split and whose sound and video both have the status ok.
 
     folder: the outputs of the stages: clips.parquet, splits.parquet, spectrogram/, frames/ or faces/.
     audio, video: these sections of params.yaml (sample_rate, hop_length, window_seconds; window_frames).
-    video_input: the parameter `input`, "frame" or "face".
+    video_input: the parameter `input`, "frame" or "face". with_features: also load the features of towers, if
+    the stages audio_towers or video_towers have stored some.
     Raises UserError if a table or index is missing, or if no clip is usable.
     """
     folder = Path(folder)
@@ -155,6 +203,7 @@ def load(folder: str | Path, audio, video, video_input: str = "frame") -> Datase
     audio_arrays = ClipArrays.from_index(audio_folder, audio_index)
     video_arrays = ClipArrays.from_index(video_folder, video_index)
     windows = WindowRule.from_config(audio, video, clip_columns=audio_arrays.shape[3])
+    features, features_digest = _load_features(folder, split_rows["clip_id"]) if with_features else ({}, "")
     audio_seconds, video_seconds = (index["seconds"].to_numpy() for index in (audio_index, video_index))
     return Dataset(
         folder=folder,
@@ -169,7 +218,33 @@ def load(folder: str | Path, audio, video, video_input: str = "frame") -> Datase
         video=video_arrays,
         windows=windows,
         digest=_digest(split_rows, clip_columns, audio_index, video_index),
+        features=features,
+        features_digest=features_digest,
     )
+
+
+def _load_features(folder: Path, clip_id: pa.ChunkedArray) -> tuple[dict[str, ClipArrays], str]:
+    """Return side -> the features of towers of these clips, and a hash of their content.
+
+    Sides without towers are left out. Raises UserError if the features of a clip are missing.
+    """
+    features: dict[str, ClipArrays] = {}
+    digests = []
+    for side, name in FEATURE_FOLDERS.items():
+        if not (folder / name / INDEX).exists():
+            continue
+        index = read_index(folder / name, ["clip_id", "shard", "row", "status", "digest"])
+        if not len(index):
+            continue
+        rows = row_numbers(index, clip_id)
+        index_rows = index.take(rows)
+        is_ok = pc.fill_null(pc.equal(index_rows["status"], OK), False)
+        if not pc.all(is_ok).as_py():
+            clip = clip_id.filter(pc.invert(is_ok))[0].as_py()
+            raise UserError(f"{folder / name}: no features of clip {clip}: run dvc repro {side}_towers")
+        features[side] = ClipArrays.from_index(folder / name, index_rows)
+        digests += [side, index_rows["digest"].to_pylist()]
+    return features, digest(*digests)
 
 
 def _usable_rows(

@@ -16,6 +16,35 @@ ROUNDING = 1e-6  # tolerance for floating-point errors, in columns
 
 
 @dataclass(frozen=True)
+class Segments:
+    """How sound is divided for audio towers: segments of `columns`, one every `hop_columns`.
+
+    Both count spectrogram columns. A window that is divided begins at a multiple of `hop_columns`.
+    """
+
+    columns: int
+    hop_columns: int
+
+    @classmethod
+    def from_seconds(
+        cls, segment_seconds: float | None, hop_seconds: float | None, rule: "WindowRule"
+    ) -> "Segments":
+        """Create the division from the keys of the section `towers`. rule: of the windows.
+
+        segment_seconds None: a segment is a window. hop_seconds None: segments follow each other.
+        """
+        rate = rule.sample_rate / rule.hop_length
+        columns = rule.columns if segment_seconds is None else round(segment_seconds * rate)
+        columns = min(max(columns, 1), rule.columns)
+        hop_columns = columns if hop_seconds is None else max(round(hop_seconds * rate), 1)
+        return cls(columns, hop_columns)
+
+    def count(self, n_columns: int) -> int:
+        """Return the number of segments in `n_columns` (at least `columns`)."""
+        return 1 + (n_columns - self.columns) // self.hop_columns
+
+
+@dataclass(frozen=True)
 class WindowRule:
     """Where windows lie in clips that are all stored with the same shape; `Dataset.read` cuts them."""
 
@@ -65,14 +94,16 @@ class WindowRule:
         rate = self.sample_rate / self.hop_length
         return np.minimum(np.floor(seconds * rate + ROUNDING).astype(int) + 1, self.clip_columns)
 
-    def first_columns(self, seconds: np.ndarray, position: np.ndarray | float) -> np.ndarray:
+    def first_columns(
+        self, seconds: np.ndarray, position: np.ndarray | float, hop_columns: int = 1
+    ) -> np.ndarray:
         """Return the first spectrogram column of each window, (n,).
 
         seconds: usable duration of each clip, (n,) s. position: of the window in its clip, 0 (the first
-        window that fits) to 1 (the last), (n,) or one for all.
+        window that fits) to 1 (the last), (n,) or one for all. hop_columns: each begins at a multiple of it.
         """
-        last = self._last_first_column(seconds)
-        return np.minimum((np.asarray(position) * (last + 1)).astype(int), last)
+        last = self._last_first_column(seconds) // hop_columns
+        return np.minimum((np.asarray(position) * (last + 1)).astype(int), last) * hop_columns
 
     def positions(self, seconds: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """Return the positions, (n,), of the windows whose beginnings are nearest to `starts`.

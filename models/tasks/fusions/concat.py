@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from models.audio import encoders as audio_encoders
+from models.tasks._experiment import make_encoder
 from models.tasks.fusions._base import Fusion
 from models.video import encoders as video_encoders
 
@@ -22,11 +23,10 @@ class Concat(Fusion):
     def __init__(self, config: dict[str, Any], audio_shape: tuple, video_shape: tuple, dim: int) -> None:
         super().__init__(config["modality"])
         self.dim = dim
-        sizes = config["encoders"]
         if self.modality != "video":
-            self.audio = audio_encoders.make(config["audio_encoder"], audio_shape, dim, **sizes["audio"])
+            self.audio = make_encoder("audio", audio_encoders, config, audio_shape, dim)
         if self.modality != "audio":
-            self.video = video_encoders.make(config["video_encoder"], video_shape, dim, **sizes["video"])
+            self.video = make_encoder("video", video_encoders, config, video_shape, dim)
 
     def make_first_layers(self) -> list[nn.Module]:
         reduction = [nn.Linear(2 * self.dim, self.dim)] if self.modality == "both" else []
