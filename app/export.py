@@ -3,8 +3,8 @@
 import argparse
 import json
 
+from models import hub
 from models.checkpoint import CONFIG
-from models.sharing import hub
 from models.sharing.export import export as write_export
 from pipeline.cli import run
 from pipeline.errors import UserError

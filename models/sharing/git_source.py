@@ -15,7 +15,7 @@ from dvc_data.hashfile.build import build
 from dvc_data.hashfile.db import HashFileDB
 from dvc_objects.fs.local import localfs
 
-from models.sharing.load import MODEL
+from models.places import MODEL
 from models.weights import weights_digest
 from pipeline.errors import UserError
 

@@ -10,8 +10,7 @@ import torch
 
 from app import export as command
 from earsight import load
-from models import checkpoint
-from models.sharing import hub
+from models import checkpoint, hub, places
 from models.version import VERSION
 from pipeline.errors import UserError
 from testing.hub_server import TOKEN, HubServer, commit_of
@@ -60,6 +59,30 @@ def test_a_missing_model_names_the_three_kinds_of_places(place):
     message = load_error(place)
     assert message.startswith(f"{place}: ")
     assert "folder" in message and "Git" in message and "user/name on Hugging Face" in message
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "revision"),
+    [
+        ("../bells@v1", "../bells", "v1"),
+        ("me/bells@feature/x", "me/bells", "feature/x"),
+        ("https://me@example.org/bells.git@v1", "https://me@example.org/bells.git", "v1"),
+        ("git@example.org:me/bells.git@v1", "git@example.org:me/bells.git", "v1"),
+        ("https://me@example.org/bells.git", "https://me@example.org/bells.git", None),
+        ("ssh://git@example.org:22/bells.git", "ssh://git@example.org:22/bells.git", None),
+        ("git@example.org:me/bells.git", "git@example.org:me/bells.git", None),
+        ("bells", "bells", None),
+    ],
+)
+def test_a_place_may_end_in_a_revision(place, name, revision):
+    assert places.split_revision(place) == (name, revision)
+
+
+def test_an_at_sign_of_an_existing_folder_is_no_revision(folder, tmp_path, monkeypatch):
+    (tmp_path / "bells@home").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    assert same(load("bells@home"), folder)
+    assert "leave it out" in load_error("bells@home@v1")
 
 
 def test_a_folder_without_a_model(tmp_path):
@@ -151,6 +174,7 @@ def test_push_and_pull(server, folder, tmp_path, monkeypatch, capsys):
     files = {path.rpartition("/")[2] for path in server.requests if "/resolve/" in path}
     assert files == {"config.json", "model.safetensors"}
     assert load("me/bells", revision=commit_of(1)).config["loss"] == "infonce"
+    assert load(f"me/bells@{commit_of(1)}").config["loss"] == "infonce"
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert load("me/bells").config["loss"] == "bce"  # from the cache
     assert "HF_HUB_OFFLINE" in load_error("me/others")
