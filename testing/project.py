@@ -60,6 +60,8 @@ TINY = {
         "decoder_width": 16,
         "decoder_heads": 2,
     },
+    "towers.audio": ["timm/test_resnet"],
+    "towers.video": ["timm/test_resnet"],
     "evaluate.bootstrap": 100,
     "engine.workers": 2,
 }

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from models.tasks import tasks
 from models.tasks._experiment import Experiment
@@ -16,6 +17,7 @@ from models.training.experiment import configure_experiment
 from pipeline.config import read
 from pipeline.config.train import AugmentParams, TrainParams
 from pipeline.dataset import dataset
+from pipeline.dataset.windows import Segments
 from testing import defaults
 
 AUDIO = SimpleNamespace(sample_rate=1000, hop_length=10, window_seconds=0.2, feature="mel")
@@ -84,8 +86,30 @@ def write(folder, counts=(48, 16, 16), frames=3, size=(32, 32), shard_size=16, s
     return folder
 
 
-def load(folder, video=VIDEO, audio=AUDIO):
-    return dataset.load(folder, audio, video)
+def load(folder, video=VIDEO, audio=AUDIO, with_features=False):
+    return dataset.load(folder, audio, video, with_features=with_features)
+
+
+TOWERS = {side: {"timm/test_resnet": {}} for side in ("audio", "video")}
+
+
+def write_features(folder, segment_seconds=None, hop_seconds=None):
+    """Write the features of TOWERS of all clips. Return the field `towers` of an experiment."""
+    from models.inference.towers_step import load_towers
+
+    data = load(folder)
+    segments = Segments.from_seconds(segment_seconds, hop_seconds, data.windows)
+    for side, arrays, division in (("audio", data.audio, segments), ("video", data.video, None)):
+        towers = load_towers(side, json.dumps(TOWERS[side]), arrays.shape[1:], division).module
+        values = [towers(torch.from_numpy(np.array(arrays[i]))[None])[0] for i in range(len(data))]
+        (folder / f"{side}_features").mkdir()
+        np.save(folder / f"{side}_features/00000.npy", torch.stack(values).half().numpy())
+        rows = [
+            {"clip_id": clip, "shard": 0, "row": row, "status": "ok", "digest": f"{row}"}
+            for row, clip in enumerate(data.clip_id)
+        ]
+        pq.write_table(pa.Table.from_pylist(rows), folder / f"{side}_features/index.parquet")
+    return TOWERS | {"segment_seconds": segment_seconds, "hop_seconds": hop_seconds}
 
 
 def settings(**changes) -> TrainParams:
