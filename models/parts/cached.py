@@ -15,6 +15,7 @@ Head = Literal["linear", "mlp", "attention"]
 class CachedEncoder(nn.Module):
     """A head on features, (batch, vectors, n_features) -> (batch, dim). A vector is of a segment or a frame.
 
+    Each number of a vector is standardized over the batch, and then by the mean and deviation of all batches.
     head: `linear`, the mean of the vectors, then linear; `mlp`, the mean, then two layers; `attention`, a
     weighted mean whose weights are learned (arXiv 1703.03130, one hop), then two layers.
     hidden: width between the two layers. dropout: before the last layer.
@@ -42,6 +43,8 @@ class CachedEncoder(nn.Module):
         self.registry, self.shape, self.features = registry, shape, features
         n_features = features["dim"]
         self.towers: Towers | None = None
+        # Outputs of a network have large means and small deviations: without this, they train slowly.
+        self.standardize = nn.BatchNorm1d(n_features, affine=False)
         self.attention = nn.Linear(n_features, 1) if head == "attention" else None
         layers: list[nn.Module] = [nn.Linear(n_features, dim)]
         if head != "linear":
@@ -67,7 +70,7 @@ class CachedEncoder(nn.Module):
             if self.towers is None:
                 raise RuntimeError("attach_towers was not called: the encoder takes only stored features")
             inputs = self.towers(inputs)
-        features = inputs.float()
+        features = self.standardize(inputs.float().flatten(0, 1)).unflatten(0, inputs.shape[:2])
         if self.attention is None:
             return self.project(features.mean(1))
         weights = self.attention(features).softmax(1)  # (batch, vectors, 1)
