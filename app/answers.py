@@ -26,7 +26,12 @@ MAX_EXAMPLES = 8  # test clips to search with
 EXAMPLE_CANDIDATES = 1000  # random test clips from which the examples are selected
 MAX_CLASSES = 5  # in an answer
 IMAGE_PIXELS, PREVIEW_PIXELS = 480, 240  # longer side of the picture of an answer, and of a query's preview
-NAMES = {"audio": "sound", "video": "picture", "both": "clip"}  # modality -> word for the user
+NAMES = {
+    "audio": "sound",
+    "video": "picture",
+    "both": "clip",
+    "text": "text",
+}  # modality -> word for the user
 MAP_SIDE = 560  # width and height of the map, in pixels
 MAP_MARGIN = 12  # in pixels
 HUES = 12  # labels with a colour in the map; others are grey
@@ -79,6 +84,16 @@ class Answers:
         run_folder = run.fetch_model(with_index=True)
         results = self.call_model(model.search_by_file, run_folder, query, target_modality, k)
         return self._render_results(run, _preview(query), results)
+
+    def search_by_text(self, run_name: str, text: str, target_modality: str, k: int) -> str:
+        """Show the k clips nearest to words, if the model of the run understands words.
+
+        target_modality: what to find: "audio" (sounds), "video" (pictures) or "both".
+        """
+        run = self.runs[run_name]
+        run_folder = run.fetch_model(with_index=True)
+        results = self.call_model(model.search_by_text, run_folder, text, target_modality, k)
+        return self._render_results(run, {"name": text, "image": None, "sound": None}, results)
 
     def search_by_clip(self, run_name: str, row: int, target_modality: str, k: int) -> str:
         """Show the k clips nearest to the clip in row `row` of the index.

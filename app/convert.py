@@ -2,7 +2,7 @@
 
 Reads a checkpoint of the authors' code (YuanGongND/cav-mae), pretrained or fine-tuned: `.pth`, loaded as
 weights only, or `.safetensors`. Writes `model.safetensors` and `config.json` into a folder for
-`classification.start` or `models.checkpoint.load`.
+`train.start` or `models.checkpoint.load`.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """The page: four tabs, and the events of their components. app.answers makes the HTML of the answers."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ TARGET_CHOICES = [("Both", "both"), ("Sounds", "audio"), ("Pictures", "video")] 
 UPLOAD_SECONDS = 600  # after which an upload is deleted
 CLEANUP_SECONDS = 60  # from one search for old uploads to the next
 CONCURRENT_REQUESTS = 8  # others wait in a queue
+MAX_QUERY_LENGTH = 500  # characters of words to search with
 MAX_WAITING_REQUESTS = 64  # in the queue; further ones are refused
 # JavaScript of a Gradio component with cards: a click on a card's button triggers the event `click` of the
 # component, with the row of the card's clip in the index.
@@ -37,6 +39,13 @@ def show_errors(function: Callable[..., str]) -> Callable[..., str]:
     return call
 
 
+@dataclass(frozen=True)
+class Words:
+    """Words to search with."""
+
+    text: str
+
+
 def build_page(answers: Answers) -> gr.Blocks:
     """Build the page: its components, and the functions that run when a user changes them.
 
@@ -44,10 +53,12 @@ def build_page(answers: Answers) -> gr.Blocks:
     """
 
     @show_errors
-    def search(run_name: str, source: str | int | None, target_modality: str, k: int) -> str:
-        """Search with a file's path or with a clip's row; without either the answer is empty."""
+    def search(run_name: str, source: str | int | Words | None, target_modality: str, k: int) -> str:
+        """Search with a file's path, a clip's row or words; without any of them the answer is empty."""
         if source is None or source == "":
             return ""
+        if isinstance(source, Words):
+            return answers.search_by_text(run_name, source.text, target_modality, int(k))
         if isinstance(source, int):
             return answers.search_by_clip(run_name, source, target_modality, int(k))
         return answers.search_by_file(run_name, source, target_modality, int(k))
@@ -57,6 +68,10 @@ def build_page(answers: Answers) -> gr.Blocks:
         run_name: str, path: str | None, target_modality: str, k: int
     ) -> tuple[str, str | None]:
         return search(run_name, path, target_modality, k), path
+
+    def search_by_text(run_name: str, text: str, target_modality: str, k: int) -> tuple[str, Words | None]:
+        words = Words(text.strip()[:MAX_QUERY_LENGTH]) if text.strip() else None
+        return search(run_name, words, target_modality, k), words
 
     # Gradio passes the event because of its type annotation.
     def search_by_card(run_name: str, target_modality: str, k: int, event: gr.EventData) -> tuple[str, int]:
@@ -93,11 +108,14 @@ def build_page(answers: Answers) -> gr.Blocks:
                 elem_id="run",
                 min_width=180,
             )
-        query = gr.State()  # a file's path or a clip's row: searched again when a setting changes
+        query = gr.State()  # a file's path, a clip's row or Words: searched again when a setting changes
         with gr.Tabs():
             with gr.Tab("Search", id="search"), gr.Row():
                 with gr.Column(scale=2, min_width=300):
                     inputs = _create_file_inputs("search")
+                    words = gr.Textbox(
+                        label="Or words", placeholder="a church bell", max_lines=1, elem_id="words"
+                    )
                     target_modality = gr.Radio(
                         TARGET_CHOICES, value="both", label="Find clips by their", elem_id="find"
                     )
@@ -109,6 +127,12 @@ def build_page(answers: Answers) -> gr.Blocks:
                 _on_change(
                     component, search_by_file, [run, component, target_modality, count], [results, query]
                 )
+            words.submit(
+                search_by_text,
+                [run, words, target_modality, count],
+                [results, query],
+                api_visibility="private",
+            )
             for cards in (examples, results):
                 cards.click(
                     search_by_card,

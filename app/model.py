@@ -142,6 +142,22 @@ def search_by_file(run_folder: str, query: DecodedFile, target_modality: str, k:
     return results
 
 
+def search_by_text(run_folder: str, text: str, target_modality: str, k: int) -> Results:
+    """Find the k clips nearest to words.
+
+    target_modality: what to find: "audio" (sounds), "video" (pictures) or "both".
+    Returns a list of (direction, [(row of the clip in the index, similarity), ...]), most similar first.
+    Raises UserError if the model does not understand words.
+    """
+    library = _library(run_folder)
+    side, embedding = library.embed_text(text)
+    return [
+        (f"text_to_{target}", _find_nearest(library, embedding, f"{side}_to_{target}", k))
+        for target in library.searchers
+        if target_modality in ("both", target)
+    ]
+
+
 def search_by_clip(run_folder: str, row: int, target_modality: str, k: int) -> Results:
     """Find the k clips nearest to the clip in row `row` of the index, without this clip itself.
 

@@ -1,10 +1,10 @@
-"""Find clips like this sound, picture or video: `python -m app.search FILE`, after `dvc repro`."""
+"""Find clips by a sound, a picture, a video or words: `python -m app.search FILE`, after `dvc repro`."""
 
 import argparse
 import json
 import math
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -20,10 +20,20 @@ from pipeline.report.galleries import build_galleries, encode_clips
 QUERY_ID = "\0query"  # no clip has this id
 
 
+@dataclass
+class TextQuery:
+    """Words as the query of a page. name: the words. It has neither picture nor sound."""
+
+    name: str
+    image: None = None
+    wav: None = None
+
+
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line, or `arguments` instead of it."""
     parser = argparse.ArgumentParser(prog="python -m app.search", description=__doc__)
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a sound, a picture or a video")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="a sound, a picture or a video")
+    parser.add_argument("--text", metavar="WORDS", help="search by words (docs/towers.md: which models can)")
     parser.add_argument("--by", choices=SIDE_NAMES, help="search only with this side of the file")
     parser.add_argument("--find", choices=SIDE_NAMES, help="search only this side of the clips")
     parser.add_argument("-k", type=_parse_count, default=10, help="number of clips to find (10)")
@@ -33,7 +43,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON instead of a table")
     output.add_argument("--html", metavar="PAGE", help="write a page with pictures and players")
-    return parser.parse_args(arguments)
+    values = parser.parse_args(arguments)
+    if bool(values.files) == bool(values.text):
+        parser.error("give files, or --text")
+    return values
 
 
 def _parse_count(text: str) -> int:
@@ -78,6 +91,19 @@ def search_directions(
     return results
 
 
+def search_text(library: Library, text: str, target_side: str | None, k: int) -> dict[str, list[Hit]]:
+    """Find the k clips nearest to words: "text_to_audio", "text_to_video" -> hits, the nearest first.
+
+    target_side: search only this side of the clips. Raises UserError if the model does not understand words.
+    """
+    side, embedding = library.embed_text(text)
+    return {
+        f"text_to_{target}": library.nearest(embedding, f"{side}_to_{target}", k)
+        for target in library.searchers
+        if target_side in (None, target)
+    }
+
+
 def print_tables(name: str, results: dict[str, list[Hit]], console: Console) -> None:
     """Print a table for each direction: rank, id, labels and score of the nearest clips.
 
@@ -94,7 +120,9 @@ def print_tables(name: str, results: dict[str, list[Hit]], console: Console) -> 
         console.print(table, markup=False)
 
 
-def write_page(library: Library, query: DecodedFile, results: dict[str, list[Hit]], path: str) -> None:
+def write_page(
+    library: Library, query: DecodedFile | TextQuery, results: dict[str, list[Hit]], path: str
+) -> None:
     """Write an HTML page with the pictures and sounds of the query and of the nearest clips.
 
     results: direction (such as "audio_to_video") -> hits. path: of the page.
@@ -128,6 +156,9 @@ def search() -> None:
     if arguments.html and len(arguments.files) > 1:
         raise UserError("--html: give one file at a time")
     library = Library.open()
+    if arguments.text:
+        _search_words(library, arguments)
+        return
     json_entries: list[dict] = []
     error_messages: list[str] = []
     for file in arguments.files:
@@ -150,6 +181,21 @@ def search() -> None:
         print()
     if error_messages:
         raise UserError("\n".join(error_messages))
+
+
+def _search_words(library: Library, arguments: argparse.Namespace) -> None:
+    """Search by the words of the command line; print tables or JSON, or write a page with the results."""
+    results = search_text(library, arguments.text, arguments.find, arguments.k)
+    if arguments.html:
+        query = TextQuery(arguments.text)
+        write_page(library, query, results, arguments.html)
+        print(f"search: {arguments.html}")
+    elif arguments.json:
+        hits = {direction: [asdict(hit) for hit in hits] for direction, hits in results.items()}
+        json.dump([{"text": arguments.text, "results": hits}], sys.stdout, indent=2, ensure_ascii=False)
+        print()
+    else:
+        print_tables(arguments.text, results, Console())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from models.checkpoint import Model
-from models.evaluation import classifier, inpainting, pairs
+from models.evaluation import classifier, inpainting, pairs, zero_shot
 from models.evaluation.result import Evaluation, Settings
 from pipeline.dataset.dataset import Dataset
 
@@ -24,4 +24,7 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
     )
     for name in task.evaluations:
         result |= EVALUATIONS[name](model, data, settings)
+    if settings.templates:
+        options = settings.label, settings.templates, settings.bootstrap, settings.seed
+        result.metrics["zero_shot"] = zero_shot.evaluate(model, data, *options)
     return result

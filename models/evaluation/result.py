@@ -13,7 +13,7 @@ class Settings:
     number of resamples for each interval. seed: of all random choices. boxes: clip_id -> the boxes of the
     sounding and of the silent object in the frame (None if there is none), for models that localize sounds; a
     box is [left, top, right, bottom], 0 to 1. frame_positions: number of positions of the frames in a window,
-    over which a classifier's probabilities are averaged.
+    over which a classifier's probabilities are averaged. templates: of zero-shot classification; empty: none.
     """
 
     pairing: str
@@ -22,6 +22,7 @@ class Settings:
     seed: int
     boxes: dict | None = None
     frame_positions: int = 1
+    templates: tuple[str, ...] = ()
 
     @classmethod
     def from_params(cls, params: Any, boxes: dict | None = None) -> "Settings":
@@ -33,6 +34,7 @@ class Settings:
             seed=params.seed,
             boxes=boxes,
             frame_positions=params.evaluate.frames,
+            templates=tuple(params.evaluate.zero_shot),
         )
 
 

@@ -72,6 +72,16 @@ class Library:
         """
         return self.files.read_and_embed(path, start)
 
+    def embed_text(self, text: str) -> tuple[str, np.ndarray]:
+        """Embed words as a query. Returns the modality whose place they take, and the embedding (dim,).
+
+        Raises UserError if the model has no tower with a text side.
+        """
+        from models.inference.words import embed_texts  # few models have one
+
+        side, [embedding] = embed_texts(self.model, [text])
+        return side, embedding
+
     def directions(self, query: DecodedFile) -> list[str]:
         """Return the directions in which the clips can be searched with a query, such as `audio_to_video`."""
         return [

@@ -69,6 +69,10 @@ class Towers(nn.Module):
         else:
             inputs = windows[:, :, None]  # (batch, frames, 1, height, width, 3)
         vectors = [encoder.compute_features(inputs.flatten(0, 1)).float() for encoder in self.encoders]
-        scaled = [x / (x.square().mean(1, keepdim=True).sqrt() + MIN_RMS) for x in vectors]
-        features = torch.cat(scaled, dim=1).unflatten(0, inputs.shape[:2])
+        features = torch.cat([scale_to_rms(x) for x in vectors], dim=1).unflatten(0, inputs.shape[:2])
         return features.half().float()  # as the stored ones
+
+
+def scale_to_rms(vectors: Tensor) -> Tensor:
+    """Divide each of the vectors (n, dim) by its root mean square."""
+    return vectors / (vectors.square().mean(1, keepdim=True).sqrt() + MIN_RMS)

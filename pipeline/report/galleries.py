@@ -39,6 +39,18 @@ DIRECTIONS = {
         "Sound to sound",
         "The query is a sound; the results are the most similar sounds.",
     ),
+    "text_to_audio": Direction(
+        "words",
+        "sound",
+        "Words to sound",
+        "The query are words; the results are the best matching sounds.",
+    ),
+    "text_to_video": Direction(
+        "words",
+        "picture",
+        "Words to picture",
+        "The query are words; the results are the best matching pictures.",
+    ),
     "video_to_video": Direction(
         "picture",
         "picture",

@@ -175,8 +175,12 @@ def _sections(metrics: dict) -> list[tuple[str, str, str, dict]]:
         sections.append((name, text, key, section))
     listed = {"correspondence", "retrieval", *(path[0] for path in report_classes.SECTIONS)}
     for key, section in metrics.items():
-        if key not in listed and isinstance(section, dict):
-            sections.append((key.replace("_", " ").capitalize(), "", "", section))
+        if key in listed or not isinstance(section, dict):
+            continue
+        parts = (
+            {key: section} if "n" in section else {f"{key} {name}": part for name, part in section.items()}
+        )
+        sections += [(name.replace("_", " ").capitalize(), "", "", part) for name, part in parts.items()]
     return sections
 
 

@@ -1,0 +1,74 @@
+"""The text side of models of Hugging Face that were trained on sounds or pictures and their captions."""
+
+import contextlib
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.parts.towers import scale_to_rms
+from pipeline.errors import UserError
+
+# Of a model whose config has these as its `model_type`, texts must be padded to the length of its training.
+PADDED_TYPES = ("siglip", "siglip2")
+
+
+class TextEncoder:
+    """Map texts into the space of a model's projected sounds or pictures (`pooling: projection`).
+
+    name: `hf/<id or path>`: CLIP, SigLIP, CLAP, or another model of `transformers` with `get_text_features`.
+    Its files must be in the folder, or in the cache of Hugging Face.
+    Raises UserError if they are not there, or if the model has no text side.
+    """
+
+    def __init__(self, name: str) -> None:
+        try:
+            from transformers import AutoModel, AutoTokenizer
+        except ImportError:
+            raise UserError(f"{name}: needs transformers: uv pip install transformers") from None
+
+        self.name, source = name, name.partition("/")[2]
+        try:
+            with _quiet():
+                self.model = AutoModel.from_pretrained(source, use_safetensors=True).eval()
+                self.tokenizer = AutoTokenizer.from_pretrained(source)
+        except (OSError, ValueError) as e:  # no file, no network, or no model
+            reason = " ".join(str(e).split())[:120]
+            raise UserError(
+                f"{name}: its text side cannot be loaded ({reason}): put config.json, model.safetensors and"
+                " tokenizer.json into a folder and use hf/FOLDER"
+            ) from None
+        if not hasattr(self.model, "get_text_features"):
+            raise UserError(
+                f"{name}: {type(self.model).__name__} has no text side: take CLIP, SigLIP or CLAP"
+            )
+
+    @torch.inference_mode()
+    def __call__(self, texts: list[str]) -> Tensor:
+        """Map n texts to vectors (n, dim) float32 of root mean square 1, as features of towers."""
+        options: dict[str, Any] = {"padding": True}
+        if self.model.config.model_type in PADDED_TYPES:
+            options = {
+                "padding": "max_length",
+                "max_length": self.model.config.text_config.max_position_embeddings,
+            }
+        tokens = self.tokenizer(texts, truncation=True, return_tensors="pt", **options)
+        output = self.model.get_text_features(
+            **{key: value for key, value in tokens.items() if key in ("input_ids", "attention_mask")}
+        )
+        vectors = output if isinstance(output, Tensor) else output.pooler_output
+        return scale_to_rms(vectors.float())
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Hide the progress bars and warnings of transformers within a `with` block."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
