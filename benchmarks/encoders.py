@@ -74,7 +74,7 @@ def main() -> None:
     for kind, registry, x in (("audio", audio_encoders, sound), ("video", video_encoders, pictures)):
         sizes = getattr(params.encoders, kind)
         results[kind] = {
-            name: measure(name, registry, sizes.get(name, {}), x, dim)
+            name: measure(name, registry, sizes.get(name.partition("/")[0], {}), x, dim)
             for name in (*registry.names(), *HUBS[kind])
             if name != CACHED  # a head alone: docs/towers.md
         }

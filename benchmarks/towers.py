@@ -17,7 +17,6 @@ import torch
 
 from benchmarks import result_files
 from models import checkpoint
-from models.inference.towers import audio_segments
 from models.inference.towers_step import load_towers
 from models.tasks import tasks
 from models.training.batches import Batches
@@ -26,7 +25,8 @@ from models.training.loop import make_config
 from pipeline.config import read
 from pipeline.dataset import dataset
 from pipeline.dataset.augment import Augment
-from pipeline.dataset.dataset import FeatureUse
+from pipeline.dataset.features import FeatureUse
+from pipeline.dataset.windows import Segments
 
 NETWORK = "timm/tf_efficientnet_lite0"
 CLIPS = 256
@@ -46,7 +46,7 @@ def main() -> None:
     params = read().override(names | towers | libraries)
     data = dataset.load("data", params.audio, params.video, params.input)
     clips = data.indices("train")[:CLIPS]
-    segments = audio_segments(params, data.windows.clip_columns)
+    segments = Segments.from_seconds(None, None, data.windows)
     features, seconds = {}, {}
     for side, arrays, division in (("audio", data.audio, segments), ("video", data.video, None)):
         text = json.dumps({NETWORK: keywords}, sort_keys=True)

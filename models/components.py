@@ -12,11 +12,6 @@ JOINT_ENCODER = {"encoder": joint.encoders}  # one encoder of both modalities
 OTHERS = {"task": tasks.tasks, "loss": losses.losses, "matcher": matchers.matchers}
 
 
-def encoder_module(side: str, name: str) -> str:
-    """Return the name of the module of an encoder. side: "audio" or "video". name: of the encoder."""
-    return ENCODERS[f"{side}_encoder"].module(name)
-
-
 def component_modules(config: Mapping[str, Any]) -> list[str]:
     """Return the names of the modules of the components that `config` uses: task, encoders, loss and matcher.
 

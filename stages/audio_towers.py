@@ -1,9 +1,15 @@
 """The stage audio_towers: compute the features of every clip's sound by the networks of `towers.audio`."""
 
-from models.inference.towers import audio_segments, compute_features
+from models.components import ENCODERS
+from models.inference.towers_step import TowersStep, select_networks
 from pipeline.cli import run
 from pipeline.config import load
+from pipeline.dataset.windows import Segments, WindowRule
+from pipeline.engine import runner
+from pipeline.engine.clip_keys import compute_fingerprint
 from pipeline.media.spectrogram import SpectrogramStep
+from pipeline.store import clip_table
+from pipeline.store.formats import digest
 
 
 def audio_towers() -> None:
@@ -12,9 +18,26 @@ def audio_towers() -> None:
     If `towers.audio` names no network, write an empty index.
     """
     params = load("audio_towers")
-    upstream = SpectrogramStep(params.audio, params.data.clip_seconds)
-    segments = audio_segments(params, clip_columns=upstream.shape[2])
-    compute_features(params, "audio", upstream.layout, segments)
+    spectrogram = SpectrogramStep(params.audio, params.data.clip_seconds)
+    upstream, clip_shape = spectrogram.layout, spectrogram.shape
+    windows = WindowRule.from_config(params.audio, params.video, clip_columns=clip_shape[2])
+    segments = Segments.from_seconds(params.towers.segment_seconds, params.towers.hop_seconds, windows)
+    step = TowersStep("audio", clip_shape, segments)
+    networks = select_networks(params.towers.audio, params.encoders.audio)
+    if not networks:
+        runner.write_empty("audio_towers", step.layout, "towers.audio is empty")
+        return
+    step = step.with_networks(networks)
+    modules = [ENCODERS["audio_encoder"].module(name) for name in networks]
+    job = runner.Job(
+        name="audio_towers",
+        step=step,
+        shards=step.layout,
+        fingerprint=digest(compute_fingerprint(params, TowersStep, *modules), step.identity),
+        upstream=upstream,
+    )
+    clips = clip_table.read("data/clips.parquet").to_pylist()
+    runner.run(job, clips, params.data.shard_size, params.engine)
 
 
 if __name__ == "__main__":

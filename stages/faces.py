@@ -11,7 +11,6 @@ from pipeline.media.faces import FacesStep, load_detector
 from pipeline.media.local_files import as_local_files
 from pipeline.store import clip_table
 from pipeline.store.formats import digest
-from pipeline.store.shards import Shards
 
 
 def faces() -> None:
@@ -23,10 +22,7 @@ def faces() -> None:
     n_frames = {"middle": 1, "every": params.video.frames}[params.faces.frames]
     step = FacesStep(params.faces, params.data.clip_seconds, n_frames)
     if not params.faces.enabled:
-        shards = Shards.from_layout(step.layout)
-        shards.start_run([])
-        shards.merge_indexes(0)
-        print("faces: nothing to do (faces.enabled is false)")
+        runner.write_empty("faces", step.layout, "faces.enabled is false")
         return
     load_detector(params.faces.model)  # raises UserError for an invalid model before any work
     # Faces depend on the content of the detector's file, not on its path.

@@ -1,10 +1,15 @@
 """The stage video_towers: compute the features of every clip's pictures by the networks of `towers.video`."""
 
-from models.inference.towers import compute_features
+from models.components import ENCODERS
+from models.inference.towers_step import TowersStep, select_networks
 from pipeline.cli import run
 from pipeline.config import load
+from pipeline.engine import runner
+from pipeline.engine.clip_keys import compute_fingerprint
 from pipeline.media.faces import FacesStep
 from pipeline.media.frames import FramesStep
+from pipeline.store import clip_table
+from pipeline.store.formats import digest
 
 
 def video_towers() -> None:
@@ -14,12 +19,27 @@ def video_towers() -> None:
     """
     params = load("video_towers")
     seconds = params.data.clip_seconds
+    n_faces = 1 if params.faces.frames == "middle" else params.video.frames
+    pictures: FacesStep | FramesStep = FramesStep(params.video, seconds)
     if params.input == "face":
-        n_frames = 1 if params.faces.frames == "middle" else params.video.frames
-        upstream = FacesStep(params.faces, seconds, n_frames).layout
-    else:
-        upstream = FramesStep(params.video, seconds).layout
-    compute_features(params, "video", upstream, segments=None)
+        pictures = FacesStep(params.faces, seconds, n_faces)
+    upstream = pictures.layout
+    step = TowersStep("video", pictures.shape, segments=None)
+    networks = select_networks(params.towers.video, params.encoders.video)
+    if not networks:
+        runner.write_empty("video_towers", step.layout, "towers.video is empty")
+        return
+    step = step.with_networks(networks)
+    modules = [ENCODERS["video_encoder"].module(name) for name in networks]
+    job = runner.Job(
+        name="video_towers",
+        step=step,
+        shards=step.layout,
+        fingerprint=digest(compute_fingerprint(params, TowersStep, *modules), step.identity),
+        upstream=upstream,
+    )
+    clips = clip_table.read("data/clips.parquet").to_pylist()
+    runner.run(job, clips, params.data.shard_size, params.engine)
 
 
 if __name__ == "__main__":

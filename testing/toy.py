@@ -93,14 +93,16 @@ def load(folder, video=VIDEO, audio=AUDIO, with_features=False):
 TOWERS = {side: {"timm/test_resnet": {}} for side in ("audio", "video")}
 
 
-def write_features(folder, segment_seconds=None, hop_seconds=None):
-    """Write the features of TOWERS of all clips. Return the field `towers` of an experiment."""
+def write_features(folder, segment_seconds=None, hop_seconds=None, networks=TOWERS):
+    """Write the features of networks of all clips. Return the field `towers` of an experiment."""
     from models.inference.towers_step import load_towers
 
     data = load(folder)
     segments = Segments.from_seconds(segment_seconds, hop_seconds, data.windows)
     for side, arrays, division in (("audio", data.audio, segments), ("video", data.video, None)):
-        towers = load_towers(side, json.dumps(TOWERS[side]), arrays.shape[1:], division).module
+        if side not in networks:
+            continue
+        towers = load_towers(side, json.dumps(networks[side]), arrays.shape[1:], division).module
         values = [towers(torch.from_numpy(np.array(arrays[i]))[None])[0] for i in range(len(data))]
         (folder / f"{side}_features").mkdir()
         np.save(folder / f"{side}_features/00000.npy", torch.stack(values).half().numpy())
@@ -109,7 +111,7 @@ def write_features(folder, segment_seconds=None, hop_seconds=None):
             for row, clip in enumerate(data.clip_id)
         ]
         pq.write_table(pa.Table.from_pylist(rows), folder / f"{side}_features/index.parquet")
-    return TOWERS | {"segment_seconds": segment_seconds, "hop_seconds": hop_seconds}
+    return networks | {"segment_seconds": segment_seconds, "hop_seconds": hop_seconds}
 
 
 def settings(**changes) -> TrainParams:
@@ -139,8 +141,14 @@ def experiment(**changes) -> Experiment:
 
 
 def train(data, folder, setup=None, augmentation=NO_AUGMENT, fingerprint="x", **changes):
-    """Train `setup`, or the default experiment, with `settings(**changes)`: folder/out and folder/live."""
+    """Train `setup`, or the default experiment, with `settings(**changes)`: folder/out and folder/live.
+
+    `start` among the changes is the folder of a model.
+    """
+    from models.training.initial import Start
     from models.training.loop import train  # and Lightning: not where data alone are needed
+
+    start = changes.get("start")
 
     return train(
         setup or experiment(),
@@ -151,6 +159,7 @@ def train(data, folder, setup=None, augmentation=NO_AUGMENT, fingerprint="x", **
         out=Path(folder) / "out",
         curves=Path(folder) / "live",
         fingerprint=fingerprint,
+        start=Start("train.start", start, Path(start)) if start else None,
     )
 
 

@@ -6,35 +6,48 @@ Torch is imported inside functions, because that takes seconds, and only worker 
 import functools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.dataset.dataset import FEATURE_FOLDERS
+from pipeline.dataset.features import FEATURE_FOLDERS
 from pipeline.dataset.windows import Segments
 from pipeline.errors import UserError
 from pipeline.store.formats import Arrays, Layout
 from pipeline.store.status import Outcome
+
+GPU_BATCH = 16  # clips at a time on a GPU
 
 
 @dataclass(frozen=True)
 class TowersStep:
     """Map a clip's spectrogram to features (segments, dim), or its frames to (frames, dim), float16.
 
-    side: "audio" or "video". networks: JSON of name -> keywords of the networks. clip_shape: of the inputs,
-    (channels, freq, columns) or (frames, height, width, 3). segments: how sound is divided; None for video.
-    n_features: length of a vector. identity: digest of the networks' weights.
+    side: "audio" or "video". clip_shape: of the inputs, (channels, freq, columns) or (frames, height, width,
+    3). segments: how sound is divided; None for video. networks: JSON of name -> keywords of the networks.
+    n_features: length of a vector. identity: digest of the networks' weights. device: where to compute; None:
+    on a GPU, if the process has one.
     Raises UserError if a network cannot be loaded, or its weights have changed since.
     """
 
     side: str
-    networks: str
     clip_shape: tuple[int, ...]
     segments: Segments | None
-    n_features: int
-    identity: str
+    networks: str = "{}"
+    n_features: int = 0
+    identity: str = ""
+    device: str | None = None
+
+    def with_networks(self, networks: dict[str, dict[str, Any]]) -> "TowersStep":
+        """Load networks, name -> keywords, and return the step that computes their features.
+
+        Raises UserError if a network cannot be loaded.
+        """
+        text = json.dumps(networks, sort_keys=True)
+        towers = load_towers(self.side, text, self.clip_shape, self.segments)
+        return replace(self, networks=text, n_features=towers.module.n_features, identity=towers.identity)
 
     @property
     def layout(self) -> Layout:
@@ -46,24 +59,42 @@ class TowersStep:
     def __call__(self, clips: list[dict], values: list[np.ndarray]) -> Iterator[Outcome]:
         """Yield the outcome of each clip. values: spectrograms or frames.
 
-        Each clip is a batch of its own: its features do not depend on the clips beside it, to the last bit.
+        On a CPU each clip is a batch of its own: its features do not depend on the clips beside it, to the
+        last bit.
         """
         import torch
 
-        towers = load_towers(self.side, self.networks, self.clip_shape, self.segments, self.identity)
-        for value in values:
+        from models.device import choose_device
+
+        device = choose_device(self.device)
+        towers = load_towers(self.side, self.networks, self.clip_shape, self.segments, self.identity, device)
+
+        def compute_batch(batch: slice) -> np.ndarray:
             with torch.inference_mode():
-                window = torch.from_numpy(np.array(value))[None].to(towers.device)
-                yield Outcome(value=towers.module(window)[0].half().cpu().numpy())
+                windows = torch.from_numpy(np.stack(values[batch])).to(device)
+                return towers.module(windows).half().cpu().numpy()
+
+        for features in towers.batch_size.map(compute_batch, len(values)):
+            for clip_features in features:
+                yield Outcome(value=clip_features)
+
+
+def select_networks(names: list[str], keywords: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return name -> keywords of networks. keywords: of all encoders of a side, by library or encoder."""
+    return {name: keywords.get(name.partition("/")[0], {}) for name in names}
 
 
 @dataclass(frozen=True)
 class LoadedTowers:
-    """Towers in memory. module: a models.parts.towers.Towers. identity: digest of its weights."""
+    """Towers in memory. They compute in single precision, also on a GPU.
+
+    module: a models.parts.towers.Towers. identity: digest of its weights. batch_size: a
+    models.device.BatchSize of clips.
+    """
 
     module: Any
-    device: str
     identity: str
+    batch_size: Any
 
 
 @functools.cache
@@ -73,22 +104,25 @@ def load_towers(
     clip_shape: tuple[int, ...],
     segments: Segments | None,
     identity: str | None = None,
+    device: str = "cpu",
 ) -> LoadedTowers:
     """Load networks, once in each process. They use one thread, because the engine starts a process per core.
 
     The arguments are those of a TowersStep. identity: the digest that the weights must have; None: any.
+    device: where they will compute, `cpu` or `cuda`.
     Raises UserError if a network cannot be loaded, or has other weights.
     """
     import torch
 
     from models import audio, video
+    from models.device import CPU, BatchSize, move
     from models.parts.towers import Towers
 
     torch.set_num_threads(1)
     registry = {"audio": audio.encoders, "video": video.encoders}[side]
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    module = Towers(registry, json.loads(networks), clip_shape, segments).to(device)
-    loaded = LoadedTowers(module, device, _hash_weights(module))
+    module = Towers(registry, json.loads(networks), clip_shape, segments)
+    batch_size = BatchSize(1 if device == CPU else GPU_BATCH, "clip")
+    loaded = LoadedTowers(move(module, device), _hash_weights(module), batch_size)
     if identity not in (None, loaded.identity):
         raise UserError(f"towers.{side}: weights were replaced during the run: run again")
     return loaded

@@ -114,7 +114,9 @@ class Augment:
         masked = audio.copy()
         for window in masked:
             mean = window.mean(dtype=np.float32)
-            freq_band = _random_slice(window.shape[1], self.mask_freq, rng)
+            # The samples of a waveform are no frequencies.
+            mask_freq = 0 if self.feature == "waveform" else self.mask_freq
+            freq_band = _random_slice(window.shape[1], mask_freq, rng)
             window[:, freq_band] = mean
             time_span = _random_slice(window.shape[2], self.mask_time, rng)
             window[:, :, time_span] = mean

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.dataset.features import FEATURE_FOLDERS, FeatureUse
 from pipeline.dataset.windows import MIDDLE, Segments, WindowRule
 from pipeline.errors import UserError
 from pipeline.store.clip_table import SPLITS
@@ -23,7 +24,6 @@ from pipeline.store.status import OK
 from pipeline.store.values import ClipArrays
 
 STATISTICS = "statistics.json"
-FEATURE_FOLDERS = {"audio": "audio_features", "video": "video_features"}  # side -> folder of its features
 DIGEST_BLOCK = 65_536  # rows converted to Python objects at a time
 INDEX_COLUMNS = ["clip_id", "shard", "row", "status", "digest", "seconds"]
 NOT_LABELS = {"clip_id", "audio", "video", "start", "end", "split"}  # clip table columns that label nothing
@@ -130,7 +130,7 @@ class Dataset:
         clip: np.ndarray,
         position: np.ndarray | float = MIDDLE,
         frame_position: np.ndarray | float = MIDDLE,
-        features: "FeatureUse | None" = None,
+        features: FeatureUse | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Read windows: audio (n, channels, freq, time) and video (n, frames, height, width, 3) uint8.
 
@@ -162,26 +162,6 @@ class Dataset:
             for j, frame_number in enumerate(frame_numbers[i]):
                 video[i, j] = clip_frames[frame_number]
         return audio, video
-
-
-@dataclass(frozen=True)
-class FeatureUse:
-    """Which sides of windows a model reads as features of towers: "audio", "video" or both.
-
-    segments: how towers divide sound; None if `sides` lacks "audio".
-    """
-
-    sides: tuple[str, ...] = ()
-    segments: Segments | None = None
-
-    @classmethod
-    def from_config(cls, config: dict) -> "FeatureUse":
-        """Read the key `features` of a model's config.json, if there is one: side -> its description."""
-        features = config.get("features", {})
-        segments = None
-        if audio := features.get("audio"):
-            segments = Segments(audio["columns"], audio["hop_columns"])
-        return cls(tuple(features), segments)
 
 
 def load(

@@ -19,11 +19,11 @@ from pipeline.engine.job import Job, Task
 from pipeline.engine.progress import Progress
 from pipeline.errors import explain_disk_error
 from pipeline.store import resume, storage
-from pipeline.store.formats import digest
+from pipeline.store.formats import Layout, digest
 from pipeline.store.shards import ShardIndex, Shards
 from pipeline.store.status import OK, Outcome, failed
 
-__all__ = ["Job", "run"]
+__all__ = ["Job", "run", "write_empty"]
 
 
 def run(job: Job, clips: list[dict], shard_size: int, engine) -> pa.Table:
@@ -57,6 +57,17 @@ def run(job: Job, clips: list[dict], shard_size: int, engine) -> pa.Table:
     statuses, seconds = index["status"].to_pylist(), time.monotonic() - start_time
     print(_summarize(job.name, statuses, _count_computed(tasks), seconds), flush=True)
     return index
+
+
+def write_empty(name: str, layout: Layout, reason: str) -> None:
+    """Write the index of a data stage that parameters switch off: it has no rows. Print the reason.
+
+    name: of the stage. layout: of its output.
+    """
+    shards = Shards.from_layout(layout)
+    shards.start_run([])
+    shards.merge_indexes(0)
+    print(f"{name}: nothing to do ({reason})", flush=True)
 
 
 def _plan_tasks(job: Job, shards: Shards, clips: list[dict], shard_size: int) -> list[Task]:

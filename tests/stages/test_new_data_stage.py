@@ -34,7 +34,16 @@ def test_report_failures_and_studies_take_in_a_new_data_stage(project):
     project.run("report")
     page = (project / "report/index.html").read_text(encoding="utf-8")
     stages = re.findall(r'<div class="stage"><b>(\w+)</b>', page)
-    assert stages == ["download", "wav", "spectrogram", "frames", "level", "split"]
+    assert stages == [
+        "download",
+        "wav",
+        "spectrogram",
+        "frames",
+        "audio_towers",
+        "video_towers",
+        "level",
+        "split",
+    ]
 
     failures_by_stage = collect_failures(project.root)
     assert (

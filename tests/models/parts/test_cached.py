@@ -141,9 +141,6 @@ def test_the_config_is_json(towers_data, tmp_path):
     data, towers = towers_data
     toy.train(data, tmp_path, cached_experiment(towers), epochs=1)
     config = json.loads((tmp_path / "out/config.json").read_text())
-    assert config["features"]["audio"] == {
-        "towers": toy.TOWERS["audio"],
-        "dim": config["features"]["audio"]["dim"],
-        "columns": 10,
-        "hop_columns": 5,
-    }
+    features = config["features"]["audio"]
+    assert features["towers"].keys() == toy.TOWERS["audio"].keys()
+    assert (features["columns"], features["hop_columns"]) == (10, 5)
