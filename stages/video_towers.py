@@ -1,7 +1,7 @@
 """The stage video_towers: compute the features of every clip's pictures by the networks of `towers.video`."""
 
 from models.components import ENCODERS
-from models.inference.towers_step import TowersStep, select_networks
+from models.inference.towers_step import GPU_SHARE, TowersStep, limit_workers, select_networks
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.engine import runner
@@ -37,9 +37,11 @@ def video_towers() -> None:
         shards=step.layout,
         fingerprint=digest(compute_fingerprint(params, TowersStep, *modules), step.identity),
         upstream=upstream,
+        tasks_per_worker=0,
+        gpu_share=GPU_SHARE,
     )
     clips = clip_table.read("data/clips.parquet").to_pylist()
-    runner.run(job, clips, params.data.shard_size, params.engine)
+    runner.run(job, clips, params.data.shard_size, limit_workers(params.engine))
 
 
 if __name__ == "__main__":

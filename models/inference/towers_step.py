@@ -19,6 +19,8 @@ from pipeline.store.formats import Arrays, Layout
 from pipeline.store.status import Outcome
 
 GPU_BATCH = 16  # clips at a time on a GPU
+# Processes on a GPU, and the part of a GPU that a task takes on a cluster: one reads while the other one computes.
+GPU_WORKERS, GPU_SHARE = 2, 0.5
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,19 @@ class TowersStep:
 def select_networks(names: list[str], keywords: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return name -> keywords of networks. keywords: of all encoders of a side, by library or encoder."""
     return {name: keywords.get(name.partition("/")[0], {}) for name in names}
+
+
+def limit_workers(engine: Any, device: str | None = None) -> Any:
+    """Return the section `engine` of params.yaml, with GPU_WORKERS if it leaves open how many use a GPU.
+
+    Otherwise there would be one for each core, each with a copy of the networks on the GPU. device: where
+    they compute; None: on a GPU, if there is one.
+    """
+    from models.device import CPU, choose_device
+
+    if engine.name != "local" or engine.workers is not None or choose_device(device) == CPU:
+        return engine
+    return engine.model_copy(update={"workers": GPU_WORKERS})
 
 
 @dataclass(frozen=True)

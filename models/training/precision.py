@@ -1,9 +1,8 @@
 """The precision of training: single, or mixed with bfloat16 on machines that compute in it."""
 
-import torch
+from models.device import BF16_INSTRUCTIONS, choose_device, computes_fast_in_bf16
 
-# CPU instructions without which bfloat16 is slower than single precision
-BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16")
+__all__ = ["BF16_INSTRUCTIONS", "lightning_precision"]
 
 
 def lightning_precision(precision: str) -> str:
@@ -14,10 +13,4 @@ def lightning_precision(precision: str) -> str:
     """
     if precision != "auto":
         return precision
-    if torch.cuda.is_available():
-        is_fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        capabilities = torch.cpu.get_capabilities()
-        has_instructions = any(capabilities.get(name) for name in BF16_INSTRUCTIONS)
-        is_fast = has_instructions and not torch.backends.mps.is_available()
-    return "bf16-mixed" if is_fast else "32-true"
+    return "bf16-mixed" if computes_fast_in_bf16(choose_device()) else "32-true"

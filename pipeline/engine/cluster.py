@@ -37,7 +37,8 @@ def run_tasks(tasks: list[Task], engine) -> Generator[tuple[Task, bytes], None, 
     a node cannot.
     """
     with connect(engine):
-        results = map_unordered(_run_on_node, tasks, engine, os.getcwd(), engine.timeout)
+        gpu_share = tasks[0].job.gpu_share
+        results = map_unordered(_run_on_node, tasks, engine, os.getcwd(), engine.timeout, gpu_share=gpu_share)
         for task, (shard_index, unreadable_paths, node) in results:
             for path in unreadable_paths:
                 if os.access(path, os.R_OK):  # the file is intact, but the node does not see it
@@ -85,15 +86,20 @@ def enter_project(project_folder: str, is_required: bool) -> None:
             raise UserError(f"{problem}: {ADVICE}; or set engine.storage") from None
 
 
-def map_unordered(function: Callable, items: list, engine, *arguments: Any) -> Iterator[tuple[Any, Any]]:
+def map_unordered(
+    function: Callable, items: list, engine, *arguments: Any, gpu_share: float = 0.0
+) -> Iterator[tuple[Any, Any]]:
     """Run `function(item, *arguments)` for each item on the cluster, inside a `with connect(engine)` block.
 
     Yields pairs of an item and the function's result, in order of completion. engine: the section `engine`
-    of params.yaml. Raises the UserError or OSError that the function raises.
+    of params.yaml. gpu_share: part of a GPU that each call takes; it has no effect if no node has a GPU. If
+    it is 0, or has no effect, Ray hides the GPUs from the call. Raises the UserError or OSError that the
+    function raises.
     """
     import ray
 
-    remote_function = ray.remote(num_cpus=1, max_retries=MAX_RETRIES)(function)
+    num_gpus = gpu_share if ray.cluster_resources().get("GPU") else 0
+    remote_function = ray.remote(num_cpus=1, num_gpus=num_gpus, max_retries=MAX_RETRIES)(function)
     pending: dict[Any, Any] = {}  # Ray's reference to a result -> the item
     queue = iter(items)
     while True:

@@ -25,6 +25,9 @@ class Job:
     file_stamps: for each clip, a value that changes when its source files change (such as their size and
         time); None for a stage that reads no source files.
     opener: context manager that converts upstream values to what the step takes; None: no conversion.
+    tasks_per_worker: tasks after which a new process replaces a worker of this machine, as decoders leak a
+        little memory with every file; 0: never.
+    gpu_share: part of a GPU that a task takes on a cluster that has GPUs; 0: none.
     """
 
     name: str
@@ -34,6 +37,8 @@ class Job:
     upstream: Layout | None = None
     file_stamps: list | None = None
     opener: Callable | None = None
+    tasks_per_worker: int = 8
+    gpu_share: float = 0.0
 
 
 @dataclass(frozen=True)

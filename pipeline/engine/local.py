@@ -30,7 +30,6 @@ from pipeline.store.status import failed
 WORKER_MEMORY = 4 << 30  # bytes that a worker may allocate, beyond what its shard holds
 MAX_CLIP_BYTES = 64 << 20  # of one clip in a file that a worker writes, unless its values are larger
 FILE_OVERHEAD = 1 << 20  # bytes of a shard's file beside the values: header, paths and clip ids
-TASKS_PER_WORKER = 8  # then a new process replaces the worker: decoders leak a little memory with every file
 TASKS_AHEAD = 2  # tasks that wait for a worker or a CPU; not all: each holds the rows of its clips
 
 
@@ -67,7 +66,7 @@ def _start_pool(n_workers: int, tasks: list[Task], scratch: str) -> Workers:
     """Return a pool of worker processes with limits for these tasks. scratch: folder for temporary files."""
     return Workers(
         max_workers=n_workers,
-        max_tasks=TASKS_PER_WORKER,
+        max_tasks=tasks[0].job.tasks_per_worker,
         context=worker_context(_modules_to_preload(tasks[0].job.step)),
         initializer=_start_worker,
         initargs=[scratch, *_worker_limits(tasks)],
