@@ -89,11 +89,8 @@ class BatchSize:
 
     size: int
     unit: str = "window"
-    _start_size: int = field(init=False)
+    _first_failure: int | None = field(init=False, default=None)  # items that did not fit
     _is_reported: bool = field(init=False, default=False)
-
-    def __post_init__(self) -> None:
-        self._start_size = self.size
 
     def map(self, function: Callable[[slice], Result], n_items: int) -> Iterator[Result]:
         """Call a function with slices of up to `size` items, until all are done. Yield its results in order.
@@ -123,6 +120,7 @@ class BatchSize:
         """Make batches half as large as one of `n_items`, which did not fit, and free cached memory."""
         if n_items == 1:
             raise UserError(f"GPU: too little memory for one {self.unit} at a time: {FREE_MEMORY}")
+        self._first_failure = self._first_failure or n_items
         self.size = n_items // 2
         gc.collect()
         if torch.cuda.is_available():
@@ -130,7 +128,7 @@ class BatchSize:
 
     def _report(self) -> None:
         """Print, only once, that the batches are smaller."""
-        if self.size < self._start_size and not self._is_reported:
+        if self._first_failure and not self._is_reported:
             self._is_reported = True
-            too_many = f"too little memory for {self._start_size} {self.unit}s at a time"
+            too_many = f"too little memory for {self._first_failure} {self.unit}s at a time"
             print(f"GPU: {too_many}: continues with {self.size}", flush=True)

@@ -19,7 +19,7 @@ from pipeline.store.formats import Arrays, Layout
 from pipeline.store.status import Outcome
 
 GPU_BATCH = 16  # clips at a time on a GPU
-# Processes on a GPU, and the part of a GPU that a task takes on a cluster: one reads while the other one computes.
+# Two processes share a GPU: one reads while the other one computes. The second number is for a cluster.
 GPU_WORKERS, GPU_SHARE = 2, 0.5
 
 

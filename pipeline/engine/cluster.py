@@ -92,9 +92,8 @@ def map_unordered(
     """Run `function(item, *arguments)` for each item on the cluster, inside a `with connect(engine)` block.
 
     Yields pairs of an item and the function's result, in order of completion. engine: the section `engine`
-    of params.yaml. gpu_share: part of a GPU that each call takes; it has no effect if no node has a GPU. If
-    it is 0, or has no effect, Ray hides the GPUs from the call. Raises the UserError or OSError that the
-    function raises.
+    of params.yaml. gpu_share: part of a GPU that each call takes, which Ray then shows to it; it has no
+    effect if no node has a GPU. Raises the UserError or OSError that the function raises.
     """
     import ray
 

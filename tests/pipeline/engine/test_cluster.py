@@ -73,6 +73,24 @@ def test_workers_that_are_killed_change_nothing(tmp_path, ray_cluster):
     assert files(tmp_path / "cluster") == files(tmp_path / "local")
 
 
+def test_a_share_of_a_gpu_is_taken_where_there_is_one(ray_cluster):
+    engine = toy_stage.Engine(2, 3.0, "ray", ray_cluster.address)
+
+    def list_gpus(share: float) -> list[str | None]:
+        results = cluster.map_unordered(_visible_gpus, [1, 2, 3], engine, gpu_share=share)
+        return [gpus for _, gpus in results]
+
+    assert "0" not in list_gpus(0.5)  # no node has a GPU: the calls do not wait for one
+    node = ray_cluster.add_node(num_cpus=1, num_gpus=1)  # it has none, but Ray believes so
+    ray_cluster.wait_for_nodes()
+    assert list_gpus(0.5) == ["0", "0", "0"]
+    ray_cluster.remove_node(node)
+
+
+def _visible_gpus(_: int) -> str | None:
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
 def test_a_node_that_leaves_changes_nothing(tmp_path, ray_cluster):
     rows = toy_stage.clips(*["slow"] * 59, "corrupt")
     test_runner.run(tmp_path / "local", rows)
