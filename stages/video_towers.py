@@ -1,14 +1,16 @@
 """The stage video_towers: compute the features of every clip's pictures by the networks of `towers.video`."""
 
+from dataclasses import asdict
+
 from models.components import ENCODERS
 from models.inference.towers_step import GPU_SHARE, TowersStep, limit_workers, select_networks
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.engine import runner
-from pipeline.engine.clip_keys import compute_fingerprint
 from pipeline.media.faces import FacesStep
 from pipeline.media.frames import FramesStep
 from pipeline.store import clip_table
+from pipeline.store.code_identity import code_digest
 from pipeline.store.formats import digest
 
 
@@ -35,7 +37,7 @@ def video_towers() -> None:
         name="video_towers",
         step=step,
         shards=step.layout,
-        fingerprint=digest(compute_fingerprint(params, TowersStep, *modules), step.identity),
+        fingerprint=digest(asdict(step), code_digest(TowersStep, *modules)),
         upstream=upstream,
         tasks_per_worker=0,
         gpu_share=GPU_SHARE,
