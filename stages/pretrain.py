@@ -19,7 +19,7 @@ PLACEHOLDER = MODEL_FOLDER / "README.md"
 def pretrain() -> None:
     """Pretrain a model if the task needs one. Otherwise keep the model of an earlier run, or write none."""
     params = load("pretrain")
-    task, encoder, start = params.task, params.encoder, params.classification.start
+    task, encoder = params.task, params.encoder
     if not encoder or not tasks.get(task).pretrains(params):  # loading the task imports torch
         if not (MODEL_FOLDER / "config.json").exists():  # there is no model of an earlier run to keep
             MODEL_FOLDER.mkdir(exist_ok=True)
@@ -27,7 +27,8 @@ def pretrain() -> None:
             PLACEHOLDER.write_text("Nothing was pretrained.\n", encoding="utf-8")
             epochs.write_history(CURVES_FOLDER, [], "pretrain")
             write_json({}, CURVES_FOLDER / "metrics.json")
-        print(f"pretrain: nothing to do (task: {task}, encoder: {encoder}, classification.start: {start})")
+        starts = f"classification.start: {params.classification.start}, train.start: {params.train.start}"
+        print(f"pretrain: nothing to do (task: {task}, encoder: {encoder}, {starts})")
         return
     # This imports torch, which takes seconds.
     from models.training.cached import describe_best_epoch, pretrain_cached

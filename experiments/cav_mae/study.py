@@ -66,14 +66,16 @@ def train_method(
     """Pretrain, fine-tune and probe with one method and one seed. Adds the results to `trainings`."""
     pretraining = table.METHODS[method]
     name = f"{method.replace(', ', '_').replace(' ', '_')}-{seed}"
-    start = "scratch"
+    start: dict[str, Any] = {}  # the setting that says which model the classifier starts from
     if pretraining is not None:
         print(f"cav_mae: {method}, seed {seed}: pretraining", flush=True)
-        start = str(MODELS / f"pretrained-{name}")
-        model = pretrain_cached(params, data, start, seed=seed, pretraining=pretraining)
+        folder = str(MODELS / f"pretrained-{name}")
+        model = pretrain_cached(params, data, folder, seed=seed, pretraining=pretraining)
         trainings.pretrained.setdefault(method, []).append(model)
+        start = {"train.start": folder}
     print(f"cav_mae: {method}, seed {seed}: classification", flush=True)
-    settings = {"start": start, "labels": study.labels}
+    params = apply_settings(params, start, f"{FOLDER / SYSTEM}/study.py")
+    settings = {"start": "scratch", "labels": study.labels}
     model = train_cached(params, data, MODELS / f"tuned-{name}", seed=seed, classification=settings)
     evaluate_classifier(model, data, table.TESTS, method, trainings)
     if pretraining is not None:

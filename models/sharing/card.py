@@ -80,7 +80,8 @@ def _is_pretrained(config: dict[str, Any]) -> bool:
     has_pretrained_encoder = any(keywords.get("pretrained") for keywords in config["encoders"].values())
     # It is where the weights of the whole model come from: PRETRAINED is this project's pretraining.
     initial_model = tasks.get(config["task"]).experiment_type.from_config(config).initial_model_folder
-    return has_pretrained_encoder or initial_model not in (None, PRETRAINED)
+    is_started = bool(config["train"].get("start")) or initial_model not in (None, PRETRAINED)
+    return has_pretrained_encoder or is_started
 
 
 def _escape(value: Any) -> Any:
@@ -138,6 +139,7 @@ FEATURES = {  # audio.feature -> description
     "log_spectrogram": "logarithm of the magnitude of librosa's STFT",
     "log_frequency": "decibels of the power in bands evenly spaced in log frequency",
     "fbank": "Kaldi's log mel filterbank",
+    "waveform": "samples, in columns of hop_length",
 }
 
 

@@ -126,6 +126,16 @@ class Task(lightning.LightningModule, ABC):
         The first number decides; a further one decides only between epochs with equal numbers before it.
         """
 
+    @property
+    def encoder_paths(self) -> dict[str, str]:
+        """Return where the encoders are: "audio", "video" or "joint" (of both) -> path in the network.
+
+        Layer-wise learning rates, gradient checkpointing and a training that starts from another model use
+        it. By default, encoders are in the attributes `audio`, `video` and `encoder`.
+        """
+        attributes = {"audio": "audio", "video": "video", "joint": "encoder"}
+        return {part: name for part, name in attributes.items() if hasattr(self, name)}
+
     def configure_optimizers(self) -> dict[str, Any]:
         """Return the optimizer and the schedule of the learning rate."""
         return configure_adamw(self, self.train_params, self.steps)

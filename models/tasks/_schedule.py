@@ -47,9 +47,9 @@ def _make_schedule(optimizer: Optimizer, settings: Any, steps: int) -> LRSchedul
 def _parameter_groups(module: nn.Module, settings: Any) -> list[dict[str, Any]]:
     """Group the parameters by `weight_decay`, and by `lr_scale`, the factor of their learning rate.
 
-    The factor of the last layers (`module.head`, if any) is `settings.head_factor`. In an encoder of both
-    modalities (`module.encoder`, if any) it is `settings.layer_decay` to the power of the number of layers
-    between a weight and the output. It is 1 for all other parameters.
+    The factor of the last layers (`module.head`, if any) is `settings.head_factor`. In an encoder it is
+    `settings.layer_decay` to the power of the number of layers (or blocks) between a weight and the output.
+    It is 1 for all other parameters, and for encoders that do not list their blocks.
     """
     groups: list[dict[str, Any]] = []
     encoder_ids: set[int] = set()  # identities of parameters: tensors cannot be compared by ==
@@ -58,14 +58,32 @@ def _parameter_groups(module: nn.Module, settings: Any) -> list[dict[str, Any]]:
             encoder, settings.weight_decay, NO_WEIGHT_DECAY, layer_decay=settings.layer_decay
         )
         encoder_ids = {id(p) for p in encoder.parameters()}
-    head_factor = settings.head_factor if hasattr(module, "head") else 1.0
-    head_ids: set[int] = set()
-    if head_factor != 1:
-        head_ids = {id(p) for p in module.head.parameters()}
+    scales = _block_scales(module, settings.layer_decay)
+    if head := getattr(module, "head", None):
+        scales |= {id(p): settings.head_factor for p in head.parameters()}
     rest = [p for p in module.parameters() if p.requires_grad and id(p) not in encoder_ids]
-    for lr_scale, is_head in ((1.0, False), (head_factor, True)):
+    for lr_scale in dict.fromkeys([1.0, *scales.values()]):
         for weight_decay, is_matrix in ((settings.weight_decay, True), (0.0, False)):
-            group = [p for p in rest if (id(p) in head_ids) == is_head and (p.ndim > 1) == is_matrix]
+            group = [p for p in rest if scales.get(id(p), 1.0) == lr_scale and (p.ndim > 1) == is_matrix]
             if group:
                 groups.append({"params": group, "weight_decay": weight_decay, "lr_scale": lr_scale})
     return groups
+
+
+def _block_scales(module: nn.Module, layer_decay: float) -> dict[int, float]:
+    """Return the factor of the learning rate of each parameter in a block: its identity -> the factor.
+
+    The last group of an encoder's `layer_groups` is the layer after the network. It keeps the full learning
+    rate, and each group before it has `layer_decay` times that of the next one.
+    """
+    scales: dict[int, float] = {}
+    if layer_decay == 1:
+        return scales
+    for path in getattr(module, "encoder_paths", {}).values():
+        encoder = module.get_submodule(path)
+        if not hasattr(encoder, "layer_groups"):
+            continue
+        parameters = dict(encoder.named_parameters(remove_duplicate=False))
+        for depth, names in enumerate(reversed(encoder.layer_groups())):
+            scales |= {id(parameters[name]): layer_decay**depth for name in names}
+    return scales

@@ -48,8 +48,9 @@ class ClassificationExperiment(Experiment):
     def initial_model_folder(self) -> str | None:
         """Return the folder of the model whose encoder training starts from; None: random weights.
 
-        `classification.start` is `scratch` (random weights), `pretrain` (the model of that stage), or a
-        folder. It applies only to an encoder of both modalities.
+        `classification.start` is `scratch` (random weights) or `pretrain` (the model of that stage); in older
+        models also a folder. It applies only to an encoder of both modalities, and if there is no
+        `train.start`.
         """
         start = self.classification.get("start", "scratch")
         if not self.encoder or start == "scratch":
@@ -81,7 +82,7 @@ class Classification(Task):
     rules = (
         Rule({"classification.fusion": "stack"}, {"encoder": None}, "use classification.fusion: concat"),
         Rule(
-            {"classification.start": "scratch"},
+            {"classification.start": "scratch", "train.start": None},
             {"classification.frozen": False},
             "a frozen encoder of random weights learns nothing",
         ),
@@ -91,7 +92,7 @@ class Classification(Task):
     @classmethod
     def pretrains(cls, params: Any) -> bool:
         """Return whether the stage pretrain trains a model, which this task then starts from."""
-        return params.classification.start == "pretrain"
+        return params.classification.start == "pretrain" and params.train.start is None
 
     @staticmethod
     def plan(experiment: Any, data: Dataset) -> Plan:
@@ -133,6 +134,12 @@ class Classification(Task):
     def encoder(self) -> nn.Module | None:
         """Return the encoder of both modalities, if there is one."""
         return getattr(self.fusion, "encoder", None)
+
+    @property
+    def encoder_paths(self) -> dict[str, str]:
+        """Return where the encoders are in the network: in the fusion."""
+        attributes = {"audio": "audio", "video": "video", "joint": "encoder"}
+        return {part: f"fusion.{name}" for part, name in attributes.items() if hasattr(self.fusion, name)}
 
     # --- from windows to logits ---------------------------------------------------------------------
 

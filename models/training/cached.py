@@ -18,6 +18,8 @@ from models.training.experiment import (
     select_input_params,
 )
 from models.training.loop import train
+from models.training.start import open_start
+from models.weights import weights_digest
 from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
 from pipeline.store.code_identity import code_digest
@@ -73,22 +75,26 @@ def _load_or_train(
     if curves is None and settings.devices > 1:
         raise UserError("devices: a table trains several models in one process, each on one device")
     fields = asdict(experiment)
-    parameters = [fields, settings.model_dump(), augmentation.model_dump(), inputs]
+    # Not where the model to start from is: only its weights count.
+    parameters = [fields, settings.model_dump(exclude={"start"}), augmentation.model_dump(), inputs]
     code = code_digest(loop.__name__, *component_modules(fields))
-    fingerprint = digest(parameters, code, data.digest, list_encoder_sources(experiment, data))
-    if checkpoint.saved_fingerprint(out) != fingerprint:
-        with tempfile.TemporaryDirectory() as temporary_folder:
-            train(
-                experiment,
-                data,
-                settings=settings,
-                augmentation=augmentation,
-                inputs=inputs,
-                out=out,
-                curves=curves or temporary_folder,
-                fingerprint=fingerprint,
-            )
-        return checkpoint.load(out)
+    with open_start(experiment, settings, out) as start:
+        sources = [weights_digest(start.folder) if start else None, *list_encoder_sources(experiment, data)]
+        fingerprint = digest(parameters, code, data.digest, sources)
+        if checkpoint.saved_fingerprint(out) != fingerprint:
+            with tempfile.TemporaryDirectory() as temporary_folder:
+                train(
+                    experiment,
+                    data,
+                    settings=settings,
+                    augmentation=augmentation,
+                    inputs=inputs,
+                    out=out,
+                    curves=curves or temporary_folder,
+                    fingerprint=fingerprint,
+                    start=start,
+                )
+            return checkpoint.load(out)
     model = checkpoint.load(out)
     if curves:
         stage = tasks.get(experiment.task).stage

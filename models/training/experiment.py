@@ -5,7 +5,6 @@ from typing import Any
 
 from models.tasks import tasks
 from models.tasks._experiment import Experiment
-from models.weights import weights_digest
 from pipeline.dataset.dataset import Dataset
 from pipeline.dataset.windows import Segments
 from pipeline.errors import UserError
@@ -33,18 +32,14 @@ def configure_pretraining(params: Any, **changes: Any) -> Experiment:
 
 
 def list_encoder_sources(experiment: Experiment, data: Dataset) -> list[Any]:
-    """Return what a model with an encoder of both modalities depends on beside parameters, data and code.
+    """Return what some encoders depend on beside parameters, clips, code and the weights they start from.
 
     For encoders that read features of towers, that is the digest of the features. For an encoder of both
-    modalities, it is the digest of the weights from which it starts (None: random weights), and the mean and
-    standard deviation of the spectrograms. The list is empty for other models.
+    modalities, it is the mean and standard deviation of the spectrograms. The list is empty for other models.
     """
     if experiment.towers:
         return [data.features_digest]
-    if not experiment.encoder:
-        return []
-    folder = experiment.initial_model_folder
-    return [weights_digest(folder) if folder else None, data.statistics]
+    return [data.statistics] if experiment.encoder else []
 
 
 def describe_features(experiment: Experiment, data: Dataset) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from models import checkpoint
@@ -28,12 +29,13 @@ from models.training.batches import Batches, ValidationSampler, make_loader
 from models.training.callbacks import EpochAverage, ProgressBar
 from models.training.checkpoint_file import CheckpointFile
 from models.training.experiment import describe_features
-from models.training.initial import encoder_sizes, load_initial_model
+from models.training.initial import Start, build_module, load_start, take_joint_sizes, transfer_weights
 from models.training.precision import lightning_precision
 from models.training.recorder import Recorder, resumable_precision
 from models.training.signals import interruptible
 from pipeline.dataset.augment import Augment
-from pipeline.dataset.dataset import Dataset, FeatureUse
+from pipeline.dataset.dataset import Dataset
+from pipeline.dataset.features import FeatureUse
 from pipeline.errors import UserError
 from pipeline.store import resume
 
@@ -52,18 +54,25 @@ def train(
     out: str | Path,
     curves: str | Path,
     fingerprint: str,
+    start: Start | None = None,
 ) -> dict[str, Any]:
     """Train, choose the best epoch by validation, and write the model to `out` and its curves to `curves`.
 
     settings, augmentation: sections of params.yaml, `train` and `augment` or those of `pretraining`. inputs:
     the parameters on which the model's inputs depend, for config.json. out, curves: folders. fingerprint: a
     hash of parameters, data and code. An unfinished training with the same fingerprint, whose checkpoint is
-    in the folder `resume`, is continued.
+    in the folder `resume`, is continued. start: the model whose weights the training starts from, if any.
     Returns a summary: `epochs`, `best_epoch` (from 1), and that epoch's metrics `train/loss`, `val/...`.
     Raises UserError if there are too few clips. After a KeyboardInterrupt the next call continues.
     """
     training = _prepare(
-        experiment, data, settings=settings, inputs=inputs, curves=Path(curves), fingerprint=fingerprint
+        experiment,
+        data,
+        settings=settings,
+        inputs=inputs,
+        curves=Path(curves),
+        fingerprint=fingerprint,
+        start=start,
     )
     Path(out).mkdir(parents=True, exist_ok=True)
     trainer = _fit(training, data, augmentation)
@@ -103,19 +112,20 @@ def _prepare(
     inputs: dict[str, Any],
     curves: Path,
     fingerprint: str,
+    start: Start | None,
 ) -> _Training:
     """Plan the training, build the model, and find out whether there is an unfinished training to continue.
 
-    The parameters are those of `train`. Raises UserError if the data or this machine do not suit.
+    The parameters are those of `train`. Raises UserError if the data, the model to start from, or this
+    machine do not suit.
     """
     task = tasks.get(experiment.task)
     stage = task.stage
     plan = task.plan(experiment, data)
-    config = _make_config(experiment, settings, inputs, data)
+    config = make_config(experiment, settings, inputs, data)
     config |= plan.config_entries | {"fingerprint": fingerprint}
-    initial = load_initial_model(experiment, inputs)
-    if initial:
-        config["encoders"] = config["encoders"] | {"joint": encoder_sizes(config, initial)}
+    initial = load_start(start, config) if start else None
+    config = take_joint_sizes(config, initial)
     if torch.cuda.is_available() and settings.devices > torch.cuda.device_count():
         raise UserError(f"devices: {settings.devices}: this machine has {torch.cuda.device_count()} GPUs")
     checkpoint_file = CheckpointFile(resume.prepare_path(f"{stage}-{fingerprint}.ckpt"))
@@ -129,13 +139,17 @@ def _prepare(
         fingerprint=fingerprint,
         curves=curves,
     )
-    module = _build(experiment, settings, config, initial)
-    average = EpochAverage(*settings.average) if settings.average else None
+    module = build_module(config, settings, experiment.seed)
     is_resumed = resumed_precision is not None
+    if start and initial:
+        transfer = transfer_weights(module, config, initial, start, settings.start_weights == "encoders")
+        if not is_resumed and rank_zero_only.rank == 0:
+            print(f"{stage}: starts from {start.name}: {transfer.describe()}", flush=True)
+    average = EpochAverage(*settings.average) if settings.average else None
     return _Training(experiment, settings, plan, config, module, recorder, average, is_resumed)
 
 
-def _make_config(
+def make_config(
     experiment: Experiment, settings: "LearningParams", inputs: dict[str, Any], data: Dataset
 ) -> dict[str, Any]:
     """Return the entries of config.json that are known before the clips are chosen."""
@@ -148,28 +162,6 @@ def _make_config(
     config |= {"statistics": data.statistics} if experiment.encoder else {}
     features = describe_features(experiment, data)
     return config | ({"features": features} if features else {})
-
-
-def _build(
-    experiment: Experiment,
-    settings: "LearningParams",
-    config: dict[str, Any],
-    initial: checkpoint.Model | None,
-) -> lightning.LightningModule:
-    """Build the task's module with the weights that training starts from.
-
-    config: the content of config.json. initial: a trained model whose encoder of both modalities replaces the
-    random one, if any.
-    """
-    torch.manual_seed(experiment.seed)
-    module = checkpoint.build(config)
-    if initial:
-        module.encoder.load_resized(initial.module.encoder.state_dict(), initial.module.encoder.grid)
-    for name in ("encoder", "decoder"):
-        network = getattr(module, name, None)  # only some tasks have them
-        if network is not None:
-            network.gradient_checkpointing = settings.gradient_checkpointing
-    return module
 
 
 # --- the epochs ---------------------------------------------------------------------------------------

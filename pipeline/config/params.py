@@ -4,7 +4,7 @@ import functools
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipeline.config.audio import AudioParams
 from pipeline.config.components import check_keywords, load_task
@@ -19,6 +19,7 @@ from pipeline.config.fields import (
     Task,
     VideoEncoder,
     component_names,
+    has_method,
     one_of,
 )
 from pipeline.config.towers import CACHED, TowersParams
@@ -38,6 +39,16 @@ class EncodersParams(Section):
     )
 
 
+def _check_template(text: str) -> str:
+    """Return a template as it is. Raise ValueError if it has no place for a label."""
+    if "{label}" not in text:
+        raise ValueError(f"{text!r} has no {{label}}: write a photo of a {{label}}, for example")
+    return text
+
+
+Template = Annotated[str, AfterValidator(_check_template)]
+
+
 class EvaluateParams(Section):
     """The section `evaluate` of params.yaml: how a model is evaluated."""
 
@@ -45,6 +56,9 @@ class EvaluateParams(Section):
         ge=1, le=10_000, description="frame positions in a window; a classifier's answers are averaged"
     )
     bootstrap: int = Field(ge=100, le=100_000, description="resamples for each 95% interval")
+    zero_shot: list[Template] = Field(
+        description="templates such as a photo of a {label}, to classify by label names (docs/towers.md)"
+    )
 
 
 class IndexParams(Section):
@@ -213,14 +227,19 @@ def _check_task(params: Params) -> None:
 
 
 def _check_joint_encoder(params: Params) -> None:
-    """Raise ValueError if keys are set that only an encoder of both modalities uses (`encoder: cav_mae`)."""
-    if not params.encoder:
-        required = {
-            "train.layer_decay": 1,
-            "train.gradient_checkpointing": False,
-            "classification.frozen": False,
-        }
-        _check_values(params, required, "encoder: null", "use encoder: cav_mae")
+    """Raise ValueError if keys are set that only `encoder: cav_mae` uses, or encoders of libraries."""
+    if params.encoder:
+        return
+    _check_values(params, {"classification.frozen": False}, "encoder: null", "use encoder: cav_mae")
+    encoders = {"audio": params.audio_encoder, "video": params.video_encoder}
+    names = " and ".join(f"{folder}_encoder: {name}" for folder, name in encoders.items())
+    advice = "use encoder: cav_mae, or an encoder of a library, such as timm/<name>"
+    for key, value, method in (
+        ("train.layer_decay", 1, "layer_groups"),
+        ("train.gradient_checkpointing", False, "set_gradient_checkpointing"),
+    ):
+        if not any(has_method(folder, name, method) for folder, name in encoders.items()):
+            _check_values(params, {key: value}, names, advice)
 
 
 def _check_values(params: Params, required: dict[str, Any], reason: str, advice: str) -> None:

@@ -46,16 +46,24 @@ class LearningParams(Section):
     step_factor: float = Field(
         gt=0, le=1, description="schedule: step: what the learning rate is multiplied by"
     )
+    start: str | None = Field(
+        min_length=1,
+        description="a trained model to start from: a folder, a project, URL@revision or user/name "
+        "(docs/fine_tuning.md); null: none",
+    )
+    start_weights: Annotated[str, one_of("all", "encoders")] = Field(
+        description="what is taken from start: all weights that fit, or those of encoders alone"
+    )
     layer_decay: float = Field(
         gt=0,
         le=1,
-        description="learning rate of a layer over that of the layer above; needs encoder: cav_mae",
+        description="learning rate of a block over that of the next one; cav_mae and encoders of libraries",
     )
     average: EpochRange | None = Field(
         description="[first, last]: average the weights of these epochs; null: take the best epoch"
     )
     gradient_checkpointing: bool = Field(
-        description="less memory, activations are computed twice; needs encoder: cav_mae"
+        description="less memory, activations are computed twice; cav_mae and encoders of libraries"
     )
     precision: Annotated[str, one_of("auto", "bf16-mixed", "16-mixed", "32-true")] = Field(
         description="auto: bf16-mixed where the device is fast in it, otherwise 32-true"
@@ -128,8 +136,7 @@ class ClassificationParams(Section):
     mixup_rate: float = Field(ge=0, le=1, description="share of clips that are mixed")
     dropout: float = Field(ge=0, lt=1, description="before the last layer")
     labels: float = Field(gt=0, le=1, description="share of the training clips whose labels are used")
-    start: str = Field(
-        min_length=1,
-        description="encoder: cav_mae starts from: pretrain (the stage), scratch, or a model's folder",
+    start: Annotated[str, one_of("pretrain", "scratch")] = Field(
+        description="encoder: cav_mae starts from the stage pretrain, or scratch; train.start comes first"
     )
     frozen: bool = Field(description="true: linear probing, only the last layer is trained")

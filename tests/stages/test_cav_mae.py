@@ -121,6 +121,20 @@ def test_fine_tuning_and_probing_start_from_the_pretrained_model(copy):
     assert "an encoder cav_mae for both" in (copy / "report/index.html").read_text()
 
 
+def test_a_model_may_replace_pretraining(copy, pretraining_project):
+    """With `train.start`, the stage pretrain has nothing to do, and a frozen encoder is no mistake."""
+    shutil.move(copy / "pretrained", copy / "elsewhere")
+    copy.set(FINE_TUNING | {"train.start": "elsewhere", "classification.frozen": True, "train.epochs": 1})
+    copy.set({"classification.start": "scratch", "encoders.joint.cav_mae": {}})  # the model has the sizes
+    assert "train.start: elsewhere" in copy.run("pretrain")
+    copy.run("train")
+    start_weights, probe_weights = weights(copy, "elsewhere"), weights(copy, "checkpoints")
+    encoder_keys = [k for k in start_weights if k.startswith("encoder.")]
+    assert all(torch.equal(start_weights[k], probe_weights[f"fusion.{k}"]) for k in encoder_keys)
+    shutil.rmtree(copy / "elsewhere")
+    copy.run("evaluate")  # the model is complete
+
+
 def test_training_from_scratch_keeps_the_pretrained_model(copy, pretraining_project):
     copy.set(FINE_TUNING | {"classification.start": "scratch", "train.epochs": 1})
     assert copy.run("pretrain").startswith("pretrain: nothing to do")
@@ -140,8 +154,14 @@ def test_missing_statistics_are_an_error(copy, finished_project):
 
 def test_mistakes_are_one_line(copy):
     copy.set(FINE_TUNING | {"classification.start": "elsewhere"})
-    assert "elsewhere/model.safetensors: cannot be read" in copy.expect_error("train")
-    copy.set({"classification.start": "pretrain", "audio.feature": "fbank"})
+    assert "allowed: pretrain, scratch" in copy.expect_error("train")
+    copy.set({"classification.start": "pretrain", "train.start": "elsewhere"})
+    assert "train.start: elsewhere: neither a folder with a model" in copy.expect_error("train")
+    shutil.move(copy / "pretrained", copy / "moved")
+    copy.set({"train.start": None})
+    assert "pretrained/model.safetensors: cannot be read" in copy.expect_error("train")
+    shutil.move(copy / "moved", copy / "pretrained")
+    copy.set({"audio.feature": "fbank"})
     assert "was trained with audio.feature mel, not fbank" in copy.expect_error("train")
     copy.set({"audio.feature": "mel", "encoder": "cav_mea"})
     assert "did you mean cav_mae?" in copy.expect_error("train")

@@ -1,12 +1,15 @@
 """`load` opens a model of a folder, a project or Hugging Face; each error is one line."""
 
 import json
+import shutil
+import subprocess
 import sys
 
 import huggingface_hub
 import pytest
 import safetensors.torch
 import torch
+from dvc.repo import Repo
 
 from app import export as command
 from earsight import load
@@ -124,6 +127,34 @@ def test_no_file_is_unpickled(folder, tmp_path):
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
     torch.save({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
     assert "not a model" in load_error(tmp_path)
+
+
+# --- Git ------------------------------------------------------------------------------------------------
+
+
+def test_a_revision_of_a_project(folder, tmp_path):
+    """The model of a tag comes from DVC's cache; the folder has another one, or none."""
+    project = tmp_path / "project"
+    shutil.copytree(folder, project / "checkpoints")
+    (project / "dvc.yaml").write_text("stages: {}\n")
+
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        subprocess.run(["git", "-C", str(project), *identity, *arguments], check=True, capture_output=True)
+
+    git("init")
+    with Repo.init(str(project)) as repo:
+        repo.add(str(project / "checkpoints"))
+    git("add", ".")
+    git("commit", "--message", "bells")
+    git("tag", "v1")
+    shutil.rmtree(project / "checkpoints")
+    for place in (f"{project}@v1", f"{project}@HEAD"):
+        with places.open_folder(place) as downloaded:
+            assert sorted(path.name for path in downloaded.iterdir()) == ["config.json", "model.safetensors"]
+        assert same(load(place), folder)
+    assert f"{project} at revision v2: its checkpoints cannot be downloaded" in load_error(f"{project}@v2")
+    assert "config.json is missing" in load_error(project)
 
 
 # --- Hugging Face ---------------------------------------------------------------------------------------

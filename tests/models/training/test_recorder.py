@@ -8,9 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from models.training.recorder import Recorder
 from testing.toy import train
-from testing.training import EXPERIMENTS, list_files, same_files, start_training
+from testing.training import EXPERIMENTS, list_files, same_files, start_training, stop_after
 
 
 def wait_for(process, text):
@@ -19,19 +18,6 @@ def wait_for(process, text):
         if text in line:
             return
     pytest.fail(f"ended without {text!r}: {process.communicate()}")
-
-
-def stop_after(monkeypatch, epoch):
-    """Raise an error after the checkpoint of an epoch is written."""
-    save = Recorder._save_checkpoint
-
-    def save_and_raise(self, trainer, epoch_number):
-        self.last_save = self.save_seconds = 0.0
-        save(self, trainer, epoch_number)
-        if epoch_number + 1 == epoch:
-            raise RuntimeError("broken off")
-
-    monkeypatch.setattr(Recorder, "_save_checkpoint", save_and_raise)
 
 
 @pytest.fixture(scope="module")

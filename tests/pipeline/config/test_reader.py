@@ -127,8 +127,21 @@ BESIDE = [
     ({"encoder": "cav_mae", "task": "classification", "classification.fusion": "stack"}, ["fusion: concat"]),
     ({"task": "classification", "classification.frozen": True}, ["frozen: true", "use encoder: cav_mae"]),
     (
+        {
+            "task": "classification",
+            "encoder": "cav_mae",
+            "classification.frozen": True,
+            "classification.start": "scratch",
+        },
+        ["classification.frozen: true", "a frozen encoder of random weights"],
+    ),
+    (
         {"task": "classification", "train.layer_decay": 0.5},
-        ["train.layer_decay: 0.5", "use encoder: cav_mae"],
+        [
+            "train.layer_decay: 0.5",
+            "audio_encoder: cnn_small",
+            "use encoder: cav_mae, or an encoder of a lib",
+        ],
     ),
     ({"train.gradient_checkpointing": True}, ["train.gradient_checkpointing: true", "use encoder: cav_mae"]),
     ({"pretraining.contrastive": 0.0, "pretraining.reconstruction": 0.0}, ["pretraining: ", "both 0"]),
@@ -139,6 +152,25 @@ BESIDE = [
 def test_values_that_do_not_go_together_are_one_line(tmp_path, changes, says):
     (line,) = complaints(write_params(tmp_path, changes))
     assert all(part in line for part in says), line
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"video_encoder": "timm/test_resnet", "train.layer_decay": 0.5, "train.gradient_checkpointing": True},
+        {"task": "classification", "encoder": "cav_mae", "train.layer_decay": 0.5},
+        {
+            "task": "classification",
+            "encoder": "cav_mae",
+            "classification.frozen": True,
+            "classification.start": "scratch",
+            "train.start": "dist/bells",
+        },
+    ],
+    ids=str,
+)
+def test_values_that_go_together_are_read(tmp_path, changes):
+    assert read(write_params(tmp_path, changes))
 
 
 @pytest.mark.parametrize("key", ["loss", "audio", "train.epochs", "data.ensemble.seed"])
