@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # So these keys of the section `audio` must have the values that the initial model was trained with.
 FIXED_KEYS = ("feature", "sample_rate", "hop_length", "win_length", "n_mels", "dtype")
 MEL_KEYS = ("n_fft", "fmin", "fmax")  # and these, unless `feature` is fbank, which does not use them
+WAVEFORM_KEYS = ("feature", "sample_rate")  # only these, if `feature` is waveform
 # Part of a model -> the key of config.json that must be equal, so that a part means the same in two models.
 # For other parts it is the key with the part's name (`matcher`, `loss`), if there is one.
 PART_KEYS = ENCODER_KEYS | {"head": "classes", "decoder": "encoder"}
@@ -63,9 +64,9 @@ class Transfer:
     def describe(self) -> str:
         """Return `audio encoder 42 of 42 weights, head 0 of 4 (other classes); not used: matcher 2`."""
         phrases = []
-        for part, (taken, total) in self.counts.items():
+        for part, (count, total) in self.counts.items():
             reason = f" ({self.reasons[part]})" if part in self.reasons else ""
-            phrases.append(f"{ENCODERS.get(part, part)} {taken} of {total}{reason}")
+            phrases.append(f"{ENCODERS.get(part, part)} {count} of {total}{reason}")
         phrases[0] = (
             phrases[0].replace(" (", " weights (", 1) if " (" in phrases[0] else f"{phrases[0]} weights"
         )
@@ -116,7 +117,7 @@ def _describe_misfit(model: checkpoint.Model, config: dict[str, Any], parts: lis
 
 def _check_features(start: Start, old: dict[str, Any], new: dict[str, Any]) -> None:
     """Raise UserError if the features of the trained model, `old`, are not those of the new one."""
-    keys = FIXED_KEYS if new["feature"] == "fbank" else FIXED_KEYS + MEL_KEYS
+    keys = {"fbank": FIXED_KEYS, "waveform": WAVEFORM_KEYS}.get(new["feature"], FIXED_KEYS + MEL_KEYS)
     differences = [
         f"audio.{key} {old.get(key)}, not {new.get(key)}" for key in keys if old.get(key) != new.get(key)
     ]
@@ -234,14 +235,14 @@ def _match_weights(
         if is_wanted and part in rest and not _is_same(part, model.config, config):
             transfer.reasons[part] = _describe_difference(part, model.config, config)
             is_wanted = False
-        taken, total = transfer.counts.get(part, (0, 0))
+        count, total = transfer.counts.get(part, (0, 0))
         candidate = old.get((part, name)) if is_wanted else None
         if candidate is not None and candidate.shape == value.shape:
             transfer.weights[full_name] = candidate
             rest[part] -= 1
-            taken += 1
+            count += 1
         if is_wanted or part in transfer.reasons or part in module.encoder_paths:
-            transfer.counts[part] = taken, total + 1
+            transfer.counts[part] = count, total + 1
     return transfer
 
 
