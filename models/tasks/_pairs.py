@@ -88,9 +88,10 @@ class Pairs(Task):
             return
         assert self.val_pairs is not None  # `prepare_validation` was called before
         audio_indices, video_indices, target = self.val_pairs
-        audio, video = map(torch.from_numpy, model.embed(data, val_clips))  # (n, dim) each
+        # (n, dim) each
+        audio, video = (torch.from_numpy(x).to(self.device) for x in model.embed(data, val_clips))
         logits = self.matcher(audio[audio_indices], video[video_indices]).double()
-        scale_and_offset = fit_platt_scaling(logits.numpy(), target.numpy() > 0)
+        scale_and_offset = fit_platt_scaling(logits.cpu().numpy(), target.numpy() > 0)
         if scale_and_offset is not None:
             self.calibration.copy_(torch.tensor(scale_and_offset))
 

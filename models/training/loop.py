@@ -23,6 +23,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from models import checkpoint
+from models.device import choose_device
 from models.tasks import tasks
 from models.tasks._experiment import Experiment
 from models.training.batches import Batches, ValidationSampler, make_loader
@@ -283,7 +284,7 @@ def _finish(training: _Training, trainer: lightning.Trainer, data: Dataset, out:
     else:
         module.load_state_dict(recorder.best.weights)
     checkpoint.attach_towers(module)
-    model = checkpoint.Model(module, training.config)
+    model = checkpoint.Model(module, training.config, choose_device())
     module.calibrate(model, data, training.plan.clips["val"])
     best_epoch = recorder.best_epoch  # from 0
     summary = {
