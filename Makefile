@@ -84,7 +84,7 @@ identification: setup ## identification: who it is, by face and voice
 	@python -m experiments.table
 
 lock: setup ## compile requirements.txt from pyproject.toml anew
-	@uv pip compile --quiet --universal --python-version 3.11 --group dev --extra cluster --no-annotate --no-header --upgrade \
+	@uv pip compile --quiet --universal --python-version 3.11 --group dev --extra cluster --extra hub --no-annotate --no-header --upgrade \
 		pyproject.toml --output-file requirements.txt
 
 clean: ## delete what the pipeline made (DVC's cache and .venv stay)
