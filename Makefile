@@ -60,7 +60,7 @@ export: setup ## write the trained model to dist/: weights, ONNX, a model card (
 	@python -m app.export
 
 bench: setup ## measure speed, memory, honesty and what breaks into benchmarks/results, after make repro
-	@for b in speed versus overheads profiles scale cluster memory search app features encoders honesty people cav_mae \
+	@for b in speed versus overheads profiles scale cluster memory search app features encoders towers honesty people cav_mae \
 		fuzz kills determinism; do python -m benchmarks.$$b; done
 
 grid: setup ## videosound_matching: train and evaluate each encoder with each under each loss

@@ -57,8 +57,10 @@ def describe_features(experiment: Experiment, data: Dataset) -> dict[str, dict[s
             raise UserError(f"{side}_encoder: cached: no features are stored: run dvc repro {side}_towers")
         features[side] = {"towers": experiment.towers[side], "dim": data.features[side].shape[2]}
         if side == "audio":
-            seconds = (experiment.towers[key] for key in ("segment_seconds", "hop_seconds"))
-            features[side] |= asdict(Segments.from_seconds(*seconds, data.windows))
+            segment_seconds, hop_seconds = (
+                experiment.towers[f"{name}_seconds"] for name in ("segment", "hop")
+            )
+            features[side] |= asdict(Segments.from_seconds(segment_seconds, hop_seconds, data.windows))
     return features
 
 
