@@ -119,6 +119,7 @@ PRINTS = {  # command, or how it begins -> a pattern of its output
     "dvc exp run -S classification.frozen=true": RAN,
     "dvc exp run -S classification.frozen=false": RAN,
     "dvc exp run -S audio_encoder=lstm": RAN,
+    "dvc exp run -S video_encoder=timm/resnet18": RAN,
     "dvc exp run -S audio_encoder=bands": RAN,
     "dvc exp run -S loss=soft_triplet": RAN,
     "dvc exp run -S data.source=vggsound": r"clips: \d+ clips, 2 classes, from vggsound(?s:.)+" + RAN,

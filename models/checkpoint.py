@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from models.parts.cached import CachedEncoder
+from models.parts.definitions import DEFINITION, add_definitions
 from models.tasks import tasks
 from models.weights import WEIGHTS, weights_digest
 from pipeline.dataset.dataset import MIDDLE, Dataset, FeatureUse
@@ -50,14 +51,21 @@ def attach_towers(module: torch.nn.Module, pretrained: bool = True) -> None:
 
 
 def save(folder: str | Path, module: torch.nn.Module, config: dict) -> None:
-    """Write a model to `folder`: its weights, and `config` with the digest of the weights."""
+    """Write a model to `folder`: its weights, and `config` with the digest of the weights.
+
+    Encoders of other libraries also get their `definition` in it (models/parts/definitions.py).
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     # The old files are replaced, not written into: they may be links into DVC's cache.
     with atomic_write(folder / WEIGHTS) as temporary_path:
         temporary_path.write_bytes(safetensors.torch.save(weights))
-    saved_config = {"format": FORMAT, **config, "weights_digest": weights_digest(folder)}
+    saved_config = {
+        "format": FORMAT,
+        **add_definitions(config, module),
+        "weights_digest": weights_digest(folder),
+    }
     with atomic_write(folder / CONFIG) as temporary_path:
         temporary_path.write_text(json.dumps(saved_config, indent=2) + "\n", encoding="utf-8")
 
@@ -79,7 +87,9 @@ def load(folder: str | Path) -> "Model":
     try:
         # All weights are in the file: do not download the published ones.
         encoders = {
-            side: keywords | {"pretrained": False} if "pretrained" in keywords else keywords
+            side: keywords | {"pretrained": False}
+            if keywords.keys() & {"pretrained", DEFINITION}
+            else keywords
             for side, keywords in config["encoders"].items()
         }
         module = build(config | {"encoders": encoders})

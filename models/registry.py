@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from pipeline.errors import UserError
 
-HUBS = ("timm/", "torchvision/")  # names with these prefixes are networks of these libraries
+# Libraries of networks -> the module of a registry that stands for all of their networks, `<library>/<name>`.
+LIBRARIES = {"timm": "_hub", "torchvision": "_hub", "hf": "_hf"}
 Class = TypeVar("Class", bound=type)
 
 
@@ -42,20 +43,20 @@ class Registry:
     def module(self, name: str) -> str:
         """Return the full name of the module of a component.
 
-        For a name such as `timm/...` or `torchvision/...` it is the module `_hub`.
+        For `timm/...` and `torchvision/...` it is the module `_hub`, for `hf/...` the module `_hf`.
         """
-        return f"{self.package}.{'_hub' if name.startswith(HUBS) else name}"
+        return f"{self.package}.{self._library_module(name) or name}"
 
     def get(self, name: str) -> Any:
         """Return the class of a component; import its module if necessary.
 
-        For a name such as `timm/...` or `torchvision/...` it is the class in the module `_hub`, if there is
+        For a name such as `timm/...` or `hf/...` it is the class in the module of that library, if there is
         one, with its keyword `name` set.
         Raises UserError, with the most similar name, if there is no such component.
         """
-        if name.startswith(HUBS) and (self.folder / "_hub.py").exists():
-            importlib.import_module(f"{self.package}._hub")
-            return partial(self._classes["_hub"], name=name)
+        if module := self._library_module(name):
+            importlib.import_module(f"{self.package}.{module}")
+            return partial(self._classes[module], name=name)
         names = self.names()
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
@@ -63,6 +64,15 @@ class Registry:
             raise UserError(f"unknown {self.kind} {name!r}: {hint}there are {', '.join(names)}")
         importlib.import_module(f"{self.package}.{name}")
         return self._classes[name]
+
+    def _library_module(self, name: str) -> str | None:
+        """Return the module for networks of the library that a name such as `timm/resnet18` begins with.
+
+        Returns None for other names, and if this registry has no such module.
+        """
+        library, slash, _ = name.partition("/")
+        module = LIBRARIES.get(library) if slash else None
+        return module if module and (self.folder / f"{module}.py").exists() else None
 
     def make(self, name: str, *args: Any, **keywords: Any) -> Any:
         """Create an instance of a component.

@@ -83,8 +83,10 @@ def evaluate(
 
 def set_weights(params: Params, network: str, weights: str, frozen: bool) -> Params:
     """Return `params` with a network that starts from the weights in a file. frozen: it is not trained."""
-    keywords = params.encoders.video.get(network, {}) | {"pretrained": weights, "frozen": frozen}
-    return params.override({"encoders.video": params.encoders.video | {network: keywords}})
+    library, slash, _ = network.partition("/")
+    training = {"trainable": "none" if frozen else "all"} if slash else {"frozen": frozen}
+    keywords = params.encoders.video.get(library, {}) | {"pretrained": weights} | training
+    return params.override({"encoders.video": params.encoders.video | {library: keywords}})
 
 
 def train_and_test(

@@ -1,19 +1,27 @@
 """An image network of timm or torchvision on the spectrogram."""
 
-from torch import Tensor, nn
+from typing import Any
+
+from pydantic import PositiveInt
+from torch import Tensor
 
 from models.audio import encoders
 from models.audio._input import standardize
 from models.parts.hub import Trunk
+from models.parts.network import NetworkEncoder, Trainable
 
 
 @encoders.register
-class Hub(nn.Module):
+class Hub(NetworkEncoder):
     """`timm/<name>` or `torchvision/<name>`, with its first convolution adapted to the channels, then linear.
 
     shape: (channels, freq, time) of one input.
-    pretrained: True downloads the published weights; a path is a file of weights; False: random weights.
-    frozen: the network is not trained, only the layers after it.
+    pretrained: True downloads the published weights; a path is a file of weights, or a folder with
+    `<name>.safetensors`; False: random weights.
+    input_size: height and width to which spectrograms are scaled; None: those that the network was trained
+    with, if it is pretrained, otherwise spectrograms keep their size.
+    trainable: `none`, `all`, `lora`, or n for the last n blocks. lora_rank: of `lora`.
+    definition: for a network whose weights are loaded later: the attribute of this name of the first one.
     """
 
     def __init__(
@@ -23,17 +31,14 @@ class Hub(nn.Module):
         *,
         name: str,
         pretrained: bool | str = False,
-        frozen: bool = False,
+        input_size: PositiveInt | None = None,
+        trainable: Trainable = "all",
+        lora_rank: PositiveInt = 8,
+        definition: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()
-        self.trunk = Trunk(name, shape[0], shape[1:], pretrained, frozen)
-        self.n_features = self.trunk.n_features
-        self.project = nn.Linear(self.n_features, dim)
+        trunk = Trunk(name, shape[0], shape[1:], pretrained, trainable, lora_rank, input_size, definition)
+        super().__init__(trunk, trunk.n_features, dim, trunk.definition)
 
-    def compute_features(self, audio: Tensor) -> Tensor:
+    def compute_features(self, x: Tensor) -> Tensor:
         """Map spectrograms (batch, channels, freq, time) to the network's vectors (batch, n_features)."""
-        return self.trunk(standardize(audio))
-
-    def forward(self, audio: Tensor) -> Tensor:
-        """Map spectrograms (batch, channels, freq, time) to embeddings (batch, dim)."""
-        return self.project(self.compute_features(audio))
+        return self.trunk(standardize(x))

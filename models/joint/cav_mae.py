@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.joint import encoders
 from models.joint._layers import JointLayer, apply_layers, encode_grid_positions, transformer_layer
-from models.parts import hub
+from models.parts import hub_weights
 from models.video._frames import MEAN, STD
 from pipeline.errors import UserError
 
@@ -266,7 +266,7 @@ class CavMae(nn.Module):
         source: a file, `timm/<name>`, or True for timm's MAE. Raises UserError if it does not fit.
         """
         name = "timm/vit_base_patch16_224.mae" if source is True else str(source)
-        state = hub.load_weights(name)
+        state = hub_weights.load_weights(name)
         key = f"encoders.joint.cav_mae.pretrained: {name}"
         image = state.get("patch_embed.proj.weight")
         expected = (self.dim, self.patch, self.patch)

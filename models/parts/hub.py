@@ -1,10 +1,7 @@
 """Networks of timm and torchvision without their classifiers: they map an image to a vector."""
 
-import contextlib
-import difflib
-from pathlib import Path
+from typing import Any
 
-import safetensors.torch
 import timm
 import torch
 import torchvision
@@ -12,41 +9,67 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.parts.hub_weights import find_first_convolution, load_pretrained
+from models.parts.network import Network, Trainable
 from pipeline.errors import UserError
 
-NATIVE_SIDE = 224  # height and width, in pixels, of the images that most published weights were trained with
-INCEPTION_SIDE = 299  # the same for Inception
+# What networks with random weights get: ImageNet's mean and standard deviation, and inputs as they are.
+UNTRAINED: dict[str, Any] = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "input_size": None}
 
 
-class Trunk(nn.Module):
+class Trunk(Network):
     """`timm/<name>` or `torchvision/<name>` without its classifier.
 
     channels, size (height, width): of the inputs. The first convolution is adapted to the channels: published
     weights for three channels are summed for one, and distributed evenly for other numbers
-    (timm.models.adapt_input_conv). If the network does not accept inputs of this size, they are scaled to the
-    size that it was made for, `native_size`.
+    (timm.models.adapt_input_conv).
     pretrained: True downloads the published weights; a path reads them from a file (safetensors, or PyTorch's
-    format, never unpickled); False: random weights.
-    frozen: the trunk is not trained, and its batch norms stay in evaluation mode.
-    Raises UserError if the weights cannot be loaded.
+    format, never unpickled), or from `<name>.safetensors` in a folder; False: random weights.
+    trainable, lora_rank: which weights are trained (models/parts/network.py).
+    input_size: height and width to which inputs are scaled. None: those that the network was trained with, if
+    it is pretrained; otherwise inputs keep their size, unless the network does not accept it.
+    definition: the attribute of this name of such a trunk with weights: the new one gets the same inputs.
+
+    The attribute `definition` has `mean` and `std` of the colours (0 to 1) of the images that the network was
+    trained with, and `input_size`, [height, width] or None. The caller normalizes the colours.
+    Raises UserError if the weights cannot be loaded, or if the network cannot be used so.
     """
 
     def __init__(
-        self, name: str, channels: int, size: tuple[int, int], pretrained: bool | str, frozen: bool
+        self,
+        name: str,
+        channels: int,
+        size: tuple[int, int],
+        pretrained: bool | str = False,
+        trainable: Trainable = "all",
+        lora_rank: int = 8,
+        input_size: int | None = None,
+        definition: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()
-        self.name, self.frozen = name, frozen
+        super().__init__(name)
         create = _create_timm if name.startswith("timm/") else _create_torchvision
-        self.net, self.native_size = create(name, channels)
+        describe = _describe_timm if name.startswith("timm/") else _describe_torchvision
+        self.net = create(name, channels)
+        own_definition = describe(name, self.net)
+        definition = definition or (own_definition if pretrained else UNTRAINED)
+        if input_size is not None:
+            definition = definition | {"input_size": [input_size, input_size]}
+        self.definition = definition
+        self.input_size: list[int] | None = definition["input_size"]
+        if self.input_size and getattr(self.net, "image_size", self.input_size[0]) != self.input_size[0]:
+            # A transformer of torchvision, which has an embedding for each place of images of one size.
+            self.net = create(name, channels, image_size=self.input_size[0])
         load_pretrained(self.net, name, pretrained, channels)
-        if frozen:
-            self.requires_grad_(False)
-        self.resizes_input = False
         try:
             self.n_features = self._count_features(channels, size)
-        except (AssertionError, RuntimeError, ValueError):
-            self.resizes_input = True
+        except (AssertionError, RuntimeError, ValueError) as e:
+            if self.input_size:
+                reason = " ".join(str(e).split())[:200]
+                raise UserError(f"{name}: does not take images of {self.input_size}: {reason}") from None
+            side = getattr(self.net, "image_size", None)  # of a transformer of torchvision
+            self.input_size = [side, side] if side else own_definition["input_size"]
             self.n_features = self._count_features(channels, size)
+        self.restrict_training(trainable, lora_rank, lambda _: self(torch.zeros(1, channels, *size)))
 
     @torch.no_grad()
     def _count_features(self, channels: int, size: tuple[int, int]) -> int:
@@ -61,68 +84,42 @@ class Trunk(nn.Module):
             raise RuntimeError(f"{self.name} gives {tuple(outputs.shape)}, not one vector for each picture")
         return outputs.shape[1]
 
-    def train(self, mode: bool = True) -> "Trunk":
-        """Set the training mode. A frozen trunk stays in evaluation mode: its batch norms do not change."""
-        return super().train(mode and not self.frozen)
-
     def forward(self, images: Tensor) -> Tensor:
         """Map (batch, channels, height, width) to (batch, n_features)."""
-        if self.resizes_input:
-            images = F.interpolate(images, self.native_size, mode="bilinear", align_corners=False)
+        if self.input_size:
+            images = scale(images, self.input_size)
         return self.net(images)
 
 
-def load_pretrained(net: nn.Module, name: str, pretrained: bool | str, channels: int = 3) -> None:
-    """Load pretrained weights into a network.
-
-    net: the network `name` (`timm/...` or `torchvision/...`), or its first layers; it takes inputs with
-    `channels`. pretrained: True downloads the published weights; a path is a file of weights; False or empty:
-    do nothing. Raises UserError if the weights cannot be loaded, or are of another network.
-    """
-    if not pretrained:
-        return
-    if pretrained is True:
-        _load_matching(net, _download_published(name, net), channels, source=name)
-    else:
-        _load_matching(net, read_weights(pretrained), channels, source=str(pretrained))
+def scale(images: Tensor, size: list[int]) -> Tensor:
+    """Scale (batch, channels, height, width) to a size (height, width), bilinear, without aliasing."""
+    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
 
 
-def load_weights(source: str) -> dict[str, Tensor]:
-    """Return name -> tensor of all weights of a network.
-
-    source: `timm/<name>`, whose published weights are downloaded, or the path of a file of weights.
-    Raises UserError if they cannot be loaded.
-    """
-    if source.startswith("timm/"):
-        model = source.partition("/")[2]
-        if not timm.is_model(model):
-            near = difflib.get_close_matches(model, timm.list_models(), n=1)
-            hint = f": did you mean timm/{near[0]}?" if near else ""
-            raise UserError(f"{source}: timm has no such model{hint}")
-        return _download_published(source, timm.create_model(model, pretrained=False))
-    return read_weights(source)
+def _create_timm(name: str, channels: int, **options: Any) -> nn.Module:
+    """Create `timm/<name>` with random weights and without a classifier. options: of its function."""
+    options |= {"pretrained": False, "in_chans": channels, "num_classes": 0}
+    return timm.create_model(name.partition("/")[2], **options)
 
 
-def _create_timm(name: str, channels: int) -> tuple[nn.Module, tuple[int, int]]:
-    """Create `timm/<name>` with random weights and without a classifier.
+def _describe_timm(name: str, net: nn.Module) -> dict[str, Any]:
+    """Return the `definition` of a network of timm (see Trunk), from the configuration of its weights."""
+    config = net.pretrained_cfg
+    input_size = config.get("input_size", (3, 224, 224))[1:]
+    return {
+        "mean": list(config.get("mean", UNTRAINED["mean"])),
+        "std": list(config.get("std", UNTRAINED["std"])),
+        "input_size": list(input_size),
+    }
 
-    Returns it, and the size (height, width) of the images that it was made for.
-    """
-    net = timm.create_model(name.partition("/")[2], pretrained=False, in_chans=channels, num_classes=0)
-    _, height, width = net.pretrained_cfg.get("input_size", (3, NATIVE_SIDE, NATIVE_SIDE))
-    return net, (height, width)
 
-
-def _create_torchvision(name: str, channels: int) -> tuple[nn.Module, tuple[int, int]]:
-    """Create `torchvision/<name>` with random weights and without a classifier.
-
-    Returns it, and the size (height, width) of the images that it was made for.
-    """
-    has_auxiliary_heads = name.endswith(("googlenet", "inception_v3"))
-    options = {"aux_logits": False, "init_weights": False} if has_auxiliary_heads else {}
+def _create_torchvision(name: str, channels: int, **options: Any) -> nn.Module:
+    """Create `torchvision/<name>` with random weights and without a classifier. options: of its function."""
+    if name.endswith(("googlenet", "inception_v3")):
+        options |= {"aux_logits": False, "init_weights": False}
     net = torchvision.models.get_model(name.partition("/")[2], weights=None, **options)
     if channels != 3:
-        path, convolution = _find_first_convolution(net)
+        path, convolution = find_first_convolution(net)
         _replace_module(net, path, _adapt_to_channels(convolution, channels))
     # The classifier is the last linear layer or, in networks without any, the last convolution.
     for layer_type in (nn.Linear, nn.Conv2d):
@@ -130,13 +127,23 @@ def _create_torchvision(name: str, channels: int) -> tuple[nn.Module, tuple[int,
         if paths:
             _replace_module(net, paths[-1], nn.Identity())
             break
-    side = INCEPTION_SIDE if name.endswith("inception_v3") else NATIVE_SIDE
-    return net, (side, side)
+    return net
 
 
-def _find_first_convolution(net: nn.Module) -> tuple[str, nn.Conv2d]:
-    """Return the first convolution of a network, and its path in the network, such as `features.0`."""
-    return next((path, module) for path, module in net.named_modules() if isinstance(module, nn.Conv2d))
+def _describe_torchvision(name: str, net: nn.Module) -> dict[str, Any]:
+    """Return the `definition` of a network of torchvision (see Trunk), from the transforms of its weights."""
+    transforms = torchvision.models.get_model_weights(name.partition("/")[2]).DEFAULT.transforms()
+    mean, std = (torch.tensor(x, dtype=torch.float64) for x in (transforms.mean, transforms.std))
+    if hasattr(net, "transform_input"):
+        # Weights of these networks need colours of another scale: torchvision changes it in the network,
+        # for images of three channels only. The same is computed here, from black and white.
+        net.transform_input = True
+        black, white = (net._transform_input(((x - mean) / std).view(1, -1, 1, 1)).flatten() for x in (0, 1))
+        net.transform_input = False
+        std = 1 / (white - black)
+        mean = -black * std
+    [side] = transforms.crop_size
+    return {"mean": mean.tolist(), "std": std.tolist(), "input_size": [side, side]}
 
 
 def _replace_module(net: nn.Module, path: str, replacement: nn.Module) -> None:
@@ -161,77 +168,3 @@ def _adapt_to_channels(convolution: nn.Conv2d, channels: int) -> nn.Conv2d:
         if convolution.bias is not None:
             adapted.bias.copy_(convolution.bias)
     return adapted
-
-
-def _download_published(name: str, net: nn.Module) -> dict[str, Tensor]:
-    """Return the published weights of a network, downloaded or from the caches of the libraries.
-
-    name: `timm/<name>` or `torchvision/<name>`. net: this network, for the error message.
-    Raises UserError if they cannot be downloaded.
-    """
-    hub, _, model = name.partition("/")
-    try:
-        if hub == "timm":
-            return timm.create_model(model, pretrained=True).state_dict()
-        weights = torchvision.models.get_model_weights(model).DEFAULT
-        return weights.get_state_dict(check_hash=True)
-    except Exception as e:  # each library raises its own errors if there is no network
-        raise UserError(
-            f"{name}: its published weights cannot be downloaded ({type(e).__name__}): without a network,"
-            f" copy {_describe_published_file(hub, model, net)} here and set pretrained: PATH"
-        ) from None
-
-
-def _describe_published_file(hub: str, model: str, net: nn.Module) -> str:
-    """Say where the file with the published weights of a model is, for an error message."""
-    if hub == "timm":
-        source = net.pretrained_cfg
-        repository = source.get("hf_hub_id")  # on Hugging Face
-        return f"model.safetensors of {repository}" if repository else str(source.get("url"))
-    return torchvision.models.get_model_weights(model).DEFAULT.url
-
-
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Read a file of weights: name -> tensor.
-
-    The format is safetensors if the name ends so, otherwise PyTorch's, of which no objects are unpickled.
-    Raises UserError if the file cannot be read, or has anything but tensors in it.
-    """
-    try:
-        if Path(path).suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except Exception as e:  # pickle, zip and safetensors raise their own errors
-        raise UserError(f"{path}: not a file of weights ({' '.join(str(e).split())[:160]})") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{path}: not a file of weights: it must be a dictionary of names and tensors only")
-    return state
-
-
-def _load_matching(net: nn.Module, state: dict[str, Tensor], channels: int, source: str) -> None:
-    """Load weights into a network that takes inputs with `channels`.
-
-    state: name -> tensor. It may have weights that the network lacks, such as those of a classifier, and a
-    first convolution for three channels, which is adapted. source: of the weights, for the error message.
-    Raises UserError if a weight of the network is not in `state`, or has another shape there.
-    """
-    path, convolution = _find_first_convolution(net)
-    key = f"{path}.weight"
-    if key in state and state[key].shape[1] != convolution.weight.shape[1]:
-        # timm adapts only weights for three channels. If it cannot, the shapes differ: an error below.
-        with contextlib.suppress(NotImplementedError):
-            state = state | {key: adapt_input_conv(channels, state[key])}
-    needed = net.state_dict()
-    usable = {
-        name: value for name, value in state.items() if name in needed and value.shape == needed[name].shape
-    }
-    # Counters of batch norms are no weights: some files lack them.
-    missing = [name for name in needed if name not in usable and not name.endswith("num_batches_tracked")]
-    if missing:
-        raise UserError(
-            f"{source}: not weights of this network: {len(missing)} of {len(needed)} are missing or of"
-            f" another shape, such as {missing[0]}"
-        )
-    net.load_state_dict(usable, strict=False)

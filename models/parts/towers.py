@@ -10,7 +10,7 @@ from models.registry import Registry
 from pipeline.dataset.windows import Segments
 
 MIN_RMS = 1e-6  # is added to the root mean square of a vector: an output of zeros stays zeros
-FROZEN = {"frozen": True}  # a keyword of all networks of other libraries
+FROZEN = {"trainable": "none"}  # a keyword of all networks of other libraries
 
 
 class Towers(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models import checkpoint
 from models.joint.cav_mae import SIDES
-from models.parts.hub import read_weights
+from models.parts.hub_weights import read_weights
 from pipeline.errors import UserError
 
 SIDE_LETTERS = {"a": "audio", "v": "video"}  # in published names -> in ours

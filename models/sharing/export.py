@@ -200,6 +200,7 @@ def _trace(part: OnnxGraph, path: Path, free_axes: dict[str, Axis]) -> dict[str,
         input_names=list(part.inputs),
         output_names=[part.output],
     )
+    _make_names_unique(program.model.graph)
     ClearMetadataAndDocStringPass()(program.model)  # paths of this machine
     n_bytes = sum(value.const_value.nbytes for value in program.model.graph.initializers.values())
     # External data are in a second file, <name>.onnx.data.
@@ -247,6 +248,18 @@ def _open_session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised too
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _make_names_unique(graph: Any) -> None:
+    """Rename constants that have the name of an output: the exporter calls them after an operation.
+
+    A layer nn.Embedding inside a network makes a constant `embedding`, which is also our name of the output.
+    """
+    for output in graph.outputs:
+        constant = graph.initializers.pop(output.name, None)
+        if constant is not None:
+            constant.name = f"constant_{output.name}"
+            graph.register_initializer(constant)
 
 
 def _create_inputs(part: OnnxGraph, batch_size: int, lengths: dict[str, int]) -> tuple[Tensor, ...]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.parts.definitions import without_definition
+
 NOUNS = {"audio": "sounds", "video": "pictures", "both": "sounds and pictures"}  # by modality
 # What people read for each kind of encoder; `joint` is the encoder of both modalities.
 ENCODERS = {"audio": "audio encoder", "video": "video encoder", "joint": "encoder"}
@@ -49,7 +51,10 @@ class Description:
             summary=f"{describe_encoders(config)}, trained for the task {config['task']}",
             facts={ENCODERS[kind].capitalize(): name for kind, name in names.items()},
             purpose=f"Embeds {NOUNS[config['modality']]}.",
-            settings={ENCODERS[kind]: {name: sizes.get(kind, {})} for kind, name in names.items()},
+            settings={
+                ENCODERS[kind]: {name: without_definition(sizes.get(kind, {}))}
+                for kind, name in names.items()
+            },
             title=(config["task"], *names.values()),
         )
 

@@ -43,7 +43,7 @@ class Experiment:
         field_names = {f.name for f in fields(cls)} - {"encoders", "towers", *changes}
         values = {name: getattr(params, name) for name in field_names} | changes
         sizes = {
-            section: getattr(params.encoders, section).get(values.get(key), {})
+            section: encoder_keywords(params, section, values.get(key) or "")
             for section, key in ENCODER_KEYS.items()
         }
         return cls(**{"encoders": sizes, "towers": _select_towers(params, values)} | values)
@@ -54,19 +54,30 @@ class Experiment:
         return cls(**{f.name: config[f.name] for f in fields(cls) if f.name in config})
 
 
+def encoder_keywords(params: Any, section: str, name: str) -> dict[str, Any]:
+    """Return the keywords of an encoder: those under `encoders`, by its name or that of its library.
+
+    A network of Hugging Face for sound also gets which feature it hears, so that it can check it.
+    section: "audio", "video" or "joint". name: of the encoder; empty if there is none.
+    """
+    library = name.partition("/")[0]
+    keywords = dict(getattr(params.encoders, section).get(library, {}))
+    if section == "audio" and library == "hf":
+        keywords |= {"feature": params.audio.feature, "sample_rate": params.audio.sample_rate}
+    return keywords
+
+
 def _select_towers(params: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Return the field `towers` of an experiment. values: the other fields."""
+    section = params.towers
     sides = [side for side in ("audio", "video") if values.get(f"{side}_encoder") == CACHED]
     if not sides:
         return {}
     towers: dict[str, Any] = {}
     for side in sides:
         keywords = getattr(params.encoders, side)
-        towers[side] = {
-            name: keywords.get(name.partition("/")[0], {}) for name in getattr(params.towers, side)
-        }
-    seconds = {key: getattr(params.towers, key) for key in ("segment_seconds", "hop_seconds")}
-    return towers | seconds
+        towers[side] = {name: keywords.get(name.partition("/")[0], {}) for name in getattr(section, side)}
+    return towers | {"segment_seconds": section.segment_seconds, "hop_seconds": section.hop_seconds}
 
 
 def make_encoder(side: str, registry: Any, config: dict[str, Any], shape: tuple, dim: int) -> Any:

@@ -1,28 +1,33 @@
 """Modules that video encoders share: 2-D networks, which are applied to single frames."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import timm
 import torch
 from torch import Tensor, nn
 
-from models.parts.hub import Trunk, load_pretrained
+from models.parts.hub import UNTRAINED, Trunk
+from models.parts.hub_weights import load_pretrained
+from models.parts.network import Trainable
 
-# Mean and standard deviation of ImageNet's colours, which published weights expect.
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Mean and standard deviation of ImageNet's colours, which most published weights expect.
+MEAN, STD = UNTRAINED["mean"], UNTRAINED["std"]
 
 
 class Normalize(nn.Module):
-    """Normalize colours by the mean and the standard deviation of ImageNet, as published weights expect.
+    """Normalize colours by a mean and a standard deviation (of 0 to 1), those of ImageNet by default.
 
     Maps (batch, ..., channels) of 0 to 255 to (batch, channels, ...) float.
     channels: 3, or a multiple of it for stacked pictures.
     """
 
-    def __init__(self, channels: int = 3) -> None:
+    def __init__(self, channels: int = 3, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> None:
         super().__init__()
         # (frames / 255 - mean) / std, as one multiplication and one addition
-        mean, std = (torch.tensor(x).repeat(channels // 3) for x in (MEAN, STD))
-        self.register_buffer("scale", 1 / (255 * std), persistent=False)
-        self.register_buffer("shift", -mean / std, persistent=False)
+        means, stds = (torch.tensor(x).repeat(channels // 3) for x in (mean, std))
+        self.register_buffer("scale", 1 / (255 * stds), persistent=False)
+        self.register_buffer("shift", -means / stds, persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Map (batch, ..., channels) to (batch, channels, ...)."""
@@ -34,7 +39,8 @@ class FrameCnn(nn.Module):
     """ResNet-18 up to its third stage. The fourth stage, 512 wide, is not worth its cost here.
 
     channels: of the frames. pretrained: True downloads the weights of timm/resnet18; a path is a file of
-    weights; False: random weights. frozen: this network is not trained.
+    weights, or a folder with resnet18.safetensors; False: random weights. frozen: this network is not
+    trained. It accepts any size, so frames are not scaled; its weights were trained on ImageNet's colours.
     """
 
     def __init__(self, channels: int = 3, pretrained: bool | str = False, frozen: bool = False) -> None:
@@ -62,18 +68,28 @@ class FrameTrunk(nn.Module):
 
     shape: (frames, height, width, channels) of one input.
     trunk: `timm/<name>` or `torchvision/<name>`; if empty, `FrameCnn` with mean and maximum over positions.
-    pretrained: True downloads the published weights; a path is a file of weights; False: random weights.
-    frozen: this network is not trained.
+    pretrained: True downloads the published weights; a path is a file of weights, or a folder with
+    `<name>.safetensors`; False: random weights. frozen: this network is not trained. definition: the
+    attribute of this name of such a network with weights (models/parts/hub.py); None for FrameCnn.
     """
 
     def __init__(
-        self, shape: tuple[int, int, int, int], trunk: str, pretrained: bool | str, frozen: bool
+        self,
+        shape: tuple[int, int, int, int],
+        trunk: str,
+        pretrained: bool | str,
+        frozen: bool,
+        definition: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        self.definition: dict[str, Any] | None = None
         if trunk:
-            net = Trunk(trunk, shape[3], shape[1:3], pretrained, frozen)
-            self.net: nn.Module = nn.Sequential(Normalize(shape[3]), net)
-            self.n_features = self.net[1].n_features
+            trainable: Trainable = "none" if frozen else "all"
+            net = Trunk(trunk, shape[3], shape[1:3], pretrained, trainable, definition=definition)
+            self.definition = net.definition
+            normalize = Normalize(shape[3], net.definition["mean"], net.definition["std"])
+            self.net: nn.Module = nn.Sequential(normalize, net)
+            self.n_features = net.n_features
         else:
             self.net = FrameCnn(shape[3], pretrained, frozen)
             self.n_features = 2 * self.net.channels

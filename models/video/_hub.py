@@ -1,19 +1,27 @@
 """An image network of timm or torchvision on the middle frame."""
 
-from torch import Tensor, nn
+from typing import Any
+
+from pydantic import PositiveInt
+from torch import Tensor
 
 from models.parts.hub import Trunk
+from models.parts.network import NetworkEncoder, Trainable
 from models.video import encoders
 from models.video._frames import Normalize
 
 
 @encoders.register
-class Hub(nn.Module):
+class Hub(NetworkEncoder):
     """`timm/<name>` or `torchvision/<name>` on the middle frame, then linear.
 
     shape: (frames, height, width, channels) of one input.
-    pretrained: True downloads the published weights; a path is a file of weights; False: random weights.
-    frozen: the network is not trained, only the layers after it.
+    pretrained: True downloads the published weights; a path is a file of weights, or a folder with
+    `<name>.safetensors`; False: random weights.
+    input_size: height and width to which frames are scaled; None: those that the network was trained with, if
+    it is pretrained, otherwise frames keep their size.
+    trainable: `none`, `all`, `lora`, or n for the last n blocks. lora_rank: of `lora`.
+    definition: for a network whose weights are loaded later: the attribute of this name of the first one.
     """
 
     def __init__(
@@ -23,22 +31,19 @@ class Hub(nn.Module):
         *,
         name: str,
         pretrained: bool | str = False,
-        frozen: bool = False,
+        input_size: PositiveInt | None = None,
+        trainable: Trainable = "all",
+        lora_rank: PositiveInt = 8,
+        definition: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()
-        self.normalize = Normalize(shape[3])
-        self.trunk = Trunk(name, shape[3], shape[1:3], pretrained, frozen)
-        self.n_features = self.trunk.n_features
-        self.project = nn.Linear(self.n_features, dim)
+        trunk = Trunk(name, shape[3], shape[1:3], pretrained, trainable, lora_rank, input_size, definition)
+        super().__init__(trunk, trunk.n_features, dim, trunk.definition)
+        self.normalize = Normalize(shape[3], trunk.definition["mean"], trunk.definition["std"])
 
-    def compute_features(self, video: Tensor) -> Tensor:
+    def compute_features(self, x: Tensor) -> Tensor:
         """Map frames (batch, frames, height, width, channels) uint8 to vectors of the middle frames.
 
         The result is (batch, n_features).
         """
-        middle_frame = video[:, video.shape[1] // 2]
+        middle_frame = x[:, x.shape[1] // 2]
         return self.trunk(self.normalize(middle_frame))
-
-    def forward(self, video: Tensor) -> Tensor:
-        """Map frames (batch, frames, height, width, channels) uint8 to embeddings (batch, dim)."""
-        return self.project(self.compute_features(video))

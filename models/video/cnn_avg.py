@@ -1,5 +1,7 @@
 """A 2-D CNN on each frame, averaged over time (VideoSound-Matching)."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from models.video import encoders
@@ -12,8 +14,8 @@ class CnnAvg(nn.Module):
 
     shape: (frames, height, width, channels) of one input; other sizes work too. trunk: the 2-D CNN,
     `timm/<name>` or `torchvision/<name>`; empty: ResNet-18 up to its third stage. pretrained: True downloads
-    its published weights; a path is a file of weights; False: random weights. frozen: the 2-D CNN is not
-    trained. Source: VideoSound-Matching.
+    its published weights; a path is a file of weights, or a folder with `<name>.safetensors`; False: random
+    weights. frozen: the 2-D CNN is not trained. Source: VideoSound-Matching.
     """
 
     def __init__(
@@ -24,9 +26,11 @@ class CnnAvg(nn.Module):
         trunk: str = "",
         pretrained: bool | str = False,
         frozen: bool = False,
+        definition: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.frames = FrameTrunk(shape, trunk, pretrained, frozen)
+        self.frames = FrameTrunk(shape, trunk, pretrained, frozen, definition)
+        self.definition = self.frames.definition  # which the checkpoint of a model keeps
         self.frame = nn.Linear(self.frames.n_features, dim)
         self.project = nn.Linear(dim, dim)
 

@@ -1,5 +1,7 @@
 """A 2-D CNN on each frame, then an LSTM over time (VideoSound-Matching)."""
 
+from typing import Any
+
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
@@ -14,8 +16,8 @@ class CnnLstm(nn.Module):
 
     shape: (frames, height, width, channels) of one input. trunk: the 2-D CNN,
     `timm/<name>` or `torchvision/<name>`; empty: ResNet-18 up to its third stage. pretrained: True downloads
-    its published weights; a path is a file of weights; False: random weights. frozen: the 2-D CNN is not
-    trained.
+    its published weights; a path is a file of weights, or a folder with `<name>.safetensors`; False: random
+    weights. frozen: the 2-D CNN is not trained.
     inner: size of a frame's vector after the linear layer. hidden, layers: of the LSTM.
     Source: VideoSound-Matching, with these sizes.
     """
@@ -31,9 +33,11 @@ class CnnLstm(nn.Module):
         inner: PositiveInt = 512,
         hidden: PositiveInt = 8,
         layers: PositiveInt = 5,
+        definition: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.frames = FrameTrunk(shape, trunk, pretrained, frozen)
+        self.frames = FrameTrunk(shape, trunk, pretrained, frozen, definition)
+        self.definition = self.frames.definition  # which the checkpoint of a model keeps
         self.sequence = Lstm(shape[0], self.frames.n_features, dim, inner, hidden, layers)
 
     def forward(self, video: Tensor) -> Tensor:

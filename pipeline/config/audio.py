@@ -11,8 +11,11 @@ class AudioParams(Section):
     """The section `audio` of params.yaml: the feature that audio encoders get, and the length of a window."""
 
     sample_rate: int = Field(ge=4000, le=192_000, description="Hz")
-    feature: Annotated[str, one_of("mel", "stft", "log_spectrogram", "log_frequency", "fbank")] = Field(
-        description="mel, stft, log_spectrogram, log_frequency, fbank (docs/data.md)"
+    feature: Annotated[
+        str, one_of("mel", "stft", "log_spectrogram", "log_frequency", "fbank", "waveform")
+    ] = Field(
+        description="mel, stft, log_spectrogram, log_frequency, fbank; waveform: the samples, which "
+        "hf/<id or path> hears (docs/data.md)"
     )
     n_fft: int = Field(ge=16, le=65_536, description="samples of the Fourier transform")
     win_length: int = Field(ge=16, description="samples of an analysis window")
@@ -21,7 +24,8 @@ class AudioParams(Section):
     fmin: float = Field(ge=0, description="lowest frequency, Hz")
     fmax: float | None = Field(gt=0, description="highest frequency, Hz; null: half of sample_rate")
     dtype: Annotated[str, one_of("float16", "uint8")] = Field(
-        description="of stored features; uint8 (not for stft): half the space, steps of about half a dB"
+        description="of stored features; uint8 (not for stft and waveform): half the space, steps of about "
+        "half a dB"
     )
     window_seconds: float = Field(gt=0, description="length of a window: what a model hears at once")
 
@@ -37,6 +41,6 @@ class AudioParams(Section):
             raise ValueError(f"fmax {self.fmax:g} is above half of sample_rate {self.sample_rate}")
         if self.fmin >= (self.fmax or nyquist):
             raise ValueError(f"fmin {self.fmin:g} is not below fmax {self.fmax or nyquist:g}")
-        if self.dtype == "uint8" and self.feature == "stft":
-            raise ValueError("dtype uint8 holds logarithms, and stft has none: use float16")
+        if self.dtype == "uint8" and self.feature in ("stft", "waveform"):
+            raise ValueError(f"dtype uint8 holds logarithms, and {self.feature} has none: use float16")
         return self

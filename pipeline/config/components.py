@@ -15,13 +15,12 @@ from typing import Any
 import pydantic
 
 from pipeline.config.declarations import build_type, hash_declarations, read_declaration
-from pipeline.config.fields import ROOT, component_names, did_you_mean
+from pipeline.config.fields import LIBRARIES, ROOT, component_names, did_you_mean
 from pipeline.config.messages import shorten
 
 FILE = Path(__file__).with_name("components.json")
 KEYWORD_FOLDERS = ("audio", "video", "joint", "losses")  # components with keywords in params.yaml
 TASKS_FOLDER = "tasks"
-HUB = "_hub"  # the module that stands for all models `timm/<name>` and `torchvision/<name>`
 STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False)
 
 
@@ -29,9 +28,9 @@ STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False)
 def load_keywords_schema(folder: str, name: str) -> dict[str, Any]:
     """Return the JSON schema of the keywords of a component.
 
-    name: of its file in the folder, or of a model of another library (`timm/resnet18`).
+    name: of its file in the folder, or of a library whose networks all have the same keywords (`timm`).
     """
-    return _load_entry(folder, HUB if "/" in name else name)["schema"]
+    return _load_entry(folder, LIBRARIES.get(name, name))["schema"]
 
 
 @cache
@@ -82,9 +81,16 @@ def _keyword_type(folder: str, name: str, keyword: str) -> pydantic.TypeAdapter:
 
 
 def module_names(folder: str) -> list[str]:
-    """Return the names of the components in a folder; before them `_hub`, if the folder has this module."""
-    has_hub = (ROOT / "models" / folder / f"{HUB}.py").exists()
-    return [*([HUB] if has_hub else []), *component_names(folder)]
+    """Return the names of the components in a folder; before them those of the modules for libraries."""
+    modules = dict.fromkeys(LIBRARIES.values())  # without duplicates
+    existing = [name for name in modules if (ROOT / "models" / folder / f"{name}.py").exists()]
+    return [*existing, *component_names(folder)]
+
+
+def library_names(folder: str) -> tuple[str, ...]:
+    """Return the names of the libraries whose networks are components of a folder."""
+    modules = module_names(folder)
+    return tuple(library for library, module in LIBRARIES.items() if module in modules)
 
 
 def collect_declarations() -> dict[str, dict[str, Any]]:

@@ -31,6 +31,9 @@ from pipeline.config.fields import ROOT
 from pipeline.errors import UserError
 
 FUNCTION_VALIDATORS = (AfterValidator, BeforeValidator, PlainValidator, WrapValidator)
+# Keyword-only arguments that users do not set: the name of a network, what a saved model knows about it, and
+# what the sound is that it hears.
+RESERVED = ("name", "definition", "feature", "sample_rate")
 # Keys of a JSON schema that do not restrict the values.
 DESCRIPTIVE_KEYS = ("title", "description", "examples", "default")
 # Type in a JSON schema -> type in Python.
@@ -83,13 +86,13 @@ def _import_component(folder: str, name: str) -> type:
 def build_keywords_schema(cls: type) -> dict[str, Any]:
     """Return the JSON schema of the keyword-only arguments of a class, with their defaults.
 
-    `name` is left out: it belongs to the registry of components. Raises UserError for an argument without an
-    annotation, or with one that has no JSON schema.
+    Those in RESERVED are left out. Raises UserError for an argument without an annotation, or with one that
+    has no JSON schema.
     """
     keywords = [
         parameter
         for parameter in inspect.signature(cls).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name != "name"
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in RESERVED
     ]
     annotations = _read_annotations(cls) if keywords else {}
     schema: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": {}}

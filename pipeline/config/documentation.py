@@ -9,13 +9,13 @@ import yaml
 from pydantic import BaseModel
 
 from pipeline.config import components
+from pipeline.config.fields import HUB_NAMES, LIBRARIES
 from pipeline.config.params import Params
 
 PAGE = "docs/parameters.md"
 COMMENT_COLUMN = 24  # where comments of params.yaml begin, in characters from the start of the line
 MAX_LINE_LENGTH = 120
 MIN_COMMENT_WIDTH = 40  # characters: a comment with less space beside the value is written below it
-HUB_NAMES = "`timm/<name>`, `torchvision/<name>`"
 
 
 def descriptions(model: type[BaseModel] = Params, section: str = "") -> dict[str, str]:
@@ -111,7 +111,8 @@ This page is written by `python -m pipeline.config.schema`.
 KEYWORDS_INTRODUCTION = """## Keywords of encoders and losses
 
 What is under `encoders` and `losses`, by a component's name: `encoders.audio.cnn_small: {width: 64}`.
-A keyword without a default must be given.
+All networks of a library have the same keywords, which are under the name of the library:
+`encoders.video.timm: {pretrained: true}`. A keyword without a default must be given.
 """
 KEYWORDS_HEADINGS = {  # folder below models/ -> heading of the table of its components
     "audio": "Audio encoders",
@@ -177,7 +178,8 @@ def _keywords_table(folder: str) -> str:
     """Return a table in Markdown: the keywords of all components in models/<folder>."""
     lines = ["| name | keyword | values | default |", "| --- | --- | --- | --- |"]
     for module in components.module_names(folder):
-        name = HUB_NAMES if module == components.HUB else f"`{module}`"
+        libraries = [library for library, name in LIBRARIES.items() if name == module]
+        name = ", ".join(f"`{name}`" for name in libraries or [module])
         keyword_schemas = components.load_keywords_schema(folder, module)["properties"]
         for keyword, schema in keyword_schemas.items():
             default = f"`{format_yaml(schema['default'])}`" if "default" in schema else ""
@@ -205,7 +207,7 @@ def describe_values(schema: dict[str, Any]) -> str:
         case "null":
             return "`null`"
         case "string":
-            return HUB_NAMES if "pattern" in schema else "text"
+            return ", ".join(f"`{name}`" for name in HUB_NAMES) if "pattern" in schema else "text"
         case "array":
             items = schema.get("items") or schema["prefixItems"]  # one schema for all items, or one for each
             item_schemas = [items] if isinstance(items, dict) else items

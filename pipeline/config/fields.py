@@ -9,7 +9,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder of the project
-HUB_PATTERN = "^(timm|torchvision)/."  # regular expression: <library>/<name of a model in it>
+# Libraries of networks -> the module in models/audio and models/video that stands for all of them.
+LIBRARIES = {"timm": "_hub", "torchvision": "_hub", "hf": "_hf"}
+HUB_PATTERN = f"^({'|'.join(LIBRARIES)})/."  # regular expression: <library>/<name of a network in it>
+# hf/: an id of Hugging Face (user/name, or only a name), or the path of a folder.
+HUB_NAMES = ("timm/<name>", "torchvision/<name>", "hf/<id or path>")
 
 
 class Section(BaseModel):
@@ -46,7 +50,7 @@ def source_names() -> tuple[str, ...]:
 class OneOf(AfterValidator):
     """The validator of `one_of`, which also adds the allowed names to the JSON schema of a field.
 
-    names: the allowed values. allows_hubs: whether models of timm and torchvision are allowed, too.
+    names: the allowed values. allows_hubs: whether networks of LIBRARIES are allowed, too.
     """
 
     names: tuple[str, ...] = ()
@@ -63,18 +67,20 @@ class OneOf(AfterValidator):
 def one_of(*names: str, allows_hubs: bool = False) -> OneOf:
     """Return a validator, for `Annotated[str, ...]`, which allows only these names.
 
-    allows_hubs: also allow models of timm and torchvision (`timm/resnet18`).
+    allows_hubs: also allow networks of LIBRARIES (`timm/resnet18`). Those of `hf/` are not checked here.
     """
 
     def check_name(value: str) -> str:
         """Return `value`. Raise ValueError if it is not allowed."""
-        library, slash, _ = value.partition("/")
-        is_hub_model = allows_hubs and bool(slash) and library in ("timm", "torchvision")
-        allowed_names = _hub_models(library) if is_hub_model else names
+        library, slash, network = value.partition("/")
+        is_network = allows_hubs and bool(slash) and library in LIBRARIES
+        if is_network and library == "hf" and network:
+            return value
+        allowed_names = _hub_models(library) if is_network else names
         if value not in allowed_names:
-            hub_names = ", timm/<name>, torchvision/<name>" if allows_hubs else ""
+            hub_names = HUB_NAMES if allows_hubs else ()
             hint = did_you_mean(value, allowed_names, max_suggestions=3 if allows_hubs else 1)
-            raise ValueError(f"unknown name; {hint}allowed: {', '.join(names)}{hub_names}")
+            raise ValueError(f"unknown name; {hint}allowed: {', '.join((*names, *hub_names))}")
         return value
 
     return OneOf(check_name, names, allows_hubs)
@@ -87,14 +93,20 @@ def did_you_mean(value: Any, names: Any, max_suggestions: int = 1) -> str:
 
 
 def _hub_models(library: str) -> list[str]:
-    """Import a library, timm or torchvision. Return the names of its models, such as `timm/resnet18`."""
+    """Import timm or torchvision. Return the names of its networks, such as `timm/resnet18`.
+
+    Those of timm include names with a tag, which selects published weights: `timm/resnet18.a1_in1k`. Other
+    libraries have no list.
+    """
     if library == "timm":
         import timm
 
-        return [f"timm/{name}" for name in timm.list_models()]
-    import torchvision
+        return [f"timm/{name}" for name in (*timm.list_models(), *timm.list_pretrained())]
+    if library == "torchvision":
+        import torchvision
 
-    return [f"torchvision/{name}" for name in torchvision.models.list_models(torchvision.models)]
+        return [f"torchvision/{name}" for name in torchvision.models.list_models(torchvision.models)]
+    return []
 
 
 def check_ascending(numbers: list[Any]) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipeline.config.audio import AudioParams
-from pipeline.config.components import check_keywords, load_task
+from pipeline.config.components import check_keywords, library_names, load_task
 from pipeline.config.data import DataParams, DownloadParams, SplitParams
 from pipeline.config.fields import (
     AudioEncoder,
@@ -22,6 +22,7 @@ from pipeline.config.fields import (
     has_method,
     one_of,
 )
+from pipeline.config.hub_files import PREFIX, read_sampling_rate
 from pipeline.config.towers import CACHED, TowersParams
 from pipeline.config.train import AugmentParams, ClassificationParams, PretrainingParams, TrainParams
 from pipeline.config.video import FacesParams, VideoParams
@@ -102,10 +103,10 @@ class Params(Section):
         description="cav_mae: one encoder for sound and picture, not for matching; null: the two below"
     )
     audio_encoder: AudioEncoder = Field(
-        description="a file in models/audio, or timm/<name>, torchvision/<name>"
+        description="a file in models/audio, or timm/<name>, torchvision/<name>, hf/<id or path>"
     )
     video_encoder: VideoEncoder = Field(
-        description="a file in models/video, or timm/<name>, torchvision/<name>"
+        description="a file in models/video, or timm/<name>, torchvision/<name>, hf/<id or path>"
     )
     loss: Loss = Field(description="a file in models/losses")
     matcher: Matcher = Field(description="a file in models/matchers: two embeddings to one score")
@@ -171,6 +172,7 @@ class Params(Section):
         _check_task(self)
         _check_joint_encoder(self)
         _check_encoders(self)
+        _check_sound(self)
         _check_towers(self)
         _check_losses(self)
         return self
@@ -267,13 +269,38 @@ def _format_yaml(value: Any) -> str:
 def _check_encoders(params: Params) -> None:
     """Raise ValueError if a name or a keyword under `encoders` is not allowed."""
     for folder, keywords_by_name in params.encoders:  # folder below models/: audio, video, joint
-        check_name: Any = one_of(*component_names(folder), allows_hubs=folder != "joint").func
+        check_name: Any = one_of(*component_names(folder), *library_names(folder)).func
         for name, keywords in keywords_by_name.items():
+            library, slash, _ = name.partition("/")
+            if slash and library in library_names(folder):
+                raise ValueError(
+                    f"encoders.{folder}.{name}: keywords are for all networks of a library: name the key"
+                    f" encoders.{folder}.{library}"
+                )
             try:
                 check_name(name)
             except ValueError as e:
                 raise ValueError(f"encoders.{folder}.{name}: {e}") from None
             check_keywords(f"encoders.{folder}.{name}", folder, name, keywords)
+
+
+def _check_sound(params: Params) -> None:
+    """Raise ValueError if a network of Hugging Face shall hear other sound than it can.
+
+    The sample rate is checked only if the network's files are on this machine.
+    """
+    names = {f"towers.audio: {name}": name for name in params.towers.audio}
+    if not params.encoder and params.modality != "video":
+        names[f"audio_encoder: {params.audio_encoder}"] = params.audio_encoder
+    for where, name in names.items():
+        if not name.startswith(PREFIX):
+            continue
+        rate = read_sampling_rate(name)
+        if params.audio.feature != "waveform" or rate not in (None, params.audio.sample_rate):
+            advice = rate or "as its preprocessor_config.json says"
+            raise ValueError(
+                f"{where} hears samples: set audio.feature: waveform and audio.sample_rate: {advice}"
+            )
 
 
 def _check_towers(params: Params) -> None:

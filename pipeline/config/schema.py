@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import components, documentation
-from pipeline.config.components import load_keywords_schema
-from pipeline.config.fields import HUB_PATTERN, ROOT, component_names
+from pipeline.config.components import library_names, load_keywords_schema
+from pipeline.config.fields import ROOT, component_names
 from pipeline.config.params import Params
 from pipeline.errors import UserError
 
@@ -66,14 +66,11 @@ def _component_schemas(folder: str) -> dict[str, Any]:
 
     folder: of the components, below models/ (audio, video, joint, losses).
     """
-    names = component_names(folder)
+    names = (*library_names(folder), *component_names(folder))
     schema: dict[str, Any] = {
         "properties": {name: _to_draft_7(load_keywords_schema(folder, name)) for name in names},
         "additionalProperties": False,
     }
-    if folder in ("audio", "video"):
-        hub_schema = load_keywords_schema(folder, "timm/any")  # the same for all models of both libraries
-        schema["patternProperties"] = {HUB_PATTERN: _to_draft_7(hub_schema)}
     if folder == "losses":
         # A loss may be omitted in params.yaml if all its keywords have defaults.
         required = [name for name in names if "required" in load_keywords_schema(folder, name)]

@@ -1,14 +1,16 @@
-"""The step of the stage `spectrogram`: five features of sound, in librosa's and Kaldi's conventions.
+"""The step of the stage `spectrogram`: features of sound, in librosa's and Kaldi's conventions.
 
 `mel`, `stft`, `log_spectrogram`, `log_frequency` start from librosa's `stft(center=True, window="hann",
 pad_mode="constant")`; column t is centred at t * hop_length / sample_rate s. `fbank` is Kaldi's, whose column
-t begins there. Sound is scaled to -1..1 and padded with silence up to clip_seconds.
+t begins there. `waveform` is no spectrogram: column t has the samples from there on. Sound is scaled to -1..1
+and padded with silence up to clip_seconds.
 
 No feature can exceed float16: |STFT| <= sum of the window = win_length / 2 <= 32,768 < 65,504, and the others
 are logarithms. librosa itself is not used: its import takes longer than the computation of a shard.
 """
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +53,8 @@ class SpectrogramStep:
         audio = self.audio
         if audio.feature == "fbank":
             return 1, audio.n_mels, max(0, 1 + (self._n_samples - audio.win_length) // audio.hop_length)
+        if audio.feature == "waveform":
+            return 1, audio.hop_length, math.ceil(self._n_samples / audio.hop_length)
         n_columns = 1 + self._n_samples // audio.hop_length
         if audio.feature in ("mel", "log_frequency"):
             return 1, audio.n_mels, n_columns
@@ -223,6 +227,15 @@ def _fbank(sound: np.ndarray, audio: Any) -> np.ndarray:
     return np.log(np.maximum(bank @ power, KALDI_EPSILON))[None]
 
 
+def _waveform(sound: np.ndarray, audio: Any) -> np.ndarray:
+    """Return the samples, (1, hop_length, time): column t has those from t * hop_length on.
+
+    The last column is padded with silence. So the same code cuts windows out of samples and spectrograms.
+    """
+    hop = audio.hop_length
+    return np.pad(sound, (0, -len(sound) % hop)).reshape(1, -1, hop).transpose(0, 2, 1)
+
+
 # audio.feature -> function that computes it from sound (time,) and the section `audio` of params.yaml.
 FEATURES: dict[str, Callable[[np.ndarray, Any], np.ndarray]] = {
     "mel": _mel,
@@ -230,6 +243,7 @@ FEATURES: dict[str, Callable[[np.ndarray, Any], np.ndarray]] = {
     "log_spectrogram": _log_spectrogram,
     "log_frequency": _log_frequency,
     "fbank": _fbank,
+    "waveform": _waveform,
 }
 
 

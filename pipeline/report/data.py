@@ -167,9 +167,12 @@ def _class_spectrograms(clips: pa.Table, index: pa.Table, feature: str) -> dict[
 def _to_decibels(features: np.ndarray, feature: str) -> np.ndarray:
     """Return features (channels, freq, time) as one spectrogram (freq, time).
 
-    feature: their kind. An STFT (real and imaginary part) is converted to decibels; other kinds are stored
-    so.
+    feature: their kind. An STFT (real and imaginary part) and samples are converted to decibels; other kinds
+    are stored so.
     """
+    if feature == "waveform":
+        columns = features[0] * np.hanning(features.shape[1] + 2)[1:-1, None]  # (samples, time)
+        return 20 * np.log10(np.abs(np.fft.rfft(columns, axis=0)) + 1e-5)
     if feature == "stft":
         return 20 * np.log10(np.hypot(features[0], features[1]) + 1e-5)  # 1e-5: silence is -100 dB
     return features[0]

@@ -16,56 +16,82 @@ from models.evaluation.result import Settings
 from models.joint import encoders as joint_encoders
 from models.losses import losses
 from models.matchers import matchers
+from models.parts.hf import pictures, sound
 from models.registry import Registry
 from models.tasks import tasks
 from models.video import encoders as video_encoders
+from pipeline.config import ROOT
 from pipeline.errors import UserError
-from testing import toy
+from testing import hf_models, toy
 from tests.models.sharing.test_export import EXPORTED
 
 DIM = 6
 AUDIO_SHAPES = [(1, 64, 100), (2, 33, 17), (1, 1, 1)]
 VIDEO_SHAPES = [(1, 64, 80, 3), (3, 17, 31, 3)]
+SAMPLES_SHAPES = [(1, 160, 40), (1, 99, 51)]  # of networks that hear samples
+FRAMES_SHAPES = [(2, 40, 48, 3), (2, 17, 31, 3)]  # of networks that see so many frames
 HUBS = ("timm/test_resnet", "torchvision/squeezenet1_1", "timm/test_vit")
-ENCODERS = [("audio", name) for name in (*audio_encoders.names(), *HUBS)] + [
-    ("video", name) for name in (*video_encoders.names(), *HUBS)
+TOWERS = {"audio": list(hf_models.SOUND), "video": list(hf_models.PICTURE)}  # families of hf/
+# `cached` reads features of networks, not windows: tests/models/parts/test_cached.py.
+NAMES = {
+    "audio": [name for name in audio_encoders.names() if name != "cached"],
+    "video": [name for name in video_encoders.names() if name != "cached"],
+}
+ENCODERS = [
+    (kind, name)
+    for kind in ("audio", "video")
+    for name in (*NAMES[kind], *HUBS, *(f"hf/{family}" for family in TOWERS[kind]))
+]
+# An export takes seconds: those of whole models (test_export) have the other encoders in them, and of similar
+# families of hf/ one is enough.
+EXPORTED_TOWERS = ("ast", "clap", "hubert", "whisper", "clip", "vit_mae")
+TO_EXPORT = [
+    (kind, name)
+    for kind, name in ENCODERS
+    if (kind, name) not in EXPORTED
+    and (not name.startswith("hf/") or name.removeprefix("hf/") in EXPORTED_TOWERS)
 ]
 
 
-def make(kind, name, shape):
+def make(kind, name, shape, **keywords):
     torch.manual_seed(0)
     registry = audio_encoders if kind == "audio" else video_encoders
-    return registry.make(name, shape, DIM)
+    if name.startswith("hf/"):
+        name = hf_models.make_name(name.removeprefix("hf/"))
+    return registry.make(name, shape, DIM, **keywords)
 
 
-def batch(kind, n, shape):
+def batch(kind, n, shape, name=""):
     rng = np.random.default_rng(0)
     if kind == "audio":
-        return torch.from_numpy(rng.normal(-40, 20, (n, *shape)).astype(np.float32))
+        values = rng.normal(0, 0.1, (n, *shape)) if "hf/" in name else rng.normal(-40, 20, (n, *shape))
+        return torch.from_numpy(values.astype(np.float32))
     return torch.from_numpy(rng.integers(0, 256, (n, *shape)).astype(np.uint8))
 
 
-def shapes(kind):
-    return AUDIO_SHAPES if kind == "audio" else VIDEO_SHAPES
+def shapes(kind, name):
+    if kind == "audio":
+        return SAMPLES_SHAPES if "hf/" in name else AUDIO_SHAPES
+    return FRAMES_SHAPES if name == "hf/videomae" else VIDEO_SHAPES
 
 
 @pytest.mark.parametrize(("kind", "name"), ENCODERS)
 def test_encoder_takes_any_size_and_batch_1(kind, name):
-    for shape in shapes(kind):
+    for shape in shapes(kind, name):
         model = make(kind, name, shape).eval()
         with torch.no_grad():
             for n in (1, 3):
-                out = model(batch(kind, n, shape))
+                out = model(batch(kind, n, shape, name))
                 # One embedding, or one for each position of the map.
                 positions = math.prod(model.map) if getattr(model, "has_map", False) else 1
                 assert out.shape == (n, positions * DIM)
                 assert out.isfinite().all()
-                assert torch.equal(out, model(batch(kind, n, shape)))
+                assert torch.equal(out, model(batch(kind, n, shape, name)))
 
 
 @pytest.mark.parametrize(("kind", "name"), ENCODERS)
 def test_encoder_gives_a_feature_map(kind, name):
-    shape = shapes(kind)[0]
+    shape = shapes(kind, name)[0]
     model = make(kind, name, shape).eval()
     if hasattr(model, "feature_map"):
         assert model.feature_map(batch(kind, 2, shape)).ndim == 4
@@ -73,37 +99,39 @@ def test_encoder_gives_a_feature_map(kind, name):
 
 @pytest.mark.parametrize(("kind", "name"), ENCODERS)
 def test_gradient_reaches_every_parameter(kind, name):
-    shape = shapes(kind)[0 if kind == "audio" else 1]  # of several frames: one frame needs no recurrence
-    model = make(kind, name, shape)
+    shape = shapes(kind, name)[0 if kind == "audio" else 1]  # of several frames: one needs no recurrence
+    model = make(kind, name, shape, **({"trainable": "all"} if "hf/" in name else {}))
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
     for _ in range(2):  # residual branches that begin at zero let their gradient through from the second step
         optimizer.zero_grad()
-        out = model(batch(kind, 4, shape))
+        out = model(batch(kind, 4, shape, name))
         (out * torch.randn(out.shape)).sum().backward()
         optimizer.step()
     for parameter in model.parameters():
+        if "hf/" in name and not parameter.requires_grad:  # the codec of PE-AV
+            continue
         assert parameter.grad is not None
         assert parameter.grad.isfinite().all() and parameter.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize(("kind", "name"), ENCODERS)
 def test_weights_survive_safetensors(kind, name, tmp_path):
-    shape = shapes(kind)[0]
+    shape = shapes(kind, name)[0]
     model = make(kind, name, shape)
-    model(batch(kind, 4, shape))  # moves the statistics of batch norm
+    model(batch(kind, 4, shape, name))  # moves the statistics of batch norm
     safetensors.torch.save_file({k: v.contiguous() for k, v in model.state_dict().items()}, tmp_path / "w")
     other = make(kind, name, shape)
     other.load_state_dict(safetensors.torch.load_file(tmp_path / "w"))
     with torch.no_grad():
-        assert torch.equal(model.eval()(batch(kind, 2, shape)), other.eval()(batch(kind, 2, shape)))
+        x = batch(kind, 2, shape, name)
+        assert torch.equal(model.eval()(x), other.eval()(x))
 
 
-# An export takes seconds: those of whole models (test_export) have the other encoders in them.
-@pytest.mark.parametrize(("kind", "name"), [e for e in ENCODERS if e not in EXPORTED])
+@pytest.mark.parametrize(("kind", "name"), TO_EXPORT)
 def test_onnx_gives_the_same(kind, name, tmp_path):
-    shape = shapes(kind)[1]
+    shape = shapes(kind, name)[1]
     model = make(kind, name, shape).eval()
-    x = batch(kind, 2, shape)
+    x = batch(kind, 2, shape, name)
     torch.onnx.export(model, (x,), tmp_path / "m.onnx", dynamo=True, verbose=False, optimize=False)
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
     (out,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
@@ -112,13 +140,13 @@ def test_onnx_gives_the_same(kind, name, tmp_path):
     assert np.abs(out - expected).max() <= 1e-4 * max(1, np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", audio_encoders.names())
+@pytest.mark.parametrize("name", NAMES["audio"])
 def test_silence_gives_finite_embeddings(name):
     model = make("audio", name, (1, 64, 100)).eval()
     assert model(torch.full((2, 1, 64, 100), -100.0)).isfinite().all()
 
 
-@pytest.mark.parametrize(("kind", "name"), [e for e in ENCODERS if e[1] not in HUBS])
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in NAMES for name in NAMES[kind]])
 def test_gradients_in_bfloat16_are_those_in_single_precision(kind, name):
     # One library's 3-D convolutions gave NaN, or gradients several times too large.
     shape = (1, 64, 100) if kind == "audio" else (4, 32, 32, 3)
@@ -416,6 +444,19 @@ def test_every_name_gives_its_class(registry):
         cls = registry.get(name)
         assert cls.name == name
         assert cls.__doc__
+
+
+def test_the_page_of_encoders_has_every_name():
+    page = (ROOT / "docs/encoders.md").read_text(encoding="utf-8")
+    tables = {kind: page.split(f"| {kind} encoder | network |")[1].split("\n\n")[0] for kind in NAMES}
+    for kind, registry in (("audio", audio_encoders), ("video", video_encoders)):
+        assert all(f"`{name}`" in tables[kind] for name in registry.names())
+    assert all(f"`encoder: {name}`" in page for name in joint_encoders.names())
+    for kind, families in (("audio", sound.FAMILIES), ("video", pictures.FAMILIES)):
+        rows = page.split(f"| {kind} encoder | `model_type`")[1].split("\n\n")[0].splitlines()
+        for model_type, family in families.items():
+            (row,) = [row for row in rows if f"`{model_type}`" in row]
+            assert row.endswith(f"| {', '.join(f'`{pooling}`' for pooling in family.poolings)} |")
 
 
 def test_an_unknown_name_is_told_with_the_nearest():

@@ -17,7 +17,7 @@ from models.sharing import card, export
 from models.sharing.git_source import Origin
 from models.version import VERSION
 from pipeline.errors import UserError
-from testing import toy
+from testing import hf_models, toy
 from testing.untrained import build_untrained_model
 
 SMALL = {"patch": 8, "width": 24, "heads": 2, "layers": 1, "decoder_width": 16, "decoder_heads": 2}
@@ -163,6 +163,20 @@ def test_onnx_equals_pytorch(case, tmp_path):
         if side in model.module.embedding_names
     }
     assert fixed == (BOTH if case == "stack" else reads) - free
+
+
+def test_networks_of_hugging_face_are_exported(tmp_path):
+    """SigLIP has a layer nn.Embedding, whose output the exporter would call as the model's."""
+    model = build_untrained_model(
+        hf_models.SOUND_SHAPE,
+        hf_models.FRAMES_SHAPE,
+        audio_encoder=hf_models.make_name("hubert"),
+        video_encoder=hf_models.make_name("siglip"),
+    )
+    files = export.write_onnx(model, tmp_path)
+    assert list(files) == ["audio.onnx", "video.onnx", "matcher.onnx"]
+    assert all(facts["difference"] < 1e-4 for facts in files.values())
+    assert files["audio.onnx"]["inputs"]["audio"]["shape"] == ["batch", 1, 160, "time"]
 
 
 def test_what_onnx_cannot_express_is_reported(tmp_path, monkeypatch):

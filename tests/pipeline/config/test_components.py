@@ -8,20 +8,34 @@ import sys
 import pytest
 import yaml
 
+from models import registry
 from models.audio import encoders as audio_encoders
 from models.joint import encoders as joint_encoders
 from models.losses import losses
 from models.video import encoders as video_encoders
 from pipeline.config import ROOT, components, read
 from pipeline.config.components import KEYWORD_FOLDERS, load_keywords_schema, module_names
+from pipeline.config.fields import LIBRARIES
 from testing import defaults
 from testing.project import Project
 
 AUDIO, VIDEO = (1, 64, 100), (1, 64, 64, 3)
-HUB_MODEL = "timm/test_resnet"
-ADVERTISED = [
-    (kind, HUB_MODEL if name == "_hub" else name) for kind in KEYWORD_FOLDERS for name in module_names(kind)
-]
+LIBRARY_OF = {module: library for library, module in LIBRARIES.items()}  # of several, the last
+ADVERTISED = [(kind, LIBRARY_OF.get(name, name)) for kind in KEYWORD_FOLDERS for name in module_names(kind)]
+
+
+@pytest.fixture
+def networks(tmp_path):
+    """Return, by kind and library, a network of it."""
+    from testing import hf_models  # and transformers: not where no network of it is built
+
+    def network(kind, library):
+        if library != "hf":
+            return "torchvision/squeezenet1_1"
+        family = "wav2vec2" if kind == "audio" else "vit"
+        return f"hf/{hf_models.write(tmp_path / family, family)}"
+
+    return network
 
 
 def build(kind, name, sizes):
@@ -29,12 +43,15 @@ def build(kind, name, sizes):
         return losses.make(name, **sizes)
     if kind == "joint":
         return joint_encoders.make(name, AUDIO, VIDEO, **sizes)
-    registry, shape = (audio_encoders, AUDIO) if kind == "audio" else (video_encoders, VIDEO)
-    return registry.make(name, shape, 8, **sizes)
+    encoders, shape = (audio_encoders, AUDIO) if kind == "audio" else (video_encoders, VIDEO)
+    features = [{"towers": {}, "dim": 4}] if name == "cached" else []
+    return encoders.make(name, shape, 8, *features, **sizes)
 
 
 def sample(schema):
     """A value that the schema allows: not the default where another one is as cheap to build."""
+    if "enum" in schema and "default" not in schema:
+        return "mean" if "mean" in schema["enum"] else schema["enum"][0]
     if "enum" in schema or "anyOf" in schema and schema.get("default") is not None:
         return schema["default"]
     if "anyOf" in schema:
@@ -43,11 +60,11 @@ def sample(schema):
         return not schema["default"]
     if schema["type"] == "array" and "default" not in schema:
         return [sample(schema["items"])] * schema["minItems"]
-    return schema.get("default", 1.0)
+    return schema.get("default", 32 if schema["type"] == "integer" else 1.0)
 
 
 @pytest.mark.parametrize(("kind", "name"), ADVERTISED)
-def test_every_advertised_keyword_is_read_and_built(kind, name, tmp_path):
+def test_every_advertised_keyword_is_read_and_built(kind, name, tmp_path, request):
     sizes = {key: sample(schema) for key, schema in load_keywords_schema(kind, name)["properties"].items()}
     values = yaml.safe_load(defaults.PARAMS.read_text(encoding="utf-8"))
     place = values["losses"] if kind == "losses" else values["encoders"][kind]
@@ -56,7 +73,13 @@ def test_every_advertised_keyword_is_read_and_built(kind, name, tmp_path):
     params = read(tmp_path / "params.yaml")
     by_name = params.losses if kind == "losses" else getattr(params.encoders, kind)
     assert by_name[name] == sizes
-    assert build(kind, name, by_name[name])
+    if name in LIBRARIES:
+        name, sizes = request.getfixturevalue("networks")(kind, name), by_name[name]
+    assert build(kind, name, sizes)
+
+
+def test_libraries_are_those_of_the_registries():
+    assert LIBRARIES == registry.LIBRARIES
 
 
 def test_the_file_holds_what_the_classes_declare():
@@ -118,7 +141,9 @@ print(params.losses["triplet"], params.losses.get("mine"), "torch" in sys.module
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
-    return Project.new(tmp_path_factory.mktemp("components") / "project")
+    project = Project.new(tmp_path_factory.mktemp("components") / "project")
+    project.set({"towers.audio": [], "towers.video": []})  # names of networks are checked with their library
+    return project
 
 
 def python(project, *arguments):

@@ -74,6 +74,12 @@ WRONG = [
     ("encoders.video", {"cnn": {"widths": "64"}}, ["cnn.widths", "'64'", "list"]),
     ("audio_encoder", "timm/resnet19", ["'timm/resnet19'", "did you mean timm/resnet18"]),
     ("video_encoder", "torchvision/vgg17", ["did you mean torchvision/vgg1"]),
+    ("audio_encoder", "timm/resnet18.a9_in1k", ["did you mean timm/resnet18.a"]),
+    ("audio_encoder", "hf/a/b", ["audio.feature: waveform", "audio.sample_rate: as its preprocessor_config"]),
+    ("video_encoder", "hf/", ["'hf/'", "hf/<id or path>"]),
+    ("encoders.video", {"timm/resnet18": {}}, ["all networks of a library", "encoders.video.timm"]),
+    ("encoders.audio", {"hf": {"sample_rate": 8000}}, ["encoders.audio.hf.sample_rate", "unknown key"]),
+    ("encoders.audio", {"timm": {"trainable": "some"}}, ["encoders.audio.timm.trainable", "'lora'"]),
     ("modality", "sound", ["'sound'", "allowed: audio, video, both"]),
     (
         "modality",
@@ -103,6 +109,22 @@ WRONG = [
     ("pretraining.train.embedding_dim", 8, ["pretraining.train.embedding_dim", "unknown key"]),
     ("classification.labels", 0.0, ["0.0", "greater than 0"]),
 ]
+
+
+def test_the_sound_of_a_network_is_checked_by_its_files(tmp_path):
+    (tmp_path / "preprocessor_config.json").write_text('{"sampling_rate": 16000}')
+    (tmp_path / "both").mkdir()
+    (tmp_path / "both/processor_config.json").write_text('{"feature_extractor": {"sampling_rate": 48000}}')
+    right = {"audio.feature": "waveform", "audio.sample_rate": 16000}
+    assert read(write_params(tmp_path, right | {"audio_encoder": f"hf/{tmp_path}"}))
+    cases = [
+        ({"audio_encoder": f"hf/{tmp_path}"}, "audio_encoder", 16000),
+        (right | {"towers.audio": [f"hf/{tmp_path}/both"]}, "towers.audio", 48000),
+    ]
+    for values, where, rate in cases:
+        (line,) = complaints(write_params(tmp_path, values))
+        assert where in line
+        assert line.endswith(f"hears samples: set audio.feature: waveform and audio.sample_rate: {rate}")
 
 
 @pytest.mark.parametrize(("key", "value", "says"), WRONG, ids=[f"{k}={v}" for k, v, _ in WRONG])

@@ -84,7 +84,11 @@ def test_every_preset_is_valid(name, tmp_path):
         ("losses/tripplet", {}),
         ("encoders/audio", {"lstm": {"hiden": 8}}),
         ("encoders/audio", {"lsm": {}}),
-        ("encoders/video", {"timm/resnet18": {"pretrain": True}}),
+        ("encoders/video", {"timm": {"pretrain": True}}),
+        ("encoders/video", {"timm/resnet18": {"pretrained": True}}),
+        ("encoders/audio", {"hf": {"definition": {}}}),
+        ("encoders/audio", {"hf": {"pooling": "median"}}),
+        ("audio_encoder", "hf/"),
     ],
 )
 def test_a_typo_and_a_wrong_type_are_not(key, value, tmp_path):
@@ -100,7 +104,10 @@ def test_a_typo_and_a_wrong_type_are_not(key, value, tmp_path):
         ("encoder", None),
         ("engine/workers", None),
         ("data/audioset/classes", ["Bell"]),
-        ("encoders/video", {"timm/resnet18": {"pretrained": True}, "cnn": {"widths": [8, 16]}}),
+        ("video_encoder", "hf/openai/clip-vit-base-patch32"),
+        ("audio/feature", "waveform"),
+        ("encoders/video", {"timm": {"pretrained": True, "trainable": 2}, "cnn": {"widths": [8, 16]}}),
+        ("encoders/audio", {"hf": {"pooling": "mean", "trainable": "lora", "lora_rank": 4}}),
         ("losses/infonce", {"temperature": 0.1, "learned": False, "both_ways": False}),
     ],
 )
@@ -116,6 +123,23 @@ def test_a_small_number_is_one_however_it_is_written(number, tmp_path):
     shutil.copy(defaults.PARAMS, tmp_path)
     apply_overrides(tmp_path / "params.yaml", [f"train.weight_decay={number}"])
     assert read(tmp_path / "params.yaml").train.weight_decay == 1e-5
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "+encoders.video.timm.pretrained=true",
+        "+encoders.video.torchvision.trainable=2",
+        "+encoders.audio.timm.input_size=128",
+        "+encoders.audio.hf.pooling=mean",
+        "+encoders.video.hf.trainable=lora",
+    ],
+)
+def test_keywords_of_networks_are_set_as_others(word, tmp_path):
+    path = shutil.copy(defaults.PARAMS, tmp_path / "params.yaml")
+    apply_overrides(path, [word])
+    VALIDATOR.validate(yaml.load(path.read_text(encoding="utf-8"), ParamsLoader))
+    assert read(path)
 
 
 def test_keys_are_described_by_their_fields():

@@ -152,6 +152,16 @@ def test_augmentation_is_seeded_and_keeps_shapes(folder):
     assert (np.abs(gain - gain[:, :1, :1, :1]) < 0.5).all()  # one gain per window, up to float16 rounding
 
 
+def test_samples_get_a_factor_and_no_frequency_mask():
+    samples = np.random.default_rng(0).normal(0, 0.1, (3, 1, 160, 50)).astype(np.float16)
+    louder = augment.Augment("waveform", **DEFAULTS).vary_loudness(samples, np.random.default_rng(0))
+    factor = np.median(louder / samples, axis=(1, 2, 3), keepdims=True)
+    assert louder.dtype == np.float16 and np.abs(louder - factor * samples).max() < 1e-2
+    only_frequencies = DEFAULTS | {"mask_freq": 1.0, "mask_time": 0.0}
+    masked = augment.Augment("waveform", **only_frequencies).mask(samples, np.random.default_rng(0))
+    assert np.array_equal(masked, samples)
+
+
 def test_all_frames_of_a_window_are_cropped_the_same():
     picture = np.random.default_rng(0).integers(0, 256, (1, 1, 40, 50, 3)).astype(np.uint8)
     augmentation = augment.Augment("mel", **DEFAULTS)

@@ -1,3 +1,4 @@
+import math
 import pickle
 from types import SimpleNamespace
 
@@ -120,6 +121,17 @@ def test_fbank_agrees_with_a_hand_worked_definition(sound):
     expected = kaldi(padded(y - y.mean(), 0.25))
     assert actual.shape == (1, 128, 23)
     np.testing.assert_allclose(actual[0], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("seconds", [1.5, 0.004])  # a clip, and one shorter than a column
+def test_a_waveform_is_its_samples_in_columns(seconds):
+    step = SpectrogramStep(params("waveform"), seconds)
+    for y in SOUNDS.values():
+        y = y[: round(seconds * 16000)]
+        feature = step.compute_feature(y)
+        assert feature.shape == step.shape == (1, 160, math.ceil(seconds * 100))
+        samples = feature.transpose(0, 2, 1).reshape(-1)
+        assert np.array_equal(samples[: len(y)], y) and not samples[len(y) :].any()
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
