@@ -20,18 +20,18 @@ def read_weights(folder) -> dict[str, torch.Tensor]:
     return safetensors.torch.load_file(folder / "out/model.safetensors")
 
 
-def begin(monkeypatch, data, folder, setup=None, **changes) -> dict[str, torch.Tensor]:
+def read_initial(monkeypatch, data, folder, setup=None, **changes) -> dict[str, torch.Tensor]:
     """Return the weights that a training begins with. It ends before its first step."""
-    begun = {}
+    initial = {}
 
     def stop(training, *_):
-        begun.update({name: value.clone() for name, value in training.module.state_dict().items()})
+        initial.update({name: value.clone() for name, value in training.module.state_dict().items()})
         raise RuntimeError("stopped")
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="stopped"):
         patch.setattr(loop, "_fit", stop)
         train(data, folder, setup, **changes)
-    return begun
+    return initial
 
 
 def error_of(data, folder, setup=None, **changes) -> str:
@@ -55,12 +55,12 @@ def bells(data, tmp_path_factory):
 
 def test_a_training_begins_with_the_weights_of_the_model(data, bells, tmp_path, monkeypatch, capsys):
     start = str(bells / "out")
-    expected, begun = read_weights(bells), begin(monkeypatch, data, tmp_path, start=start)
+    expected, initial = read_weights(bells), read_initial(monkeypatch, data, tmp_path, start=start)
     names = [name for name in expected if name != "calibration" and not name.endswith("batches_tracked")]
-    assert all(torch.equal(begun[name], expected[name]) for name in names)
-    assert begun["calibration"].tolist() == [1, 0]  # each training calibrates its own scores
-    random = begin(monkeypatch, data, tmp_path)
-    assert not all(torch.equal(begun[name], random[name]) for name in names)
+    assert all(torch.equal(initial[name], expected[name]) for name in names)
+    assert initial["calibration"].tolist() == [1, 0]  # each training calibrates its own scores
+    random = read_initial(monkeypatch, data, tmp_path)
+    assert not all(torch.equal(initial[name], random[name]) for name in names)
     audio, video, matcher = (
         sum(n.startswith(f"{part}.") for n in names) for part in ("audio", "video", "matcher")
     )
@@ -74,12 +74,12 @@ def test_a_classifier_takes_both_encoders(data, bells, tmp_path, monkeypatch, ca
     expected = read_weights(bells)
     names = [n for n in expected if n.startswith(("audio.", "video.")) and not n.endswith("batches_tracked")]
     options = {"start": str(bells / "out")}
-    begun = begin(monkeypatch, data, tmp_path, toy.experiment(task="classification"), **options)
-    assert all(torch.equal(begun[f"fusion.{name}"], expected[name]) for name in names)
+    initial = read_initial(monkeypatch, data, tmp_path, toy.experiment(task="classification"), **options)
+    assert all(torch.equal(initial[f"fusion.{name}"], expected[name]) for name in names)
     assert capsys.readouterr().out.endswith(", head 0 of 4; not used: matcher 2, loss 1\n")
     alone = toy.experiment(task="classification", modality="audio")
-    begun = begin(monkeypatch, data, tmp_path, alone, **options)
-    assert torch.equal(begun["fusion.audio.project.weight"], expected["audio.project.weight"])
+    initial = read_initial(monkeypatch, data, tmp_path, alone, **options)
+    assert torch.equal(initial["fusion.audio.project.weight"], expected["audio.project.weight"])
     line = capsys.readouterr().out
     assert (
         line.startswith(f"train: starts from {bells / 'out'}: audio encoder ") and "not used: video" in line
@@ -88,9 +88,9 @@ def test_a_classifier_takes_both_encoders(data, bells, tmp_path, monkeypatch, ca
 
 def test_encoders_alone(data, bells, tmp_path, monkeypatch, capsys):
     options = {"start": str(bells / "out"), "start_weights": "encoders"}
-    begun, expected = begin(monkeypatch, data, tmp_path, **options), read_weights(bells)
-    assert torch.equal(begun["audio.project.weight"], expected["audio.project.weight"])
-    assert not torch.equal(begun["matcher.linear.weight"], expected["matcher.linear.weight"])
+    initial, expected = read_initial(monkeypatch, data, tmp_path, **options), read_weights(bells)
+    assert torch.equal(initial["audio.project.weight"], expected["audio.project.weight"])
+    assert not torch.equal(initial["matcher.linear.weight"], expected["matcher.linear.weight"])
     assert capsys.readouterr().out.endswith("; not used: matcher 2, loss 1\n")
 
 
@@ -98,21 +98,21 @@ def test_a_head_is_taken_for_the_same_classes(data, tmp_path, monkeypatch, capsy
     classifier = toy.experiment(task="classification")
     train(data, tmp_path, classifier, epochs=1)
     options = {"start": str(tmp_path / "out")}
-    begun = begin(monkeypatch, data, tmp_path / "a", classifier, **options)
-    assert torch.equal(begun["head.3.weight"], read_weights(tmp_path)["head.3.weight"])
+    initial = read_initial(monkeypatch, data, tmp_path / "a", classifier, **options)
+    assert torch.equal(initial["head.3.weight"], read_weights(tmp_path)["head.3.weight"])
     assert capsys.readouterr().out.endswith("head 4 of 4\n")
     others = replace(
         data, columns=data.columns | {"subject": [f"p{i % toy.KINDS}" for i in range(len(data))]}
     )
-    begin(monkeypatch, others, tmp_path / "a", replace(classifier, label="subject"), **options)
+    read_initial(monkeypatch, others, tmp_path / "a", replace(classifier, label="subject"), **options)
     assert capsys.readouterr().out.endswith("head 0 of 4 (other classes); not used: head 4\n")
 
 
 def test_what_has_another_shape_stays_random(data, bells, tmp_path, monkeypatch, capsys):
     options = {"start": str(bells / "out"), "embedding_dim": 8}
-    begun = begin(monkeypatch, data, tmp_path, **options)
-    random = begin(monkeypatch, data, tmp_path, embedding_dim=8)
-    assert torch.equal(begun["audio.project.weight"], random["audio.project.weight"])
+    initial = read_initial(monkeypatch, data, tmp_path, **options)
+    random = read_initial(monkeypatch, data, tmp_path, embedding_dim=8)
+    assert torch.equal(initial["audio.project.weight"], random["audio.project.weight"])
     line = capsys.readouterr().out
     total = sum(n.startswith("audio.") and not n.endswith("batches_tracked") for n in random)
     assert (
@@ -133,7 +133,7 @@ def test_other_encoders_are_one_line(data, bells, tmp_path, monkeypatch, capsys)
     )
     assert message.endswith("and not audio_encoder: lstm and video_encoder: frame")
     one_other = toy.experiment(video_encoder="frame")
-    begin(monkeypatch, data, tmp_path, one_other, start=start)
+    read_initial(monkeypatch, data, tmp_path, one_other, start=start)
     assert "video encoder 0 of " in (line := capsys.readouterr().out) and "(cnn there, frame here)" in line
 
 
@@ -199,6 +199,20 @@ def test_only_the_weights_of_the_start_count(data, bells, tmp_path, monkeypatch)
         assert str(e.value).startswith(f"train.start: {place}: ") and len(str(e.value).splitlines()) == 1
 
 
+def test_a_frozen_network_does_not_move(data, tmp_path, monkeypatch):
+    """Neither its parameters nor the statistics of its batch norms, through a whole training."""
+    setup = toy.experiment(
+        video_encoder="timm/test_resnet", encoders=SMALL | {"video": {"trainable": "none"}}
+    )
+    initial = read_initial(monkeypatch, data, tmp_path, setup)
+    train(data, tmp_path, setup, epochs=2)
+    trained = read_weights(tmp_path)
+    names = [name for name in trained if name.startswith("video.trunk.")]
+    assert any("running_mean" in name for name in names)
+    assert all(torch.equal(initial[name], trained[name]) for name in names)
+    assert not torch.equal(initial["video.project.weight"], trained["video.project.weight"])
+
+
 # --- settings that need blocks --------------------------------------------------------------------------
 
 
@@ -207,3 +221,24 @@ def test_encoders_without_blocks_are_one_line(data, tmp_path, setting):
     message = error_of(data, tmp_path, **setting)
     assert message.startswith(f"train.{next(iter(setting))} does not go with audio_encoder: cnn_small")
     assert "use encoder: cav_mae, or an encoder of a library" in message
+
+
+def test_blocks_of_a_library_learn_by_depth_and_checkpointed(data, tmp_path, monkeypatch):
+    """The first block moves less than the last. Gradient checkpointing ends in the same weights."""
+    setup = toy.experiment(video_encoder="timm/test_vit", encoders=SMALL | {"video": {}})
+    initial = read_initial(monkeypatch, data, tmp_path, setup)
+    options = {"epochs": 1, "weight_decay": 0.0, "layer_decay": 0.1}
+    train(data, tmp_path / "a", setup, **options)
+    train(data, tmp_path / "b", setup, **options, gradient_checkpointing=True)
+    trained, checkpointed = read_weights(tmp_path / "a"), read_weights(tmp_path / "b")
+    for name, value in trained.items():
+        assert torch.allclose(value, checkpointed[name], atol=1e-4), name
+
+    def mean_change(part: str) -> float:
+        names = [name for name in trained if part in name and trained[name].ndim == 2]
+        return max((trained[name] - initial[name]).abs().mean().item() for name in names)
+
+    first, last, project = (
+        mean_change(f"video.{part}.") for part in ("trunk.net.blocks.0", "trunk.net.blocks.5", "project")
+    )
+    assert first < last / 100 and last < project / 2
