@@ -28,6 +28,7 @@ SHARDS_ALONG = 16  # with --every: about so many shards, but none larger than SH
 TIMEOUT_SECONDS = 300.0  # for the middle window of one file
 TIMEOUT_SECONDS_ALONG = 3600.0  # with --every: for all windows of one file
 MAX_WORKERS = 1024
+GPU_WORKERS = 4  # by default if there is a GPU: each has a copy of the model on it
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -55,7 +56,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="hop of windows along each file; by default only the middle window",
     )
     add("--format", choices=("parquet", "npy"), default="parquet", help="format of the vectors (parquet)")
-    add("--workers", type=_parse_workers, metavar="N", help="number of processes (one for each core)")
+    add(
+        "--workers",
+        type=_parse_workers,
+        metavar="N",
+        help=f"number of processes (one for each core; with a GPU {GPU_WORKERS})",
+    )
     defaults = f"{TIMEOUT_SECONDS:g}; with --every {TIMEOUT_SECONDS_ALONG:g}"
     add("--timeout", type=_parse_positive, metavar="SECONDS", help=f"timeout for one file ({defaults})")
     return parser.parse_args(arguments)
@@ -127,7 +133,9 @@ def _extract(arguments: argparse.Namespace) -> None:
     with _lock(out):
         job = extract.create_job(step, config, out, [source.stamp(clip) for clip in clips])
         if find_clips_to_compute(job, rows):
-            _start_fork_server(config)
+            has_gpu = _start_fork_server(config)
+            if has_gpu and engine.workers is None:
+                engine.workers = GPU_WORKERS
         index = runner.run(job, rows, shard_size, engine)
         summary = extract.write_features(job, config, rows, index, out, arguments.format)
     if not summary["windows"]:
@@ -200,14 +208,15 @@ def _lock(out: Path) -> Iterator[None]:
 # --- the server that forks the workers ------------------------------------------------------------------
 
 
-def _start_fork_server(config: dict[str, Any]) -> None:
+def _start_fork_server(config: dict[str, Any]) -> bool:
     """Start the process that forks the workers, and wait until it has imported the model's modules.
 
     It is that of multiprocessing.forkserver. Otherwise each worker would need seconds for these imports.
-    config: of the model.
+    config: of the model. Returns whether PyTorch finds a GPU.
     """
     from models.components import component_modules
     from models.inference.extract import CHECKPOINT, FeaturesStep
+    from models.inference.extract_step import GPU_STATUS, exit_with_device
     from pipeline.engine import workers
 
     workers.worker_context([FeaturesStep.__module__, CHECKPOINT, *component_modules(config)])
@@ -219,10 +228,12 @@ def _start_fork_server(config: dict[str, Any]) -> None:
             forkserver.ensure_running()
         finally:
             signal.signal(signal.SIGINT, handler)
-    # A process that does nothing (int() returns 0): the server can fork it only when its imports are done.
-    process = multiprocessing.get_context("forkserver").Process(target=int)
+    # The server can fork a process only when its imports are done. This one only looks for a GPU: if the
+    # server did that, the processes that it forks could not use the GPU.
+    process = multiprocessing.get_context("forkserver").Process(target=exit_with_device)
     process.start()
     process.join()
+    return process.exitcode == GPU_STATUS
 
 
 def _kill_fork_server() -> None:

@@ -5,23 +5,31 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TypeVar
 
 import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
 
+from models.device import CPU, BatchSize, mixed_precision, mixed_type, move
 from models.parts.cached import CachedEncoder
 from models.parts.definitions import DEFINITION, add_definitions
 from models.tasks import tasks
 from models.weights import WEIGHTS, weights_digest
-from pipeline.dataset.dataset import MIDDLE, Dataset, FeatureUse
+from pipeline.dataset.dataset import MIDDLE, Dataset
+from pipeline.dataset.features import FeatureUse
 from pipeline.errors import UserError
 from pipeline.store.atomic import atomic_write
 
+T = TypeVar("T")
+
 CONFIG = "config.json"
 FORMAT = 1  # version of the format of config.json
-BATCH = 64  # windows in a batch; fixed, as the last bits of a result may depend on it
+# Windows in a batch. The last bits of a result may depend on it: it is fixed, and halved only where the
+# memory of a GPU is too small.
+BATCH = 64
+SCORES_BATCH = 65_536  # pairs of embeddings whose scores are computed at a time
 
 
 def build(config: dict) -> torch.nn.Module:
@@ -70,8 +78,11 @@ def save(folder: str | Path, module: torch.nn.Module, config: dict) -> None:
         temporary_path.write_text(json.dumps(saved_config, indent=2) + "\n", encoding="utf-8")
 
 
-def load(folder: str | Path) -> "Model":
-    """Load the model in `folder`. Raises UserError if it is missing or cannot be read."""
+def load(folder: str | Path, device: str = CPU) -> "Model":
+    """Load the model in `folder`. device: where it will compute, `cpu` or `cuda`.
+
+    Raises UserError if it is missing or cannot be read, or if the device has too little memory.
+    """
     folder = Path(folder)
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -100,7 +111,7 @@ def load(folder: str | Path) -> "Model":
         raise UserError(
             f"{folder}: configuration and weights do not belong together ({reason}): train it again"
         ) from None
-    return Model(module, config)
+    return Model(module, config, device)
 
 
 def saved_fingerprint(folder: str | Path) -> str | None:
@@ -116,24 +127,39 @@ def saved_fingerprint(folder: str | Path) -> str | None:
 
 
 class Model:
-    """A trained model as functions from arrays to arrays, computed in batches, in single precision.
+    """A trained model as functions from arrays to arrays, computed in batches.
+
+    On a CPU it computes in single precision. On a GPU it embeds and classifies in the precision of its
+    training, and halves its batches when memory runs out; it scores in single precision, which costs little.
 
     module: the task, a subclass of models.tasks._base.Task. config: the content of config.json: names,
     shapes, parameters, labels and metrics of the best epoch. device: where to compute, as `cpu` or `cuda`.
     """
 
-    def __init__(self, module: torch.nn.Module, config: dict, device: str = "cpu") -> None:
-        self.module = module.to(device).eval()
+    def __init__(self, module: torch.nn.Module, config: dict, device: str = CPU) -> None:
+        self.module = move(module, device).eval()
         self.config, self.device = config, device
+        self.mixed_type = mixed_type(device, str(config["train"].get("precision")))
+        self.batch_size = BatchSize(BATCH)
+        self._score_batch_size = BatchSize(SCORES_BATCH, "pair")
         self.features = FeatureUse.from_config(config)  # which sides are read as features of towers
 
     def embed_audio(self, x: np.ndarray | Tensor) -> np.ndarray:
         """Map (n, channels, freq, time) to embeddings (n, dim) float32, each of length 1."""
-        return self._run(self.module.embed_audio, x)
+        return self._run(partial(self.compute, self.module.embed_audio), x)
 
     def embed_video(self, x: np.ndarray | Tensor) -> np.ndarray:
         """Map (n, frames, height, width, 3) uint8 to embeddings (n, dim) float32, each of length 1."""
-        return self._run(self.module.embed_video, x)
+        return self._run(partial(self.compute, self.module.embed_video), x)
+
+    @torch.inference_mode()
+    def compute(self, function: Callable[..., T], *inputs: np.ndarray | Tensor) -> T:
+        """Call a function of the module with a batch of windows, on the model's device, in its precision.
+
+        inputs: as the function takes them, on any device. Returns its result, on the model's device.
+        """
+        with mixed_precision(self.device, self.mixed_type):
+            return function(*(torch.as_tensor(x).to(self.device) for x in inputs))
 
     def embed(
         self, data: Dataset, clips: np.ndarray, window_position: float | np.ndarray = MIDDLE
@@ -146,13 +172,12 @@ class Model:
         embedding for both, or for one modality, returns it twice.
         """
         positions = np.broadcast_to(window_position, len(clips))
-        batches = []
-        for i in range(0, len(clips), BATCH):
-            with torch.inference_mode():
-                batch = slice(i, i + BATCH)
-                windows = data.read(clips[batch], positions[batch], features=self.features)
-                embeddings = self.module.embed_pair(*(torch.as_tensor(x).to(self.device) for x in windows))
-            batches.append([x.float().cpu().numpy() for x in embeddings])
+
+        def embed_batch(batch: slice) -> list[np.ndarray]:
+            windows = data.read(clips[batch], positions[batch], features=self.features)
+            return [x.float().cpu().numpy() for x in self.compute(self.module.embed_pair, *windows)]
+
+        batches = self.batch_size.map(embed_batch, len(clips))
         audio, video = (np.concatenate(side) for side in zip(*batches, strict=True))
         return audio, video
 
@@ -170,20 +195,20 @@ class Model:
         "video". swapped: classify by the modality that the model was not trained on (only for a stacked
         network of one modality). frame_position: where in the window the frames are, 0 to 1.
         """
-        compute = self.module.logits_of_other_modality if swapped else self.module
+        function = self.module.logits_of_other_modality if swapped else self.module
         if blank:
-            compute = partial(self.module.logits_without, blank)
-        batches = [np.empty((0, len(self.config["classes"])), np.float32)]
-        for i in range(0, len(clips), BATCH):
-            with torch.inference_mode():
-                windows = data.read(clips[i : i + BATCH], MIDDLE, frame_position, self.features)
-                inputs = [torch.as_tensor(x).to(self.device) for x in windows]
-                batches.append(compute(*inputs).float().cpu().numpy())
-        return np.concatenate(batches)
+            function = partial(self.module.logits_without, blank)
+
+        def classify_batch(batch: slice) -> np.ndarray:
+            windows = data.read(clips[batch], MIDDLE, frame_position, self.features)
+            return self.compute(function, *windows).float().cpu().numpy()
+
+        batches = self.batch_size.map(classify_batch, len(clips))
+        return np.concatenate([np.empty((0, len(self.config["classes"])), np.float32), *batches])
 
     def score(self, audio: np.ndarray | Tensor, video: np.ndarray | Tensor) -> np.ndarray:
         """Score pairs of an audio and a video embedding, (n, dim) each: logits (n,), above 0: a match."""
-        return self._run(self.module.score, audio, video, batch=65_536)
+        return self._run(self.module.score, audio, video, batch_size=self._score_batch_size)
 
     def maps(self, audio: np.ndarray | Tensor, video: np.ndarray | Tensor) -> np.ndarray:
         """Localize the sounds of pairs: return the probabilities (n, positions) that they are at a position.
@@ -200,13 +225,21 @@ class Model:
 
     @torch.inference_mode()
     def _run(
-        self, function: Callable[..., Tensor], *inputs: np.ndarray | Tensor, batch: int = BATCH
+        self,
+        function: Callable[..., Tensor],
+        *inputs: np.ndarray | Tensor,
+        batch_size: BatchSize | None = None,
     ) -> np.ndarray:
-        """Apply a function to inputs of the same length n, `batch` rows at a time. Returns its outputs."""
+        """Apply a function to inputs of the same length n, a batch of rows at a time. Returns its outputs.
+
+        batch_size: how many rows at a time; None: as many as windows.
+        """
         tensors = [torch.as_tensor(x) for x in inputs]
-        outputs = []
-        for i in range(0, len(tensors[0]), batch):
-            outputs.append(function(*(t[i : i + batch].to(self.device) for t in tensors)).float().cpu())
+
+        def run_batch(batch: slice) -> Tensor:
+            return function(*(t[batch].to(self.device) for t in tensors)).float().cpu()
+
+        outputs = list((batch_size or self.batch_size).map(run_batch, len(tensors[0])))
         if not outputs:
             # No rows: return an empty array of embeddings (one input) or of scores (two inputs).
             encoder = getattr(self.module, "encoder", None)

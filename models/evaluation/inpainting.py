@@ -1,5 +1,6 @@
 """Evaluation of a masked autoencoder: errors of the patches that it predicts, and images of some of them."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipeline.metrics.bootstrap import encode_groups, percentile_interval, resam
 
 MAX_EXAMPLES = 6  # clips whose reconstructions are shown
 GREY = 128  # value of a masked pixel in these images
+Indices = dict[str, Tensor]  # modality -> of each clip, the numbers of some patches, (n, patches)
 
 
 def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
@@ -62,20 +64,49 @@ def _measure_clip_errors(
     errors: dict[str, list[np.ndarray]] = {modality: [] for modality in SIDES}
     chance_errors: dict[str, list[np.ndarray]] = {modality: [] for modality in SIDES}
     for start in range(0, len(clips), BATCH):
-        windows = _read_windows(model, data, clips[start : start + BATCH])
-        with torch.inference_mode():
-            visible, masked = module.draw_masks(len(windows["audio"]), generator)
-            predictions = module.reconstruct(**windows, visible=visible, masked=masked)
+        batch = clips[start : start + BATCH]
+        # Drawn for whole batches: the masks do not depend on what fits into the memory of a GPU.
+        visible, masked = module.draw_masks(len(batch), generator)
+        measure = partial(_measure_rows, model, data, batch, visible, masked)
+        for measured in model.batch_size.map(measure, len(batch)):
             for modality in SIDES:
-                target = module.select_targets(modality, windows[modality], masked[modality])
-                visible_values = module.select_targets(modality, windows[modality], visible[modality])
-                mean = visible_values.mean((1, 2), keepdim=True)
-                errors[modality].append(_clip_mse(predictions[modality], target))
-                chance_errors[modality].append(_clip_mse(mean, target))
+                errors[modality].append(measured[0][modality])
+                chance_errors[modality].append(measured[1][modality])
     return (
         {modality: np.concatenate(batches) for modality, batches in errors.items()},
         {modality: np.concatenate(batches) for modality, batches in chance_errors.items()},
     )
+
+
+@torch.inference_mode()
+def _measure_rows(
+    model: Model, data: Dataset, clips: np.ndarray, visible: Indices, masked: Indices, rows: slice
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return what `_measure_clip_errors` returns, for some rows of `clips`, `visible` and `masked`."""
+    module: Pretraining = model.module
+    windows = _read_windows(model, data, clips[rows])
+    visible, masked = _select_rows(visible, rows), _select_rows(masked, rows)
+    predictions = _reconstruct(model, windows, visible, masked)
+    errors, chance_errors = {}, {}
+    for modality in SIDES:
+        target = module.select_targets(modality, windows[modality], masked[modality])
+        visible_values = module.select_targets(modality, windows[modality], visible[modality])
+        mean = visible_values.mean((1, 2), keepdim=True)
+        errors[modality] = _clip_mse(predictions[modality], target)
+        chance_errors[modality] = _clip_mse(mean, target)
+    return errors, chance_errors
+
+
+def _select_rows(indices: Indices, rows: slice) -> Indices:
+    return {modality: x[rows] for modality, x in indices.items()}
+
+
+def _reconstruct(
+    model: Model, windows: dict[str, Tensor], visible: Indices, masked: Indices
+) -> dict[str, Tensor]:
+    """Call Pretraining.reconstruct in the precision of the model."""
+    function = partial(model.module.reconstruct, visible=visible, masked=masked)
+    return model.compute(function, *(windows[modality] for modality in SIDES))
 
 
 def _read_windows(model: Model, data: Dataset, clips: np.ndarray) -> dict[str, Tensor]:
@@ -99,21 +130,25 @@ def reconstruct_examples(model: Model, data: Dataset, clips: np.ndarray, seed: i
     """
     module: Pretraining = model.module
     sample = np.random.default_rng(seed).permutation(clips)[:MAX_EXAMPLES]
-    windows = _read_windows(model, data, sample)
-    images = {}
-    with torch.inference_mode():
-        visible, masked = module.draw_masks(len(sample), torch.Generator().manual_seed(seed))
-        predictions = module.reconstruct(**windows, visible=visible, masked=masked)
-        for modality in SIDES:
-            images[modality] = _render_images(
+    all_visible, all_masked = module.draw_masks(len(sample), torch.Generator().manual_seed(seed))
+
+    @torch.inference_mode()
+    def render_rows(rows: slice) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        windows = _read_windows(model, data, sample[rows])
+        visible, masked = _select_rows(all_visible, rows), _select_rows(all_masked, rows)
+        predictions = _reconstruct(model, windows, visible, masked)
+        return {
+            modality: _render_images(
                 module, modality, windows[modality], masked[modality], predictions[modality].float()
             )
-    examples = []
-    for i, clip in enumerate(sample):
-        example: dict[str, Any] = {"clip_id": data.clip_id[clip]}
-        for modality, (originals, masked_images, reconstructions) in images.items():
-            example[modality] = [originals[i], masked_images[i], reconstructions[i]]
-        examples.append(example)
+            for modality in SIDES
+        }
+
+    examples: list[dict[str, Any]] = []
+    for images in model.batch_size.map(render_rows, len(sample)):
+        for rendered in zip(*(zip(*images[modality], strict=True) for modality in SIDES), strict=True):
+            clip_id = data.clip_id[sample[len(examples)]]
+            examples.append({"clip_id": clip_id} | dict(zip(SIDES, map(list, rendered), strict=True)))
     return examples
 
 

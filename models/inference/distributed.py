@@ -12,6 +12,8 @@ import numpy as np
 
 from models import checkpoint
 from models.checkpoint import BATCH, CONFIG, Model
+from models.device import CPU, choose_device
+from models.inference.towers_step import GPU_SHARE
 from models.weights import WEIGHTS
 from pipeline.dataset.dataset import Dataset
 from pipeline.dataset.windows import MIDDLE
@@ -23,20 +25,21 @@ CLIPS_PER_TASK = 8 * BATCH
 
 
 @contextmanager
-def open_model(folder: str | Path, engine) -> Iterator[Model]:
+def open_model(folder: str | Path, engine, device: str | None = None) -> Iterator[Model]:
     """Load the model in `folder`, and connect to the cluster if there is one.
 
-    engine: the section of params.yaml. Yields a Model, which computes in this process if engine.name is
+    engine: the section of params.yaml. device: where this process and the workers of the cluster compute;
+    None: each on a GPU, if it has one. Yields a Model, which computes in this process if engine.name is
     `local`, and otherwise on the cluster, until the end of the `with` block.
     """
-    model = checkpoint.load(folder)
+    model = checkpoint.load(folder, choose_device(device))
     if engine.name == "local":
         yield model
         return
     from pipeline.engine import cluster  # imports Ray, which is an optional dependency
 
     with cluster.connect(engine):
-        yield DistributedModel(model, folder, engine)
+        yield DistributedModel(model, folder, engine, device)
 
 
 def embed_blocks(model: Model, data: Dataset) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, ...]]]:
@@ -58,16 +61,18 @@ def embed_blocks(model: Model, data: Dataset) -> Iterator[tuple[np.ndarray, tupl
 class DistributedModel(Model):
     """A Model that embeds and classifies the clips of a data set on the workers of a Ray cluster.
 
-    A worker uses one thread. The same model with several threads may round the last bits differently.
+    A worker uses one thread. The same model with several threads may round the last bits differently. If the
+    cluster has GPUs, all tasks run on them, two at a time on each.
 
-    model: the model, loaded. folder: where it was loaded from. engine: the section of params.yaml.
+    model: the model, loaded. folder: where it was loaded from. engine: the section of params.yaml. device:
+    where the workers compute; None: on a GPU, if they have one.
     """
 
-    def __init__(self, model: Model, folder: str | Path, engine) -> None:
+    def __init__(self, model: Model, folder: str | Path, engine, device: str | None = None) -> None:
         import ray
 
         super().__init__(model.module, model.config, model.device)
-        self.engine = engine
+        self.engine, self.worker_device = engine, device
         files = {name: (Path(folder) / name).read_bytes() for name in (CONFIG, WEIGHTS)}
         self._model_reference = ray.put(files)
         self._data_references: dict[str, Any] = {}  # digest of a data set -> Ray's reference to it
@@ -130,8 +135,10 @@ class DistributedModel(Model):
         tasks = [
             (start, clips[start : start + CLIPS_PER_TASK]) for start in range(0, len(clips), CLIPS_PER_TASK)
         ]
-        settings = (os.getcwd(), not is_in_storage, references, method, arguments)
-        for (start, _), result in cluster.map_unordered(_run_task, tasks, self.engine, *settings):
+        settings = (os.getcwd(), not is_in_storage, references, self.worker_device, method, arguments)
+        gpu_share = 0.0 if self.worker_device == CPU else GPU_SHARE
+        results = cluster.map_unordered(_run_task, tasks, self.engine, *settings, gpu_share=gpu_share)
+        for (start, _), result in results:
             yield start, result
 
 
@@ -140,6 +147,7 @@ def _run_task(
     project_folder: str,
     needs_files: bool,
     references: list,
+    device: str | None,
     method: str,
     arguments: tuple,
 ) -> Any:
@@ -148,7 +156,8 @@ def _run_task(
     task: the number of its first clip, and the row numbers of its clips in the data set.
     project_folder: where the project is, if the worker has it. needs_files: whether the worker must have it,
     because the data are in its files and not in the storage of the cluster.
-    references: Ray's references to the files of the model and to the data set.
+    references: Ray's references to the files of the model and to the data set. device: where to compute;
+    None: on a GPU, if the task has one.
     method: the name of the method. arguments: what it takes after the data set and the clips.
     """
     from pipeline.engine import cluster
@@ -156,19 +165,19 @@ def _run_task(
     cluster.enter_project(project_folder, needs_files)
     _, clips = task
     model_reference, data_reference = references
-    model, data = _fetch_model(model_reference), _fetch_data(data_reference)
+    model, data = _fetch_model(model_reference, choose_device(device)), _fetch_data(data_reference)
     return getattr(model, method)(data, clips, *arguments)
 
 
 @lru_cache(1)
-def _fetch_model(reference) -> Model:
+def _fetch_model(reference, device: str) -> Model:
     """Load the model from its files in Ray's object store; the last one is kept for the next task."""
     import ray
 
     with tempfile.TemporaryDirectory() as folder:
         for name, content in ray.get(reference).items():
             (Path(folder) / name).write_bytes(content)
-        return checkpoint.load(folder)
+        return checkpoint.load(folder, device)
 
 
 @lru_cache(2)

@@ -6,6 +6,7 @@ and only worker processes need it.
 """
 
 import functools
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from models.inference import decode
 from models.inference.decode import SIDE_NAMES, DecodedFile, Steps
 from models.inference.vectors import COLUMN_SIDES
 from models.weights import weights_digest
-from pipeline.dataset.dataset import FeatureUse
+from pipeline.dataset.features import FeatureUse
 from pipeline.errors import UserError
 from pipeline.media.files import Media, MediaError, open_media
 from pipeline.sources import folder
@@ -25,6 +26,7 @@ from pipeline.store.status import OK, Outcome, failed
 # Windows per batch. A batch is always full: the last window is repeated. So the vector of a window does not
 # depend on the others in the batch, to the last bit. 64 are no faster, and cost more for a single clip.
 BATCH = 16
+GPU_STATUS = 3  # the exit status of a process that finds a GPU
 END_STATUSES = ("too_short", "no_audio", "no_video")  # of a part that begins after the end of the file
 
 
@@ -45,10 +47,11 @@ class FeaturesStep:
     identity: str  # digest of the model's weights
     side: str  # what to embed: audio, video, or both
     hop_seconds: float | None  # from one window to the next; None: only the middle window
+    device: str | None = None  # where to compute, `cpu` or `cuda`; None: on a GPU, if the process has one
 
     def __call__(self, clips: list[dict], values: list) -> Iterator[Outcome]:
         """Yield the Outcome of each clip. values: not used; the engine passes them to every step."""
-        tools = load_tools(self.model, self.identity, self.side)
+        tools = load_tools(self.model, self.identity, self.side, self.device)
         clip_windows = [self._queue_windows(clip, tools) for clip in clips]
         for batch in tools.batches.values():
             batch.flush()
@@ -221,6 +224,7 @@ class Batch:
 
     def __init__(self, model: Any, column: str) -> None:
         module = model.module
+        self.model = model
         self.embed = {
             "audio": module.embed_audio,
             "video": module.embed_video,
@@ -255,10 +259,11 @@ class Batch:
 
     def _embed_arrays(self, inputs: list[np.ndarray]) -> np.ndarray:
         """Embed a batch, (batch, dim) float32. inputs: (batch, ...) for each side that is embedded."""
-        import torch
 
-        with torch.inference_mode():
-            return self.embed(*map(torch.as_tensor, inputs)).float().numpy()
+        def embed_rows(rows: slice) -> np.ndarray:
+            return self.model.compute(self.embed, *(x[rows] for x in inputs)).float().cpu().numpy()
+
+        return np.concatenate(list(self.model.batch_size.map(embed_rows, len(inputs[0]))))
 
 
 @dataclass(frozen=True)
@@ -271,20 +276,29 @@ class Tools:
     sides: tuple[str, ...]  # which sides of files to decode: "audio", "video" or both
 
 
+def exit_with_device() -> None:
+    """End this process, with the exit status GPU_STATUS if PyTorch finds a GPU, else with 0."""
+    from models.device import CPU, choose_device
+
+    sys.exit(0 if choose_device() == CPU else GPU_STATUS)
+
+
 @functools.cache
-def load_tools(folder: str, identity: str, side: str) -> Tools:
+def load_tools(folder: str, identity: str, side: str, device: str | None = None) -> Tools:
     """Load the model in `folder`, once in each process.
 
     The model uses one thread, because the engine starts a process for each core.
-    identity: the digest that its weights must have. side: what to embed: audio, video, or both.
+    identity: the digest that its weights must have. side: what to embed: audio, video, or both. device: where
+    to compute; None: on a GPU, if the process has one.
     Raises UserError if the model has other weights, or does not read that side.
     """
     import torch
 
     from models import checkpoint
+    from models.device import choose_device
 
     torch.set_num_threads(1)
-    model = checkpoint.load(folder)
+    model = checkpoint.load(folder, choose_device(device))
     if weights_digest(folder) != identity:
         raise UserError(f"{folder}: the model was replaced during the run: run again")
     names = model.module.embedding_names

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.device import single_precision
 from models.registry import Registry
 from pipeline.dataset.windows import Segments
 
@@ -61,14 +62,16 @@ class Towers(nn.Module):
         """Map windows to features (batch, segments or frames, n_features), rounded to float16.
 
         windows: (batch, channels, freq, time), of which each segment is heard alone, or (batch, frames,
-        height, width, 3) uint8, of which each frame is seen alone.
+        height, width, 3) uint8, of which each frame is seen alone. The networks compute in single precision,
+        also within mixed precision: their features are the stored ones.
         """
         if self.segments:
             segments = windows.unfold(3, self.segments.columns, self.segments.hop_columns)
             inputs = segments.permute(0, 3, 1, 2, 4)  # (batch, segments, channels, freq, time)
         else:
             inputs = windows[:, :, None]  # (batch, frames, 1, height, width, 3)
-        vectors = [encoder.compute_features(inputs.flatten(0, 1)).float() for encoder in self.encoders]
+        with single_precision(inputs.device.type):
+            vectors = [encoder.compute_features(inputs.flatten(0, 1)).float() for encoder in self.encoders]
         features = torch.cat([scale_to_rms(x) for x in vectors], dim=1).unflatten(0, inputs.shape[:2])
         return features.half().float()  # as the stored ones
 

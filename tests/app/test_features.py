@@ -12,13 +12,15 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from app import features as command
-from models.inference import extract
+from models.inference import extract, extract_step
 from models.inference.extract_step import FeaturesStep
 from models.inference.vectors import to_array
 from models.weights import weights_digest
 from pipeline.engine import runner
+from pipeline.errors import UserError
 from testing.in_process import run_command
 from testing.project import Project, wait_until
 from testing.recordings import record, sine
@@ -91,6 +93,26 @@ def test_vectors_equal_those_of_the_stage_index(finished_project, media, extract
     assert pq.read_table(out / "clips.parquet").equals(table.select(["clip_id", "path", "start"]))
     for side, vectors in columns.items():
         assert np.array_equal(np.load(out / f"{side}.npy", mmap_mode="r"), vectors, equal_nan=True)
+
+
+@pytest.mark.parametrize(("has_gpu", "words", "workers"), [(True, [], 4), (True, [2], 2), (False, [], None)])
+def test_few_processes_share_a_gpu(media, extract_features, tmp_path, monkeypatch, has_gpu, words, workers):
+    monkeypatch.setattr(command, "_start_fork_server", lambda config: has_gpu)
+
+    def stop(job, rows, shard_size, engine):
+        raise UserError(f"workers: {engine.workers}")
+
+    monkeypatch.setattr(runner, "run", stop)
+    options = ["--workers", *words] if words else []
+    assert extract_features(media, tmp_path / "out", *options)[1] == f"ERROR: workers: {workers}"
+
+
+def test_a_process_looks_for_a_gpu(monkeypatch):
+    for has_gpu in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda has_gpu=has_gpu: has_gpu)
+        with pytest.raises(SystemExit) as status:
+            extract_step.exit_with_device()
+        assert status.value.code == (extract_step.GPU_STATUS if has_gpu else 0)
 
 
 def test_it_resumes_after_kill_9(finished_project, media, extract_features, tmp_path):

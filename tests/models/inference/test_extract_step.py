@@ -186,6 +186,27 @@ def test_a_vector_does_not_depend_on_the_batch(tmp_path, media):
                 assert np.array_equal(embeddings, alone.value[column], equal_nan=True)
 
 
+def test_batches_are_halved_until_they_fit(tmp_path, media, monkeypatch, capsys):
+    folder = new_model(tmp_path / "model")
+    [expected] = run_step(step(folder, media, every=0.1), "film.mkv")
+    tools = extract_step.load_tools(str(folder), weights_digest(folder), "both", None)
+    for batch in tools.batches.values():
+        monkeypatch.setattr(batch, "embed", _fail_if_large(batch.embed, 5))
+    [outcome] = run_step(step(folder, media, every=0.1), "film.mkv")
+    for column, embeddings in vectors(outcome).items():
+        assert np.allclose(embeddings, expected.value[column], atol=1e-6, equal_nan=True)
+    assert capsys.readouterr().out == "GPU: too little memory for 16 windows at a time: continues with 4\n"
+
+
+def _fail_if_large(embed, limit: int):
+    def embed_small_batch(*inputs):
+        if len(inputs[0]) > limit:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return embed(*inputs)
+
+    return embed_small_batch
+
+
 def test_only_the_side_is_decoded(tmp_path, media, monkeypatch):
     folder = new_model(tmp_path / "model")
     tools = extract_step.load_tools(str(folder), weights_digest(folder), "audio")
