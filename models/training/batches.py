@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pipeline.dataset import augment, pairing
-from pipeline.dataset.dataset import MIDDLE, Dataset, FeatureUse
+from pipeline.dataset.dataset import MIDDLE, Dataset
+from pipeline.dataset.features import FeatureUse
 
 # Added to a batch's seed for the positions of frames, so that they are independent of the augmentation.
 FRAME_STREAM = 1
