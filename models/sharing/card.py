@@ -12,7 +12,7 @@ from markupsafe import Markup
 from models.sharing.git_source import Origin
 from models.tasks import tasks
 from models.tasks._description import Description
-from models.tasks._experiment import PRETRAINED
+from models.tasks._experiment import ENCODER_KEYS, PRETRAINED
 from pipeline.report.terminal_table import metric_rows
 
 SOURCES = {  # data.source -> (description, whether the data are synthetic)
@@ -77,7 +77,14 @@ def is_trained(config: dict[str, Any]) -> bool:
 
 def _is_pretrained(config: dict[str, Any]) -> bool:
     """Return whether the training started from weights of another project."""
-    has_pretrained_encoder = any(keywords.get("pretrained") for keywords in config["encoders"].values())
+    networks = [(config.get(ENCODER_KEYS[side]), keywords) for side, keywords in config["encoders"].items()]
+    networks += [
+        tower for features in config.get("features", {}).values() for tower in features["towers"].items()
+    ]
+    # Networks of Hugging Face have published weights unless `pretrained` is false.
+    has_pretrained_encoder = any(
+        keywords.get("pretrained", (name or "").startswith("hf/")) for name, keywords in networks
+    )
     # It is where the weights of the whole model come from: PRETRAINED is this project's pretraining.
     initial_model = tasks.get(config["task"]).experiment_type.from_config(config).initial_model_folder
     is_started = bool(config["train"].get("start")) or initial_model not in (None, PRETRAINED)

@@ -179,6 +179,19 @@ def test_networks_of_hugging_face_are_exported(tmp_path):
     assert files["audio.onnx"]["inputs"]["audio"]["shape"] == ["batch", 1, 160, "time"]
 
 
+def test_a_card_says_where_the_weights_are_from():
+    def is_pretrained(name, keywords, **more):
+        config = asdict(toy.experiment(audio_encoder=name, encoders={"audio": keywords})) | {"train": {}}
+        return card._is_pretrained(config | more)
+
+    assert not is_pretrained("timm/test_resnet", {}) and is_pretrained(
+        "timm/test_resnet", {"pretrained": True}
+    )
+    assert is_pretrained("hf/user/clap", {}) and not is_pretrained("hf/user/clap", {"pretrained": False})
+    towers = {"audio": {"towers": {"timm/test_resnet": {"pretrained": "weights"}}}}
+    assert is_pretrained("cached", {}, features=towers)
+
+
 def test_what_onnx_cannot_express_is_reported(tmp_path, monkeypatch):
     model, trace = build_untrained_model(video_encoder="shallow"), export._trace
 

@@ -140,6 +140,18 @@ def test_both_sides_of_pe_av(tmp_path):
     assert audio.n_features == video.n_features == 24  # one space
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("family", ["ast", "clap", "whisper"])
+def test_inputs_are_computed_in_single_precision(family):
+    encoder, x, inputs = make(family), windows(family), []
+    encoder.trunk.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
+    encoder(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        encoder(x.bfloat16().float())
+        encoder(x)
+    assert inputs[2].dtype == torch.float32 and torch.equal(inputs[0], inputs[2])
+
+
 # --- without the files ------------------------------------------------------------------------------------
 
 
@@ -244,6 +256,18 @@ def test_offline_the_error_says_which_files(monkeypatch, tmp_path):
 @pytest.fixture
 def clip(tmp_path):
     return hf_models.write(tmp_path / "clip", "clip")
+
+
+def test_only_json_and_safetensors_are_downloaded(clip, monkeypatch):
+    patterns = []
+
+    def pull(repo, revision, files):
+        patterns.extend(files)
+        return clip
+
+    monkeypatch.setattr("models.hub.pull", pull)
+    assert video_encoders.make("hf/user/clip-of-theirs", FRAMES_SHAPE, 6)
+    assert patterns and all(name.endswith((".json", ".safetensors")) for name in patterns)
 
 
 def test_files_of_another_kind_are_one_line(clip, tmp_path):
