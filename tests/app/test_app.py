@@ -423,6 +423,15 @@ def test_a_broken_file_is_answered_with_a_line(visit, media):
 
 
 @browsers
+def test_words_that_the_model_does_not_understand_are_answered_with_a_line(visit):
+    tab = visit()
+    tab.fill("#words input, #words textarea", "a church bell")
+    tab.press("#words input, #words textarea", "Enter")
+    tab.wait_for_selector("#found .es-failed", timeout=60_000)
+    assert "the model does not understand words: train one with" in tab.inner_text("#found")
+
+
+@browsers
 def test_a_sound_and_a_picture_are_compared(visit, media):
     tab = visit()
     tab.get_by_role("tab", name="Belong together?").click()

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from app.search import search_text
+from app import model as page_model
+from app.search import search, search_text
 from models import checkpoint
 from models.evaluation import zero_shot
 from models.inference import index, words
@@ -16,6 +17,7 @@ from models.parts.cached import CachedEncoder
 from models.parts.text import TextEncoder
 from pipeline.errors import UserError
 from testing import toy
+from testing.in_process import run_command
 
 transformers = pytest.importorskip("transformers")
 VOCABULARY = ["<unk>", "<s>", "</s>", "<pad>", "a", "photo", "of", *(f"kind{k}" for k in range(toy.KINDS))]
@@ -119,6 +121,21 @@ def test_search_by_words(project):
         best = np.argsort(-(vectors @ embedding), kind="stable")[:5]
         assert {hit.row for hit in hits} == set(best.tolist())
     assert set(search_text(library, "kind3", "audio", 5)) == {"text_to_audio"}
+
+
+def test_the_page_and_the_terminal_search_by_words(project, tmp_path):
+    root, _, model = project
+    expected = search_text(Library.open(root, model), "kind3", None, 5)
+    results = dict(page_model.search_by_text(str(root), "kind3", "both", 5))
+    assert {key: [row for row, _ in hits] for key, hits in results.items()} == {
+        key: [hit.row for hit in hits] for key, hits in expected.items()
+    }
+    status, output, error = run_command(search, root, "--text", "kind3", "--json", "-k", "5")
+    assert status == 0, error
+    [entry] = json.loads(output)
+    assert entry["text"] == "kind3" and entry["results"].keys() == expected.keys()
+    status, output, _ = run_command(search, root, "--text", "kind3", "--find", "audio")
+    assert status == 0 and "kind3: text to audio" in output
 
 
 def test_zero_shot_classification_by_hand(project):
