@@ -69,11 +69,10 @@ def encoder_keywords(params: Any, section: str, name: str) -> dict[str, Any]:
 
 def _select_towers(params: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Return the field `towers` of an experiment. values: the other fields."""
-    section = params.towers
     sides = [side for side in ("audio", "video") if values.get(f"{side}_encoder") == CACHED]
     if not sides:
-        return {}
-    towers: dict[str, Any] = {}
+        return {}  # and read nothing: a stage may read only what dvc.yaml lists
+    section, towers = params.towers, {}
     for side in sides:
         keywords = getattr(params.encoders, side)
         towers[side] = {name: keywords.get(name.partition("/")[0], {}) for name in getattr(section, side)}
