@@ -75,6 +75,20 @@ def pretraining_project(make_once, finished_project: Project, tmp_path_factory) 
     return make_once("pretraining", make)
 
 
+@pytest.fixture(scope="session")
+def cached_project(make_once, finished_project: Project) -> Project:
+    """`finished_project`, whose encoders are now heads on stored features, after all later stages."""
+
+    def make(root: Path) -> Project:
+        project = finished_project.copy(root)
+        project.set({"audio_encoder": "cached", "video_encoder": "cached"})
+        for stage in ("train", "evaluate", "index", "report"):
+            project.run(stage, trace=project / "trace" / stage)
+        return project
+
+    return make_once("cached", make)
+
+
 def _run_stages_alone(project: Project, stages: tuple[str, ...], tmp_path_factory) -> Project:
     for folder in ("trace", "last_lines"):
         (project / folder).mkdir(exist_ok=True)
@@ -179,8 +193,10 @@ def traced_projects(
     finished_project: Project,
     people_project: Project,
     pretraining_project: Project,
+    cached_project: Project,
     damaged_videos_project: Project,
     source_projects: list[Project],
 ) -> list[Project]:
     """Every project with `trace/<stage>`."""
-    return [finished_project, people_project, pretraining_project, damaged_videos_project, *source_projects]
+    whole = [finished_project, people_project, pretraining_project, cached_project]
+    return [*whole, damaged_videos_project, *source_projects]

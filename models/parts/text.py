@@ -30,7 +30,9 @@ class TextEncoder:
         self.name, source = name, name.partition("/")[2]
         try:
             with _quiet():
-                self.model = AutoModel.from_pretrained(source, use_safetensors=True).eval()
+                self.model = AutoModel.from_pretrained(
+                    source, use_safetensors=True, dtype=torch.float32
+                ).eval()
                 self.tokenizer = AutoTokenizer.from_pretrained(source)
         except (OSError, ValueError) as e:  # no file, no network, or no model
             reason = " ".join(str(e).split())[:120]

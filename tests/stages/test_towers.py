@@ -2,22 +2,10 @@
 
 import numpy as np
 import pyarrow.parquet as pq
-import pytest
 
 from models.sharing.load import load
-from testing.project import Project
 
 TOWERS = ("audio_towers", "video_towers")
-
-
-@pytest.fixture(scope="module")
-def cached_project(finished_project, tmp_path_factory) -> Project:
-    """`finished_project`, whose encoders are now heads on stored features, after all later stages."""
-    project = finished_project.copy(tmp_path_factory.mktemp("cached") / "project")
-    project.set({"audio_encoder": "cached", "video_encoder": "cached"})
-    for stage in ("train", "evaluate", "index", "report"):
-        project.run(stage)
-    return project
 
 
 def test_every_usable_clip_has_features(finished_project):
