@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.inference.probe import ProbeResult, probe
-from models.inference.towers_step import select_networks
+from models.registry import select_keywords
 from pipeline.cli import run
 from pipeline.config import read
 from pipeline.dataset import dataset
@@ -63,7 +63,7 @@ def probe_networks() -> None:
     names = arguments.networks or getattr(params.towers, arguments.side)
     if not names:
         raise UserError("no network: name some, such as timm/resnet18, or set towers in params.yaml")
-    networks = select_networks(names, getattr(params.encoders, arguments.side))
+    networks = select_keywords(names, getattr(params.encoders, arguments.side))
     if arguments.pretrained:
         pretrained = True if arguments.pretrained == "true" else arguments.pretrained
         networks = {name: keywords | {"pretrained": pretrained} for name, keywords in networks.items()}

@@ -6,6 +6,7 @@ import math
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -147,7 +148,7 @@ def write_page(
 
 
 def search() -> None:
-    """Search with each file of the command line; print tables or JSON, or write a page with the results.
+    """Search with each file or the words of the command line; print tables or JSON, or write a page.
 
     A file that cannot be used does not stop the search with the others: one UserError at the end has the
     messages of all such files.
@@ -156,15 +157,11 @@ def search() -> None:
     if arguments.html and len(arguments.files) > 1:
         raise UserError("--html: give one file at a time")
     library = Library.open()
-    if arguments.text:
-        _search_words(library, arguments)
-        return
     json_entries: list[dict] = []
     error_messages: list[str] = []
-    for file in arguments.files:
+    for file in arguments.files or [None]:
         try:
-            query = library.read_and_embed(file, arguments.start)
-            results = search_directions(library, query, arguments.by, arguments.find, arguments.k)
+            query, results, entry = _answer(library, arguments, file)
         except UserError as e:
             error_messages.append(str(e))
             continue
@@ -173,7 +170,7 @@ def search() -> None:
             print(f"search: {arguments.html}")
         elif arguments.json:
             hits = {direction: [asdict(hit) for hit in hits] for direction, hits in results.items()}
-            json_entries.append({"file": str(Path(file)), "missing": query.missing, "results": hits})
+            json_entries.append(entry | {"results": hits})
         else:
             print_tables(query.name, results, Console())
     if arguments.json:
@@ -183,19 +180,19 @@ def search() -> None:
         raise UserError("\n".join(error_messages))
 
 
-def _search_words(library: Library, arguments: argparse.Namespace) -> None:
-    """Search by the words of the command line; print tables or JSON, or write a page with the results."""
-    results = search_text(library, arguments.text, arguments.find, arguments.k)
-    if arguments.html:
-        query = TextQuery(arguments.text)
-        write_page(library, query, results, arguments.html)
-        print(f"search: {arguments.html}")
-    elif arguments.json:
-        hits = {direction: [asdict(hit) for hit in hits] for direction, hits in results.items()}
-        json.dump([{"text": arguments.text, "results": hits}], sys.stdout, indent=2, ensure_ascii=False)
-        print()
-    else:
-        print_tables(arguments.text, results, Console())
+def _answer(
+    library: Library, arguments: argparse.Namespace, file: str | None
+) -> tuple[DecodedFile | TextQuery, dict[str, list[Hit]], dict[str, Any]]:
+    """Search with a file, or with the words of the command line if it is None.
+
+    Returns the query, direction -> hits, and what JSON says about the query.
+    """
+    if file is None:
+        results = search_text(library, arguments.text, arguments.find, arguments.k)
+        return TextQuery(arguments.text), results, {"text": arguments.text}
+    query = library.read_and_embed(file, arguments.start)
+    results = search_directions(library, query, arguments.by, arguments.find, arguments.k)
+    return query, results, {"file": str(Path(file)), "missing": query.missing}
 
 
 if __name__ == "__main__":

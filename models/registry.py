@@ -7,6 +7,7 @@ registry reads its folder and imports nothing. It imports a module only when its
 import difflib
 import importlib
 import inspect
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,3 +95,11 @@ class Registry:
             return cls(*args, **keywords)
         except AssertionError as e:  # PyTorch's message on sizes that do not fit together
             raise UserError(f"{self.kind} {name}: {e}") from None
+
+
+def select_keywords(names: Iterable[str], keywords: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return name -> keywords of encoders: those by their name, or by that of their library.
+
+    keywords: those under `encoders.<side>` of params.yaml.
+    """
+    return {name: keywords.get(name.partition("/")[0], {}) for name in names}

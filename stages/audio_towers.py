@@ -1,17 +1,13 @@
 """The stage audio_towers: compute the features of every clip's sound by the networks of `towers.audio`."""
 
-from dataclasses import asdict
-
-from models.components import ENCODERS
-from models.inference.towers_step import GPU_SHARE, TowersStep, limit_workers, select_networks
+from models.inference.towers_step import GPU_SHARE, TowersStep, limit_workers
+from models.registry import select_keywords
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.dataset.windows import Segments, WindowRule
 from pipeline.engine import runner
 from pipeline.media.spectrogram import SpectrogramStep
 from pipeline.store import clip_table
-from pipeline.store.code_identity import code_digest
-from pipeline.store.formats import digest
 
 
 def audio_towers() -> None:
@@ -25,17 +21,16 @@ def audio_towers() -> None:
     windows = WindowRule.from_config(params.audio, params.video, clip_columns=clip_shape[2])
     segments = Segments.from_seconds(params.towers.segment_seconds, params.towers.hop_seconds, windows)
     step = TowersStep("audio", clip_shape, segments)
-    networks = select_networks(params.towers.audio, params.encoders.audio)
+    networks = select_keywords(params.towers.audio, params.encoders.audio)
     if not networks:
         runner.write_empty("audio_towers", step.layout, "towers.audio is empty")
         return
     step = step.with_networks(networks)
-    modules = [ENCODERS["audio_encoder"].module(name) for name in networks]
     job = runner.Job(
         name="audio_towers",
         step=step,
         shards=step.layout,
-        fingerprint=digest(asdict(step), code_digest(TowersStep, *modules)),
+        fingerprint=step.fingerprint,
         upstream=upstream,
         tasks_per_worker=0,
         gpu_share=GPU_SHARE,

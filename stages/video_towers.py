@@ -1,17 +1,13 @@
 """The stage video_towers: compute the features of every clip's pictures by the networks of `towers.video`."""
 
-from dataclasses import asdict
-
-from models.components import ENCODERS
-from models.inference.towers_step import GPU_SHARE, TowersStep, limit_workers, select_networks
+from models.inference.towers_step import GPU_SHARE, TowersStep, limit_workers
+from models.registry import select_keywords
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.engine import runner
 from pipeline.media.faces import FacesStep
 from pipeline.media.frames import FramesStep
 from pipeline.store import clip_table
-from pipeline.store.code_identity import code_digest
-from pipeline.store.formats import digest
 
 
 def video_towers() -> None:
@@ -27,17 +23,16 @@ def video_towers() -> None:
         pictures = FacesStep(params.faces, seconds, n_faces)
     upstream = pictures.layout
     step = TowersStep("video", pictures.shape, segments=None)
-    networks = select_networks(params.towers.video, params.encoders.video)
+    networks = select_keywords(params.towers.video, params.encoders.video)
     if not networks:
         runner.write_empty("video_towers", step.layout, "towers.video is empty")
         return
     step = step.with_networks(networks)
-    modules = [ENCODERS["video_encoder"].module(name) for name in networks]
     job = runner.Job(
         name="video_towers",
         step=step,
         shards=step.layout,
-        fingerprint=digest(asdict(step), code_digest(TowersStep, *modules)),
+        fingerprint=step.fingerprint,
         upstream=upstream,
         tasks_per_worker=0,
         gpu_share=GPU_SHARE,

@@ -6,16 +6,18 @@ Torch is imported inside functions, because that takes seconds, and only worker 
 import functools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from models.components import ENCODERS
 from pipeline.dataset.features import FEATURE_FOLDERS
 from pipeline.dataset.windows import Segments
 from pipeline.errors import UserError
-from pipeline.store.formats import Arrays, Layout
+from pipeline.store.code_identity import code_digest
+from pipeline.store.formats import Arrays, Layout, digest
 from pipeline.store.status import Outcome
 
 GPU_BATCH = 16  # clips at a time on a GPU
@@ -52,6 +54,13 @@ class TowersStep:
         return replace(self, networks=text, n_features=towers.module.n_features, identity=towers.identity)
 
     @property
+    def fingerprint(self) -> str:
+        """A hash of what all features depend on: the networks with their weights, sizes and code."""
+        registry = ENCODERS[f"{self.side}_encoder"]
+        modules = [registry.module(name) for name in json.loads(self.networks)]
+        return digest(asdict(self), code_digest(TowersStep, *modules))
+
+    @property
     def layout(self) -> Layout:
         n_vectors = self.segments.count(self.clip_shape[2]) if self.segments else self.clip_shape[0]
         return Layout(
@@ -79,11 +88,6 @@ class TowersStep:
         for features in towers.batch_size.map(compute_batch, len(values)):
             for clip_features in features:
                 yield Outcome(value=clip_features)
-
-
-def select_networks(names: list[str], keywords: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return name -> keywords of networks. keywords: of all encoders of a side, by library or encoder."""
-    return {name: keywords.get(name.partition("/")[0], {}) for name in names}
 
 
 def limit_workers(engine: Any, device: str | None = None) -> Any:
@@ -129,13 +133,11 @@ def load_towers(
     """
     import torch
 
-    from models import audio, video
     from models.device import CPU, BatchSize, move
     from models.parts.towers import Towers
 
     torch.set_num_threads(1)
-    registry = {"audio": audio.encoders, "video": video.encoders}[side]
-    module = Towers(registry, json.loads(networks), clip_shape, segments)
+    module = Towers(ENCODERS[f"{side}_encoder"], json.loads(networks), clip_shape, segments)
     batch_size = BatchSize(1 if device == CPU else GPU_BATCH, "clip")
     loaded = LoadedTowers(move(module, device), _hash_weights(module), batch_size)
     if identity not in (None, loaded.identity):
@@ -145,7 +147,5 @@ def load_towers(
 
 def _hash_weights(module: Any) -> str:
     """Return a hash of all weights and statistics of a network."""
-    from pipeline.store.formats import digest
-
     tensors = module.state_dict()
     return digest(*(part for name in sorted(tensors) for part in (name, tensors[name].cpu().numpy())))

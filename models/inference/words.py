@@ -13,11 +13,10 @@ import torch
 from torch.nn import functional as F
 
 from models.checkpoint import Model
-from models.parts.cached import CachedEncoder
+from models.parts.hf.files import PREFIX
 from models.parts.text import TextEncoder
 from pipeline.errors import UserError
 
-LIBRARY = "hf/"
 POOLING = "projection"  # the vector that such a model compares with texts
 
 
@@ -27,18 +26,15 @@ def text_side(model: Model) -> str | None:
     It needs the encoder `cached` with one tower of Hugging Face, whose keyword `pooling` is `projection`.
     """
     for side in ("video", "audio"):
-        if _text_tower(model, side):
+        towers: dict[str, dict[str, Any]] = model.config.get("features", {}).get(side, {}).get("towers", {})
+        names = [
+            name
+            for name, keywords in towers.items()
+            if name.startswith(PREFIX) and keywords.get("pooling") == POOLING
+        ]
+        if len(names) == len(towers) == 1:
             return side
     return None
-
-
-def _text_tower(model: Model, side: str) -> str | None:
-    """Return the name of a modality's tower with a text side in the same space; None if it has none."""
-    networks: dict[str, dict[str, Any]] = model.config.get("features", {}).get(side, {}).get("towers", {})
-    if len(networks) != 1:
-        return None
-    [(name, keywords)] = networks.items()
-    return name if name.startswith(LIBRARY) and keywords.get("pooling") == POOLING else None
 
 
 def embed_texts(model: Model, texts: list[str]) -> tuple[str, np.ndarray]:
@@ -52,14 +48,9 @@ def embed_texts(model: Model, texts: list[str]) -> tuple[str, np.ndarray]:
             "the model does not understand words: train one with video_encoder: cached, one hf/ network under"
             " towers.video (CLIP, SigLIP) and encoders.video.hf.pooling: projection (docs/towers.md)"
         )
-    name = _text_tower(model, side)
-    assert name is not None
+    [name] = model.config["features"][side]["towers"]
     vectors = _load_text_encoder(name)(texts)
-    [encoder] = [
-        part
-        for key, part in model.module.named_modules()
-        if isinstance(part, CachedEncoder) and key.endswith(side)
-    ]
+    encoder = model.module.get_submodule(model.module.encoder_paths[side])
     with torch.inference_mode():
         embeddings = F.normalize(encoder(vectors[:, None].to(model.device)).float(), dim=1)
     return side, embeddings.cpu().numpy()

@@ -1,7 +1,8 @@
 """A projector on the features of towers: what is trained where frozen networks do the seeing and hearing."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from models.parts.towers import Towers
@@ -23,24 +24,28 @@ class CachedEncoder(nn.Module):
     Training reads stored features and needs no tower. For a window of sound or of frames, `attach_towers`
     must be called before.
 
-    registry: of the encoders of the modality. shape: of a window. features: the entry of the modality under
-    `features` in config.json: `towers`, name -> keywords, `dim`, and for sound `columns` and `hop_columns`.
+    A subclass sets `registry`, that of the encoders of its modality. shape: of a window. features: the entry
+    of the modality under `features` in config.json: `towers`, name -> keywords, `dim`, and for sound
+    `columns` and `hop_columns`.
     """
+
+    registry: ClassVar[Registry]
 
     def __init__(
         self,
-        registry: Registry,
         shape: tuple[int, ...],
         dim: int,
-        features: dict[str, Any] | None,
-        head: Head,
-        hidden: int,
-        dropout: float,
+        features: dict[str, Any] | None = None,
+        *,
+        head: Head = "mlp",
+        hidden: PositiveInt = 512,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
     ) -> None:
         super().__init__()
         if features is None:
-            raise UserError(f"{registry.kind} cached: reads features of towers: name networks under towers")
-        self.registry, self.shape, self.features = registry, shape, features
+            kind = self.registry.kind
+            raise UserError(f"{kind} cached: reads features of towers: name networks under towers")
+        self.shape, self.features = shape, features
         n_features = features["dim"]
         self.towers: Towers | None = None
         # Outputs of a network have large means and small deviations: without this, they train slowly.

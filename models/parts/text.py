@@ -1,11 +1,11 @@
 """The text side of models of Hugging Face that were trained on sounds or pictures and their captions."""
 
-import contextlib
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from models.parts.hf import files
 from models.parts.towers import scale_to_rms
 from pipeline.errors import UserError
 
@@ -22,23 +22,18 @@ class TextEncoder:
     """
 
     def __init__(self, name: str) -> None:
+        transformers = files.import_transformers()
+        source = name.removeprefix(files.PREFIX)
         try:
-            from transformers import AutoModel, AutoTokenizer
-        except ImportError:
-            raise UserError(f"{name}: needs transformers: uv pip install transformers") from None
-
-        self.name, source = name, name.partition("/")[2]
-        try:
-            with _quiet():
-                self.model = AutoModel.from_pretrained(
+            with files.quiet():
+                self.model = transformers.AutoModel.from_pretrained(
                     source, use_safetensors=True, dtype=torch.float32
                 ).eval()
-                self.tokenizer = AutoTokenizer.from_pretrained(source)
+                self.tokenizer = transformers.AutoTokenizer.from_pretrained(source)
         except (OSError, ValueError) as e:  # no file, no network, or no model
-            reason = " ".join(str(e).split())[:120]
             raise UserError(
-                f"{name}: its text side cannot be loaded ({reason}): put config.json, model.safetensors and"
-                " tokenizer.json into a folder and use hf/FOLDER"
+                f"{name}: its text side cannot be loaded ({files.shorten_error(e)}): put config.json,"
+                " model.safetensors and tokenizer.json into a folder and use hf/FOLDER"
             ) from None
         if not hasattr(self.model, "get_text_features"):
             raise UserError(
@@ -60,17 +55,3 @@ class TextEncoder:
         )
         vectors = output if isinstance(output, Tensor) else output.pooler_output
         return scale_to_rms(vectors.float())
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Hide the progress bars and warnings of transformers within a `with` block."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)

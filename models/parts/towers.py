@@ -34,7 +34,6 @@ class Towers(nn.Module):
     ) -> None:
         super().__init__()
         self.segments = segments
-        self.window_columns = shape[2]
         input_shape = (*shape[:2], segments.columns) if segments else (1, *shape[1:])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # random weights are the same in each process

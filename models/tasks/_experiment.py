@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from models.registry import select_keywords
+
 CACHED = "cached"  # the encoder that reads the features of towers
 PRETRAINED = "pretrained"  # the folder of the model that the stage pretrain trains
 # Section of `encoders` in params.yaml -> the key that names the encoder to which its sizes belong.
@@ -60,10 +62,9 @@ def encoder_keywords(params: Any, section: str, name: str) -> dict[str, Any]:
     A network of Hugging Face for sound also gets which feature it hears, so that it can check it.
     section: "audio", "video" or "joint". name: of the encoder; empty if there is none.
     """
-    library = name.partition("/")[0]
-    keywords = dict(getattr(params.encoders, section).get(library, {}))
-    if section == "audio" and library == "hf":
-        keywords |= {"feature": params.audio.feature, "sample_rate": params.audio.sample_rate}
+    keywords = select_keywords([name], getattr(params.encoders, section))[name]
+    if section == "audio" and name.startswith("hf/"):
+        return keywords | {"feature": params.audio.feature, "sample_rate": params.audio.sample_rate}
     return keywords
 
 
@@ -74,8 +75,7 @@ def _select_towers(params: Any, values: dict[str, Any]) -> dict[str, Any]:
         return {}  # and read nothing: a stage may read only what dvc.yaml lists
     section, towers = params.towers, {}
     for side in sides:
-        keywords = getattr(params.encoders, side)
-        towers[side] = {name: keywords.get(name.partition("/")[0], {}) for name in getattr(section, side)}
+        towers[side] = select_keywords(getattr(section, side), getattr(params.encoders, side))
     return towers | {"segment_seconds": section.segment_seconds, "hop_seconds": section.hop_seconds}
 
 

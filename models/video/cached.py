@@ -1,10 +1,6 @@
 """A head on the stored features of frozen networks for pictures (section `towers` of params.yaml)."""
 
-from typing import Annotated, Any
-
-from pydantic import Field, PositiveInt
-
-from models.parts.cached import CachedEncoder, Head
+from models.parts.cached import CachedEncoder
 from models.video import encoders
 
 
@@ -12,18 +8,7 @@ from models.video import encoders
 class Cached(CachedEncoder):
     """`linear`, `mlp` or `attention` on the features that the stage video_towers stores.
 
-    shape: (frames, height, width, 3) of one window. features: what config.json says about the
-    features of video. head, hidden, dropout: see models/parts/cached.py.
+    shape: (frames, height, width, 3) of one window. Other arguments: see CachedEncoder.
     """
 
-    def __init__(
-        self,
-        shape: tuple[int, int, int, int],
-        dim: int,
-        features: dict[str, Any] | None = None,
-        *,
-        head: Head = "mlp",
-        hidden: PositiveInt = 512,
-        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
-    ) -> None:
-        super().__init__(encoders, shape, dim, features, head, hidden, dropout)
+    registry = encoders

@@ -33,6 +33,15 @@ def load_keywords_schema(folder: str, name: str) -> dict[str, Any]:
     return _load_entry(folder, LIBRARIES.get(name, name))["schema"]
 
 
+def has_method(folder: str, name: str, method: str) -> bool:
+    """Return whether an encoder has one of OPTIONAL_METHODS (pipeline/config/declarations.py).
+
+    name: of its file in the folder, or of a network of a library (`timm/resnet18`).
+    """
+    library = name.partition("/")[0]
+    return method in _load_entry(folder, LIBRARIES.get(library, library)).get("methods", [])
+
+
 @cache
 def load_task(name: str) -> dict[str, Any]:
     """Return the declarations of the task in models/tasks/<name>.py: its `rules` and its `defaults`.

@@ -34,6 +34,8 @@ FUNCTION_VALIDATORS = (AfterValidator, BeforeValidator, PlainValidator, WrapVali
 # Keyword-only arguments that users do not set: the name of a network, what a saved model knows about it, and
 # what the sound is that it hears.
 RESERVED = ("name", "definition", "feature", "sample_rate")
+# Methods that only some encoders have, and settings of a training need.
+OPTIONAL_METHODS = ("layer_groups", "set_gradient_checkpointing")
 # Keys of a JSON schema that do not restrict the values.
 DESCRIPTIVE_KEYS = ("title", "description", "examples", "default")
 # Type in a JSON schema -> type in Python.
@@ -56,8 +58,8 @@ def read_declaration(folder: str, name: str) -> dict[str, Any]:
     """Import the component models/<folder>/<name>.py. Return its entry for components.json.
 
     `files`: the path of each file that declares the class or one of its base classes, with a hash.
-    `schema`: the JSON schema of its keywords. For a task, `rules` and `defaults` (described in
-    models/tasks/_base.py) instead.
+    `schema`: the JSON schema of its keywords. `methods`: those of OPTIONAL_METHODS that it has, if any. For a
+    task, `rules` and `defaults` (described in models/tasks/_base.py) instead.
     Raises UserError for a keyword whose annotation has no JSON schema.
     """
     cls: Any = _import_component(folder, name)
@@ -66,7 +68,8 @@ def read_declaration(folder: str, name: str) -> dict[str, Any]:
     entry: dict[str, Any] = {"files": {file: hash_declarations(ROOT / file) for file in files}}
     if folder == "tasks":
         return entry | {"rules": [list(rule) for rule in cls.rules], "defaults": cls.defaults}
-    return entry | {"schema": build_keywords_schema(cls)}
+    methods = [method for method in OPTIONAL_METHODS if hasattr(cls, method)]
+    return entry | {"schema": build_keywords_schema(cls)} | ({"methods": methods} if methods else {})
 
 
 def _import_component(folder: str, name: str) -> type:

@@ -31,12 +31,6 @@ def component_names(folder: str) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in paths if not path.stem.startswith("_")))
 
 
-def has_method(folder: str, name: str, method: str) -> bool:
-    """Return whether an encoder in models/<folder> has a method, as all of libraries have; imports none."""
-    path = ROOT / "models" / folder / f"{name}.py"
-    return "/" in name or f"def {method}(" in path.read_text(encoding="utf-8")
-
-
 def source_names() -> tuple[str, ...]:
     """Return the names of the sources: the modules and packages in pipeline/sources that define `fetch`."""
     folder = ROOT / "pipeline" / "sources"

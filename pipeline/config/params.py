@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipeline.config.audio import AudioParams
-from pipeline.config.components import check_keywords, library_names, load_task
+from pipeline.config.components import check_keywords, has_method, library_names, load_task
 from pipeline.config.data import DataParams, DownloadParams, SplitParams
 from pipeline.config.fields import (
     AudioEncoder,
@@ -19,7 +19,6 @@ from pipeline.config.fields import (
     Task,
     VideoEncoder,
     component_names,
-    has_method,
     one_of,
 )
 from pipeline.config.hub_files import PREFIX, read_sampling_rate
