@@ -1,7 +1,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup repro app test check coverage lint export bench grid retrieval cav-mae shared-encoder identification lock clean
+.PHONY: help setup repro app test check coverage lint export bench grid retrieval cav-mae shared-encoder identification small-data lock clean
 
 # The newest Python that is supported and there; name another with `make PYTHON=python3.11`.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -81,6 +81,10 @@ shared-encoder: setup ## shared_encoder: one image network for sounds and faces
 
 identification: setup ## identification: who it is, by face and voice
 	@dvc --cd experiments/identification repro
+	@python -m experiments.table
+
+small-data: setup ## small_data: what frozen networks give where clips are few
+	@dvc --cd experiments/small_data repro
 	@python -m experiments.table
 
 lock: setup ## compile requirements.txt from pyproject.toml anew

@@ -145,6 +145,8 @@ NOT_RUN = {
     "make shared-encoder": "half an hour",
     "make identification": "half an hour",
     "make cav-mae": "half an hour",
+    "make small-data": "an hour, and real recordings",
+    "dvc exp run $(python -m experiments small_data)": "downloads weights: tests/experiments/test_small_data.py",
     "make bench": "hours",
     "source .venv/bin/activate": "done here for all commands",
     "dvc exp run -S data.source=audioset": "network: YouTube",

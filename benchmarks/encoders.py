@@ -1,7 +1,7 @@
 """What each encoder costs: `python -m benchmarks.encoders` writes the table of docs/encoders.md.
 
-Parameters, multiplications and additions of one input, and milliseconds for a training step (forward and
-backward) of a batch on this machine, for the inputs and sizes of params.yaml.
+Parameters, multiplications and additions of one input, and milliseconds of one processor core for a training
+step (forward and backward) of a batch on this machine, for the inputs and sizes of params.yaml.
 """
 
 import time
@@ -31,9 +31,9 @@ def measure(name: str, registry, sizes: dict, x: torch.Tensor, dim: int) -> dict
     model.train()
     seconds = []
     for _ in range(1 + REPEATS):
-        began = time.perf_counter()
+        start = time.process_time()
         model(x).sum().backward()
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.process_time() - start)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "multiply_adds": counted.get_total_flops() // 2,
@@ -48,7 +48,7 @@ def table(results: dict, params) -> str:
         "",
         f"Sound of {a.window_seconds:g} s ({a.feature}), and {FRAMES} frames of {v.height} × {v.width}, of"
         " which `frame`, `avenet`, `timm/` and `torchvision/` take the middle one. A training step of a batch"
-        f" of {BATCH}, single precision, {results['threads']} threads.",
+        f" of {BATCH}, single precision, milliseconds of one processor core.",
         "",
         "| | parameters | multiply-adds for one input | ms for a training step |",
         "| --- | ---: | ---: | ---: |",
@@ -69,7 +69,8 @@ def main() -> None:
     pictures = torch.randint(
         0, 256, (BATCH, FRAMES, params.video.height, params.video.width, 3), dtype=torch.uint8
     )
-    results: dict = {"threads": torch.get_num_threads(), "batch": BATCH}
+    torch.set_num_threads(1)
+    results: dict = {"threads": 1, "batch": BATCH}
     dim = params.train.embedding_dim
     for kind, registry, x in (("audio", audio_encoders, sound), ("video", video_encoders, pictures)):
         sizes = getattr(params.encoders, kind)

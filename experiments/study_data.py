@@ -39,7 +39,7 @@ def load(folder: Path, params: Params) -> Dataset:
     process = subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": python_path})
     if process.returncode:
         raise UserError(f"{folder}: a data stage failed there: see above")
-    return dataset.load(folder / "data", params.audio, params.video, params.input)
+    return dataset.load(folder / "data", params.audio, params.video, params.input, with_features=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The file of a model's weights. This module does not import torch, which takes seconds."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import UserError
 
@@ -12,7 +14,30 @@ def weights_digest(folder: str | Path) -> str:
     """Return a hash of the file of weights in `folder`. Raises UserError if it cannot be read."""
     path = Path(folder) / WEIGHTS
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "blake2b").hexdigest()
+        return file_digest(path)
     except OSError as e:
         raise UserError(f"{path}: cannot be read ({e.strerror}): train a model first (dvc repro)") from None
+
+
+def file_digest(path: str | Path) -> str:
+    """Return a hash of the content of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
+def list_network_files(name: str, keywords: Mapping[str, Any]) -> list[Path]:
+    """Return the local files from which the network of an encoder is loaded.
+
+    name, keywords: of the encoder, such as `hf/<folder>`, or `timm/<name>` with a path as `pretrained`. The
+    list is empty if the files are downloaded, or if there are none.
+    """
+    library, _, network = name.partition("/")
+    if library == "hf":
+        files = Path(network).expanduser().glob("*")
+        return sorted(file for file in files if file.suffix in (".json", ".safetensors"))
+    pretrained = keywords.get("pretrained")
+    if not isinstance(pretrained, str):
+        return []
+    file = Path(pretrained).expanduser()
+    file = file / f"{network}.safetensors" if file.is_dir() else file
+    return [file] if file.is_file() else []

@@ -9,7 +9,8 @@ from models.parts.hf import files
 from models.parts.towers import scale_to_rms
 from pipeline.errors import UserError
 
-# Of a model whose config has these as its `model_type`, texts must be padded to the length of its training.
+# Models whose config has one of these as `model_type` were trained on texts padded to one length, and
+# attend to the padding too.
 PADDED_TYPES = ("siglip", "siglip2")
 
 
@@ -43,15 +44,13 @@ class TextEncoder:
     @torch.inference_mode()
     def __call__(self, texts: list[str]) -> Tensor:
         """Map n texts to vectors (n, dim) float32 of root mean square 1, as features of towers."""
+        inputs = ["input_ids", "attention_mask"]
         options: dict[str, Any] = {"padding": True}
         if self.model.config.model_type in PADDED_TYPES:
-            options = {
-                "padding": "max_length",
-                "max_length": self.model.config.text_config.max_position_embeddings,
-            }
+            inputs = ["input_ids"]
+            length = self.model.config.text_config.max_position_embeddings
+            options = {"padding": "max_length", "max_length": length}
         tokens = self.tokenizer(texts, truncation=True, return_tensors="pt", **options)
-        output = self.model.get_text_features(
-            **{key: value for key, value in tokens.items() if key in ("input_ids", "attention_mask")}
-        )
+        output = self.model.get_text_features(**{key: tokens[key] for key in inputs})
         vectors = output if isinstance(output, Tensor) else output.pooler_output
         return scale_to_rms(vectors.float())

@@ -5,6 +5,7 @@ from typing import Any
 
 from models.tasks import tasks
 from models.tasks._experiment import Experiment
+from models.weights import file_digest, list_network_files
 from pipeline.dataset.dataset import Dataset
 from pipeline.dataset.windows import Segments
 from pipeline.errors import UserError
@@ -35,11 +36,16 @@ def list_encoder_sources(experiment: Experiment, data: Dataset) -> list[Any]:
     """Return what some encoders depend on beside parameters, clips, code and the weights they start from.
 
     For encoders that read features of towers, that is the digest of the features. For an encoder of both
-    modalities, it is the mean and standard deviation of the spectrograms. The list is empty for other models.
+    modalities, it is the mean and standard deviation of the spectrograms. For networks of other libraries, it
+    is the digests of the files from which they are loaded. The list is empty for other models.
     """
-    if experiment.towers:
-        return [data.features_digest]
-    return [data.statistics] if experiment.encoder else []
+    if experiment.encoder:
+        return [data.statistics]
+    sources: list[Any] = [data.features_digest] if experiment.towers else []
+    for side in ("audio", "video"):
+        name = getattr(experiment, f"{side}_encoder", None) or ""
+        sources += [file_digest(path) for path in list_network_files(name, experiment.encoders.get(side, {}))]
+    return sources
 
 
 def describe_features(experiment: Experiment, data: Dataset) -> dict[str, dict[str, Any]]:

@@ -16,15 +16,15 @@ from models.inference.search import Library
 from models.parts.cached import CachedEncoder
 from models.parts.text import TextEncoder
 from pipeline.errors import UserError
-from testing import toy
+from testing import hf_models, toy
 from testing.in_process import run_command
 
 transformers = pytest.importorskip("transformers")
 VOCABULARY = ["<unk>", "<s>", "</s>", "<pad>", "a", "photo", "of", *(f"kind{k}" for k in range(toy.KINDS))]
 
 
-def write_clip(folder):
-    """Write a CLIP with random weights, a tokenizer of whole words, and its preprocessing."""
+def write_tokenizer(folder):
+    """Write a tokenizer of whole words."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(VOCABULARY)}, unk_token="<unk>"))
@@ -36,6 +36,11 @@ def write_clip(folder):
         tokenizer_object=tokenizer, unk_token="<unk>", pad_token="<pad>", bos_token="<s>", eos_token="</s>"
     )
     fast.save_pretrained(folder)
+
+
+def write_clip(folder):
+    """Write a CLIP with random weights, a tokenizer, and its preprocessing."""
+    write_tokenizer(folder)
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     text = sizes | {"vocab_size": len(VOCABULARY), "max_position_embeddings": 12, "eos_token_id": 2}
     config = transformers.CLIPConfig(
@@ -93,6 +98,41 @@ def test_texts_are_those_of_transformers(clip_folder):
         with torch.no_grad():
             expected = model.get_text_features(**tokenizer([text], return_tensors="pt")).pooler_output[0]
         assert torch.allclose(vector, expected / expected.square().mean().sqrt(), atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["clap", "siglip"])
+def test_texts_of_other_families(family, tmp_path):
+    folder = hf_models.write(tmp_path / family, family)
+    write_tokenizer(folder)
+    vector = TextEncoder(f"hf/{folder}")(["a photo of kind3"])[0]
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    padding = {"padding": "max_length", "max_length": 64} if family == "siglip" else {}
+    tokens = transformers.AutoTokenizer.from_pretrained(folder)(
+        "a photo of kind3", return_tensors="pt", **padding
+    )
+    with torch.no_grad():
+        output = model.get_text_features(input_ids=tokens["input_ids"])
+    expected = output.pooler_output[0]
+    assert torch.allclose(vector, expected / expected.square().mean().sqrt(), atol=1e-4)
+
+
+def test_a_text_takes_the_place_of_a_sound(tmp_path):
+    """With CLAP as a tower for sound, the head of the sounds maps texts."""
+    folder = hf_models.write(tmp_path / "clap", "clap")
+    write_tokenizer(folder)
+    data_folder = toy.write(tmp_path / "data")
+    networks = {"audio": {f"hf/{folder}": {"pooling": "projection"}}}
+    towers = toy.write_features(data_folder, networks=networks)
+    data = toy.load(data_folder, with_features=True)
+    sizes = {"audio": {"hidden": 16}, "video": {}, "joint": {}}
+    names = toy.experiment(audio_encoder="cached", towers=towers, encoders=sizes)
+    toy.train(data, tmp_path, names, epochs=1)
+    model = checkpoint.load(tmp_path / "out")
+    side, embeddings = words.embed_texts(model, ["kind1", "kind2"])
+    assert side == "audio"
+    with torch.no_grad():
+        expected = model.module.embed_audio(TextEncoder(f"hf/{folder}")(["kind1", "kind2"])[:, None])
+    assert np.allclose(embeddings, expected.numpy(), atol=1e-5)
 
 
 def test_a_text_takes_the_place_of_a_picture(project):

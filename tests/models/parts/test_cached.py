@@ -10,6 +10,8 @@ import torch
 
 from models import checkpoint
 from models.audio import encoders as audio_encoders
+from models.evaluation.evaluation import evaluate
+from models.evaluation.result import Settings
 from models.parts.towers import Towers
 from models.training.experiment import describe_features
 from models.video import encoders as video_encoders
@@ -79,6 +81,19 @@ def test_one_side_may_be_trained_and_classes_too(towers_data, tmp_path):
     summary = toy.train(data, tmp_path, names, epochs=8)
     assert summary["val/accuracy"] > 0.25  # chance is 0.125
     assert set(checkpoint.load(tmp_path / "out").config["features"]) == {"video"}
+
+
+@pytest.mark.parametrize("modality", ["audio", "video"])
+def test_one_modality_alone_is_matched_with_itself(towers_data, tmp_path, modality):
+    data, towers = towers_data
+    names = cached_experiment(towers, modality=modality, pairing="category", loss="supcon")
+    toy.train(data, tmp_path, names, epochs=4)
+    metrics = evaluate(
+        checkpoint.load(tmp_path / "out"), data, Settings("category", "category", 100, 0)
+    ).metrics
+    [(direction, retrieval)] = metrics["retrieval"].items()
+    assert direction == f"{modality}_to_{modality}"
+    assert retrieval["map"] > retrieval["chance"]["map"] + 0.1
 
 
 def test_towers_stay_as_they_are(towers_data, tmp_path):
