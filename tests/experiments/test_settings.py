@@ -28,7 +28,8 @@ def test_settings_give_right_parameters(name, tmp_path):
         *parents, last = key.removeprefix("+").split(".")
         place = values
         for parent in parents:
-            place = place[parent]
+            assert parent in place or key.startswith("+")
+            place = place.setdefault(parent, {})
         assert (last in place) != key.startswith("+")
         # PyYAML takes 1e-05 for text, as YAML 1.1 says; 1.0e-05 is a number.
         place[last] = yaml.safe_load(value)
