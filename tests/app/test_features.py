@@ -258,4 +258,4 @@ def test_mistakes_are_one_line(finished_project, extract_features, tmp_path, cap
 def test_one_at_a_time(extract_features, media, tmp_path):
     (tmp_path / "out/.shards").mkdir(parents=True)
     with command._lock(tmp_path / "out"):
-        assert "another app.features writes there" in extract_features(media, tmp_path / "out")[1]
+        assert "another process writes there" in extract_features(media, tmp_path / "out")[1]
