@@ -112,8 +112,8 @@ def pack() -> None:
     selection = select(contents, options.split)
     if "media" in contents and selection.n_files < len(selection.rows):
         print(
-            f"pack: {len(selection.rows)} clips are cut from {selection.n_files} files: each gets a copy of the"
-            " whole file, and its start and end",
+            f"pack: {len(selection.rows)} clips are parts of {selection.n_files} files: each gets a copy of"
+            " the whole file, and its start and end",
             flush=True,
         )
     packed = data_set.write_data_set(out, selection, settings, source, name, options.push)

@@ -1,0 +1,129 @@
+"""A project with what the stages wrote for 14 clips, in three shards of each stage."""
+
+import contextlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.download import step as download
+from pipeline.media import wav
+from pipeline.media.frames import TIMES_COLUMN
+from pipeline.store import clip_table
+from pipeline.store.atomic import write_table
+from pipeline.store.formats import Arrays, Layout
+from pipeline.store.metric_files import write_json
+from pipeline.store.shards import Shards
+from pipeline.store.status import Outcome, failed
+
+N, SHARD = 14, 5
+HOSTILE = "</td>|*b*`\n# <script>"
+DOTTED, NO_SPLIT, NO_SOUND, NO_FRAMES, NOTHING = 1, 3, 5, 6, 8  # numbers of special clips
+IN_PLACE, PAIRED = 10, 11
+FRAMES = Layout(Path("data/frames"), Arrays((2, 8, 10, 3), "uint8"), (TIMES_COLUMN,))
+
+
+class PackProject(NamedTuple):
+    """root: of the project. sounds, frames, media: the values by the number of the clip."""
+
+    root: Path
+    sounds: dict[int, bytes]
+    frames: dict[int, np.ndarray]
+    media: dict[int, bytes]
+
+
+def clip_id(number: int) -> str:
+    return "a.b-c.d" if number == DOTTED else f"c{number:02d}"
+
+
+def split(number: int) -> str | None:
+    return None if number == NO_SPLIT else ("train", "train", "val", "test")[number % 4]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> PackProject:
+    root = tmp_path_factory.mktemp("project")
+    (root / "data").mkdir()
+    with contextlib.chdir(root):
+        return write_project(root)
+
+
+@pytest.fixture
+def in_project(project, monkeypatch) -> PackProject:
+    """Change to the folder of the project."""
+    monkeypatch.chdir(project.root)
+    return project
+
+
+def write_project(root: Path) -> PackProject:
+    random = np.random.default_rng(0)
+    frames = {i: random.integers(0, 256, (2, 8, 10, 3), np.uint8) for i in range(N)}
+    sounds = {i: wav.write_wav(random.integers(-9, 9, 40 + i, np.int16), 8000) for i in range(N)}
+    media = {i: b"FLV%d" % i * 20 for i in range(N)}
+    (root / "my clip.MP4").write_bytes(media[IN_PLACE])
+    rows = [{"clip_id": clip_id(i), "audio": f"{i}", "video": f"{i}"} for i in range(N)]
+    for i, row in enumerate(rows):
+        row |= {"labels": ["Flute", HOSTILE][: i % 3], "start": float(i), "box": [0.5, 0.25]}
+        row |= {"subject": "Ann" if i % 2 else None}
+    extra = pa.schema([pa.field("box", pa.list_(pa.float64()))])
+    write_table(clip_table.from_rows(rows, extra), Path("data/clips.parquet"))
+    splits = {
+        "clip_id": [clip_id(i) for i in range(N)],
+        "split": pa.array([split(i) for i in range(N)], pa.string()),
+        "status": ["ok" if split(i) else "too_short" for i in range(N)],
+        "detail": ["" if split(i) else "0.5 s of sound" for i in range(N)],
+    }
+    write_table(pa.table(splits), Path("data/splits.parquet"))
+    quality = {
+        "clip_id": [clip_id(i) for i in range(N)],
+        "silence": pa.array([None, float("nan"), *[i / N for i in range(2, N)]], pa.float64()),
+        "cuts": pa.array([None if i == 2 else i for i in range(N)], pa.int32()),
+        "flags": pa.array([["still", "silent"][: i % 3] for i in range(N)], pa.list_(pa.string())),
+    }
+    write_table(pa.table(quality), Path("data/quality.parquet"))
+    write_json({"source": "folder", "folder": "videos"}, "data/source.json")
+
+    write_stage(
+        wav.LAYOUT,
+        rows,
+        [
+            failed("no_audio", f"{i}.mp4: no sound track")
+            if i in (NO_SOUND, NOTHING)
+            else Outcome(value=sounds[i], extra={"seconds": 1.0})
+            for i in range(N)
+        ],
+    )
+    write_stage(
+        FRAMES,
+        rows,
+        [
+            failed("corrupt", f"{i}.mp4: {HOSTILE}")
+            if i in (NO_FRAMES, NOTHING)
+            else Outcome(value=frames[i], extra={"times": [0.25, 0.75]})
+            for i in range(N)
+        ],
+    )
+    write_stage(download.LAYOUT, rows, [media_outcome(i, media[i]) for i in range(N)])
+    return PackProject(root, sounds, frames, media)
+
+
+def media_outcome(number: int, content: bytes) -> Outcome:
+    if number == IN_PLACE:
+        file = {"bytes": None, "path": "my clip.MP4"}
+        return Outcome(value={"audio": file, "video": file}, extra={"size": len(content), "modified": 1})
+    if number == PAIRED:
+        sound = {"bytes": b"sound of another file", "path": "s.ogg"}
+        return Outcome(value={"audio": sound, "video": {"bytes": content, "path": "p.webm"}})
+    return download.single_file_outcome(f"{number}.flv", content)
+
+
+def write_stage(layout: Layout, clips: list[dict], outcomes: list[Outcome]) -> None:
+    shards = Shards.from_layout(layout)
+    shards.folder.mkdir()
+    for shard, first in enumerate(range(0, N, SHARD)):
+        part = slice(first, first + SHARD)
+        keys = [f"key {clip['clip_id']}" for clip in clips[part]]
+        shards.write_shard_index(shard, shards.write_values(shard, clips[part], keys, outcomes[part]))
+    shards.merge_indexes(len(range(0, N, SHARD)))
