@@ -24,7 +24,7 @@ from pipeline.pack.writer import Settings
 from pipeline.report.data_sources import describe_source
 from pipeline.store.atomic import write_table
 from pipeline.store.output_folder import lock_folder
-from tests.pipeline.pack.conftest import (
+from testing.pack_project import (
     DOTTED,
     HOSTILE,
     IN_PLACE,
@@ -34,7 +34,9 @@ from tests.pipeline.pack.conftest import (
     NOTHING,
     PAIRED,
     N,
+    PackProject,
     clip_id,
+    make_pack_project,
     split,
 )
 
@@ -54,6 +56,18 @@ def files(folder: Path) -> dict[str, bytes]:
 def left_out(folder: Path) -> list[dict[str, str]]:
     with open(folder / "left_out.csv", newline="", encoding="utf-8") as f:
         return list(csv.DictReader(f))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> PackProject:
+    return make_pack_project(tmp_path_factory.mktemp("clips") / "project")
+
+
+@pytest.fixture
+def in_project(project, monkeypatch) -> PackProject:
+    """Change to the folder of the project."""
+    monkeypatch.chdir(project.root)
+    return project
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +155,7 @@ def load(folder: Path, split_name: str, cache: Path):
     import datasets
 
     datasets.disable_progress_bars()
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # no request to the hub
     loaded = datasets.load_dataset(str(folder), split=split_name, cache_dir=str(cache))
     for column, feature in loaded.features.items():
         if isinstance(feature, datasets.Audio | datasets.Video):

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from pipeline.download import step as download
 from pipeline.media import wav
@@ -42,22 +41,14 @@ def split(number: int) -> str | None:
     return None if number == NO_SPLIT else ("train", "train", "val", "test")[number % 4]
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory) -> PackProject:
-    root = tmp_path_factory.mktemp("project")
-    (root / "data").mkdir()
+def make_pack_project(root: Path) -> PackProject:
+    """Write the project into a new folder."""
+    (root / "data").mkdir(parents=True)
     with contextlib.chdir(root):
-        return write_project(root)
+        return _write_project(root)
 
 
-@pytest.fixture
-def in_project(project, monkeypatch) -> PackProject:
-    """Change to the folder of the project."""
-    monkeypatch.chdir(project.root)
-    return project
-
-
-def write_project(root: Path) -> PackProject:
+def _write_project(root: Path) -> PackProject:
     random = np.random.default_rng(0)
     frames = {i: random.integers(0, 256, (2, 8, 10, 3), np.uint8) for i in range(N)}
     sounds = {i: wav.write_wav(random.integers(-9, 9, 40 + i, np.int16), 8000) for i in range(N)}
@@ -85,7 +76,7 @@ def write_project(root: Path) -> PackProject:
     write_table(pa.table(quality), Path("data/quality.parquet"))
     write_json({"source": "folder", "folder": "videos"}, "data/source.json")
 
-    write_stage(
+    _write_stage(
         wav.LAYOUT,
         rows,
         [
@@ -95,7 +86,7 @@ def write_project(root: Path) -> PackProject:
             for i in range(N)
         ],
     )
-    write_stage(
+    _write_stage(
         FRAMES,
         rows,
         [
@@ -105,11 +96,11 @@ def write_project(root: Path) -> PackProject:
             for i in range(N)
         ],
     )
-    write_stage(download.LAYOUT, rows, [media_outcome(i, media[i]) for i in range(N)])
+    _write_stage(download.LAYOUT, rows, [_media_outcome(i, media[i]) for i in range(N)])
     return PackProject(root, sounds, frames, media)
 
 
-def media_outcome(number: int, content: bytes) -> Outcome:
+def _media_outcome(number: int, content: bytes) -> Outcome:
     if number == IN_PLACE:
         file = {"bytes": None, "path": "my clip.MP4"}
         return Outcome(value={"audio": file, "video": file}, extra={"size": len(content), "modified": 1})
@@ -119,7 +110,7 @@ def media_outcome(number: int, content: bytes) -> Outcome:
     return download.single_file_outcome(f"{number}.flv", content)
 
 
-def write_stage(layout: Layout, clips: list[dict], outcomes: list[Outcome]) -> None:
+def _write_stage(layout: Layout, clips: list[dict], outcomes: list[Outcome]) -> None:
     shards = Shards.from_layout(layout)
     shards.folder.mkdir()
     for shard, first in enumerate(range(0, N, SHARD)):
