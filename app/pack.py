@@ -4,10 +4,10 @@ OUT gets data/ with the shards, clips.parquet, README.md (a data set card), croi
 with the reason for each clip that is not there. If the command is killed, run it again: it continues.
 
 examples:
-  python -m app.pack packed
-  python -m app.pack packed --format webdataset --with sound,frames,media --shard-mb 1000
-  python -m app.pack test_set --split test --with media
-  python -m app.pack packed --push user/bells --private
+  python -m app.pack dist/clips
+  python -m app.pack dist/tars --format webdataset --with sound,frames,media --shard-mb 1000
+  python -m app.pack dist/test --split test --with media
+  python -m app.pack dist/clips --push user/clips --private
 """
 
 import argparse
@@ -51,7 +51,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         type=_parse_positive,
         metavar="MB",
         default=SHARD_MB,
-        help=f"at most so many MB of media in a shard, unless one clip has more ({SHARD_MB:g})",
+        help=f"at most about so many MB in a shard, unless one clip has more ({SHARD_MB:g})",
     )
     add("--name", help="title of the data set; by default the name of OUT, or of the repository")
     add("--push", metavar="USER/REPO", help="upload it to Hugging Face, as a data set")

@@ -23,6 +23,7 @@ from pipeline.store.clip_table import SPLITS
 STATE, SETTINGS, DATA = ".pack", "settings.json", "data"
 LAYOUT_VERSION = 1  # a new one if the same clips are packed into other bytes
 MB = 10**6
+ROW_BYTES = 1000  # what a clip without media counts as: its row, and the headers in a tar
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Settings:
     """What is packed, and how.
 
     format: a key of FORMATS. contents: of CONTENTS. splits: in the order of SPLITS. shard_clips, shard_mb: a
-    shard ends before it has more clips, or more MB of media; None: no limit.
+    shard ends before it has more clips, or more MB; None: no limit.
     """
 
     format: str
@@ -62,8 +63,9 @@ def write(selection: Selection, settings: Settings, out: Path) -> list[Record]:
     Raises UserError if `out` belongs to a pack of other clips or settings, or a clip cannot be read.
     """
     _check_settings(settings, out)
-    for leftover in (out / DATA).glob(".*.tmp"):  # of a run that was killed
-        leftover.unlink()
+    for folder in (out, out / STATE, out / DATA):
+        for leftover in folder.glob(".*.tmp"):  # of a run that was killed
+            leftover.unlink()
     records = {split: _read_records(out, split) for split in settings.splits}
     splits = selection.rows["split"].to_pylist()
     last_rows = {split: row for row, split in enumerate(splits)}
@@ -114,9 +116,9 @@ class _SplitWriter:
 
     def add(self, sample: Sample, row: int) -> None:
         """Write a clip. row: its row of the selection. A full shard is finished before."""
-        limits = self.settings
+        limits, n_bytes = self.settings, sample.n_bytes + ROW_BYTES
         is_full = self._n_clips == limits.shard_clips or (
-            limits.shard_mb is not None and self._n_bytes + sample.n_bytes > limits.shard_mb * MB
+            limits.shard_mb is not None and self._n_bytes + n_bytes > limits.shard_mb * MB
         )
         if self._n_clips and is_full:
             self.finish_shard(row)
@@ -124,7 +126,7 @@ class _SplitWriter:
             self._start_shard()
         self._members |= set(self._shard.add(sample))
         self._n_clips += 1
-        self._n_bytes += sample.n_bytes
+        self._n_bytes += n_bytes
 
     def _start_shard(self) -> None:
         file_type = FORMATS[self.settings.format]
