@@ -16,6 +16,7 @@ from pipeline.store.formats import Arrays, Layout
 from pipeline.store.metric_files import write_json
 from pipeline.store.shards import Shards
 from pipeline.store.status import Outcome, failed
+from testing.recordings import record
 
 N, SHARD = 14, 5
 HOSTILE = "</td>|*b*`\n# <script>"
@@ -53,7 +54,8 @@ def _write_project(root: Path) -> PackProject:
     frames = {i: random.integers(0, 256, (2, 8, 10, 3), np.uint8) for i in range(N)}
     sounds = {i: wav.write_wav(random.integers(-9, 9, 40 + i, np.int16), 8000) for i in range(N)}
     media = {i: b"FLV%d" % i * 20 for i in range(N)}
-    (root / "my clip.MP4").write_bytes(media[IN_PLACE])
+    record(root / "my clip.MP4", 3, codec="mpeg4", format="mp4")
+    media[IN_PLACE] = (root / "my clip.MP4").read_bytes()
     rows = [{"clip_id": clip_id(i), "audio": f"{i}", "video": f"{i}"} for i in range(N)]
     for i, row in enumerate(rows):
         row |= {"labels": ["Flute", HOSTILE][: i % 3], "start": float(i), "box": [0.5, 0.25]}

@@ -84,19 +84,16 @@ def write(selection: Selection, settings: Settings, out: Path) -> list[Record]:
 
 
 def _write_clips(
-    blocks: Iterable[list[Sample]],
+    samples: Iterable[Sample],
     first_row: int,
     writers: dict[str, "_SplitWriter"],
     next_rows: dict[str, int],
 ) -> None:
     """Write clips that no finished shard has. first_row: of the first. next_rows: the first one, by split."""
-    row = first_row
-    for block in blocks:
-        for sample in block:
-            split = sample.row["split"]
-            if row >= next_rows[split]:
-                writers[split].add(sample, row)
-            row += 1
+    for row, sample in enumerate(samples, first_row):
+        split = sample.row["split"]
+        if row >= next_rows[split]:
+            writers[split].add(sample, row)
 
 
 @dataclass

@@ -18,7 +18,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 from pipeline.errors import UserError
-from pipeline.pack import data_set, features, shard_files, writer
+from pipeline.pack import data_set, features, shard_files, values, writer
 from pipeline.pack.selection import select
 from pipeline.pack.writer import Settings
 from pipeline.report.data_sources import describe_source
@@ -378,13 +378,24 @@ def test_a_folder_of_something_else_stays_as_it_is(in_project, tmp_path):
     assert files(out) == before
 
 
-def test_media_that_changed_or_vanished_are_one_line(in_project, tmp_path):
+def test_media_that_changed_or_vanished_are_one_line(in_project, tmp_path, monkeypatch):
     path, content = in_project.root / "my clip.MP4", in_project.media[IN_PLACE]
     settings = Settings("webdataset", ("media",))
     try:
         path.write_bytes(content + b"more")
         with pytest.raises(UserError, match="clip c10: its file changed since it was decoded: run dvc repro"):
             pack(tmp_path / "set", settings)
+        path.write_text("-----BEGIN OPENSSH PRIVATE KEY-----")  # shards of somebody else name any file
+        with pytest.raises(UserError, match=r"clip c10: my clip\.MP4: Invalid data"):
+            pack(tmp_path / "set", settings)
+        monkeypatch.setattr(values, "MAX_FILE_BYTES", 100)
+        path.write_bytes(content)
+        with pytest.raises(
+            UserError, match=r"clip c10: my clip\.MP4: has more than .*: use --with sound,frames"
+        ):
+            pack(tmp_path / "set", settings)
+        monkeypatch.undo()
+        monkeypatch.chdir(in_project.root)
         path.unlink()
         with pytest.raises(UserError, match=r"clip c10: my clip\.MP4: No such file.*: run dvc repro"):
             pack(tmp_path / "set", settings)
