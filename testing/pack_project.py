@@ -10,6 +10,10 @@ import pyarrow as pa
 from pipeline.download import step as download
 from pipeline.media import wav
 from pipeline.media.frames import TIMES_COLUMN
+from pipeline.pack import data_set
+from pipeline.pack.selection import select
+from pipeline.pack.writer import Settings
+from pipeline.report.data_sources import describe_source
 from pipeline.store import clip_table
 from pipeline.store.atomic import write_table
 from pipeline.store.formats import Arrays, Layout
@@ -22,6 +26,7 @@ N, SHARD = 14, 5
 HOSTILE = "</td>|*b*`\n# <script>"
 DOTTED, NO_SPLIT, NO_SOUND, NO_FRAMES, NOTHING = 1, 3, 5, 6, 8  # numbers of special clips
 IN_PLACE, PAIRED = 10, 11
+ALL = ("sound", "frames", "media")
 FRAMES = Layout(Path("data/frames"), Arrays((2, 8, 10, 3), "uint8"), (TIMES_COLUMN,))
 
 
@@ -120,3 +125,14 @@ def _write_stage(layout: Layout, clips: list[dict], outcomes: list[Outcome]) -> 
         keys = [f"key {clip['clip_id']}" for clip in clips[part]]
         shards.write_shard_index(shard, shards.write_values(shard, clips[part], keys, outcomes[part]))
     shards.merge_indexes(len(range(0, N, SHARD)))
+
+
+def pack(out: Path, settings: Settings, source: str = "folder") -> data_set.DataSet:
+    """Pack the clips of the project in the current folder."""
+    selection = select(settings.contents, settings.splits)
+    return data_set.write_data_set(out, selection, settings, describe_source(source), "my set")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return all files below a folder, hidden ones too: relative path -> content."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}

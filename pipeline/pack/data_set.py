@@ -7,27 +7,39 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.errors import UserError, explain_disk_error
 from pipeline.pack import croissant, writer
 from pipeline.pack.card import DataSet, render_card
-from pipeline.pack.selection import Selection
-from pipeline.report.data_sources import SourceDescription, describe_source
+from pipeline.pack.selection import CLIPS, Selection
+from pipeline.report.data_sources import SOURCES, YOUTUBE, SourceDescription, describe_source
+from pipeline.store import clip_table
 from pipeline.store.atomic import atomic_write, write_table
 from pipeline.store.output_folder import lock_folder, prepare_output_folder
 
 CARD, CROISSANT, LEFT_OUT = "README.md", "croissant.json", "left_out.csv"
+YOUTUBE_ADDRESS = r"^https?://([a-z-]+\.)?(youtube\.com|youtu\.be)/"
 
 
 def read_source() -> SourceDescription:
-    """Return the description of the source of this project's clips, which the stage `source` names."""
+    """Return the description of the source of this project's clips, which the stage `source` names.
+
+    A source that is not described and whose clips have addresses of YouTube is one of YouTube.
+    """
     path = Path("data/source.json")
     try:
-        return describe_source(json.loads(path.read_text(encoding="utf-8"))["source"])
+        name = json.loads(path.read_text(encoding="utf-8"))["source"]
+        if name in SOURCES:
+            return SOURCES[name]
     except FileNotFoundError:
         raise UserError(f"{path}: not there: run dvc repro in the project's root first") from None
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{path}: cannot be read: delete it and run dvc repro") from None
+    addresses = clip_table.read(CLIPS)["video"]
+    if pc.any(pc.match_substring_regex(addresses, YOUTUBE_ADDRESS)).as_py():
+        return describe_source(name)._replace(rights=YOUTUBE, is_youtube=True)
+    return describe_source(name)
 
 
 def write_data_set(

@@ -1,11 +1,15 @@
 """`python -m app.pack`: its options, its mistakes, and the upload to Hugging Face."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from app import pack as command
+from pipeline.pack.data_set import read_source
+from pipeline.store import clip_table
+from pipeline.store.atomic import write_table
 from pipeline.store.metric_files import write_json
 from testing.hub_server import HubServer, run_hub_server
 from testing.in_process import run_command
@@ -108,3 +112,16 @@ def test_media_of_youtube_are_not_published(project, tmp_path, server):
         assert "me/set" in server.repos
     finally:
         source.write_bytes(before)
+
+
+def test_an_address_of_youtube_is_recognized(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for source, address, is_youtube in (
+        ("new", "https://www.youtube.com/watch?v=x#t=3,13", True),
+        ("new", "videos/www.youtube.com/a.mp4", False),
+        ("folder", "https://youtu.be/x", False),  # described: own files
+    ):
+        write_json({"source": source}, "data/source.json")
+        write_table(clip_table.from_rows([{"clip_id": "a", "video": address}]), Path("data/clips.parquet"))
+        assert read_source().is_youtube is is_youtube

@@ -1,12 +1,9 @@
-"""A pack has every clip or the reason why not, other libraries read it, and a killed run continues."""
+"""A pack has every clip or the reason why not, and other libraries read it."""
 
 import csv
 import hashlib
 import json
-import resource
-import signal
 import sys
-import tarfile
 from pathlib import Path
 from types import ModuleType
 
@@ -18,12 +15,10 @@ import yaml
 from markdown_it import MarkdownIt
 
 from pipeline.errors import UserError
-from pipeline.pack import data_set, features, shard_files, values, writer
+from pipeline.pack import features, shard_files, writer
 from pipeline.pack.selection import select
 from pipeline.pack.writer import Settings
-from pipeline.report.data_sources import describe_source
 from pipeline.store.atomic import write_table
-from pipeline.store.output_folder import lock_folder
 from testing.pack_project import (
     DOTTED,
     HOSTILE,
@@ -34,52 +29,15 @@ from testing.pack_project import (
     NOTHING,
     PAIRED,
     N,
-    PackProject,
     clip_id,
-    make_pack_project,
+    pack,
     split,
 )
-
-ALL = ("sound", "frames", "media")
-
-
-def pack(out: Path, settings: Settings, source: str = "folder") -> data_set.DataSet:
-    """Pack the clips of the project in the current folder."""
-    selection = select(settings.contents, settings.splits)
-    return data_set.write_data_set(out, selection, settings, describe_source(source), "my set")
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def left_out(folder: Path) -> list[dict[str, str]]:
     with open(folder / "left_out.csv", newline="", encoding="utf-8") as f:
         return list(csv.DictReader(f))
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory) -> PackProject:
-    return make_pack_project(tmp_path_factory.mktemp("clips") / "project")
-
-
-@pytest.fixture
-def in_project(project, monkeypatch) -> PackProject:
-    """Change to the folder of the project."""
-    monkeypatch.chdir(project.root)
-    return project
-
-
-@pytest.fixture(scope="module")
-def packs(project, tmp_path_factory) -> dict[str, Path]:
-    """The same clips in both formats, in shards of three clips. Their path has a space."""
-    folders = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(project.root)
-        for file_format in shard_files.FORMATS:
-            folders[file_format] = tmp_path_factory.mktemp(file_format) / "my set"
-            pack(folders[file_format], Settings(file_format, ALL, shard_clips=3))
-    return folders
 
 
 # --- which clips ----------------------------------------------------------------------------------------
@@ -302,108 +260,3 @@ def test_the_card_says_that_media_of_youtube_are_not_passed_on(in_project, tmp_p
     assert "license: mit" in (tmp_path / "own/README.md").read_text()
     pack(tmp_path / "labels", Settings("parquet", ()), "audioset")
     assert "pass the media on" not in (tmp_path / "labels/README.md").read_text()
-
-
-# --- a run that does not end ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("file_format", shard_files.FORMATS)
-def test_a_killed_run_continues_and_ends_in_the_same_bytes(
-    in_project, packs, tmp_path, file_format, monkeypatch
-):
-    settings, file_type = Settings(file_format, ALL, shard_clips=3), shard_files.FORMATS[file_format]
-    add, n_added = file_type.add, [0]
-
-    def add_or_stop(shard, sample):
-        n_added[0] += 1
-        if n_added[0] in (1, 5, 7, 12):
-            raise KeyboardInterrupt
-        return add(shard, sample)
-
-    monkeypatch.setattr(file_type, "add", add_or_stop)
-    out = tmp_path / "set"
-    n_stops = 0
-    while n_stops < 9:
-        try:
-            pack(out, settings)
-            break
-        except KeyboardInterrupt:
-            n_stops += 1
-            assert not [path for path in out.rglob("*") if path.suffix == ".tmp"]
-            for name in ("data/.train-00000.tar.1-a.tmp", ".pack/.a.json.1-a.tmp", ".README.md.1-a.tmp"):
-                (out / name).write_bytes(b"of a process that was killed")
-    assert n_stops == 4
-    assert files(out) == files(packs[file_format])
-    n_before = n_added[0]
-    (out / "data/val-00000").with_suffix(file_type.suffix).unlink()  # somebody deletes a shard
-    pack(out, settings)
-    assert files(out) == files(packs[file_format])
-    assert n_added[0] - n_before == 3  # only its clips were written again
-
-
-def test_a_full_disk_is_one_line(in_project, packs, tmp_path):
-    for file_format, expected in packs.items():
-        out, settings = tmp_path / file_format, Settings(file_format, ALL, shard_clips=3)
-        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1500, limits[1]))
-        try:
-            with pytest.raises(UserError) as e:
-                pack(out, settings)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-            signal.signal(signal.SIGXFSZ, handler)
-        assert len(str(e.value).splitlines()) == 1 and f"{out}" in str(e.value)
-        assert "make room and run again" in str(e.value)
-        assert not [path for path in out.rglob("*") if path.suffix == ".tmp"]
-        pack(out, settings)
-        assert files(out) == files(expected)
-
-
-def test_a_folder_of_something_else_stays_as_it_is(in_project, tmp_path):
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "thesis.tex").touch()
-    for out in (other, other / "thesis.tex"):
-        with pytest.raises(UserError, match="contains other files|is a file"):
-            pack(out, Settings("parquet", ("sound",)))
-    assert files(other) == {"thesis.tex": b""}
-    out = tmp_path / "set"
-    pack(out, Settings("parquet", ("sound",)))
-    before = files(out)
-    with pytest.raises(UserError, match="of other clips or other options: choose another OUT"):
-        pack(out, Settings("parquet", ("sound",), shard_clips=2))
-    with lock_folder(out), pytest.raises(UserError, match="another process writes there"):
-        pack(out, Settings("parquet", ("sound",)))
-    assert files(out) == before
-
-
-def test_media_that_changed_or_vanished_are_one_line(in_project, tmp_path, monkeypatch):
-    path, content = in_project.root / "my clip.MP4", in_project.media[IN_PLACE]
-    settings = Settings("webdataset", ("media",))
-    try:
-        path.write_bytes(content + b"more")
-        with pytest.raises(UserError, match="clip c10: its file changed since it was decoded: run dvc repro"):
-            pack(tmp_path / "set", settings)
-        path.write_text("-----BEGIN OPENSSH PRIVATE KEY-----")  # shards of somebody else name any file
-        with pytest.raises(UserError, match=r"clip c10: my clip\.MP4: Invalid data"):
-            pack(tmp_path / "set", settings)
-        monkeypatch.setattr(values, "MAX_FILE_BYTES", 100)
-        path.write_bytes(content)
-        with pytest.raises(
-            UserError, match=r"clip c10: my clip\.MP4: has more than .*: use --with sound,frames"
-        ):
-            pack(tmp_path / "set", settings)
-        monkeypatch.undo()
-        monkeypatch.chdir(in_project.root)
-        path.unlink()
-        with pytest.raises(UserError, match=r"clip c10: my clip\.MP4: No such file.*: run dvc repro"):
-            pack(tmp_path / "set", settings)
-    finally:
-        path.write_bytes(content)
-    pack(tmp_path / "set", settings)
-
-
-def test_members_of_tars_have_no_time_and_no_owner(packs):
-    with tarfile.open(packs["webdataset"] / "data/train-00000.tar") as tar:
-        assert {(m.mtime, m.uid, m.gid, m.uname, m.mode) for m in tar} == {(0, 0, 0, "", 0o644)}
