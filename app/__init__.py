@@ -1,4 +1,4 @@
-"""What people start besides the pipeline: the page, the export, searches and features of their own files."""
+"""What people start besides the pipeline: the page, searches, features, exports of models, packs of clips."""
 
 from pipeline.cli import speed_up_process
 

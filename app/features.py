@@ -7,11 +7,9 @@ processes only what is missing, and new and changed files.
 """
 
 import argparse
-import fcntl
 import json
 import math
 import multiprocessing
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from typing import Any
 
 from pipeline.cli import run
 from pipeline.errors import UserError
+from pipeline.store.output_folder import lock_folder, prepare_output_folder
 
 SHARD_CLIPS = 32  # clips in a shard
 SHARDS_ALONG = 16  # with --every: about so many shards, but none larger than SHARD_CLIPS
@@ -130,7 +129,7 @@ def _extract(arguments: argparse.Namespace) -> None:
         shard_size = max(min(SHARD_CLIPS, len(rows) // SHARDS_ALONG), 1)
     timeout = arguments.timeout or timeout
     engine = SimpleNamespace(name="local", workers=arguments.workers, timeout=timeout, storage=None)
-    with _lock(out):
+    with lock_folder(out):
         job = extract.create_job(step, config, out, [source.stamp(clip) for clip in clips])
         if find_clips_to_compute(job, rows):
             has_gpu = _start_fork_server(config)
@@ -179,30 +178,7 @@ def _prepare_out(out: Path, media_folder: Path) -> None:
     """
     if out.resolve().is_relative_to(media_folder.resolve()):
         raise UserError(f"{out}: is in the folder of the media, {media_folder}: choose a folder outside")
-    shards = out / ".shards"
-    try:
-        if out.exists() and not out.is_dir():
-            raise UserError(f"{out}: is a file: choose a new folder, or one of an earlier run")
-        if out.is_dir() and not shards.is_dir() and any(out.iterdir()):
-            raise UserError(f"{out}: contains other files: choose a new folder")
-        shards.mkdir(parents=True, exist_ok=True)
-        if not os.access(out, os.W_OK):
-            raise PermissionError(0, "Permission denied")
-    except OSError as e:
-        raise UserError(f"{out}: cannot be written ({e.strerror}): choose another folder") from None
-
-
-@contextmanager
-def _lock(out: Path) -> Iterator[None]:
-    """Lock the output folder for the block. Raises UserError if another app.features has locked it."""
-    folder = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise UserError(f"{out}: another app.features writes there: wait until it has finished") from None
-    finally:
-        os.close(folder)
+    prepare_output_folder(out, ".shards")
 
 
 # --- the server that forks the workers ------------------------------------------------------------------

@@ -1,9 +1,10 @@
-"""Upload models to Hugging Face, and download them. Every error message is one line."""
+"""Upload models and data sets to Hugging Face, and download models. Every error message is one line."""
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import (
@@ -31,18 +32,26 @@ def check_repository_name(repo: str) -> None:
         raise UserError(f"--push {repo}: must be USER/REPO, as on Hugging Face")
 
 
-def push(folder: str | Path, repo: str, private: bool) -> str:
-    """Upload an exported model to Hugging Face. Returns the URL of the repository.
+def push(folder: str | Path, repo: str, private: bool, kind: Literal["model", "dataset"] = "model") -> str:
+    """Upload an exported model or a packed data set to Hugging Face. Returns the URL of the repository.
 
-    folder: the export. repo: USER/REPO; it is created if it does not exist, with or without access for others
-    (`private`). ONNX files of an earlier export that this one lacks are deleted there.
-    Raises UserError if it cannot be uploaded.
+    folder: what is uploaded, without hidden files. repo: USER/REPO; it is created if it does not exist, with
+    or without access for others (`private`). ONNX files of an earlier export, or shards of an earlier pack,
+    that this one lacks are deleted there.
+    Raises UserError if it cannot be uploaded, or should be private and the repository is public.
     """
     with _one_line_errors(repo):
         api = HfApi()
-        url = api.create_repo(repo, private=private or None, exist_ok=True)
+        url = api.create_repo(repo, private=private or None, exist_ok=True, repo_type=kind)
+        if private and api.repo_info(repo, repo_type=kind).private is False:
+            raise UserError(f"{repo}: exists and is public: choose another name, or make it private there")
         api.upload_folder(
-            repo_id=repo, folder_path=folder, commit_message="Earsight export", delete_patterns="*.onnx*"
+            repo_id=repo,
+            repo_type=kind,
+            folder_path=folder,
+            commit_message=f"Earsight {'export' if kind == 'model' else 'data set'}",
+            ignore_patterns=[".*"],
+            delete_patterns="*.onnx*" if kind == "model" else "data/*",
         )
     return str(url)
 
@@ -66,6 +75,8 @@ def _one_line_errors(repo: str, revision: str | None = None) -> Iterator[None]:
     where = f"{repo} at {constants.ENDPOINT}"
     try:
         yield
+    except UserError:
+        raise
     except GatedRepoError:
         raise UserError(
             f"{where}: is gated: request access on its page, then log in: hf auth login"

@@ -1,4 +1,4 @@
-"""A local imitation of the Hugging Face Hub: the requests that push and pull a model."""
+"""A local imitation of the Hugging Face Hub: the requests that push and pull a model or a data set."""
 
 import base64
 import hashlib
@@ -7,24 +7,30 @@ import json
 import re
 import threading
 import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import huggingface_hub
+import pytest
 import yaml
 
 TOKEN = "hf_right"
-LARGE = (".safetensors", ".onnx")  # stored in Git LFS
+LARGE = (".safetensors", ".onnx", ".parquet", ".tar")  # stored in Git LFS
 
 
 class HubServer:
     """repos: id -> commits, each {path: content}; the last is main. `stop` ends the server.
 
-    private: the requested visibility. gated: repositories whose files are refused. error_status: if set, the
-    status of every answer. requests: "METHOD path" of all requests.
+    private: the requested visibility. gated: repositories whose files are refused.
+    kinds: the requested type of a repository, if it is no model. error_status: if set, the status of every
+    answer. requests: "METHOD path" of all requests.
     """
 
     def __init__(self) -> None:
         self.repos: dict[str, list[dict[str, bytes]]] = {}
         self.private: dict[str, Any] = {}
+        self.kinds: dict[str, str] = {}
         self.gated: set[str] = set()
         self.error_status = 0
         self.requests: list[str] = []
@@ -91,7 +97,12 @@ class HubServer:
         if new:
             self.repos[repo] = [{".gitattributes": b""}]
             self.private[repo] = request.get("visibility")
-        return json_answer({"url": f"{self.url}/{repo}", "id": repo, "name": repo}, 200 if new else 409)
+            if request.get("type"):
+                self.kinds[repo] = request["type"]
+        folder = "datasets/" if request.get("type") == "dataset" else ""
+        return json_answer(
+            {"url": f"{self.url}/{folder}{repo}", "id": repo, "name": repo}, 200 if new else 409
+        )
 
     def validate(self, body: bytes):
         front = json.loads(body)["content"].split("---\n")[1]
@@ -157,7 +168,18 @@ class HubServer:
 
     def info(self, _: bytes, repo: str, revision: str | None = None):
         commit = self.at(repo, revision)
-        return commit if len(commit) == 3 else json_answer({"id": repo, "sha": commit[0], "siblings": []})
+        return (
+            commit
+            if len(commit) == 3
+            else json_answer(
+                {
+                    "id": repo,
+                    "sha": commit[0],
+                    "siblings": [],
+                    "private": self.private.get(repo) == "private",
+                }
+            )
+        )
 
     def tree(self, _: bytes, repo: str, revision: str):
         commit = self.at(repo, revision)
@@ -186,19 +208,36 @@ class HubServer:
         return 200, content, {"ETag": f'"{etag}"', "X-Repo-Commit": sha}
 
 
+def run_hub_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """Yield a server that the library `huggingface_hub` uses in this process, for a fixture."""
+    server, constants = HubServer(), huggingface_hub.constants
+    # The library reads HF_ENDPOINT when it is imported.
+    monkeypatch.setattr(constants, "ENDPOINT", server.url)
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.partition("/{repo_id}")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + "".join(template[1:]))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    # The test server has no Xet storage; without it the library uses Git LFS.
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    yield server
+    server.stop()
+    huggingface_hub.close_session()
+
+
 REPO = r"([\w.-]+/[\w.-]+)"
+KIND = "(?:models|datasets)"
 ROUTES = [
     ("/api/repos/create", "POST", HubServer.create),
     ("/api/validate-yaml", "POST", HubServer.validate),
-    (f"/api/models/{REPO}/preupload/(.+)", "POST", HubServer.preupload),
-    (f"/{REPO}.git/info/lfs/objects/batch", "POST", HubServer.batch),
+    (f"/api/{KIND}/{REPO}/preupload/(.+)", "POST", HubServer.preupload),
+    (f"(?:/datasets)?/{REPO}.git/info/lfs/objects/batch", "POST", HubServer.batch),
     ("/lfs/verify", "POST", HubServer.verify),
     (r"/lfs/(\w+)", "PUT", HubServer.put),
-    (f"/api/models/{REPO}/commit/(.+)", "POST", HubServer.commit),
-    (f"/api/models/{REPO}", "GET", HubServer.info),
-    (f"/api/models/{REPO}/revision/(.+)", "GET", HubServer.info),
-    (f"/api/models/{REPO}/tree/([^/]+)/?", "GET", HubServer.tree),
-    (f"/{REPO}/resolve/([^/]+)/(.+)", "GET", HubServer.resolve),
+    (f"/api/{KIND}/{REPO}/commit/(.+)", "POST", HubServer.commit),
+    (f"/api/{KIND}/{REPO}", "GET", HubServer.info),
+    (f"/api/{KIND}/{REPO}/revision/(.+)", "GET", HubServer.info),
+    (f"/api/{KIND}/{REPO}/tree/([^/]+)/?", "GET", HubServer.tree),
+    (f"(?:/datasets)?/{REPO}/resolve/([^/]+)/(.+)", "GET", HubServer.resolve),
 ]
 
 

@@ -1,28 +1,20 @@
 """The model card of an export: README.md for Hugging Face, from the files of the run."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCardData
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from models.sharing.git_source import Origin
 from models.tasks import tasks
 from models.tasks._description import Description
 from models.tasks._experiment import ENCODER_KEYS, PRETRAINED
+from pipeline.report.data_sources import describe_source
+from pipeline.report.markdown import render_markdown
 from pipeline.report.terminal_table import metric_rows
 
-SOURCES = {  # data.source -> (description, whether the data are synthetic)
-    "ensemble": ("synthetic musical instruments, rendered by Earsight", True),
-    "people": ("synthetic talking heads, rendered by Earsight", True),
-    "audioset": ("AudioSet: segments of YouTube videos with human labels", False),
-    "crema_d": ("CREMA-D: actors who speak sentences with different emotions", False),
-    "voxceleb": ("VoxCeleb: faces and voices of celebrities, from interviews", False),
-    "folder": ("a private folder of videos", False),
-}
 METRICS = {"auc": "roc_auc", "f1_macro": "f1", "map": "mean_average_precision"}  # names on Hugging Face
 PERSONAL = ("subject", "emotion")  # labels that describe a person
 
@@ -37,20 +29,10 @@ def render(
     Hugging Face, USER/REPO; None if it is not uploaded.
     Labels and parameters are escaped: they cannot add markup to the card.
     """
-    # Jinja escapes HTML only. `finalize` gets every value that the template prints.
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        finalize=_escape,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["trusted"] = Markup  # for text of this project, which is not escaped
     description = tasks.get(config["task"]).describe(config)
-    source_name = origin.data.get("source")
-    source, is_synthetic = SOURCES.get(source_name or "", (source_name, False))
-    return environment.get_template("card_template.md").render(
+    source = describe_source(origin.data.get("source"))
+    return render_markdown(
+        Path(__file__).with_name("card_template.md"),
         front=Markup(_front_matter(config, description, origin).to_yaml()),
         name=name,
         place=Markup(repo or f"path/to/{name}"),  # both were validated and need no escaping
@@ -59,8 +41,8 @@ def render(
         labels=labels,
         size=n_parameters,
         origin=origin,
-        source=source,
-        synthetic=is_synthetic,
+        source=source.text,
+        synthetic=source.is_synthetic,
         is_trained=is_trained(config),
         is_pretrained=_is_pretrained(config),
         training=list(_training_rows(config, description, origin.params)),
@@ -89,14 +71,6 @@ def _is_pretrained(config: dict[str, Any]) -> bool:
     initial_model = tasks.get(config["task"]).experiment_type.from_config(config).initial_model_folder
     is_started = bool(config["train"].get("start")) or initial_model not in (None, PRETRAINED)
     return has_pretrained_encoder or is_started
-
-
-def _escape(value: Any) -> Any:
-    """Return a value as one line of text without any markup. Numbers and Markup stay as they are."""
-    if isinstance(value, Markup | int | float):
-        return value
-    line = " ".join(str(value).split())
-    return re.sub(r"([!#$&*<=>@\[\\\]^_`{|}~]|:(?=//)|(?<=www)\.)", r"\\\1", line)
 
 
 def _format_number(value: float | None) -> Markup:

@@ -170,6 +170,24 @@ def read_files(
     return _read_values(folder, clip_ids, index, locate, Files.suffix, read_rows)
 
 
+def read_media(
+    folder: str | Path,
+    clip_ids: Collection[str],
+    index: pa.Table | None = None,
+    locate: Locate = storage.local_path,
+) -> dict[str, dict[str, Any]]:
+    """Return the media of clips, by clip id, without clips whose status is not ok.
+
+    A value is a dictionary of `audio` and `video`, each `{"bytes": ..., "path": ...}` or None, as the stage
+    `download` writes it. folder, index, locate: as for `read_files`.
+    """
+
+    def read_rows(path: Path, rows: list[int]) -> list[dict]:
+        return read_table(path, ["audio", "video"]).take(rows).to_pylist()
+
+    return _read_values(folder, clip_ids, index, locate, Files.suffix, read_rows)
+
+
 def _read_values(
     folder: str | Path,
     clip_ids: Collection[str],

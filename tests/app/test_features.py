@@ -21,6 +21,7 @@ from models.inference.vectors import to_array
 from models.weights import weights_digest
 from pipeline.engine import runner
 from pipeline.errors import UserError
+from pipeline.store.output_folder import lock_folder
 from testing.in_process import run_command
 from testing.project import Project, wait_until
 from testing.recordings import record, sine
@@ -257,5 +258,5 @@ def test_mistakes_are_one_line(finished_project, extract_features, tmp_path, cap
 
 def test_one_at_a_time(extract_features, media, tmp_path):
     (tmp_path / "out/.shards").mkdir(parents=True)
-    with command._lock(tmp_path / "out"):
-        assert "another app.features writes there" in extract_features(media, tmp_path / "out")[1]
+    with lock_folder(tmp_path / "out"):
+        assert "another process writes there" in extract_features(media, tmp_path / "out")[1]

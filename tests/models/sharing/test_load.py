@@ -16,7 +16,7 @@ from earsight import load
 from models import checkpoint, hub, places
 from models.version import VERSION
 from pipeline.errors import UserError
-from testing.hub_server import TOKEN, HubServer, commit_of
+from testing.hub_server import commit_of, run_hub_server
 from testing.untrained import build_untrained_model
 
 
@@ -162,18 +162,7 @@ def test_a_revision_of_a_project(folder, tmp_path):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    server, constants = HubServer(), huggingface_hub.constants
-    # The library reads HF_ENDPOINT when it is imported.
-    monkeypatch.setattr(constants, "ENDPOINT", server.url)
-    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.partition("/{repo_id}")
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + "".join(template[1:]))
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    # The test server has no Xet storage; without it the library uses Git LFS.
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    yield server
-    server.stop()
-    huggingface_hub.close_session()
+    yield from run_hub_server(tmp_path, monkeypatch)
 
 
 def push(monkeypatch, capsys, *arguments) -> str:
