@@ -4,7 +4,8 @@
 
 DVC always runs it, as a stage of experiments/dvc.yaml. Studies depend on keys of the file, and not on folders
 of code. So a changed comment makes no study stale, and neither does a file with bytecode. A hash covers the
-module and all modules of this project that it imports.
+module and all modules of this project that it imports. `studies.<system>` is one hash of all that a study with
+data of its own depends on.
 """
 
 from pathlib import Path
@@ -14,6 +15,7 @@ from experiments import study_data
 from pipeline.cli import run
 from pipeline.config import ROOT
 from pipeline.store.code_identity import code_digest
+from pipeline.store.formats import digest
 from pipeline.store.metric_files import write_json
 
 FILE = Path("experiments/code.json")
@@ -33,6 +35,11 @@ def digests() -> dict[str, Any]:
         for package in packages:
             branch = branch.setdefault(package, {})  # go down, and create what is not there yet
         branch[name] = code_digest(".".join([*packages, name]))
+    everything = [tree[package] for package in ("models", "pipeline", "stages")]
+    studies = {
+        system: modules["study"] for system, modules in tree["experiments"].items() if "study" in modules
+    }
+    tree["studies"] = {system: digest(study, *everything) for system, study in studies.items()}
     return tree
 
 

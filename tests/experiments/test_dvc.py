@@ -57,9 +57,10 @@ def test_a_study_depends_on_its_own_code_and_on_all_that_is_run_by_name(path):
     for stage, about in yaml.safe_load(path.read_text())["stages"].items():
         [module] = re.findall(r"exec python -m (\S+)", about["cmd"])
         keys = listed_keys(path.parent, stage)["../code.json"]
-        assert module in keys and {"models"} <= {key.split(".")[0] for key in keys}
         if not about.get("deps"):  # data of its own
-            assert {"pipeline", "stages"} <= set(keys)
+            assert keys == (f"studies.{path.parent.name}",)
+        else:
+            assert module in keys and {"models"} <= {key.split(".")[0] for key in keys}
         for key in keys:
             place = hashes
             for name in key.split("."):
