@@ -4,8 +4,8 @@
 
 DVC always runs it, as a stage of experiments/dvc.yaml. Studies depend on keys of the file, and not on folders
 of code. So a changed comment makes no study stale, and neither does a file with bytecode. A hash covers the
-module and all modules of this project that it imports. `studies.<system>` is one hash of all that a study with
-data of its own depends on.
+module and all modules of this project that it imports. `studies.<system>` is one hash of all that a study
+with data of its own depends on.
 """
 
 from pathlib import Path
