@@ -6,7 +6,7 @@ import runpy
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,13 +22,21 @@ CONTEXT.set_forkserver_preload(["testing.preloaded_modules"])
 class PreloadedProcess:
     """Run `python -m NAME` in a project, like subprocess.Popen; its output goes into files."""
 
-    def __init__(self, root: Path, command: list[str], env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        command: list[str],
+        env: dict[str, str] | None = None,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
+        """Start the process. prepare: a function of a module that it calls first."""
         self.folder = tempfile.TemporaryDirectory()
         self.output_files = [Path(self.folder.name, name) for name in ("out", "err")]
         for path in self.output_files:
             path.touch()  # a kill may come before any output
         self.process = CONTEXT.Process(
-            target=_run, args=(str(root), command, self.output_files, TEST_ENVIRONMENT | (env or {}))
+            target=_run,
+            args=(str(root), command, self.output_files, TEST_ENVIRONMENT | (env or {}), prepare),
         )
         self.process.start()
         self.pid = self.process.pid
@@ -71,7 +79,13 @@ class PreloadedProcess:
             time.sleep(0.005)
 
 
-def _run(root: str, command: list[str], output_files: list[Path], env: dict[str, str]) -> None:
+def _run(
+    root: str,
+    command: list[str],
+    output_files: list[Path],
+    env: dict[str, str],
+    prepare: Callable[[], None] | None,
+) -> None:
     import torch
 
     torch.set_num_threads(1)
@@ -81,6 +95,8 @@ def _run(root: str, command: list[str], output_files: list[Path], env: dict[str,
     os.chdir(root)
     for number, path in enumerate(output_files, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
+    if prepare:
+        prepare()
     for name in [m for m in sys.modules if m.split(".")[0] in PROJECT_PACKAGES]:
         del sys.modules[name]
     sys.path.insert(0, root)

@@ -71,6 +71,7 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.prefix: tuple[str, ...] = ()  # a command that runs the stages
+        self.prepare: Callable[[], None] | None = None  # what the process of a stage calls first
 
     @classmethod
     def new(cls, root: Path, **changes: Any) -> "Project":
@@ -121,9 +122,13 @@ class Project:
             **options,
         )
 
+    def start_dvc(self, *arguments: str, env: dict[str, str] | None = None) -> PreloadedProcess:
+        """Start DVC, whose imports are done; the stages that it begins are processes of their own."""
+        return PreloadedProcess(self.root, ["dvc", *arguments], env)
+
     def run_command(self, *command: str) -> str:
         """Run a command that must succeed; return its output."""
-        process = PreloadedProcess(self.root, [*command]) if command[0] == "dvc" else self.start(*command)
+        process = self.start_dvc(*command[1:]) if command[0] == "dvc" else self.start(*command)
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0, (command, out + err)
         return out
@@ -135,7 +140,7 @@ class Project:
         module = name if "." in name else f"stages.{name}"
         command = [str(TRACE), str(trace), module] if trace else [module]
         if not self.prefix:
-            return PreloadedProcess(self.root, [*command, *arguments])
+            return PreloadedProcess(self.root, [*command, *arguments], prepare=self.prepare)
         options = [] if trace else ["-m"]
         return self.start(*self.prefix, sys.executable, *options, *command, *arguments)
 

@@ -1,6 +1,5 @@
 """Fixtures: projects that several test files read. Each is made once."""
 
-import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from testing.permissions import obey_permissions
 from testing.project import DATA_STAGES, STAGES, Project
 from testing.recordings import record, sine
 from testing.sandbox import sandbox
@@ -122,13 +122,17 @@ def dvc_project(finished_project: Project, tmp_path_factory) -> Project:
 
 
 @pytest.fixture(scope="session")
-def damaged_videos_project(tmp_path_factory) -> Project:
+def damaged_videos_project(make_once) -> Project:
     """Run all data stages on a folder of videos, most of them damaged in some way.
 
     Two files vanish between stages, and `locked.flv` is unreadable. `trace/<stage>`: what a stage reads.
     """
-    changes = {"data.source": "folder", "data.shard_size": 4}
-    project = Project.new(tmp_path_factory.mktemp("damaged-videos") / "project", **changes)
+    return make_once("damaged-videos", _make_damaged_videos_project)
+
+
+def _make_damaged_videos_project(root: Path) -> Project:
+    project = Project.new(root, **{"data.source": "folder", "data.shard_size": 4})
+    project.prepare = obey_permissions
     videos = project / "videos"
     for name in ("good-1", "good-2", "locked", "vanishes-after-clips", "vanishes-after-download"):
         record(videos / f"{name}.flv", frames=45, sound=sine(1.5))
@@ -141,10 +145,6 @@ def damaged_videos_project(tmp_path_factory) -> Project:
     (videos / "playlist.flv").write_text("#EXTM3U\n#EXTINF:1.5,\ngood-1.flv\n")
     (videos / "concat.flv").write_text("ffconcat version 1.0\nfile good-1.flv\nfile good-2.flv\n")
     (videos / "locked.flv").chmod(0)
-    if os.geteuid() == 0:  # root reads everything unless it drops that capability
-        if not shutil.which("setpriv"):
-            pytest.skip("root can read everything here")
-        project.prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
     (project / "trace").mkdir()
     project.run("clips", trace=project / "trace/clips")
     (videos / "vanishes-after-clips.flv").unlink()
@@ -152,6 +152,7 @@ def damaged_videos_project(tmp_path_factory) -> Project:
     (videos / "vanishes-after-download.flv").unlink()
     for stage in (*DATA_STAGES[1:], "split"):
         project.run(stage)
+    (videos / "locked.flv").chmod(0o644)  # for copies of the project
     return project
 
 

@@ -56,12 +56,17 @@ def serving(project: Path, temporary: Path):
             time.sleep(0.1)
         yield SimpleNamespace(port=int(match[1]), url=f"http://127.0.0.1:{match[1]}", process=process)
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
+        stop(process)
+
+
+def stop(process: subprocess.Popen) -> None:
+    """End the app with Ctrl-C, if it runs."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
 
 
 @pytest.fixture(scope="module")
@@ -488,24 +493,27 @@ def test_two_sessions_are_independent(visit, media):
     assert "tone.wav" in one.inner_text("#found") and "tone.wav" not in two.inner_text("#found")
 
 
-def test_uploads_are_deleted(finished_project, tmp_path):
-    with serving(finished_project.root, tmp_path) as running:
-        content = (
-            b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\nabc\r\n--x--\r\n'
-        )
-        connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
-        connection.request(
-            "POST", "/gradio_api/upload", content, {"Content-Type": "multipart/form-data; boundary=x"}
-        )
-        assert connection.getresponse().status == 200
-        connection.close()
-        connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
-        connection.putrequest("POST", "/gradio_api/upload")
-        connection.putheader("Content-Type", "multipart/form-data; boundary=x")
-        connection.putheader("Content-Length", str(3 * MAX_FILE_BYTES))
-        connection.endheaders()
-        assert connection.getresponse().status == 413
-        connection.close()
-        assert [p.read_bytes() for p in tmp_path.rglob("a.wav")] == [b"abc"]
+# --- the last test: it stops the app ---------------------------------------------------------------------
+
+
+def test_uploads_are_deleted(app):
+    content = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="upload.wav"\r\n\r\nabc\r\n--x--\r\n'
+    )
+    connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=20)
+    connection.request(
+        "POST", "/gradio_api/upload", content, {"Content-Type": "multipart/form-data; boundary=x"}
+    )
+    assert connection.getresponse().status == 200
+    connection.close()
+    connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=20)
+    connection.putrequest("POST", "/gradio_api/upload")
+    connection.putheader("Content-Type", "multipart/form-data; boundary=x")
+    connection.putheader("Content-Length", str(3 * MAX_FILE_BYTES))
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+    connection.close()
+    assert [p.read_bytes() for p in app.temporary.rglob("upload.wav")] == [b"abc"]
+    stop(app.process)
     time.sleep(0.2)
-    assert not list(tmp_path.glob("earsight-*"))
+    assert not list(app.temporary.glob("earsight-*"))

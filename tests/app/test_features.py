@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -118,8 +117,8 @@ def test_a_process_looks_for_a_gpu(monkeypatch):
 
 def test_it_resumes_after_kill_9(finished_project, media, extract_features, tmp_path):
     words = ["--every", "0.1"]
-    process = finished_project.start(
-        sys.executable, "-m", "app.features", str(media), str(tmp_path / "a"), *words, "--workers", "2"
+    process = finished_project.start_stage(
+        "app.features", str(media), str(tmp_path / "a"), *words, "--workers", "2"
     )
     shards = tmp_path / "a/.shards"
     wait_until(lambda: len(list(shards.glob("0*.index.parquet"))) >= 2 or process.poll() is not None)
@@ -137,7 +136,7 @@ def test_it_resumes_after_kill_9(finished_project, media, extract_features, tmp_
 
 
 def test_ctrl_c_is_one_line(finished_project, media, tmp_path):
-    process = finished_project.start(sys.executable, "-m", "app.features", str(media), str(tmp_path / "out"))
+    process = finished_project.start_stage("app.features", str(media), str(tmp_path / "out"))
     wait_until(lambda: (tmp_path / "out/.shards").exists())
     time.sleep(1.0)  # the fork server is importing
     os.killpg(process.pid, signal.SIGINT)

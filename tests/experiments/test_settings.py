@@ -6,21 +6,17 @@ import sys
 import pytest
 import yaml
 
-from experiments.__main__ import settings_files
+from experiments.__main__ import main, settings_files
 from pipeline.config import ROOT, read
 from testing import defaults
 
 FILES = settings_files()
 
 
-def flags(name):
-    command = [sys.executable, "-m", "experiments", name]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-
-
 @pytest.mark.parametrize("name", FILES)
-def test_settings_give_right_parameters(name, tmp_path):
-    words = flags(name).stdout.split()
+def test_settings_give_right_parameters(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    words = main([name]).split()
     assert words[::2] == ["-S"] * (len(words) // 2)
     values = yaml.safe_load(defaults.PARAMS.read_text())
     for word in words[1::2]:
@@ -44,6 +40,13 @@ def test_every_system_has_settings():
     assert {"cav_mae", "objects_that_sound/avenet"} <= FILES.keys()
 
 
-def test_an_unknown_name_lists_those_that_are_there():
-    ended = flags("avnet")
-    assert ended.returncode == 1 and ", ".join(FILES) in ended.stderr
+def test_the_command_prints_flags_and_an_unknown_name_lists_those_that_are_there(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    right, wrong = (
+        subprocess.run(
+            [sys.executable, "-m", "experiments", name], capture_output=True, text=True, timeout=60
+        )
+        for name in ("cav_mae", "avnet")
+    )
+    assert right.returncode == 0 and right.stdout == main(["cav_mae"]) + "\n"
+    assert wrong.returncode == 1 and ", ".join(FILES) in wrong.stderr

@@ -164,9 +164,9 @@ def test_two_simultaneous_runs_do_no_damage(finished_project, dvc_project, tmp_p
     project = dvc_project.copy(tmp_path / "project")
     shutil.rmtree(project / "data/media")
     (project / ".dvc/cache").rename(project / ".dvc/gone")  # else DVC brings it back from there
-    first = project.start("dvc", "repro", "--no-run-cache", "--single-item", "download")
+    first = project.start_dvc("repro", "--no-run-cache", "--single-item", "download")
     read_until(first, "> python -m stages.download")
-    second = project.start("dvc", "repro", "--no-run-cache", "--single-item", "download")
+    second = project.start_dvc("repro", "--no-run-cache", "--single-item", "download")
     out, err = second.communicate(timeout=60)
     assert second.returncode != 0
     assert "Traceback" not in out + err and re.search(r"is busy|lock", out + err)

@@ -11,14 +11,19 @@ from pipeline.dataset import pairing
 from testing import toy
 
 
-@pytest.fixture(scope="module", params=matchers.names())
-def model(request, data, tmp_path_factory):
-    out = tmp_path_factory.mktemp(request.param)
-    toy.train(data, out, toy.experiment(matcher=request.param), epochs=30, learning_rate=5e-3)
-    return checkpoint.load(out / "out")
+def train_with(matcher, data, folder):
+    toy.train(data, folder, toy.experiment(matcher=matcher), epochs=16, learning_rate=1e-2)
+    return checkpoint.load(folder / "out")
 
 
-def test_numbers_of_the_test_split(model, data):
+@pytest.fixture(scope="module")
+def model(data, tmp_path_factory):
+    return train_with("distance", data, tmp_path_factory.mktemp("model"))
+
+
+@pytest.mark.parametrize("matcher", matchers.names())
+def test_numbers_of_the_test_split(matcher, data, tmp_path):
+    model = train_with(matcher, data, tmp_path)
     result = evaluation.evaluate(model, data, Settings("clip", "category", 100, 0))
     again = evaluation.evaluate(model, data, Settings("clip", "category", 100, 0))
     assert result == again

@@ -21,11 +21,12 @@ from testing import hf_models, toy
 from testing.untrained import build_untrained_model
 
 SMALL = {"patch": 8, "width": 24, "heads": 2, "layers": 1, "decoder_width": 16, "decoder_heads": 2}
+TRUNK, SQUEEZENET = "timm/test_resnet", "torchvision/squeezenet1_1"
 BOTH, TIME, FRAMES = {"time", "frames"}, {"time"}, {"frames"}
 
 
 CASES = {  # parameters of the model, and the axes that can have any length in ONNX
-    "distance": ({"video_encoder": "shallow"}, BOTH),
+    "distance": ({"video_encoder": "avenet", "sizes": {"audio": {}, "video": {"width": 4}}}, BOTH),
     "localize": (
         {
             "audio_encoder": "avenet",
@@ -42,7 +43,7 @@ CASES = {  # parameters of the model, and the axes that can have any length in O
             "video_encoder": "cnn_avg",
             "video_shape": (4, 32, 32, 3),
             "matcher": "siamese",
-            "sizes": {"video": {"trunk": "timm/test_resnet"}},
+            "sizes": {"video": {"trunk": TRUNK}},
         },
         BOTH,
     ),
@@ -58,18 +59,18 @@ CASES = {  # parameters of the model, and the axes that can have any length in O
     ),
     "pictures alone": ({"video_encoder": "frame", "modality": "video", "pairing": "category"}, FRAMES),
     "sounds alone, of a hub": (
-        {"audio_encoder": "torchvision/squeezenet1_1", "modality": "audio", "pairing": "category"},
+        {"audio_encoder": SQUEEZENET, "modality": "audio", "pairing": "category"},
         TIME,
     ),
     "classification": (
         {
             "task": "classification",
             "audio_encoder": "transformer",
-            "video_encoder": "shallow",
+            "video_encoder": "transformer",
             "classification": {},
-            "sizes": {"audio": {"layers": 1}},
+            "sizes": {"audio": {"layers": 1}, "video": {"layers": 1}},
         },
-        FRAMES,
+        set(),
     ),
     "stack": (
         {"task": "classification", "video_encoder": "shallow", "classification": {"fusion": "stack"}},
@@ -106,6 +107,8 @@ EXPORTED = {
     for kind in ("audio", "video")
     if f"{kind}_encoder" in changes and changes.get("modality", kind) == kind
 }
+# These are parts of the models above and of those of the tests below.
+EXPORTED |= {("audio", "cnn_small"), ("video", "shallow"), ("audio", "hf/hubert"), ("video", TRUNK)}
 
 
 def run_pytorch(model: Model, file: str, inputs: list[torch.Tensor]) -> np.ndarray:

@@ -57,7 +57,7 @@ def test_its_report_has_its_texts_and_numbers(loud):
 
 
 def test_it_is_exported(loud):
-    loud.run_command("python", "-m", "app.export", "--name", "loud")
+    loud.run("app.export", "--name", "loud")
     onnx = json.loads((loud / "dist/loud/config.json").read_text())["onnx"]
     assert onnx.keys() == {"video.onnx", "loudness.onnx"}
     assert all(part["difference"] < 1e-4 for part in onnx.values())

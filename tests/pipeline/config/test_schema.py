@@ -2,15 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import jsonschema
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
-from experiments.__main__ import settings_files
+from experiments.__main__ import main, settings_files
 from pipeline.config import ROOT, read, schema
 from pipeline.config.reader import ParamsLoader
 from testing import defaults
@@ -50,11 +48,11 @@ def test_params_yaml_is_valid():
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_is_valid(name, tmp_path):
+def test_every_preset_is_valid(name, tmp_path, monkeypatch):
     # Applied as `dvc exp run -S` does it, which also shows that the comment at the top stays where it is.
     shutil.copy(defaults.PARAMS, tmp_path)
-    command = [sys.executable, "-m", "experiments", name]
-    words = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    monkeypatch.chdir(ROOT)
+    words = main([name]).split()
     apply_overrides(tmp_path / "params.yaml", words[1::2])
     text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
     assert text.startswith("# yaml-language-server: $schema=")
