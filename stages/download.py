@@ -17,12 +17,11 @@ def download() -> None:
     params = load("download")
     clips = clip_table.read("data/clips.parquet").to_pylist()
     source = sources.get(params.data.source)
-    is_online = hasattr(source, "collect")  # its clips are downloaded before they are written to shards
-    if is_online:
-        # Without the code: a change of the code would download everything again.
-        fingerprint = source.media_key(params)
-    else:
-        fingerprint = compute_fingerprint(params, DownloadStep, source.fetch)
+    # None unless clips are downloaded before they are written to shards. It does not cover the code: a change
+    # of the code would download everything again.
+    media_key = source.media_key(clips, params) if hasattr(source, "media_key") else None
+    is_online = media_key is not None
+    fingerprint = media_key or compute_fingerprint(params, DownloadStep, source.fetch)
     job = runner.Job(
         name="download",
         step=DownloadStep(source.fetch, params.data),

@@ -8,6 +8,15 @@ from pipeline.config.fields import Section, Seed, one_of, source_names
 
 Emotion = Annotated[str, one_of("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")]
 CLASS_PRESETS = ("all", "five", "musical")  # names for sets of AudioSet's classes
+VGGSOUND_TEST_SUBSETS = (
+    "retrieval_1545",
+    "vggsounder",
+    "vggsounder_background_music",
+    "vggss",
+    "vggss_heard",
+    "vggss_unheard",
+)
+VGGSOUND_TRAIN_SUBSETS = ("vggss_10k", "vggss_144k", "vggss_heard")
 
 
 class EnsembleParams(Section):
@@ -50,6 +59,46 @@ class AudioSetParams(Section):
     seed: Seed = Field(description="of the choice where there are more clips than that")
 
 
+class VGGSoundParams(Section):
+    """The section `data.vggsound` of params.yaml: which clips of the data set VGGSound are used."""
+
+    list: str = Field(min_length=1, description="vggsound.csv, or the list of test clips: path or URL")
+    subset: Annotated[str, one_of(*VGGSOUND_TEST_SUBSETS)] | None = Field(
+        description="the test split is this published subset of the test clips; null: all of them"
+    )
+    train_subset: Annotated[str, one_of(*VGGSOUND_TRAIN_SUBSETS)] | None = Field(
+        description="training is on this published subset of the clips for training; null: all of them"
+    )
+    per_class: int | None = Field(ge=1, description="clips of each class and split, at most; null: no limit")
+    clips: int | None = Field(ge=1, description="clips in all, at most; null: no limit")
+    seed: Seed = Field(description="of the choice where there are more clips than that")
+
+
+class AVEParams(Section):
+    """The section `data.ave` of params.yaml: which lists of the data set AVE are read."""
+
+    lists: str = Field(
+        min_length=1, description="folder of Annotations.txt and the lists of its splits: path or URL"
+    )
+    audioset: list[str] = Field(
+        description="lists of AudioSet's segments, for media: youtube: paths or URLs; they say where in a video"
+        " the 10 s are"
+    )
+
+
+class MusicParams(Section):
+    """The section `data.music` of params.yaml: which clips of the data set MUSIC are used."""
+
+    lists: list[str] = Field(
+        min_length=1, description="lists of videos of solos, duets or both: paths or URLs"
+    )
+    subset: Annotated[str, one_of("avgn_duet", "avgn_solo")] | None = Field(
+        description="clips are the seconds of these published lists, with their split; null: parts of all videos"
+    )
+    per_video: int = Field(ge=1, le=1000, description="parts of each video, from its start (subset: null)")
+    seconds: float = Field(gt=0, le=3600, description="length of a part (subset: null)")
+
+
 class PeopleParams(Section):
     """The section `data.people` of params.yaml: synthetic talking heads."""
 
@@ -73,16 +122,26 @@ class DataParams(Section):
     """The section `data` of params.yaml: where clips come from, and what shards hold."""
 
     source: Annotated[str, one_of(*source_names())] = Field(
-        description="ensemble, people: synthetic; folder: your videos; audioset, crema_d, voxceleb"
-        " (docs/datasets.md)"
+        description="ensemble, people: synthetic; folder: your videos; audioset, ave, crema_d, music, vggsound,"
+        " voxceleb (docs/datasets.md)"
+    )
+    media: Annotated[str, one_of("folder", "youtube")] = Field(
+        description="where ave, music and vggsound have their media. folder: a copy in data.folder; youtube:"
+        " downloaded"
+    )
+    subset_lists: str = Field(
+        min_length=1, description="folder of the published lists of subsets (docs/datasets.md)"
     )
     folder: str = Field(min_length=1, description="where the files are, unless clips are synthetic")
     clip_seconds: float = Field(gt=0, le=3600, description="what a clip's features cover, from its start")
     shard_size: int = Field(ge=1, le=100_000, description="clips in one shard")
     ensemble: EnsembleParams = Field(description="synthetic musical instruments")
     audioset: AudioSetParams = Field(description="clips of YouTube that AudioSet lists")
+    ave: AVEParams = Field(description="audio-visual events, which AVE lists")
     crema_d: CremaDParams = Field(description="actors who speak with an emotion")
+    music: MusicParams = Field(description="videos of MUSIC: solos and duets of instruments")
     people: PeopleParams = Field(description="synthetic talking heads")
+    vggsound: VGGSoundParams = Field(description="clips of YouTube that VGGSound lists")
     voxceleb: VoxCelebParams = Field(description="faces and voices of celebrities")
 
 

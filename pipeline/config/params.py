@@ -118,7 +118,7 @@ class Params(Section):
     seed: Seed = Field(description="of training and evaluation")
     data: DataParams = Field(description="which clips there are")
     download: DownloadParams = Field(
-        description="how data.source: audioset is fetched; only url and height change the clips"
+        description="how clips of YouTube are fetched; only url and height change the clips"
     )
     audio: AudioParams = Field(description="sound and its features, in librosa's words")
     video: VideoParams = Field(description="frames of the picture")

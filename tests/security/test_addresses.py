@@ -14,7 +14,7 @@ from pipeline import config
 from pipeline.download import ytdlp
 from pipeline.errors import UserError
 from pipeline.sources import folder
-from pipeline.sources.audioset import lists as audioset_lists
+from pipeline.sources.published import list_files
 from testing import defaults
 from testing.recordings import record, sine
 from tests.pipeline.sources.test_audioset import rows
@@ -127,12 +127,12 @@ def test_a_redirect_to_a_file_is_refused(audioset_folder, hostile_server):
 def test_a_list_over_the_size_limit_is_refused(audioset_folder, hostile_server, monkeypatch):
     import gzip
 
-    monkeypatch.setattr(audioset_lists, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(list_files, "MAX_BYTES", 1 << 20)
     body = gzip.compress(b"# nothing\n" * 1_000_000)  # 10 MB of 10 kB
     HostileHandler.answers = {"/a.csv": (200, {"Content-Encoding": "gzip"}, body)}
     with pytest.raises(UserError, match="over 1 MB"):
         rows(train=[f"{hostile_server}/a.csv"], eval=[])
-    assert not list(audioset_lists.LISTS.iterdir())
+    assert not list(list_files.LISTS.iterdir())
 
 
 @LINUX

@@ -7,25 +7,22 @@ labels that the parameters select, `audioset` are all. The published evaluation 
 Source: Gemmeke et al., Audio Set, ICASSP 2017; lists under CC BY 4.0.
 """
 
-import hashlib
-import re
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipeline.download import queue
 from pipeline.errors import UserError
 from pipeline.sources.audioset import lists
+from pipeline.sources.published import media
+from pipeline.sources.published.media import collect, fetch, finish, media_key, stamp
+from pipeline.sources.published.selection import select_rows
 from pipeline.store import clip_table
-from pipeline.store.formats import digest
-from pipeline.store.status import Outcome
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
-    from pipeline.config import DataParams, Params
-    from pipeline.config.data import AudioSetParams
+    from pipeline.config import DataParams
 
-URL = "https://www.youtube.com/watch?v="  # identifies a clip; the download uses download.url
-VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+__all__ = ["clips", "collect", "fetch", "finish", "media_key", "notes", "stamp"]
+
 EXTRA = pa.schema(  # the columns of the clip table that only this source has
     [
         pa.field("video_id", pa.string()),
@@ -50,7 +47,7 @@ def clips(data: "DataParams") -> pa.Table:
                 n_segments += 1
                 if labels := classes.selected_names(segment.mids):
                     rows.append(_make_row(segment, split, labels, classes))
-    rows = _select_rows(_merge_duplicates(rows), selection)
+    rows = select_rows(_merge_duplicates(rows), selection.per_class, selection.clips, selection.seed)
     if not rows:
         raise UserError(
             f"data.audioset: none of {n_segments} segments has one of the {len(classes.selected)} selected"
@@ -61,14 +58,9 @@ def clips(data: "DataParams") -> pa.Table:
 
 def _make_row(segment: lists.Segment, split: str | None, labels: list[str], classes: lists.Classes) -> dict:
     """Return the row of the clip table for a segment. labels: its selected classes. classes: all of them."""
-    is_valid = VIDEO_ID.fullmatch(segment.video) is not None
-    # A clip id must be safe as a file name, which an invalid video id may not be.
-    name = segment.video if is_valid else f"line_{hashlib.sha256(segment.video.encode()).hexdigest()[:11]}"
-    if name.startswith("-"):  # command-line tools would read it as an option
-        name = f"_{name}"
-    url = f"{URL}{segment.video}#t={segment.start:g},{segment.end:g}" if is_valid else None
+    url = media.segment_url(segment.video, segment.start, segment.end)
     return {
-        "clip_id": f"{name}_{segment.start:g}",
+        "clip_id": f"{media.safe_name(segment.video)}_{segment.start:g}",
         "audio": url,
         "video": url,
         "labels": labels,
@@ -87,41 +79,6 @@ def _merge_duplicates(rows: list[dict]) -> list[dict]:
     return list(first_rows.values())
 
 
-def _select_rows(rows: list[dict], selection: "AudioSetParams") -> list[dict]:
-    """Return at most `selection.per_class` rows of each label and split, and `selection.clips` in total.
-
-    They are selected at random, in the order of a hash, so that a higher limit only adds rows. The result is
-    in the order of `rows`.
-    """
-
-    def hash_row(row: dict) -> bytes:
-        return hashlib.sha256(f"{selection.seed}:{row['clip_id']}".encode()).digest()
-
-    candidates = sorted(rows, key=hash_row)
-    if selection.per_class:
-        candidates = _limit_classes(candidates, selection.per_class)
-    clip_ids = {row["clip_id"] for row in candidates[: selection.clips]}
-    return [row for row in rows if row["clip_id"] in clip_ids]
-
-
-def _limit_classes(rows: list[dict], per_class: int) -> list[dict]:
-    """Return the rows that are among the first `per_class` rows of each of their labels, by split.
-
-    Rows that are left out count too: so whether a row is in the result does not depend on other limits.
-    """
-    counts: dict[tuple[str, str | None], int] = {}  # (label, split) -> rows so far
-    selected_rows = []
-    for row in rows:
-        ranks = []
-        for label in row["labels"]:
-            key = label, row["split"]
-            counts[key] = counts.get(key, 0) + 1
-            ranks.append(counts[key])
-        if max(ranks) <= per_class:
-            selected_rows.append(row)
-    return selected_rows
-
-
 def notes(data: "DataParams", table: pa.Table) -> list[str]:
     """Return a line for invalid video ids and one for classes without a clip, if there are any."""
     lines = []
@@ -132,38 +89,3 @@ def notes(data: "DataParams", table: pa.Table) -> list[str]:
         names = ", ".join(unused[:5]) + (", …" if len(unused) > 5 else "")
         lines.append(f"{len(unused)} of the classes have no clip: {names}")
     return lines
-
-
-def media_key(params: "Params") -> str:
-    """Return a hash of the parameters that the media depend on besides the row of the clip.
-
-    It does not cover the code: otherwise, every change of the code would download everything again.
-    """
-    return digest("audioset", params.download.height)
-
-
-def stamp(clip: dict) -> int | None:
-    """Return how often the user asked for another try (python -m app.failures --retry); None: never.
-
-    Each request changes the value, so that the clip is processed again.
-    """
-    return queue.open_log().count_retry_requests(clip["clip_id"]) or None
-
-
-def collect(clips: list[dict], params: "Params") -> None:
-    """Download the clips that were not downloaded yet. clips: rows of the clip table."""
-    queue.download_clips(clips, params.download)
-
-
-def fetch(clip: dict, data: "DataParams") -> Outcome:
-    """Return the outcome of a clip's download: its file as the value, or the failure."""
-    return queue.load_outcome(clip)
-
-
-def finish(table: pa.Table, params: "Params") -> None:
-    """Delete the downloaded files that shards hold now. table: the index of the stage `download`.
-
-    Raises UserError if too many clips are missing for temporary reasons.
-    """
-    queue.delete_stored_files(table)
-    queue.check_missing(table, params.download)

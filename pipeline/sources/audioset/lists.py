@@ -1,28 +1,18 @@
 """Read AudioSet's published lists (segments, class names, ontology) and select classes by name or id."""
 
-import csv
 import difflib
-import hashlib
-import json
 import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import requests
-
 from pipeline.errors import UserError
-from pipeline.store.atomic import atomic_write
+from pipeline.sources.published import list_files
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config.data import AudioSetParams
 
-LISTS = Path("data/lists")  # the folder of downloaded lists
-MAX_BYTES = 500 << 20  # of one list; the largest published one has 100 MB
-CONNECT_TIMEOUT, READ_TIMEOUT = 20, 60  # s
-MAX_PROBLEMS = 20  # in one message
 MID = re.compile(r"/[a-z]/[A-Za-z0-9_]+")  # the id of a class, Freebase's "machine id"
 
 # The instruments and tools of Objects that Sound (arXiv 1712.06651, section 2.2), by AudioSet's names.
@@ -185,8 +175,7 @@ def read_labels(source: str) -> dict[str, str]:
     Raises UserError if it is another file.
     """
     key = "data.audioset.labels"
-    path = local_path(source, key)
-    rows = list(_read_rows(path, key))
+    rows = list(list_files.read_rows(source, key))
     header = rows[0][1] if rows else []
     if [column.strip() for column in header] != ["index", "mid", "display_name"]:
         raise UserError(f"{key}: {source}: its columns should be index, mid, display_name")
@@ -207,13 +196,11 @@ def read_ontology(source: str) -> dict[str, Node]:
     Raises UserError if it is another file, or if a child of a class is missing.
     """
     key = "data.audioset.ontology"
-    path = local_path(source, key)
+    entries = list_files.read_json(source, key)
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
         nodes = {entry["id"]: Node(entry["name"], list(entry["child_ids"])) for entry in entries}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as e:
-        reason = getattr(e, "strerror", None) or f"{type(e).__name__}: {e}"
-        raise UserError(f"{key}: {source}: not AudioSet's ontology ({reason})") from None
+    except (TypeError, KeyError) as e:
+        raise UserError(f"{key}: {source}: not AudioSet's ontology ({type(e).__name__}: {e})") from None
     for mid, node in nodes.items():
         if missing := [child for child in node.children if child not in nodes]:
             raise UserError(
@@ -228,10 +215,9 @@ def read_segments(source: str, key: str, classes: Classes) -> Iterator[Segment]:
     source: its path or URL. key: of the parameter, for messages. Raises UserError at the end, with all
     problems of the list, by line.
     """
-    path = local_path(source, key)
     problems: list[str] = []
     unknown_mids: dict[str, int] = {}  # id of a label -> first line that has it
-    for line, fields in _read_rows(path, key):
+    for line, fields in list_files.read_rows(source, key):
         if fields[0].startswith("#"):
             continue
         try:
@@ -256,70 +242,4 @@ def read_segments(source: str, key: str, classes: Classes) -> Iterator[Segment]:
             f"line {line}: {mid} is not in data.audioset.labels ({len(unknown_mids)} such ids):"
             " these are lists of different versions"
         )
-    if problems:
-        more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
-        raise UserError(f"{key}: {source}: {'; '.join(problems[:MAX_PROBLEMS])}{more}")
-
-
-def _read_rows(path: Path, key: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, fields) of each row of a CSV file that is not empty.
-
-    key: of the parameter, for messages. Raises UserError if the file cannot be read.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as f:
-            reader = csv.reader(f, skipinitialspace=True, strict=True)
-            for row in reader:
-                if row and any(row):
-                    yield reader.line_num, row
-    except (csv.Error, UnicodeDecodeError) as e:
-        raise UserError(f"{key}: {path}: broken quoting or not UTF-8 ({e}): download it again") from None
-    except OSError as e:
-        raise UserError(f"{key}: {path}: cannot be read: {e.strerror}") from None
-
-
-def local_path(source: str, key: str) -> Path:
-    """Return the path of a list. If `source` is a URL, it is downloaded into `LISTS` unless it is there.
-
-    key: of the parameter, for messages. Raises UserError if there is no file, or the download fails.
-    """
-    if not source.startswith(("http://", "https://")):
-        path = Path(source).expanduser()
-        if not path.is_file():
-            raise UserError(f"{key}: {source}: no such file: give a path or a URL")
-        return path
-    name = re.sub(r"[^A-Za-z0-9_.]", "_", source.rpartition("/")[2]) or "list"
-    path = LISTS / f"{hashlib.sha256(source.encode()).hexdigest()[:8]}-{name}"
-    if path.exists():
-        return path
-    try:
-        _download(source, path, key)
-    except requests.RequestException as e:
-        reason = f"status {e.response.status_code}" if e.response is not None else type(e).__name__
-        raise UserError(
-            f"{key}: {source}: cannot be downloaded ({reason}): try again, or download it and give its path"
-        ) from None
-    return path
-
-
-def _download(url: str, path: Path, key: str) -> None:
-    """Download a list to `path`. The file appears there complete or not at all.
-
-    key: of the parameter, for messages. Raises UserError if the file is too large or incomplete, and
-    requests.RequestException if the server cannot be reached or refuses.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with requests.get(url, stream=True, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)) as response:
-        response.raise_for_status()
-        with atomic_write(path) as temporary_path, open(temporary_path, "wb") as f:
-            size = 0
-            for block in response.iter_content(1 << 20):  # 1 MB
-                size += len(block)
-                if size > MAX_BYTES:
-                    raise UserError(f"{key}: {url}: over {MAX_BYTES >> 20} MB: this is no list of AudioSet's")
-                f.write(block)
-            expected_size = response.headers.get("Content-Length")
-            is_compressed = bool(response.headers.get("Content-Encoding"))  # then the sizes differ
-            if expected_size and not is_compressed and size != int(expected_size):
-                message = f"only {size} of {expected_size} bytes were downloaded: run again"
-                raise UserError(f"{key}: {url}: {message}")
+    list_files.raise_problems(source, key, problems)

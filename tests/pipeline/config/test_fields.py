@@ -30,4 +30,6 @@ def test_a_source_is_a_module_or_a_package_that_fetches(tmp_path, monkeypatch):
 
 
 def test_the_projects_sources():
-    assert source_names() == ("audioset", "crema_d", "ensemble", "folder", "people", "voxceleb")
+    assert source_names() == (
+        *("audioset", "ave", "crema_d", "ensemble", "folder", "music", "people", "vggsound", "voxceleb"),
+    )

@@ -9,6 +9,7 @@ from pipeline.config import ROOT, read
 from pipeline.errors import UserError
 from pipeline.sources import audioset
 from pipeline.sources.audioset import lists
+from pipeline.sources.published import list_files
 from testing import defaults
 from testing.video_server import Server
 
@@ -149,7 +150,7 @@ def test_a_segment_in_both_sets_is_for_testing(folder):
         ("train list.csv", "# nothing\n", "none of 1 segments|none of"),
         ("labels.csv", "mid,name\n/m/a,Speech\n", "its columns should be index, mid, display_name"),
         ("labels.csv", "index,mid,display_name\n0,Speech,/m/a\n", "line 2: not an index, an id and a name"),
-        ("ontology.json", "[]x", "not AudioSet's ontology"),
+        ("ontology.json", "[]x", "not JSON"),
         (
             "ontology.json",
             '[{"id": "/m/a", "name": "A", "child_ids": ["/m/gone"]}]',
@@ -184,7 +185,7 @@ def test_a_list_is_downloaded_once(folder):
             rows(train=[f"{server.url}x-404.csv"])
         with pytest.raises(UserError, match="cannot be downloaded|only .* bytes were downloaded"):
             rows(train=[f"{server.url}x-cut.csv"])
-        assert [p.suffix for p in lists.LISTS.iterdir()] == [".csv"]
+        assert [p.suffix for p in list_files.LISTS.iterdir()] == [".csv"]
         assert threading.active_count() < threads + 10  # of the server
     finally:
         server.stop()

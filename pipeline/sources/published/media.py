@@ -1,0 +1,169 @@
+"""Where the media of the clips of a published list are, and the functions of a source that follow from it.
+
+`data.media` selects the place. `youtube`: a clip is a segment of a video, which is downloaded; its URL has the
+segment as a media fragment (W3C, #t=30,40), and its file holds the segment alone. `folder`: a copy of the data
+set, whose files are below `data.folder` at any depth and named after the clip.
+
+A source calls `add_media` for its rows and `notes` for its notes, and imports `media_key`, `stamp`,
+`collect`, `fetch` and `finish` as its own.
+"""
+
+import hashlib
+import os
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+
+from pipeline.download import queue
+from pipeline.sources import folder
+from pipeline.sources.folder.extensions import BOTH, PICTURE, SOUND, split_extension
+from pipeline.store.formats import digest
+from pipeline.store.status import Outcome, failed
+
+if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
+    from pipeline.config import DataParams, Params
+
+URL = "https://www.youtube.com/watch?v="  # identifies a clip; the download uses download.url
+VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Place(NamedTuple):
+    """Where a clip is: on YouTube, and in a copy of the data set. Times are in seconds."""
+
+    segment: tuple[float, float] | None  # start and end in YouTube's video; None: unknown
+    file: str  # name of the file in a copy, without folders and extension
+    part: tuple[float, float] | None = None  # start and end in that file; None: the whole file
+
+
+def safe_name(video: str) -> str:
+    """Return a YouTube id as the beginning of a clip id: safe as a file name, and not read as an option."""
+    if not VIDEO_ID.fullmatch(video):
+        return f"line_{hashlib.sha256(video.encode()).hexdigest()[:11]}"
+    return f"_{video}" if video.startswith("-") else video
+
+
+def segment_url(video: str, start: float, end: float) -> str | None:
+    """Return the URL of a segment (s) of a video; None if the id of the video is invalid."""
+    return f"{URL}{video}#t={start:g},{end:g}" if VIDEO_ID.fullmatch(video) else None
+
+
+def add_media(rows: list[dict], data: "DataParams") -> None:
+    """Set `audio`, `video`, `start` and `end` of rows of the clip table.
+
+    rows: with `video_id`, and a Place or None under the key `place`. A row with an invalid id, without a place
+    or, for YouTube, with an unknown segment gets no media: it fails with a reason in the stage `download`. So
+    does a row without a file in the folder, whose media are the file that should be there. Raises UserError if
+    the folder cannot be read.
+    """
+    files = {} if data.media == "youtube" else _find_files(data)
+    for row in rows:
+        place = row["place"]
+        if place is None:
+            continue
+        if data.media == "youtube":
+            url = segment_url(row["video_id"], *place.segment) if place.segment else None
+            row |= {"audio": url, "video": url}
+        elif VIDEO_ID.fullmatch(row["video_id"]):
+            missing = folder.join(folder.resolve(data.folder), f"{place.file}.mp4")
+            row |= files.get(place.file) or {"audio": missing, "video": missing}
+            row["start"], row["end"] = place.part or (None, None)
+
+
+def _find_files(data: "DataParams") -> dict[str, dict[str, str]]:
+    """Return name of a file without folders and extension -> the columns `audio` and `video`.
+
+    If there are several files of a name, the first with both sound and picture counts, by path; without one,
+    the first sound and the first picture.
+    """
+    root = folder.resolve(data.folder)
+    paths = folder.scan(root).media
+    files: dict[str, dict[str, str]] = {}
+    for extensions, columns in (
+        (BOTH, ("audio", "video")),
+        (SOUND, ("audio",)),
+        (PICTURE, ("video",)),
+    ):
+        for path in paths:
+            stem, extension = split_extension(os.path.basename(path))
+            if extension in extensions:
+                for column in columns:
+                    files.setdefault(stem, {}).setdefault(column, folder.join(root, path))
+    return files
+
+
+def notes(data: "DataParams", table: pa.Table) -> list[str]:
+    """Return a line for each kind of clip without media, and of media files without a clip."""
+    has_no_media = [a is None and v is None for a, v in zip(*_locations(table), strict=True)]
+    lines = []
+    if n := sum(has_no_media):
+        lines.append(
+            f"{n} of {len(table)} clips have an invalid id, or an unknown place: the stage download refuses them"
+        )
+    if data.media == "youtube":
+        return lines
+    paths = {path for columns in _find_files(data).values() for path in columns.values()}
+    listed = {path for column in _locations(table) for path in column if path}
+    if missing := listed - paths:
+        n_clips = sum(bool({a, v} & missing) for a, v in zip(*_locations(table), strict=True))
+        share = f"{n_clips} of {len(table)} clips ({n_clips / len(table):.1%})"
+        lines.append(f"{share} have no file in {data.folder}, such as {os.path.basename(min(missing))}")
+    if unlisted := paths - listed:
+        lines.append(f"{len(unlisted)} media files belong to no clip, left out: {min(unlisted)}, …")
+    return lines
+
+
+def _locations(table: pa.Table) -> tuple[list[str | None], list[str | None]]:
+    """Return the columns `audio` and `video` of a clip table."""
+    return table["audio"].to_pylist(), table["video"].to_pylist()
+
+
+# --- the functions of a source ----------------------------------------------------------------------------
+
+
+def media_key(clips: list[dict], params: "Params") -> str | None:
+    """Return a hash of the parameters that downloaded media depend on; None if no clip is downloaded.
+
+    It does not cover the code: otherwise, every change of the code would download everything again. The text in
+    it is that of the first source of downloads: another one would download its clips again.
+    """
+    return digest("audioset", params.download.height) if any(map(_is_online, clips)) else None
+
+
+def stamp(clip: dict) -> int | list | None:
+    """Return a value that changes if the clip must be processed again although its row is the same.
+
+    For a download: how often the user asked for another try (python -m app.failures --retry), or None for
+    never. For files: their status, size and modification time.
+    """
+    if _is_online(clip):
+        return queue.open_log().count_retry_requests(clip["clip_id"]) or None
+    return folder.stamp(clip)
+
+
+def collect(clips: list[dict], params: "Params") -> None:
+    """Download the clips that were not downloaded yet. clips: rows of the clip table."""
+    queue.download_clips(clips, params.download)
+
+
+def fetch(clip: dict, data: "DataParams") -> Outcome:
+    """Return the outcome of a clip's download, or a check of its files, which stay in place."""
+    if _is_online(clip):
+        return queue.load_outcome(clip)
+    if clip["audio"] is None and clip["video"] is None:
+        return failed("refused", f"no media: {clip['video_id']!r} is an invalid id, or its place is unknown")
+    return folder.fetch(clip, data)
+
+
+def finish(table: pa.Table, params: "Params") -> None:
+    """Delete the downloaded files that shards hold now. table: the index of the stage `download`.
+
+    Raises UserError if too many clips are missing for temporary reasons.
+    """
+    queue.delete_stored_files(table)
+    queue.check_missing(table, params.download)
+
+
+def _is_online(clip: dict) -> bool:
+    """Return whether a clip is downloaded. clip: a row of the clip table."""
+    return (clip["video"] or "").startswith(URL)
