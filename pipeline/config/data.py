@@ -81,8 +81,8 @@ class AVEParams(Section):
         min_length=1, description="folder of Annotations.txt and the lists of its splits: path or URL"
     )
     audioset: list[str] = Field(
-        description="lists of AudioSet's segments, for media: youtube: paths or URLs; they say where in a video"
-        " the 10 s are"
+        description="AudioSet's lists of segments, which say where in a video the 10 s are: paths or URLs"
+        " (media: youtube)"
     )
 
 
@@ -93,7 +93,8 @@ class MusicParams(Section):
         min_length=1, description="lists of videos of solos, duets or both: paths or URLs"
     )
     subset: Annotated[str, one_of("avgn_duet", "avgn_solo")] | None = Field(
-        description="clips are the seconds of these published lists, with their split; null: parts of all videos"
+        description="clips are the seconds of these published lists, with their split; null: parts of all"
+        " videos"
     )
     per_video: int = Field(ge=1, le=1000, description="parts of each video, from its start (subset: null)")
     seconds: float = Field(gt=0, le=3600, description="length of a part (subset: null)")
@@ -122,8 +123,8 @@ class DataParams(Section):
     """The section `data` of params.yaml: where clips come from, and what shards hold."""
 
     source: Annotated[str, one_of(*source_names())] = Field(
-        description="ensemble, people: synthetic; folder: your videos; audioset, ave, crema_d, music, vggsound,"
-        " voxceleb (docs/datasets.md)"
+        description="ensemble, people: synthetic; folder: your videos; audioset, ave, crema_d, music,"
+        " vggsound, voxceleb (docs/datasets.md)"
     )
     media: Annotated[str, one_of("folder", "youtube")] = Field(
         description="where ave, music and vggsound have their media. folder: a copy in data.folder; youtube:"

@@ -67,17 +67,18 @@ def _select(data: "DataParams") -> tuple[list[dict], list[str]]:
     events = read_events(_list_path(data.ave.lists, "Annotations.txt"))
     splits = read_splits(data.ave.lists, events)
     starts = _read_starts(data.ave.audioset, events) if data.media == "youtube" else {}
-    rows = {}
+    rows: dict[str, dict] = {}
     for i, event in enumerate(events):
+        clip_id = f"{media.safe_name(event.video)}_{slug(event.label)}"
         row = {
-            "clip_id": f"{media.safe_name(event.video)}_{slug(event.label)}",
+            "clip_id": clip_id,
             "labels": [event.label],
             "split": splits.get(i),
             "video_id": event.video,
             "quality": event.quality,
             "place": _find_place(event, starts),
         }
-        rows.setdefault(row["clip_id"], row)
+        rows.setdefault(clip_id, row)
     lines = []
     if n := len(events) - len(rows):
         lines.append(f"{n} rows of Annotations.txt repeat a class of a video: the first row counts")
@@ -132,7 +133,7 @@ def read_splits(lists: str, events: list[Event]) -> dict[int, str]:
     lists: `data.ave.lists`. Raises UserError if a list is missing or has other rows than `events`.
     """
     numbers = {(event.label, event.video): i for i, event in reversed(list(enumerate(events)))}
-    splits = {}
+    splits: dict[int, str] = {}
     for split in ("train", "val", "test"):
         source = _list_path(lists, f"{split}Set.txt")
         if lists.startswith(("http://", "https://")) or not os.path.isfile(source):
@@ -145,8 +146,8 @@ def read_splits(lists: str, events: list[Event]) -> dict[int, str]:
             unknown = ["&".join(key) for key in keys if key not in numbers]
         if unknown:
             raise UserError(
-                f"{KEY}: {source}: {len(unknown)} rows are not in Annotations.txt, such as {unknown[0][:60]}: these"
-                " are lists of different versions"
+                f"{KEY}: {source}: {len(unknown)} rows are not in Annotations.txt, such as {unknown[0][:60]}:"
+                " these are lists of different versions"
             )
         splits |= dict.fromkeys(rows, split)
     return splits

@@ -69,8 +69,8 @@ def _select(data: "DataParams") -> tuple[list[dict], list[str]]:
     lines = []
     if unknown:
         lines.append(
-            f"{len(unknown)} videos of data.music.subset: {params.subset} are not in data.music.lists, left out:"
-            f" {next(iter(unknown))}, …"
+            f"{len(unknown)} videos of data.music.subset: {params.subset} are not in data.music.lists,"
+            f" left out: {next(iter(unknown))}, …"
         )
     used = {row["video_id"] for row in rows.values()}
     if n := len(labels.keys() - used):
@@ -101,8 +101,8 @@ def read_videos(sources: list[str]) -> dict[str, list[str]]:
         try:
             videos = [(video, name) for name, ids in content["videos"].items() for video in ids]
             for video, name in videos:
-                known = labels.setdefault(video, [])
-                known += [instrument for instrument in name.split() if instrument not in known]
+                instruments = labels.setdefault(video, [])
+                instruments += [part for part in name.split() if part not in instruments]
         except (TypeError, KeyError, AttributeError) as e:
             reason = f"{type(e).__name__}: {e}"
             raise UserError(

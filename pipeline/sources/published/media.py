@@ -1,8 +1,8 @@
 """Where the media of the clips of a published list are, and the functions of a source that follow from it.
 
-`data.media` selects the place. `youtube`: a clip is a segment of a video, which is downloaded; its URL has the
-segment as a media fragment (W3C, #t=30,40), and its file holds the segment alone. `folder`: a copy of the data
-set, whose files are below `data.folder` at any depth and named after the clip.
+`data.media` selects the place. `youtube`: a clip is a segment of a video, which is downloaded; its URL has
+the segment as a media fragment (W3C, #t=30,40), and its file holds the segment alone. `folder`: a copy of the
+data set, whose files are below `data.folder` at any depth and named after the clip.
 
 A source calls `add_media` for its rows and `notes` for its notes, and imports `media_key`, `stamp`,
 `collect`, `fetch` and `finish` as its own.
@@ -51,10 +51,10 @@ def segment_url(video: str, start: float, end: float) -> str | None:
 def add_media(rows: list[dict], data: "DataParams") -> None:
     """Set `audio`, `video`, `start` and `end` of rows of the clip table.
 
-    rows: with `video_id`, and a Place or None under the key `place`. A row with an invalid id, without a place
-    or, for YouTube, with an unknown segment gets no media: it fails with a reason in the stage `download`. So
-    does a row without a file in the folder, whose media are the file that should be there. Raises UserError if
-    the folder cannot be read.
+    rows: with `video_id`, and a Place or None under the key `place`. A row with an invalid id, without a
+    place or, for YouTube, with an unknown segment gets no media: it fails with a reason in the stage
+    `download`. So does a row without a file in the folder, whose media are the file that should be there.
+    Raises UserError if the folder cannot be read.
     """
     files = {} if data.media == "youtube" else _find_files(data)
     for row in rows:
@@ -98,7 +98,8 @@ def notes(data: "DataParams", table: pa.Table) -> list[str]:
     lines = []
     if n := sum(has_no_media):
         lines.append(
-            f"{n} of {len(table)} clips have an invalid id, or an unknown place: the stage download refuses them"
+            f"{n} of {len(table)} clips have an invalid id, or an unknown place: the stage download refuses"
+            " them"
         )
     if data.media == "youtube":
         return lines
@@ -124,8 +125,8 @@ def _locations(table: pa.Table) -> tuple[list[str | None], list[str | None]]:
 def media_key(clips: list[dict], params: "Params") -> str | None:
     """Return a hash of the parameters that downloaded media depend on; None if no clip is downloaded.
 
-    It does not cover the code: otherwise, every change of the code would download everything again. The text in
-    it is that of the first source of downloads: another one would download its clips again.
+    It does not cover the code: otherwise, every change of the code would download everything again. The text
+    in it is that of the first source with downloads: another one would download its clips again.
     """
     return digest("audioset", params.download.height) if any(map(_is_online, clips)) else None
 

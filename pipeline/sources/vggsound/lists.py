@@ -75,8 +75,8 @@ def _parse_row(fields: list[str]) -> ListedClip | None:
 def read_subset(folder: str, file: str) -> dict[str, Labels]:
     """Read a list of a subset: return name of a clip -> its labels, which only VGGSounder's lists have.
 
-    folder: `data.subset_lists`. file: a value of TEST_SUBSETS or TRAIN_SUBSETS. Raises UserError if the file is
-    missing, or has something else in it.
+    folder: `data.subset_lists`. file: a value of TEST_SUBSETS or TRAIN_SUBSETS. Raises UserError if the file
+    is missing, or has something else in it.
     """
     key = "data.subset_lists"
     path = list_files.find_list(folder, file, key)
