@@ -3,6 +3,7 @@
 Writes media that the project renders, laid out as people have them: into FOLDER/my, FOLDER/data, and PROJECT.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -49,9 +50,27 @@ for i in range(CLIPS):
     film = ensemble.render(i, data)
     for folder in (FOLDER / "my/videos", PROJECT / "videos"):
         write(folder / LABELS[i % 2] / f"a video {i}.flv", film)
-    write(FOLDER / f"data/VGGSound/-{i:010d}_{10 * i:06d}.mp4", film)
-rows = [f"-{i:010d},{10 * i},{LABELS[i % 2]},{'train' if i % 4 else 'test'}\n" for i in range(CLIPS)]
+    write(FOLDER / f"data/VGGSound/video/-{i:010d}_{10 * i:06d}.mp4", film)
+    write(FOLDER / f"data/AVE_Dataset/AVE/-{i:010d}.mp4", film)
+    write(FOLDER / f"data/MUSIC/{LABELS[i % 2]}/-{i:010d}.mp4", film)
+    write(FOLDER / f"data/Kinetics/-{i:010d}_{10 * i:06d}_{10 * i + 10:06d}.mp4", film)
+videos = [f"-{i:010d}" for i in range(CLIPS)]
+splits = [("test", "val", "train", "train")[i % 4] for i in range(CLIPS)]
+rows = [
+    f"{v},{10 * i},{LABELS[i % 2]},{'test' if splits[i] == 'test' else 'train'}\n"
+    for i, v in enumerate(videos)
+]
 write(FOLDER / "data/VGGSound/vggsound.csv", "".join(rows).encode())
+events = [f"{LABELS[i % 2]}&{v}&good&0&2\n" for i, v in enumerate(videos)]
+write(FOLDER / "data/AVE_Dataset/Annotations.txt", "".join(events).encode())
+for split in ("train", "val", "test"):
+    lines = [event for event, s in zip(events, splits, strict=True) if s == split]
+    write(FOLDER / f"data/AVE_Dataset/{split}Set.txt", "".join(lines).encode())
+instruments = {label: videos[k::2] for k, label in enumerate(LABELS[:2])}
+write(FOLDER / "data/MUSIC/MUSIC_solo_videos.json", json.dumps({"videos": instruments}).encode())
+rows = [f"{LABELS[i % 2]},{v},{10 * i},{10 * i + 10},{splits[i]}\n" for i, v in enumerate(videos)]
+header = "label,youtube_id,time_start,time_end,split\n"
+write(FOLDER / "data/Kinetics/kinetics.csv", "".join([header, *rows]).encode())
 write(PROJECT / "holiday.mp4", film)
 write(PROJECT / "videos/holiday.mp4", film)
 

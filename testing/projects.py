@@ -159,9 +159,23 @@ def _make_damaged_videos_project(root: Path) -> Project:
 @pytest.fixture(scope="session")
 def source_projects(tmp_path_factory) -> list[Project]:
     """Run the stages that read the source on a folder of each public data set; with `trace/<stage>`."""
-    files = {
-        "crema_d": ["1001_IEO_HAP_LO.flv", "1002_DFA_SAD_XX.flv"],
-        "voxceleb": ["faces/Ann/r/0.jpg", "voices/Ann/r/0.wav"],
+    media = "as good as any"
+    ave_lists = dict.fromkeys(("trainSet.txt", "valSet.txt", "testSet.txt"), "")
+    files = {  # source -> name of a file -> its text
+        "ave": {"a.mp4": media, "Annotations.txt": "Bark&a&good&0&5\n", **ave_lists},
+        "crema_d": {"1001_IEO_HAP_LO.flv": media, "1002_DFA_SAD_XX.flv": media},
+        "music": {"a.mp4": media, "solo.json": '{"videos": {"flute": ["a"]}}'},
+        "vggsound": {"a_000001.mp4": media, "list.csv": "a,1,Bark,test\n", "vggss_test.csv": "a_000001\n"},
+        "voxceleb": {"faces/Ann/r/0.jpg": media, "voices/Ann/r/0.wav": media},
+    }
+    changes = {
+        "ave": {"data.ave.lists": "videos"},
+        "music": {"data.music.lists": ["videos/solo.json"]},
+        "vggsound": {
+            "data.subset_lists": "videos",
+            "data.vggsound.list": "videos/list.csv",
+            "data.vggsound.subset": "vggss",
+        },
     }
     lists = {"train": ["videos/train.csv"], "eval": [], "labels": "videos/l.csv", "ontology": "videos/o.json"}
     knobs = {f"data.audioset.{key}": value for key, value in (lists | {"classes": "all"}).items()}
@@ -177,12 +191,13 @@ def source_projects(tmp_path_factory) -> list[Project]:
     for stage in ("clips", "download"):
         project.run(stage, trace=project / "trace" / stage)
     projects = [project]
-    for source, names in files.items():
-        project = Project.new(tmp_path_factory.mktemp(source) / "project", **{"data.source": source})
+    for source, texts in files.items():
+        knobs = {"data.source": source} | changes.get(source, {})
+        project = Project.new(tmp_path_factory.mktemp(source) / "project", **knobs)
         (project / "trace").mkdir()
-        for name in names:
+        for name, text in texts.items():
             (project / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
-            (project / "videos" / name).write_bytes(b"as good as any")
+            (project / "videos" / name).write_text(text)
         for stage in ("clips", "download"):
             project.run(stage, trace=project / "trace" / stage)
         projects.append(project)

@@ -92,32 +92,35 @@ def test_the_common_checks_run_on_them(project):
 
 @pytest.fixture(scope="module")
 def trained_project(project) -> Project:
-    """Run the stages with the documented parameters on a folder like VGGSound, the others small."""
+    """Run the stages with the documented parameters on a folder like Kinetics, the others small."""
     lines = []
     for i in range(CLIPS):
         video, start = f"-{i:010d}", 10 * i
         record(
-            project / f"videos/{video}_{start:06d}.mp4",
+            project / f"videos/{video}_{start:06d}_{start + 10:06d}.mp4",
             frames=45,
             codec="mpeg4",
             sound=sine(1.5, 220 + 20 * i),
             sound_codec="aac",
         )
-        lines.append(f'{video},{start},"playing flute, alone",{"test" if i % 4 == 0 else "train"}')
-    (project / "videos/vggsound.csv").write_text("\n".join([*lines, "gone,3,dog barking,train"]) + "\n")
-    shutil.copy(project / f"videos/-{0:010d}_000000.mp4", project / "videos/unknown_000000.mp4")
+        split = ("test", "validate", "train", "train")[i % 4]
+        lines.append(f'"playing flute, alone",{video},{start},{start + 10},{split},0')
+    header = "label,youtube_id,time_start,time_end,split,is_cc"
+    lines = [header, *lines, "barking,gone,3,13,train,0"]
+    (project / "videos/kinetics.csv").write_text("\n".join(lines) + "\n")
+    shutil.copy(project / f"videos/-{0:010d}_000000_000010.mp4", project / "videos/unknown_000000_000010.mp4")
     flags = [word for c in commands("dvc exp run") for word in c if word != "-S"]
-    assert "data.folder=/data/VGGSound" in flags
+    assert "data.folder=/data/Kinetics" in flags
     project.set(TINY | {"train.epochs": 3})
-    apply_overrides(project / "params.yaml", [f.replace("/data/VGGSound", "videos") for f in flags])
+    apply_overrides(project / "params.yaml", [f.replace("/data/Kinetics", "videos") for f in flags])
     project.last_lines = {stage: project.run(stage) for stage in STAGES[: STAGES.index("train") + 1]}
     return project
 
 
 def test_the_source_becomes_clips(trained_project):
     rows = trained_project.rows("clips.parquet")
-    assert trained_project.last_lines["clips"] == f"clips: {CLIPS + 1} clips, 2 classes, from vggsound"
-    assert rows[1]["clip_id"] == "vggsound--0000000001_000010" and rows[1]["labels"] == [
+    assert trained_project.last_lines["clips"] == f"clips: {CLIPS + 1} clips, 2 classes, from kinetics"
+    assert rows[1]["clip_id"] == "kinetics--0000000001_000010_000020" and rows[1]["labels"] == [
         "playing flute, alone"
     ]
     for folder in FOLDERS.values():
@@ -128,15 +131,15 @@ def test_the_source_becomes_clips(trained_project):
 
 
 def test_the_source_says_what_is_wrong(trained_project):
-    list_file = trained_project / "videos/vggsound.csv"
+    list_file = trained_project / "videos/kinetics.csv"
     content = list_file.read_text()
     try:
-        list_file.write_text("a,ten,flute,train\n")
+        list_file.write_text(content.replace(",10,20,", ",ten,20,"))
         assert trained_project.expect_error("clips").endswith(
-            "vggsound.csv: line 1: should be: YouTube id, start, label, train or test"
+            "kinetics.csv: line 3: should be: label, YouTube id, start, end, split"
         )
         list_file.unlink()
-        assert "vggsound.csv: cannot be read" in trained_project.expect_error("clips")
+        assert "kinetics.csv: cannot be read" in trained_project.expect_error("clips")
     finally:
         list_file.write_text(content)
 

@@ -8,7 +8,7 @@ With `data.music.subset`, clips are those of the published lists of AVGN instead
 `<YouTube id>_<second>_<number of the frame>`. A clip is one second that has such frames.
 
 Sources: Zhao et al., The Sound of Pixels, ECCV 2018 (arXiv 1804.03160); Mo and Tian, Audio-Visual Grouping
-Network, CVPR 2023 (arXiv 2303.17056).
+Network for Sound Localization from Mixtures, CVPR 2023.
 """
 
 import re
