@@ -145,10 +145,8 @@ def read_splits(lists: str, events: list[Event]) -> dict[int, str]:
             rows = [numbers[key] for key in keys if key in numbers]
             unknown = ["&".join(key) for key in keys if key not in numbers]
         if unknown:
-            raise UserError(
-                f"{KEY}: {source}: {len(unknown)} rows are not in Annotations.txt, such as {unknown[0][:60]}:"
-                " these are lists of different versions"
-            )
+            reason = f"{len(unknown)} rows are not in Annotations.txt, such as {unknown[0][:60]}"
+            list_files.raise_problems(source, KEY, [f"{reason}: these are lists of different versions"])
         splits |= dict.fromkeys(rows, split)
     return splits
 

@@ -47,7 +47,9 @@ def read_json(source: str, key: str) -> Any:
     """Return the content of a JSON file. Raises UserError if the file cannot be read."""
     try:
         with _open_text(source, key) as f:
-            return json.load(f)
+            content = json.load(f)
+        json.dumps(content, ensure_ascii=False).encode()  # raises ValueError for half a character ("\\ud800")
+        return content
     except (ValueError, RecursionError, *READ_ERRORS) as e:
         raise _read_error(source, key, e) from None
 
@@ -65,8 +67,9 @@ def find_list(folder: str, name: str, key: str) -> str:
 
 
 def raise_problems(source: str, key: str, problems: list[str]) -> None:
-    """Raise UserError with the problems of a list, if it has any."""
+    """Raise UserError with the problems of a list on one line, if it has any."""
     if problems:
+        problems = [" ".join(problem.split()) for problem in problems]  # a quoted field may have line ends
         more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
         raise UserError(f"{key}: {source}: {'; '.join(problems[:MAX_PROBLEMS])}{more}")
 

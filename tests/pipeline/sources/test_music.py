@@ -77,6 +77,7 @@ def test_a_subset_has_the_seconds_and_the_split_of_its_lists(folder):
         ('{"videos": {"flute": [[1]]}}', "no YouTube ids by instrument under videos"),
         ('{"videos": {"flute": [1]}}', "a YouTube id under videos is no text"),
         ("{", "not JSON"),
+        (r'{"videos": {"\ud800": ["a"]}}', "not JSON"),
     ],
 )
 def test_an_invalid_list_is_an_error_of_one_line(folder, content, message):

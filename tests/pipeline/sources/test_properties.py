@@ -1,4 +1,4 @@
-"""Test that any clips.csv and any list of AudioSet is read, or is a UserError, never another exception."""
+"""Test that any clips.csv and any published list is read, or is a UserError, never another exception."""
 
 import csv
 import io
@@ -12,10 +12,13 @@ from types import SimpleNamespace
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from pipeline.config import read
 from pipeline.errors import UserError
-from pipeline.sources import folder
+from pipeline.sources import ave, folder, music, vggsound
 from pipeline.sources.audioset import lists
 from pipeline.sources.folder import clips_csv
+from pipeline.sources.vggsound import lists as vggsound_lists
+from testing import defaults
 from testing.strategies import ids, max_examples, text
 
 names = st.text(
@@ -140,3 +143,62 @@ def test_any_list_of_audioset_is_read_or_a_user_error(which, csv_text, json_text
             assert str(e).startswith("data.audioset.")
             return
         assert all(0 <= s.start < s.end < math.inf and s.mids == ["/m/a"] * len(s.mids) for s in segments)
+
+
+# --- lists of VGGSound, AVE and MUSIC -------------------------------------------------------------------
+
+DATA = read(defaults.PARAMS).data
+list_lines = st.lists(
+    st.sampled_from(
+        [
+            "abcdefghijk,1,Bark,train",
+            "abcdefghijk,1,Bark,test",
+            "abcdefghijk_000001.mp4,Bark",
+            "abcdefghijk,nan,Bark,test",
+            '"',
+            "",
+            "Category&VideoID&Quality&StartTime&EndTime",
+            "Bark&abcdefghijk&good&0&10",
+            "Bark&../x&good&2&2",
+            "Bark&abcdefghijk&good&nan&11",
+            "abcdefghijk_000_00000",
+        ]
+    )
+    | text,
+    max_size=5,
+).map("\n".join)
+video_lists = st.recursive(
+    st.none() | st.integers() | text | st.sampled_from(["videos", "data", "video_id", "abcdefghijk_000001"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["videos", "data", "video_id", "flute"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@max_examples(150)
+@given(st.sampled_from([vggsound, ave, music]), list_lines, video_lists.map(json.dumps))
+def test_any_published_list_is_read_or_a_user_error(source, lines, json_text):
+    names = [*vggsound_lists.TEST_SUBSETS.values(), "music_solo_test.csv", "music_solo_train.txt", "list.csv"]
+    names += ["Annotations.txt", "trainSet.txt", "valSet.txt", "testSet.txt"]
+    with tempfile.TemporaryDirectory() as root:
+        for name in names:
+            Path(root, name).write_text(json_text if name.endswith(".json") else lines, encoding="utf-8")
+        Path(root, "videos.json").write_text(json_text, encoding="utf-8")
+        data = DATA.model_copy(
+            update={
+                "folder": root,
+                "subset_lists": root,
+                "ave": DATA.ave.model_copy(update={"lists": root}),
+                "music": DATA.music.model_copy(update={"lists": [f"{root}/videos.json"]}),
+                "vggsound": DATA.vggsound.model_copy(
+                    update={"list": f"{root}/list.csv", "subset": "retrieval_1545"}
+                ),
+            }
+        )
+        try:
+            table = source.clips(data)
+            source.notes(data, table)
+        except UserError as e:
+            assert str(e).startswith("data.") and "\n" not in str(e)
