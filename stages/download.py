@@ -21,10 +21,11 @@ def download() -> None:
     # of the code would download everything again.
     media_key = source.media_key(clips, params) if hasattr(source, "media_key") else None
     is_online = media_key is not None
-    fingerprint = media_key or compute_fingerprint(params, DownloadStep, source.fetch)
+    fetch = source.load if is_online else source.fetch
+    fingerprint = media_key or compute_fingerprint(params, DownloadStep, fetch)
     job = runner.Job(
         name="download",
-        step=DownloadStep(source.fetch, params.data),
+        step=DownloadStep(fetch, params.data),
         shards=LAYOUT,
         fingerprint=fingerprint,
         file_stamps=[source.stamp(clip) for clip in clips],

@@ -5,11 +5,12 @@
 - `stamp(clip)` returns a JSON value that changes if the clip's media change while its row does not, or None;
 - `fetch(clip, data)` returns an Outcome whose value is what a media shard holds.
 
-A source that may download its media has three more:
+A source that may download its media has four more:
 
 - `media_key(clips, params)` returns a string that stands for the parameters that downloaded media depend on,
   or None if these clips are not downloaded;
 - `collect(clips, params)` downloads the clips that no shard holds yet;
+- `load(clip, data)` is called in place of `fetch`, and returns the Outcome of a clip's download;
 - `finish(table, params)` is called at the end with the index of the stage.
 """
 

@@ -19,14 +19,15 @@ import pyarrow as pa
 from pipeline.errors import UserError
 from pipeline.sources.folder.ids import slug
 from pipeline.sources.published import list_files, media
-from pipeline.sources.published.media import collect, fetch, finish, media_key, stamp
+from pipeline.sources.published.downloads import collect, finish, load, media_key, stamp
+from pipeline.sources.published.media import fetch
 from pipeline.sources.published.selection import split_conflicts
 from pipeline.store import clip_table
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
 
-__all__ = ["clips", "collect", "fetch", "finish", "media_key", "notes", "stamp"]
+__all__ = ["clips", "collect", "fetch", "finish", "load", "media_key", "notes", "stamp"]
 
 SECONDS = 10.0  # of a video
 KEY = "data.ave.lists"

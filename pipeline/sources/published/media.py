@@ -1,11 +1,11 @@
-"""Where the media of the clips of a published list are, and the functions of a source that follow from it.
+"""Where the media of the clips of a published list are.
 
 `data.media` selects the place. `youtube`: a clip is a segment of a video, which is downloaded; its URL has
 the segment as a media fragment (W3C, #t=30,40), and its file holds the segment alone. `folder`: a copy of the
 data set, whose files are below `data.folder` at any depth and named after the clip.
 
-A source calls `add_media` for its rows and `notes` for its notes, and imports `media_key`, `stamp`,
-`collect`, `fetch` and `finish` as its own.
+A source calls `add_media` for its rows and `notes` for its notes, and has `fetch` and the functions of
+`downloads` as its own.
 """
 
 import hashlib
@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
-from pipeline.download import queue
 from pipeline.sources import folder
 from pipeline.sources.folder.extensions import BOTH, PICTURE, SOUND, split_extension
-from pipeline.store.formats import digest
 from pipeline.store.status import Outcome, failed
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
-    from pipeline.config import DataParams, Params
+    from pipeline.config import DataParams
 
 URL = "https://www.youtube.com/watch?v="  # identifies a clip; the download uses download.url
 VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -119,52 +117,8 @@ def _locations(table: pa.Table) -> tuple[list[str | None], list[str | None]]:
     return table["audio"].to_pylist(), table["video"].to_pylist()
 
 
-# --- the functions of a source ----------------------------------------------------------------------------
-
-
-def media_key(clips: list[dict], params: "Params") -> str | None:
-    """Return a hash of the parameters that downloaded media depend on; None if no clip is downloaded.
-
-    It does not cover the code: otherwise, every change of the code would download everything again. The text
-    in it is that of the first source with downloads: another one would download its clips again.
-    """
-    return digest("audioset", params.download.height) if any(map(_is_online, clips)) else None
-
-
-def stamp(clip: dict) -> int | list | None:
-    """Return a value that changes if the clip must be processed again although its row is the same.
-
-    For a download: how often the user asked for another try (python -m app.failures --retry), or None for
-    never. For files: their status, size and modification time.
-    """
-    if _is_online(clip):
-        return queue.open_log().count_retry_requests(clip["clip_id"]) or None
-    return folder.stamp(clip)
-
-
-def collect(clips: list[dict], params: "Params") -> None:
-    """Download the clips that were not downloaded yet. clips: rows of the clip table."""
-    queue.download_clips(clips, params.download)
-
-
 def fetch(clip: dict, data: "DataParams") -> Outcome:
-    """Return the outcome of a clip's download, or a check of its files, which stay in place."""
-    if _is_online(clip):
-        return queue.load_outcome(clip)
+    """Check the files of a clip, which stay in place; a clip without media is refused."""
     if clip["audio"] is None and clip["video"] is None:
         return failed("refused", f"no media: {clip['video_id']!r} is an invalid id, or its place is unknown")
     return folder.fetch(clip, data)
-
-
-def finish(table: pa.Table, params: "Params") -> None:
-    """Delete the downloaded files that shards hold now. table: the index of the stage `download`.
-
-    Raises UserError if too many clips are missing for temporary reasons.
-    """
-    queue.delete_stored_files(table)
-    queue.check_missing(table, params.download)
-
-
-def _is_online(clip: dict) -> bool:
-    """Return whether a clip is downloaded. clip: a row of the clip table."""
-    return (clip["video"] or "").startswith(URL)

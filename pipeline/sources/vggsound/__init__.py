@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from pipeline.errors import UserError
 from pipeline.sources.published import media
-from pipeline.sources.published.media import collect, fetch, finish, media_key, stamp
+from pipeline.sources.published.downloads import collect, finish, load, media_key, stamp
+from pipeline.sources.published.media import fetch
 from pipeline.sources.published.selection import select_rows, split_conflicts
 from pipeline.sources.vggsound import lists
 from pipeline.store import clip_table
@@ -21,7 +22,7 @@ from pipeline.store import clip_table
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
 
-__all__ = ["clips", "collect", "fetch", "finish", "media_key", "notes", "stamp"]
+__all__ = ["clips", "collect", "fetch", "finish", "load", "media_key", "notes", "stamp"]
 
 SECONDS = 10  # of a clip
 EXTRA = pa.schema(  # the columns of the clip table that only this source has

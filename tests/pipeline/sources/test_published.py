@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.config import read
 from pipeline.errors import UserError
-from pipeline.sources.published import list_files, media
+from pipeline.sources.published import downloads, list_files, media
 from pipeline.sources.published.selection import split_conflicts
 from pipeline.store import clip_table
 from testing import defaults
@@ -49,10 +49,10 @@ def test_a_clip_is_the_file_of_its_name_at_any_depth(tmp_path):
         f"1 media files belong to no clip, left out: {root}/x.mp4, …",
     ]
     statuses = [media.fetch(clip, None).status for clip in clips]
-    assert statuses == ["ok", "ok", "ok", "unreadable"] and media.media_key(clips, PARAMS) is None
-    before = media.stamp(clips[0])
+    assert statuses == ["ok", "ok", "ok", "unreadable"] and downloads.media_key(clips, PARAMS) is None
+    before = downloads.stamp(clips[0])
     (tmp_path / "a/b/v_000001.mp4").write_bytes(b"longer")
-    assert media.stamp(clips[0]) != before
+    assert downloads.stamp(clips[0]) != before
 
 
 HOSTILE_IDS = ("../x", "http://127.0.0.1/x", "x&list=y", "", "a b", "x" * 65)
@@ -87,18 +87,20 @@ def test_segments_are_downloaded_from_youtube(tmp_path, monkeypatch):
     server = Server(encode_video(tmp_path / "video.mp4"))
     changes = {"url": f"{server.url}{{id}}.mp4", "height": 64, "per_minute": 1e5, "stall": 2.0, "retries": 0}
     params = SimpleNamespace(download=PARAMS.download.model_copy(update=changes))
-    key = media.media_key(clips, params)
-    assert key == media.media_key(clips[:1], params) != media.media_key(clips, PARAMS)  # another height
+    key = downloads.media_key(clips, params)
+    assert (
+        key == downloads.media_key(clips[:1], params) != downloads.media_key(clips, PARAMS)
+    )  # another height
     try:
-        assert media.stamp(clips[0]) is None
-        media.collect(clips, params)
+        assert downloads.stamp(clips[0]) is None
+        downloads.collect(clips, params)
     finally:
         server.stop()
-    outcomes = [media.fetch(clip, None) for clip in clips]
+    outcomes = [downloads.load(clip, None) for clip in clips]
     assert [outcome.status for outcome in outcomes] == ["ok", "unavailable", "refused"]
     assert outcomes[0].value["video"]["bytes"]
     ids, statuses = [clip["clip_id"] for clip in clips], [outcome.status for outcome in outcomes]
-    media.finish(pa.table({"clip_id": ids, "status": statuses}), params)
+    downloads.finish(pa.table({"clip_id": ids, "status": statuses}), params)
     assert not list((tmp_path / "data/downloads").glob("*.mkv"))  # the shards hold them now
 
 

@@ -43,9 +43,7 @@ def step_modules(stage: str) -> set[str]:
 
 STEPS = sorted(set().union(*map(step_modules, data_stages())))
 # Media that come over the network do not depend on code: they would be fetched anew.
-STEPS += [
-    sources.get(name).__name__ for name in source_names() if not hasattr(sources.get(name), "media_key")
-]
+STEPS += sorted({sources.get(name).fetch.__module__ for name in source_names()})
 # What reads shards again, and resumes from checkpoints.
 TRAINING = ["models.training.loop", "models.inference.extract_step"]
 TRAINING += map(tasks.tasks.module, tasks.tasks.names())
