@@ -20,7 +20,7 @@ from pipeline.errors import UserError
 from pipeline.sources.folder.ids import slug
 from pipeline.sources.published import list_files, media
 from pipeline.sources.published.downloads import collect, finish, load, media_key, stamp
-from pipeline.sources.published.media import fetch
+from pipeline.sources.published.in_place import fetch
 from pipeline.sources.published.selection import split_conflicts
 from pipeline.store import clip_table
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from pipeline.errors import UserError
 from pipeline.sources.published import list_files, media
 from pipeline.sources.published.downloads import collect, finish, load, media_key, stamp
-from pipeline.sources.published.media import fetch
+from pipeline.sources.published.in_place import fetch
 from pipeline.store import clip_table
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity

@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.sources.audioset import lists
 from pipeline.sources.published import media
 from pipeline.sources.published.downloads import collect, finish, load, media_key, stamp
-from pipeline.sources.published.media import fetch
+from pipeline.sources.published.in_place import fetch
 from pipeline.sources.published.selection import select_rows
 from pipeline.store import clip_table
 

@@ -1,7 +1,4 @@
-"""The functions of a source whose clips may be segments of YouTube's videos, which are downloaded.
-
-They are apart from `media.fetch`, so that the keys of files in place do not depend on the code of downloads.
-"""
+"""The functions of a source whose clips may be segments of YouTube's videos, which are downloaded."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +6,7 @@ import pyarrow as pa
 
 from pipeline.download import queue
 from pipeline.sources import folder
-from pipeline.sources.published import media
+from pipeline.sources.published import in_place, media
 from pipeline.store.formats import digest
 from pipeline.store.status import Outcome
 
@@ -44,7 +41,7 @@ def collect(clips: list[dict], params: "Params") -> None:
 
 def load(clip: dict, data: "DataParams") -> Outcome:
     """Return the outcome of a clip's download: its file as the value, or the failure."""
-    return queue.load_outcome(clip) if _is_online(clip) else media.fetch(clip, data)
+    return queue.load_outcome(clip) if _is_online(clip) else in_place.fetch(clip, data)
 
 
 def finish(table: pa.Table, params: "Params") -> None:

@@ -4,7 +4,7 @@
 the segment as a media fragment (W3C, #t=30,40), and its file holds the segment alone. `folder`: a copy of the
 data set, whose files are below `data.folder` at any depth and named after the clip.
 
-A source calls `add_media` for its rows and `notes` for its notes, and has `fetch` and the functions of
+A source calls `add_media` for its rows and `notes` for its notes, and has the functions of `in_place` and
 `downloads` as its own.
 """
 
@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from pipeline.sources import folder
 from pipeline.sources.folder.extensions import BOTH, PICTURE, SOUND, split_extension
-from pipeline.store.status import Outcome, failed
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
@@ -115,10 +114,3 @@ def notes(data: "DataParams", table: pa.Table) -> list[str]:
 def _locations(table: pa.Table) -> tuple[list[str | None], list[str | None]]:
     """Return the columns `audio` and `video` of a clip table."""
     return table["audio"].to_pylist(), table["video"].to_pylist()
-
-
-def fetch(clip: dict, data: "DataParams") -> Outcome:
-    """Check the files of a clip, which stay in place; a clip without media is refused."""
-    if clip["audio"] is None and clip["video"] is None:
-        return failed("refused", f"no media: {clip['video_id']!r} is an invalid id, or its place is unknown")
-    return folder.fetch(clip, data)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pipeline.errors import UserError
 from pipeline.sources.published import media
 from pipeline.sources.published.downloads import collect, finish, load, media_key, stamp
-from pipeline.sources.published.media import fetch
+from pipeline.sources.published.in_place import fetch
 from pipeline.sources.published.selection import select_rows, split_conflicts
 from pipeline.sources.vggsound import lists
 from pipeline.store import clip_table

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.config import read
 from pipeline.errors import UserError
-from pipeline.sources.published import downloads, list_files, media
+from pipeline.sources.published import downloads, in_place, list_files, media
 from pipeline.sources.published.selection import split_conflicts
 from pipeline.store import clip_table
 from testing import defaults
@@ -48,7 +48,7 @@ def test_a_clip_is_the_file_of_its_name_at_any_depth(tmp_path):
         f"1 of 4 clips (25.0%) have no file in {root}, such as gone.mp4",
         f"1 media files belong to no clip, left out: {root}/x.mp4, …",
     ]
-    statuses = [media.fetch(clip, None).status for clip in clips]
+    statuses = [in_place.fetch(clip, None).status for clip in clips]
     assert statuses == ["ok", "ok", "ok", "unreadable"] and downloads.media_key(clips, PARAMS) is None
     before = downloads.stamp(clips[0])
     (tmp_path / "a/b/v_000001.mp4").write_bytes(b"longer")
@@ -66,7 +66,7 @@ def test_a_clip_with_an_invalid_id_or_no_place_is_refused(tmp_path, where):
     places = [(video, media.Place((0.0, 1.0), video)) for video in HOSTILE_IDS]
     clips, notes = table(folder, *places, ("good", None), where=where)
     assert all(clip["audio"] is None and clip["video"] is None for clip in clips)
-    assert {media.fetch(clip, None).status for clip in clips} == {"refused"}
+    assert {in_place.fetch(clip, None).status for clip in clips} == {"refused"}
     assert notes == ["7 of 7 clips have an invalid id, or an unknown place: the stage download refuses them"]
     names = {media.safe_name(video) for video in HOSTILE_IDS}
     assert all(clip_table.CLIP_ID.fullmatch(name) for name in names) and len(names) == len(HOSTILE_IDS)
