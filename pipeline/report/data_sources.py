@@ -31,6 +31,24 @@ SOURCES = {  # data.source -> description
         "https://research.google.com/audioset/",
         is_youtube=True,
     ),
+    "vggsound": SourceDescription(
+        "VGGSound: 10 s of YouTube videos with one of 309 labels",
+        f"the list is CC BY 4.0; {YOUTUBE}",
+        "https://github.com/hche11/VGGSound",
+        is_youtube=True,
+    ),
+    "ave": SourceDescription(
+        "AVE: audio-visual events of 28 classes in YouTube videos",
+        f"the lists name no licence; {YOUTUBE}",
+        "https://github.com/YapengTian/AVE-ECCV18",
+        is_youtube=True,
+    ),
+    "music": SourceDescription(
+        "MUSIC: YouTube videos of solos and duets of musical instruments",
+        f"the lists name no licence; {YOUTUBE}",
+        "https://github.com/roudimit/MUSIC_dataset",
+        is_youtube=True,
+    ),
     "crema_d": SourceDescription(
         "CREMA-D: actors who speak sentences with different emotions",
         "Open Database License and Database Content License, of the authors of CREMA-D",

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.config import read
 from pipeline.errors import UserError
+from pipeline.report.data_sources import describe_source
 from pipeline.sources.published import downloads, in_place, list_files, media
 from pipeline.sources.published.selection import split_conflicts
 from pipeline.store import clip_table
@@ -142,3 +143,9 @@ def test_a_video_stays_in_the_most_important_of_its_splits():
         ]
     ]
     assert split_conflicts(rows) == [rows[1], rows[3], rows[5]]
+
+
+@pytest.mark.parametrize("source", ["vggsound", "ave", "music"])
+def test_cards_say_that_the_media_are_of_youtube(source):
+    """Whoever packs such clips as a data set must be told, also if they come from a copy."""
+    assert describe_source(source).is_youtube
