@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UserError
+from pipeline.media.decoders import PYAV
 from pipeline.media.files import SECONDS_COLUMN, Media
 from pipeline.media.frame_converter import FrameConverter
 from pipeline.media.frames import TIMES_COLUMN, extract_frames
@@ -56,7 +57,7 @@ class FacesStep:
     """The step of the stage `faces`: from the media files of a clip to (frames, size, size, 3) uint8 RGB.
 
     faces: the section of params.yaml. clip_seconds: the maximum duration of the video. frames: number of
-    pictures of a clip, each in the middle of an equal part of it.
+    pictures of a clip, each in the middle of an equal part of it. decoding: the section `media`.
 
     A frame without a face is cropped where the nearest frame has a face. A clip without any face fails.
 
@@ -69,6 +70,7 @@ class FacesStep:
     faces: Any
     clip_seconds: float
     frames: int
+    decoding: Any = PYAV
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -84,7 +86,7 @@ class FacesStep:
         """Yield the outcome of each clip. clips: rows of the clip table. values: their files."""
         converter, detector = FrameConverter(MAX_HEIGHT), load_detector(self.faces.model)
         for clip, media in zip(clips, values, strict=True):
-            outcome = extract_frames(clip, media, self.clip_seconds, self.frames, converter)
+            outcome = extract_frames(clip, media, self.clip_seconds, self.frames, converter, self.decoding)
             yield self._crop_faces(outcome, detector) if outcome.status == OK else outcome
 
     def _crop_faces(self, outcome: Outcome, detector: "Haar | YuNet") -> Outcome:

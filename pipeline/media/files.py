@@ -99,12 +99,7 @@ def open_media(path: str) -> Iterator[InputContainer]:
     Raises MediaError if it cannot be opened, or if FFmpeg raises an error in the block.
     """
     name = os.path.basename(path)
-    first_bytes = read_head(path)
-    if first_bytes.startswith(b"version https://git-lfs"):
-        raise MediaError("unreadable", f"{name}: a pointer of Git LFS and not the file itself: git lfs pull")
-    if first_bytes.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(PLAYLISTS):
-        raise MediaError("refused", f"{name}: a playlist, which names other files")
-    demuxer = _picture_demuxer(first_bytes)
+    demuxer = check_head(path)
     try:
         container = _open(path, demuxer)
     except av.FFmpegError as e:
@@ -115,6 +110,20 @@ def open_media(path: str) -> Iterator[InputContainer]:
         raise MediaError("corrupt", f"{name}: {e.strerror}") from None
     finally:
         container.close()
+
+
+def check_head(path: str) -> str | None:
+    """Return ffmpeg's demuxer for a file if it is a still picture; None: ffmpeg detects it.
+
+    Raises MediaError if the first bytes of the file are those of a playlist, or if it cannot be read.
+    """
+    name = os.path.basename(path)
+    first_bytes = read_head(path)
+    if first_bytes.startswith(b"version https://git-lfs"):
+        raise MediaError("unreadable", f"{name}: a pointer of Git LFS and not the file itself: git lfs pull")
+    if first_bytes.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(PLAYLISTS):
+        raise MediaError("refused", f"{name}: a playlist, which names other files")
+    return _picture_demuxer(first_bytes)
 
 
 def _open(path: str, demuxer: str | None) -> InputContainer:

@@ -52,7 +52,7 @@ class FrameConverter:
             # Use one of the two fields: they show different moments. A field has half of the lines.
             frame = apply_filters(frame, ("field", "top"))
             aspect = aspect / 2
-        height, width = self._output_size(frame, aspect, quarter_turns)
+        height, width = self.output_size(frame.height, frame.width * aspect, quarter_turns)
         if quarter_turns % 2:  # the picture is rotated last: before, it lies on its side
             height, width = width, height
         frame = _crop_long_frame(frame, aspect, height, width)
@@ -66,9 +66,7 @@ class FrameConverter:
 
         aspect: width over height of a pixel of the frame.
         """
-        scale = max(height / frame.height, width / (frame.width * aspect))
-        scaled_height = max(height, round(frame.height * scale))
-        scaled_width = max(width, round(frame.width * aspect * scale))
+        scaled_height, scaled_width = covering_size(frame.height, frame.width, aspect, height, width)
         is_smaller = scaled_width < frame.width and scaled_height < frame.height
         return self.reformatter.reformat(
             frame,
@@ -81,31 +79,56 @@ class FrameConverter:
             threads=1,
         ).to_ndarray()
 
-    def _output_size(self, frame: VideoFrame, aspect: float, quarter_turns: int) -> tuple[int, int]:
-        """Return (height, width) of the picture after it is rotated by `quarter_turns`.
+    def output_size(self, height: float, width: float, quarter_turns: int = 0) -> tuple[int, int]:
+        """Return (height, width) of the picture of a frame after it is rotated by `quarter_turns`.
 
-        aspect: width over height of a pixel of the frame.
+        height, width: of the frame with square pixels, before it is rotated.
         """
         if self.width is not None:
             return self.height, self.width
-        height, width = float(frame.height), frame.width * aspect
+        height = float(height)
         if quarter_turns % 2:
             height, width = width, height
         scale = min(1.0, self.height / height, MAX_ASPECT * self.height / width)
         return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
+def covering_size(
+    frame_height: int, frame_width: int, aspect: float, height: int, width: int
+) -> tuple[int, int]:
+    """Return (height, width) to which a frame is scaled so that it covers a picture of height x width.
+
+    aspect: width over height of a pixel of the frame.
+    """
+    scale = max(height / frame_height, width / (frame_width * aspect))
+    return max(height, round(frame_height * scale)), max(width, round(frame_width * aspect * scale))
+
+
+def crop_size(
+    frame_height: int, frame_width: int, aspect: float, height: int, width: int
+) -> tuple[int, int] | None:
+    """Return the (height, width) to which a frame is cropped that is much longer than a picture; else None.
+
+    Otherwise, scaling it could need an unlimited amount of memory. aspect: width over height of a pixel.
+    height, width: of the picture.
+    """
+    excess = frame_width * aspect * height / (frame_height * width)  # of the width; below 1: of the height
+    if 1 / MAX_EXCESS < excess < MAX_EXCESS:
+        return None
+    new_width = min(frame_width, math.ceil(frame_width / excess) + 1)
+    new_height = min(frame_height, math.ceil(frame_height * excess) + 1)
+    return new_height, new_width
+
+
 def _crop_long_frame(frame: VideoFrame, aspect: float, height: int, width: int) -> VideoFrame:
     """Return a frame, cropped if it is much longer than a picture of height x width.
 
-    Otherwise, scaling it could need an unlimited amount of memory. aspect: width over height of a pixel.
+    aspect: width over height of a pixel.
     """
-    excess = frame.width * aspect * height / (frame.height * width)  # of the width; below 1: of the height
-    if 1 / MAX_EXCESS < excess < MAX_EXCESS:
+    size = crop_size(frame.height, frame.width, aspect, height, width)
+    if size is None:
         return frame
-    new_width = min(frame.width, math.ceil(frame.width / excess) + 1)
-    new_height = min(frame.height, math.ceil(frame.height * excess) + 1)
-    return apply_filters(frame, ("crop", f"{new_width}:{new_height}:exact=1"))
+    return apply_filters(frame, ("crop", f"{size[1]}:{size[0]}:exact=1"))
 
 
 def is_hd_without_colorspace(frame: VideoFrame) -> bool:

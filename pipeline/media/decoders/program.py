@@ -1,0 +1,161 @@
+"""Run the ffmpeg program on a media file, under the limits that hold for PyAV (pipeline/media/files.py).
+
+The program decodes; its output, raw frames in the container NUT, is small and is read with PyAV. What it says
+about a file (start, sizes, errors) stands in its log, which is on its standard error.
+"""
+
+import ctypes
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+import av
+
+from pipeline.media import ffmpeg
+from pipeline.media.files import MediaError, check_head
+
+CPU_SECONDS = 600  # of a process, at most: one whose worker was killed ends, too
+MAX_LOG = 1 << 20  # bytes of the log that are read; damaged files can fill a disk with messages
+OVERHEAD = 1 << 20  # bytes of its output besides samples and pixels, at most
+PR_SET_PDEATHSIG = 1  # of prctl: send this signal to the process when its parent ends
+KINDS = {"audio": "sound", "video": "picture"}  # kind of stream -> its name in messages
+# Messages of the program -> (status, what is wrong). The first one that occurs counts.
+ERRORS = (
+    (r"not on whitelist", "refused", "a playlist, or a format that is not read"),
+    (r"Picture size (\d+)x(\d+) (?:exceeds|is invalid)", "refused", r"\1 x \2 pixels are too many"),
+    (r"[Nn]o decoder found|Decoder \(?.+ not found", "refused", "no decoder for its {kind}"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the program wrote: content, the bytes of its standard output; log, its messages."""
+
+    content: bytes
+    log: str
+
+    @property
+    def start_time(self) -> float:
+        """The time stamp at which the file's container starts, s. A clip's `start` is relative to it."""
+        match = re.search(r"^  Duration: .*?, start: (-?[\d.]+)", self.log, re.MULTILINE)
+        return float(match[1]) if match else 0.0
+
+    @property
+    def container_format(self) -> str:
+        """ffmpeg's name of the file format; empty if the file could not be opened."""
+        match = re.search(r"^Input #0, (\S+), from ", self.log, re.MULTILINE)
+        return match[1] if match else ""
+
+    def frames(self) -> Iterator[Any]:
+        """Yield the frames of the first stream of `content`, a NUT file; none of an empty file."""
+        if self.content:
+            with av.open(io.BytesIO(self.content), format="nut") as container:
+                if container.streams:
+                    yield from container.decode(container.streams[0])
+
+
+def open_input(path: str, **options: Any) -> Any:
+    """Return the file `path` as an input of ffmpeg-python, with the options that guard every file.
+
+    options: of the input, such as `ss`. Raises MediaError if the file is a playlist or cannot be read.
+    """
+    import ffmpeg as library  # takes 0.1 s, and few need it
+
+    if demuxer := check_head(path):
+        options["format"] = demuxer
+    return library.input(ffmpeg.url(path), threads=1, **ffmpeg.GUARD, **options)
+
+
+def seek_options(origin: float | None, start_time: float) -> dict[str, Any]:
+    """Return the options of an input that is read from the keyframe before `origin` on.
+
+    origin: a time stamp of the container, s; None: from its beginning. start_time: of the container, s.
+    """
+    if origin is None:
+        return {}
+    return {"ss": f"{origin - start_time:.6f}", "noaccurate_seek": None}
+
+
+def run(path: str, max_bytes: int, *outputs: Any) -> Output:
+    """Run the program with `outputs` of ffmpeg-python. Return what it wrote.
+
+    path: of the input. max_bytes: of the standard output; the program ends when there is more.
+    Time stamps are those of the container (-copyts). Errors of the file are in the log (`explain`). Raises
+    MediaError if the program crashes.
+    """
+    import ffmpeg as library
+
+    outputs = library.merge_outputs(*outputs).global_args(
+        "-nostdin", "-hide_banner", "-copyts", "-timelimit", str(CPU_SECONDS)
+    )
+    command = library.compile(outputs, cmd=ffmpeg.binary())
+    messages: list[bytes] = []
+    # A session of its own: Ctrl-C ends the worker, and with it the program, whose output else were cut off.
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        reader = threading.Thread(target=_read_log, args=(process.stderr, messages), daemon=True)
+        reader.start()
+        try:
+            content = process.stdout.read(max_bytes)
+            if len(content) == max_bytes:
+                process.kill()
+                raise MediaError("corrupt", f"{os.path.basename(path)}: decodes to far too much")
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            reader.join()
+    log = b"".join(messages).decode("utf-8", "replace")
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        raise MediaError("crashed", f"{os.path.basename(path)}: the ffmpeg program crashed ({name})")
+    if f"received signal {int(signal.SIGXCPU)}" in log:
+        raise MediaError(
+            "timeout", f"{os.path.basename(path)}: not done after {CPU_SECONDS} s of processor time"
+        )
+    return Output(content, log)
+
+
+def explain(path: str, log: str, kind: str) -> MediaError:
+    """Return the error that says why the program wrote nothing for the file `path`.
+
+    log: its messages. kind: "audio" or "video", which of its streams should be decoded.
+    """
+    name = os.path.basename(path)
+    if "matches no streams" in log:
+        return MediaError(f"no_{kind}", f"{name}: no {KINDS[kind]} track")
+    for pattern, status, reason in ERRORS:
+        if match := re.search(pattern, log):
+            return MediaError(status, f"{name}: {match.expand(reason).format(kind=KINDS[kind])}")
+    # The last line with an error that says more than that there is no output.
+    errors = re.findall(r"^(?:\[[^\]]*\] )?(Error .*|.*Invalid data found.*)$", log, re.MULTILINE)
+    return MediaError("corrupt", f"{name}: {errors[0] if errors else 'nothing can be decoded'}")
+
+
+def _read_log(pipe: IO[bytes], messages: list[bytes]) -> None:
+    """Append the first MAX_LOG bytes of a pipe to `messages`, and read the rest of it."""
+    messages.append(pipe.read(MAX_LOG))
+    while pipe.read(MAX_LOG):
+        pass
+
+
+def _end_with_parent() -> None:
+    """Have Linux kill this new process when its parent ends, even if that was killed."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+_libc = ctypes.CDLL(None)  # the functions of the C library
