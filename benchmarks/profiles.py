@@ -31,9 +31,10 @@ import scipy.fft
 from benchmarks import bare, films, result_files
 from benchmarks.overheads import copy_project
 from pipeline.config import ROOT, read, stage_names
+from pipeline.media.features.filter_banks import mel_bank
 from pipeline.media.files import Media
 from pipeline.media.frames import FramesStep
-from pipeline.media.spectrogram import SpectrogramStep, mel_bank
+from pipeline.media.spectrogram import SpectrogramStep
 from pipeline.media.wav import WavStep, read_wav
 from testing import commands
 

@@ -20,7 +20,7 @@ def faces() -> None:
     """
     params = load("faces")
     n_frames = {"middle": 1, "every": params.video.frames}[params.faces.frames]
-    step = FacesStep(params.faces, params.data.clip_seconds, n_frames)
+    step = FacesStep(params.faces, params.data.clip_seconds, n_frames, params.media)
     if not params.faces.enabled:
         runner.write_empty("faces", step.layout, "faces.enabled is false")
         return

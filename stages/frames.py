@@ -13,7 +13,7 @@ from pipeline.store import clip_table
 def frames() -> None:
     """Write `video.frames` evenly spaced frames of every clip with a picture to the shards of this stage."""
     params = load("frames")
-    step = FramesStep(params.video, params.data.clip_seconds)
+    step = FramesStep(params.video, params.data.clip_seconds, params.media)
     job = runner.Job(
         name="frames",
         step=step,

@@ -15,7 +15,7 @@ def wav() -> None:
     params = load("wav")
     job = runner.Job(
         name="wav",
-        step=WavStep(params.audio, params.data.clip_seconds),
+        step=WavStep(params.audio, params.data.clip_seconds, params.media),
         shards=LAYOUT,
         fingerprint=compute_fingerprint(params, WavStep, as_local_files),
         upstream=download.LAYOUT,

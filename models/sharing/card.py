@@ -120,6 +120,10 @@ FEATURES = {  # audio.feature -> description
     "log_spectrogram": "logarithm of the magnitude of librosa's STFT",
     "log_frequency": "decibels of the power in bands evenly spaced in log frequency",
     "fbank": "Kaldi's log mel filterbank",
+    "mfcc": "librosa's mel-frequency cepstral coefficients",
+    "cqt": "decibels of librosa's constant-Q transform",
+    "pcen": "librosa's mel bands after per-channel energy normalization",
+    "chroma": "librosa's energy of the pitch classes",
     "waveform": "samples, in columns of hop_length",
 }
 

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 # So these keys of the section `audio` must have the values that the initial model was trained with.
 FIXED_KEYS = ("feature", "sample_rate", "hop_length", "win_length", "n_mels", "dtype")
 MEL_KEYS = ("n_fft", "fmin", "fmax")  # and these, unless `feature` is fbank, which does not use them
+LIBROSA_KEYS = {  # and these, by `feature`
+    "mfcc": ("n_mfcc",),
+    "cqt": ("n_bins", "bins_per_octave"),
+    "pcen": ("pcen_gain", "pcen_bias", "pcen_power", "pcen_time_constant"),
+    "chroma": ("n_chroma",),
+}
 WAVEFORM_KEYS = ("feature", "sample_rate")  # only these, if `feature` is waveform
 # Part of a model -> the key of config.json that must be equal, so that a part means the same in two models.
 # For other parts it is the key with the part's name (`matcher`, `loss`), if there is one.
@@ -117,7 +123,9 @@ def _describe_misfit(model: checkpoint.Model, config: dict[str, Any], parts: lis
 
 def _check_features(start: Start, old: dict[str, Any], new: dict[str, Any]) -> None:
     """Raise UserError if the features of the trained model, `old`, are not those of the new one."""
-    keys = {"fbank": FIXED_KEYS, "waveform": WAVEFORM_KEYS}.get(new["feature"], FIXED_KEYS + MEL_KEYS)
+    feature = new["feature"]
+    keys = {"fbank": FIXED_KEYS, "waveform": WAVEFORM_KEYS}.get(feature, FIXED_KEYS + MEL_KEYS)
+    keys += LIBROSA_KEYS.get(feature, ())
     differences = [
         f"audio.{key} {old.get(key)}, not {new.get(key)}" for key in keys if old.get(key) != new.get(key)
     ]

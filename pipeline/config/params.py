@@ -22,6 +22,7 @@ from pipeline.config.fields import (
     one_of,
 )
 from pipeline.config.hub_files import PREFIX, read_sampling_rate
+from pipeline.config.media import MediaParams
 from pipeline.config.towers import CACHED, TowersParams
 from pipeline.config.train import AugmentParams, ClassificationParams, PretrainingParams, TrainParams
 from pipeline.config.video import FacesParams, VideoParams
@@ -120,6 +121,7 @@ class Params(Section):
     download: DownloadParams = Field(
         description="how clips of YouTube are fetched; only url and height change the clips"
     )
+    media: MediaParams = Field(description="how files are decoded")
     audio: AudioParams = Field(description="sound and its features, in librosa's words")
     video: VideoParams = Field(description="frames of the picture")
     faces: FacesParams = Field(description="faces that are cut out of frames")

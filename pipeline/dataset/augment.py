@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from pipeline.media.feature_ranges import BYTES, DECIBEL
+from pipeline.media.feature_ranges import BYTES, DECIBEL, LEVEL_FREE
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # weights of red, green and blue: ITU-R BT.601
 
@@ -96,6 +96,8 @@ class Augment:
 
         audio: (n, channels, freq, time). gain: in dB, broadcast against `audio`.
         """
+        if self.feature in LEVEL_FREE:
+            return audio
         if audio.dtype == np.uint8:  # the range low..high is stored as 0..255
             low, high = BYTES[self.feature]
             steps = gain.astype(np.float32) * (DECIBEL[self.feature] * 255 / (high - low))

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from models.parts.hf.files import import_transformers, quiet
 from models.parts.hf.log_mel import LogMel
 from pipeline.errors import UserError
-from pipeline.media.spectrogram import KALDI_EPSILON, KALDI_PREEMPHASIS, kaldi_bank
+from pipeline.media.features.filter_banks import kaldi_bank
+from pipeline.media.features.scipy_features import KALDI_EPSILON, KALDI_PREEMPHASIS
 
 KALDI_WINDOW, KALDI_HOP = 0.025, 0.01  # s: Kaldi's defaults
 POWER_FLOOR = 1e-10  # of CLAP and Whisper

@@ -4,6 +4,7 @@ The program decodes; its output, raw frames in the container NUT, is small and i
 about a file (start, sizes, errors) stands in its log, which is on its standard error.
 """
 
+import contextlib
 import ctypes
 import io
 import os
@@ -42,10 +43,13 @@ class Output:
     log: str
 
     @property
-    def start_time(self) -> float:
-        """The time stamp at which the file's container starts, s. A clip's `start` is relative to it."""
+    def start_time(self) -> float | None:
+        """The time stamp at which the file's container starts, s; None if it does not say.
+
+        A clip's `start` is relative to it.
+        """
         match = re.search(r"^  Duration: .*?, start: (-?[\d.]+)", self.log, re.MULTILINE)
-        return float(match[1]) if match else 0.0
+        return float(match[1]) if match else None
 
     @property
     def container_format(self) -> str:
@@ -54,11 +58,10 @@ class Output:
         return match[1] if match else ""
 
     def frames(self) -> Iterator[Any]:
-        """Yield the frames of the first stream of `content`, a NUT file; none of an empty file."""
-        if self.content:
-            with av.open(io.BytesIO(self.content), format="nut") as container:
-                if container.streams:
-                    yield from container.decode(container.streams[0])
+        """Yield the frames in `content`, a NUT file; none if the program wrote none."""
+        # PyAV raises this for a file without frames.
+        with contextlib.suppress(av.InvalidDataError), av.open(io.BytesIO(self.content), format="nut") as nut:
+            yield from nut.decode(nut.streams[0])
 
 
 def open_input(path: str, **options: Any) -> Any:
@@ -70,7 +73,8 @@ def open_input(path: str, **options: Any) -> Any:
 
     if demuxer := check_head(path):
         options["format"] = demuxer
-    return library.input(ffmpeg.url(path), threads=1, **ffmpeg.GUARD, **options)
+    # Packets without a time stamp get one, as in PyAV: those of an MPEG program stream.
+    return library.input(ffmpeg.url(path), threads=1, fflags="+genpts", **ffmpeg.GUARD, **options)
 
 
 def seek_options(origin: float | None, start_time: float) -> dict[str, Any]:
@@ -141,9 +145,8 @@ def explain(path: str, log: str, kind: str) -> MediaError:
     for pattern, status, reason in ERRORS:
         if match := re.search(pattern, log):
             return MediaError(status, f"{name}: {match.expand(reason).format(kind=KINDS[kind])}")
-    # The last line with an error that says more than that there is no output.
-    errors = re.findall(r"^(?:\[[^\]]*\] )?(Error .*|.*Invalid data found.*)$", log, re.MULTILINE)
-    return MediaError("corrupt", f"{name}: {errors[0] if errors else 'nothing can be decoded'}")
+    message = re.search(r"(?:[^\]\n]*: )?(Invalid data found when processing input|End of file)", log)
+    return MediaError("corrupt", f"{name}: {message[1] if message else 'nothing can be decoded'}")
 
 
 def _read_log(pipe: IO[bytes], messages: list[bytes]) -> None:

@@ -30,7 +30,7 @@ from pipeline.store.status import Outcome, failed
 MAX_LIST = 1 << 26  # bytes of a list of packets: 70 for each
 MAX_SELECTED = 500  # frames that one process decodes: an argument of a command has a limited length
 FIRST_FPS_MODE = (5, 1)  # the version of ffmpeg that renamed the option -vsync
-# Where the sample of colour of 2 x 2 pixels is, to the right and down, in 1/256 of the way between two pixels.
+# Where the sample of colour of 2 x 2 pixels is, to the right and down: in 1/256 of a pixel.
 CHROMA_POSITIONS = {
     "left": (0, 128),
     "center": (128, 128),
@@ -39,6 +39,7 @@ CHROMA_POSITIONS = {
     "bottomleft": (0, 256),
     "bottom": (128, 256),
 }
+NO_TIME = -(1 << 63)  # FFmpeg's AV_NOPTS_VALUE
 KEYFRAME = 1  # FFmpeg's AV_PKT_FLAG_KEY
 
 
@@ -67,14 +68,16 @@ def extract_frames(path: str, start: float, length: float, n: int, converter: Fr
 class _Video:
     """The video stream of a file, and its first picture, rotated as players show it.
 
-    start_time: the container's first time stamp, s. time_base: the unit of the stream's time stamps, s.
-    frame_duration: the average, s. aspect: width over height of a pixel. has_hd_colours: whether players
-    assume BT.709, which the file does not say. pixel_format, chroma_location: ffmpeg's names.
+    start_time: the container's first time stamp, s; 0 if the file does not say it (has_start_time).
+    time_base: the unit of the stream's time stamps, s. frame_duration: the average, s. aspect: width over
+    height of a pixel. has_hd_colours: whether players assume BT.709, which the file does not say.
+    pixel_format, chroma_location: ffmpeg's names.
     """
 
     path: str
     container_format: str
     start_time: float
+    has_start_time: bool
     time_base: float
     frame_duration: float
     height: int
@@ -114,7 +117,8 @@ def _describe(path: str) -> _Video:
     return _Video(
         path=path,
         container_format=output.container_format,
-        start_time=output.start_time,
+        start_time=output.start_time or 0.0,
+        has_start_time=output.start_time is not None,
         time_base=int(tick[1]) / int(tick[2]),
         frame_duration=int(rate[2]) / int(rate[1]) if rate and int(rate[1]) else DEFAULT_FRAME_DURATION,
         height=height,
@@ -158,12 +162,17 @@ def _list_frames(video: _Video, first: float, last: float) -> Timeline:
     def read_packets(origin: float | None) -> list[PacketInfo]:
         """Return the packets from `origin` (s) to `last`."""
         begin = video.start_time if origin is None else origin
-        options = program.seek_options(origin, video.start_time) | {"t": f"{last - begin + SLACK:.6f}"}
-        packets = program.open_input(video.path, **options)["V:0"].output(
+        options = program.seek_options(origin, video.start_time)
+        if video.has_start_time:  # without one, the program would copy nothing
+            options["t"] = f"{last - begin + SLACK:.6f}"
+        copy = program.open_input(video.path, **options)["V:0"].output(
             "pipe:1", format="framecrc", c="copy", copyinkf=None
         )
-        content = program.run(video.path, MAX_LIST, packets).content
-        return list(_parse_packets(content.decode("utf-8", "replace"), video))
+        content = program.run(video.path, MAX_LIST, copy).content
+        packets = list(_parse_packets(content.decode("utf-8", "replace"), video))
+        # After a seek, what comes before a keyframe cannot be decoded.
+        keyframes = [i for i, packet in enumerate(packets) if packet.is_keyframe]
+        return packets[keyframes[0] :] if origin is not None and keyframes else packets
 
     is_steady = has_steady_times(video.container_format)
     return read_timeline(read_packets, first, last, video.start_time, is_steady)
@@ -172,19 +181,19 @@ def _list_frames(video: _Video, first: float, last: float) -> Timeline:
 def _parse_packets(text: str, video: _Video) -> Iterator[PacketInfo]:
     """Yield packets from lines of ffmpeg's framecrc: stream, dts, pts, duration, size, checksum, flags.
 
-    Flags that are left out are those of a keyframe. A time stamp may be NOPTS.
+    Flags that are left out are those of a keyframe.
     """
     for line in text.splitlines():
         fields = [field.strip() for field in line.split(",")]
         if line.startswith("#") or len(fields) < 6:
             continue
         _, dts, pts, duration, size, _, *flags = fields
-        time_stamp = dts if pts == "NOPTS" else pts
-        if time_stamp == "NOPTS" or int(size) == 0:
+        time_stamp = int(pts) if int(pts) != NO_TIME else int(dts)
+        if time_stamp == NO_TIME or int(size) == 0:
             continue
         is_keyframe = all(not flag.startswith("F=") or int(flag[2:], 16) & KEYFRAME for flag in flags)
         seconds = int(duration) * video.time_base or video.frame_duration
-        yield PacketInfo(int(time_stamp) * video.time_base, seconds, is_keyframe)
+        yield PacketInfo(time_stamp * video.time_base, seconds, is_keyframe)
 
 
 def _decode_frames(

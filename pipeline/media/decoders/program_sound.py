@@ -47,7 +47,7 @@ def _read_start_time(path: str) -> float:
     )
     if not header.container_format or "matches no streams" in header.log:
         raise program.explain(path, header.log, "audio")
-    return header.start_time
+    return header.start_time or 0.0
 
 
 def _join_frames(output: program.Output, rate: int) -> np.ndarray:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from pipeline.media import ffmpeg, frames
+from pipeline.media import ffmpeg
+from pipeline.media.decoders import pyav_frames
 from pipeline.media.files import Media
 from pipeline.media.frame_converter import FrameConverter
 from pipeline.media.frames import FramesStep
@@ -260,7 +261,7 @@ def test_very_large_pictures(tmp_path, monkeypatch):
     ]
     subprocess.run([*command, path], check=True, timeout=60)
     assert take(path).value.mean() > 250
-    monkeypatch.setattr(frames, "MAX_PIXELS", 8000 * 8000 - 1)
+    monkeypatch.setattr(pyav_frames, "MAX_PIXELS", 8000 * 8000 - 1)
     outcome = take(path)
     assert outcome.status == "refused" and "8000 x 8000" in outcome.detail
 
