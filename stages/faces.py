@@ -7,6 +7,7 @@ from pipeline.config import load
 from pipeline.download import step as download
 from pipeline.engine import runner
 from pipeline.engine.clip_keys import compute_fingerprint
+from pipeline.media.decoders import check_program
 from pipeline.media.faces import FacesStep, load_detector
 from pipeline.media.local_files import as_local_files
 from pipeline.store import clip_table
@@ -24,7 +25,8 @@ def faces() -> None:
     if not params.faces.enabled:
         runner.write_empty("faces", step.layout, "faces.enabled is false")
         return
-    load_detector(params.faces.model)  # raises UserError for an invalid model before any work
+    check_program(params.media)
+    load_detector(params.faces.model)  # both raise UserError before any work
     # Faces depend on the content of the detector's file, not on its path.
     model_bytes = Path(params.faces.model).read_bytes() if params.faces.model else b""
     job = runner.Job(

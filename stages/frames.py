@@ -5,6 +5,7 @@ from pipeline.config import load
 from pipeline.download import step as download
 from pipeline.engine import runner
 from pipeline.engine.clip_keys import compute_fingerprint
+from pipeline.media.decoders import check_program
 from pipeline.media.frames import FramesStep
 from pipeline.media.local_files import as_local_files
 from pipeline.store import clip_table
@@ -13,6 +14,7 @@ from pipeline.store import clip_table
 def frames() -> None:
     """Write `video.frames` evenly spaced frames of every clip with a picture to the shards of this stage."""
     params = load("frames")
+    check_program(params.media)
     step = FramesStep(params.video, params.data.clip_seconds, params.media)
     job = runner.Job(
         name="frames",

@@ -19,6 +19,7 @@ def spectrogram() -> None:
         shards=step.layout,
         fingerprint=compute_fingerprint(params, SpectrogramStep),
         upstream=wav.LAYOUT,
+        tasks_per_worker=0,  # no decoder runs here, and librosa takes seconds to start
     )
     clips = clip_table.read("data/clips.parquet").to_pylist()
     runner.run(job, clips, params.data.shard_size, params.engine)

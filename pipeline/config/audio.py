@@ -48,7 +48,7 @@ class AudioParams(Section):
     fmin: float = Field(ge=0, description="lowest frequency, Hz; cqt: above 0")
     fmax: float | None = Field(gt=0, description="highest frequency, Hz; null: half of sample_rate")
     dtype: Annotated[str, one_of("float16", "uint8")] = Field(
-        description="of stored features; uint8 (mel, log_..., fbank, cqt): half the space, steps of about half a dB"
+        description="of stored features; uint8 (mel, log_*, fbank, cqt): half the space, steps of half a dB"
     )
     window_seconds: float = Field(gt=0, description="length of a window: what a model hears at once")
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.media import ffmpeg
 from pipeline.media.files import MediaError
 from pipeline.store.status import OK, Outcome
 
@@ -28,6 +29,12 @@ class Decoding:
 
 
 PYAV = Decoding()
+
+
+def check_program(decoding: Any) -> None:
+    """Raise UserError if the ffmpeg program may be needed, and there is none. decoding: as for `decode`."""
+    if decoding.decoder == "ffmpeg" or decoding.retry:
+        ffmpeg.binary()
 
 
 def decode(decoding: Any, decoders: dict[str, Callable[[], Outcome]]) -> Outcome:

@@ -60,8 +60,11 @@ class Output:
     def frames(self) -> Iterator[Any]:
         """Yield the frames in `content`, a NUT file; none if the program wrote none."""
         # PyAV raises this for a file without frames.
-        with contextlib.suppress(av.InvalidDataError), av.open(io.BytesIO(self.content), format="nut") as nut:
-            yield from nut.decode(nut.streams[0])
+        with (
+            contextlib.suppress(av.InvalidDataError),
+            av.open(io.BytesIO(self.content), "r", format="nut") as container,
+        ):
+            yield from container.decode(container.streams[0])
 
 
 def open_input(path: str, **options: Any) -> Any:

@@ -77,6 +77,8 @@ def _log_frequency(sound: np.ndarray, audio: Any) -> np.ndarray:
 def _fbank(sound: np.ndarray, audio: Any) -> np.ndarray:
     """Return `fbank`. librosa has no triangles on Kaldi's scale: the bank is that of scipy_features."""
     import librosa
+    from librosa.effects import preemphasis
+    from librosa.filters import get_window
 
     length = audio.win_length
     size = 1 << (length - 1).bit_length()
@@ -88,8 +90,8 @@ def _fbank(sound: np.ndarray, audio: Any) -> np.ndarray:
     frames = frames - frames.mean(axis=0)
     # Kaldi takes the first sample of a frame for the one before it.
     before = -KALDI_PREEMPHASIS * frames[:1]
-    frames = librosa.effects.preemphasis(frames.T, coef=KALDI_PREEMPHASIS, zi=before.T).T
-    window = librosa.filters.get_window("hann", length, fftbins=False)
+    frames = preemphasis(frames.T, coef=KALDI_PREEMPHASIS, zi=before.T).T
+    window = get_window("hann", length, fftbins=False)
     power = np.abs(np.fft.rfft(frames * window[:, None], n=size, axis=0)) ** 2
     bank = kaldi_bank(audio.sample_rate, size, audio.n_mels)
     return np.log(np.maximum(bank @ power, KALDI_EPSILON))[None]
