@@ -180,8 +180,8 @@ class Steps:
 
     def __init__(self, config: dict[str, Any]) -> None:
         inputs = config["inputs"]
-        # The settings of config.json, with the keys of the sections `audio` and `video` of params.yaml. An old
-        # model names no backend: there was only one.
+        # The settings of config.json, with the keys of the sections `audio` and `video` of params.yaml. That
+        # of an old model names no backend: there was only one.
         self.audio = SimpleNamespace(**{"backend": "scipy"} | inputs["audio"])
         self.video = SimpleNamespace(**inputs["video"])
         seconds = inputs["clip_seconds"]

@@ -4,11 +4,15 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 
-from pipeline.config import data_stages, stage_entry
+from pipeline.config import data_stages, read, stage_entry
+from pipeline.config.reader import View, apply_settings
+from pipeline.media.features.librosa_features import OWN
+from pipeline.media.spectrogram import SpectrogramStep
 from testing.project import CODE, ROOT, STAGES, Project
 from testing.sandbox import NEUTRAL, code
 
@@ -30,10 +34,29 @@ def test_a_stage_needs_nothing_that_is_not_listed(finished_project, people_proje
 
 # The report shows all that are listed, without asking for each.
 @pytest.mark.parametrize("stage", [s for s in STAGES if s != "report"])
-def test_every_listed_parameter_is_read(traced_projects, stage):
-    assert set(stage_entry(stage)["params"]) == {
-        key for project in traced_projects for key in read_trace(project, stage, "key")
-    }
+def test_every_listed_parameter_is_read(traced_projects, stage, monkeypatch):
+    keys = {key for project in traced_projects for key in read_trace(project, stage, "key")}
+    if stage == "spectrogram":
+        keys |= keys_of_librosas_features(monkeypatch)
+    assert set(stage_entry(stage)["params"]) == keys
+
+
+def keys_of_librosas_features(monkeypatch) -> set[str]:
+    """Return the keys that the step of `spectrogram` reads for features that no project computes."""
+    keys: set[str] = set()
+    get_value = View.__getattr__
+
+    def record(view: View, name: str):
+        keys.add(f"{view._section_key}.{name}")
+        return get_value(view, name)
+
+    monkeypatch.setattr(View, "__getattr__", record)
+    listed = tuple(stage_entry("spectrogram")["params"])
+    for feature in OWN:
+        params = apply_settings(read(ROOT / "params.yaml"), {"audio.feature": feature}, "test")
+        step = SpectrogramStep(View(params, "spectrogram", listed).audio, 0.5)
+        step.compute_feature(np.zeros(8000, np.float32))
+    return {key for key in keys if key.startswith("audio.")}
 
 
 def imported_files(stage: str, projects: list[Project]) -> set[str]:
