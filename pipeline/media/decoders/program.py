@@ -25,6 +25,9 @@ from pipeline.media.files import MediaError, check_head
 CPU_SECONDS = 600  # of a process, at most: one whose worker was killed ends, too
 MAX_LOG = 1 << 20  # bytes of the log that are read; damaged files can fill a disk with messages
 OVERHEAD = 1 << 20  # bytes of its output besides samples and pixels, at most
+MAX_LINE = 1000  # characters of a line of the log: regular expressions search it
+TIME_IS_UP = f"received signal {int(signal.SIGXCPU)}"
+INVALID_DATA = "Invalid data found when processing input"
 PR_SET_PDEATHSIG = 1  # of prctl: send this signal to the process when its parent ends
 KINDS = {"audio": "sound", "video": "picture"}  # kind of stream -> its name in messages
 # Messages of the program -> (status, what is wrong). The first one that occurs counts.
@@ -37,10 +40,14 @@ ERRORS = (
 
 @dataclass(frozen=True)
 class Output:
-    """What the program wrote: content, the bytes of its standard output; log, its messages."""
+    """What the program wrote: content, the bytes of its standard output; log, the lines of its messages."""
 
     content: bytes
-    log: str
+    log: list[str]
+
+    def find(self, pattern: str) -> re.Match | None:
+        """Return the first match of a regular expression at the beginning of a line of the log."""
+        return next(filter(None, map(re.compile(pattern).match, self.log)), None)
 
     @property
     def start_time(self) -> float | None:
@@ -48,13 +55,13 @@ class Output:
 
         A clip's `start` is relative to it.
         """
-        match = re.search(r"^  Duration: .*?, start: (-?[\d.]+)", self.log, re.MULTILINE)
+        match = self.find(r"  Duration: [^,]*, start: (-?[\d.]+)")
         return float(match[1]) if match else None
 
     @property
     def container_format(self) -> str:
         """ffmpeg's name of the file format; empty if the file could not be opened."""
-        match = re.search(r"^Input #0, (\S+), from ", self.log, re.MULTILINE)
+        match = self.find(r"Input #0, (\S+), from ")
         return match[1] if match else ""
 
     def frames(self) -> Iterator[Any]:
@@ -126,30 +133,29 @@ def run(path: str, max_bytes: int, *outputs: Any) -> Output:
             raise
         finally:
             reader.join()
-    log = b"".join(messages).decode("utf-8", "replace")
+    name = os.path.basename(path)
+    log = [line[:MAX_LINE] for line in b"".join(messages).decode("utf-8", "replace").splitlines()]
     if process.returncode < 0:
-        name = signal.Signals(-process.returncode).name
-        raise MediaError("crashed", f"{os.path.basename(path)}: the ffmpeg program crashed ({name})")
-    if f"received signal {int(signal.SIGXCPU)}" in log:
-        raise MediaError(
-            "timeout", f"{os.path.basename(path)}: not done after {CPU_SECONDS} s of processor time"
-        )
+        reason = signal.Signals(-process.returncode).name
+        raise MediaError("crashed", f"{name}: the ffmpeg program crashed ({reason})")
+    if any(TIME_IS_UP in line for line in log):
+        raise MediaError("timeout", f"{name}: not done after {CPU_SECONDS} s of processor time")
     return Output(content, log)
 
 
-def explain(path: str, log: str, kind: str) -> MediaError:
+def explain(path: str, log: list[str], kind: str) -> MediaError:
     """Return the error that says why the program wrote nothing for the file `path`.
 
     log: its messages. kind: "audio" or "video", which of its streams should be decoded.
     """
     name = os.path.basename(path)
-    if "matches no streams" in log:
+    if any("matches no streams" in line for line in log):
         return MediaError(f"no_{kind}", f"{name}: no {KINDS[kind]} track")
     for pattern, status, reason in ERRORS:
-        if match := re.search(pattern, log):
+        if match := next(filter(None, map(re.compile(pattern).search, log)), None):
             return MediaError(status, f"{name}: {match.expand(reason).format(kind=KINDS[kind])}")
-    message = re.search(r"(?:[^\]\n]*: )?(Invalid data found when processing input|End of file)", log)
-    return MediaError("corrupt", f"{name}: {message[1] if message else 'nothing can be decoded'}")
+    is_invalid = any(INVALID_DATA in line for line in log)
+    return MediaError("corrupt", f"{name}: {INVALID_DATA if is_invalid else 'nothing can be decoded'}")
 
 
 def _read_log(pipe: IO[bytes], messages: list[bytes]) -> None:

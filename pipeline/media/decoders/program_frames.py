@@ -101,13 +101,13 @@ def _describe(path: str) -> _Video:
     header = output.content.decode("utf-8", "replace")
     lines = re.search(r"^#dimensions 0: \d+x(\d+)", header, re.MULTILINE)
     tick = re.search(r"^#tb 0: (\d+)/(\d+)", header, re.MULTILINE)
-    shown = re.search(
-        r"showinfo\S* @ \S+ n: *0 .* fmt:(\S+) .*sar:(\d+)/(\d+) s:(\d+)x(\d+) i:(\w)", output.log
+    shown = output.find(
+        r"\[Parsed_showinfo\S* @ \S+ n: *0 .* fmt:(\S+) .*sar:(\d+)/(\d+) s:(\d+)x(\d+) i:(\w)"
     )
     if not (lines and tick and shown):
         raise program.explain(path, output.log, "video")
-    rate = re.search(r"showinfo\S* @ .* frame_rate: (\d+)/(\d+)", output.log)
-    colour_space = re.search(r"color_space:(\w+)", output.log)
+    rate = output.find(r"\[Parsed_showinfo\S* @ .* frame_rate: (\d+)/(\d+)")
+    colour_space = output.find(r"\[Parsed_showinfo\S* @ .*color_space:(\w+)")
     location = re.search(r"\bcl:(\w+)", shown[0])  # not in the log of an old program
     pixel_format, *numbers, field_order = shown.groups()
     aspect_width, aspect_height, width, height = map(int, numbers)

@@ -1,7 +1,5 @@
 """Sound of a clip with the ffmpeg program, which runs the filters that pyav_sound runs in this process."""
 
-import re
-
 import numpy as np
 
 from pipeline.media.decoders import program
@@ -28,7 +26,7 @@ def decode_sound(path: str, start: float, length: float, rate: int) -> np.ndarra
             .output("pipe:1", format="nut", acodec="pcm_s16le")
         )
         output = program.run(path, 8 * round(length * rate) + program.OVERHEAD, sound)
-        first = re.search(r"ashowinfo\S* @ \S+ n:0 pts:\S+ pts_time:(\S+)", output.log)
+        first = output.find(r"\[Parsed_ashowinfo\S* @ \S+ n: *0 pts:\S+ pts_time:(-?[\d.]+)")
         if origin is None or first is None or float(first[1]) <= clip_start:
             break
     samples = _join_frames(output, rate)[: round(length * rate)]
@@ -45,7 +43,7 @@ def _read_start_time(path: str) -> float:
     header = program.run(
         path, program.OVERHEAD, program.open_input(path)["a:0"].output("-", format="null", c="copy", t=0)
     )
-    if not header.container_format or "matches no streams" in header.log:
+    if not header.container_format or any("matches no streams" in line for line in header.log):
         raise program.explain(path, header.log, "audio")
     return header.start_time or 0.0
 
