@@ -93,6 +93,7 @@ PRINTS = {  # command, or how it begins -> a pattern of its output
     "dvc exp run -S data.source=crema_d": r"clips: 24 clips, 6 classes, from crema_d(?s:.)+" + RAN,
     "dvc exp run -S data.source=voxceleb": r"clips: 24 clips, 4 classes, from voxceleb(?s:.)+" + RAN,
     "dvc exp run -S loss=triplet": RAN,
+    "dvc exp run -S media.decoder=ffmpeg": RAN,
     "dvc metrics diff": r"Path +Metric(?s:.)+evaluate\.json +correspondence\.auc",
     "dvc params diff": r"params\.yaml +loss +infonce +triplet",
     "dvc exp run --queue": r"Queued experiment (?s:.)+Queued experiment (?s:.)+Queued experiment",

@@ -1,8 +1,8 @@
 """Clean runs of the default experiment on this machine: are they the same?
 
-`python -m benchmarks.determinism [--runs N] [--workers 1 2] [--engine local ray] [--clips N] [--epochs N]`
-runs `dvc repro evaluate index` in folders of their own, N times for each engine with each number of workers,
-nothing cached. Fails where the hash of an output of a data stage in dvc.lock is not the same in all, or where
+`python -m benchmarks.determinism [--runs N] [--workers 1 2] [--engine local ray] [--clips N] [--epochs N]
+[--decoder D]` runs `dvc repro evaluate index` in folders of their own, N times for each engine with each
+number of workers, nothing cached. Fails where the hash of an output of a data stage in dvc.lock is not the same in all, or where
 a metric differs by more than 1e-6. Keeps the figures in benchmarks/results/determinism.json.
 """
 
@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("--engine", nargs="+", default=["local", "ray"], help="engine.name")
     parser.add_argument("--clips", type=int, help="data.ensemble.clips")
     parser.add_argument("--epochs", type=int, help="train.epochs")
+    parser.add_argument("--decoder", help="media.decoder")
     options = parser.parse_args()
     engines = [
         {"engine.name": name, "engine.workers": workers}
@@ -107,7 +108,11 @@ def main() -> None:
         for workers in options.workers
         for _ in range(options.runs)
     ]
-    changes = {"data.ensemble.clips": options.clips, "train.epochs": options.epochs}
+    changes = {
+        "data.ensemble.clips": options.clips,
+        "train.epochs": options.epochs,
+        "media.decoder": options.decoder,
+    }
     changes = {key: value for key, value in changes.items() if value is not None}
     with tempfile.TemporaryDirectory(prefix="earsight-determinism-") as folder:
         result = measure(Path(folder), engines, changes)

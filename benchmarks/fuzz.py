@@ -1,7 +1,7 @@
 """Broken media through the data stages: does every file come out as data or as a row that says why not?
 
-`python -m benchmarks.fuzz [--files N] [--seed S]` makes a good file of every container, breaks it in every
-way (testing/mutants.py) and runs clips and the data stages on a folder of them, two workers.
+`python -m benchmarks.fuzz [--files N] [--seed S] [--decoder ffmpeg]` makes a good file of every
+container, breaks it in every way (testing/mutants.py) and runs clips and the data stages on a folder of them, two workers.
 Fails where a run crashes or hangs, where a file is in no account, where one takes longer than engine.timeout,
 where a process holds more memory than BOUND, or where one worker makes other bytes than two. Keeps the
 figures in benchmarks/results/fuzz.json. Linux only.
@@ -30,11 +30,12 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=1000, help="broken files (default 1000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="a new folder for the files, that stays")
+    parser.add_argument("--decoder", default="pyav", help="media.decoder: pyav (default) or ffmpeg")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="earsight-fuzz-") as folder:
-        result = run(options.keep or Path(folder), options.files, options.seed)
+        result = run(options.keep or Path(folder), options.files, options.seed, options.decoder)
     if "outcomes" in result:
-        result_files.save("fuzz", result)
+        result_files.save("fuzz" if options.decoder == "pyav" else f"fuzz_{options.decoder}", result)
         print(table(result))
     if result["broken"]:
         sys.exit("\n".join(result["broken"]))

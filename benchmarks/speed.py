@@ -53,6 +53,27 @@ def ours(folder: Path, paths: list[Path], rows: int, workers: int, cores: set[in
     return total | {name: c.wall for name, c in costs.items()} | {"download": download.wall}
 
 
+def decoders(folder: Path, paths: list[Path], rows: int) -> dict[str, dict[str, float]]:
+    """ms of each decoder (`media.decoder`) for a clip in `wav` and `frames`: by the clock and of processors.
+
+    One worker; what starting up takes is subtracted.
+    """
+    costs = {}
+    for decoder in ("pyav", "ffmpeg"):
+        spent = {}
+        for n in (1, rows):
+            work = folder / f"{decoder}-{n}"
+            work.mkdir()
+            knobs = {"video.frames": 1, "video.window_frames": 1, "media.decoder": decoder}
+            commands.write_project(work, paths, n, 1, **knobs)
+            commands.measure_stage(work, "download")
+            both = [commands.measure_stage(work, stage) for stage in ("wav", "frames")]
+            spent[n] = {"wall": sum(c.wall for c in both), "cpu": sum(c.cpu for c in both)}
+        extra = {name: spent[rows][name] - spent[1][name] for name in ("wall", "cpu")}
+        costs[decoder] = {name: round(1000 * seconds / (rows - 1), 1) for name, seconds in extra.items()}
+    return costs
+
+
 def usual(folder: Path, paths: list[Path], rows: int, cores: set[int] | None = None) -> dict:
     work = folder / f"usual-{cores}"
     work.mkdir()
@@ -191,6 +212,7 @@ def measure(folder: Path, rows: int) -> dict:
             "limit_bare_decode_on_one_core": milliseconds(floor, few),
         },
         "start_seconds": {name: round(s, 2) for name, s in start.items() if name in (*STEPS, "wall", "cpu")},
+        "decoders_ms_per_clip": decoders(folder, paths, DISTINCT),
         "windows_per_second": {name: round(value) for name, value in read_again.items()},
         "clips": {"rows": rows, "distinct_films": len(paths), "films": films.ABOUT},
         "included": "the whole process of each stage: start of the interpreter and the workers, clip table, "
@@ -216,9 +238,16 @@ def table(result: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=4096, help="rows of the clip table (default 4096)")
-    rows = parser.parse_args().clips
+    parser.add_argument("--only-decoders", action="store_true", help="only media.decoder: pyav and ffmpeg")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="earsight-speed-") as folder:
-        result = measure(Path(folder), rows)
+        if options.only_decoders:
+            paths = films.write_videos(Path(folder) / "films", DISTINCT)
+            costs = decoders(Path(folder), paths, min(options.clips, DISTINCT))
+            result_files.save("decoders", {"ms_per_clip": costs, "films": films.ABOUT})
+            print(json.dumps(costs, indent=1))
+            return
+        result = measure(Path(folder), options.clips)
     result_files.save("speed", result)
     print(table(result))
 

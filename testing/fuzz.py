@@ -58,7 +58,7 @@ def make(folder: Path, files: int, seed: int) -> None:
         (folder / kind.name / f"{way.replace(' ', '_')}-{number}.{kind.extension}").write_bytes(content)
 
 
-def parameters(folder: Path) -> None:
+def parameters(folder: Path, decoder: str) -> None:
     knobs = {
         "data.source": "folder",
         "data.folder": "videos",
@@ -66,6 +66,7 @@ def parameters(folder: Path) -> None:
         "data.shard_size": SHARD,
         "engine.workers": WORKERS,
         "engine.timeout": TIMEOUT,
+        "media.decoder": decoder,
         "video.frames": 3,
         "video.height": 64,
         "video.width": 64,
@@ -79,11 +80,11 @@ def parameters(folder: Path) -> None:
     (folder / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
 
 
-def run(folder: Path, files: int, seed: int) -> dict:
+def run(folder: Path, files: int, seed: int, decoder: str = "pyav") -> dict:
     """The figures; what is wrong stands under `broken`, nothing where all is well."""
     make(folder / "videos", files, seed)
     peaks, notes, broken = {}, {}, []
-    parameters(folder)
+    parameters(folder, decoder)
     for name in ("clips", *STAGES):
         if fault := stage(folder, name, files, peaks):
             return {"broken": [fault]}
@@ -106,6 +107,7 @@ def run(folder: Path, files: int, seed: int) -> dict:
     about = {
         "files": files,
         "seed": seed,
+        "decoder": decoder,
         "good_files_beside_them": len(mutants.KINDS),
         "bounds": {"seconds_a_file": TIMEOUT, "mb_a_process": round(BOUND / 1e6)},
         "broken": broken,
