@@ -2,8 +2,9 @@
 
 `python -m benchmarks.determinism [--runs N] [--workers 1 2] [--engine local ray] [--clips N] [--epochs N]
 [--decoder D]` runs `dvc repro evaluate index` in folders of their own, N times for each engine with each
-number of workers, nothing cached. Fails where the hash of an output of a data stage in dvc.lock is not the same in all, or where
-a metric differs by more than 1e-6. Keeps the figures in benchmarks/results/determinism.json.
+number of workers, nothing cached. Fails where the hash of an output of a data stage in dvc.lock is not the
+same in all, or where a metric differs by more than 1e-6. Keeps the figures in
+benchmarks/results/determinism.json.
 """
 
 import argparse

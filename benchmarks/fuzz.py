@@ -1,8 +1,8 @@
 """Broken media through the data stages: does every file come out as data or as a row that says why not?
 
 `python -m benchmarks.fuzz [--files N] [--seed S] [--decoder ffmpeg]` makes a good file of every
-container, breaks it in every way (testing/mutants.py) and runs clips and the data stages on a folder of them, two workers.
-Fails where a run crashes or hangs, where a file is in no account, where one takes longer than engine.timeout,
+container, breaks it in every way (testing/mutants.py) and runs clips and the data stages on a folder of
+them, two workers. Fails where a run crashes or hangs, where a file is in no account, where one takes longer than engine.timeout,
 where a process holds more memory than BOUND, or where one worker makes other bytes than two. Keeps the
 figures in benchmarks/results/fuzz.json. Linux only.
 """
