@@ -2,9 +2,9 @@
 
 `python -m benchmarks.fuzz [--files N] [--seed S] [--decoder ffmpeg]` makes a good file of every
 container, breaks it in every way (testing/mutants.py) and runs clips and the data stages on a folder of
-them, two workers. Fails where a run crashes or hangs, where a file is in no account, where one takes longer than engine.timeout,
-where a process holds more memory than BOUND, or where one worker makes other bytes than two. Keeps the
-figures in benchmarks/results/fuzz.json. Linux only.
+them, two workers. Fails where a run crashes or hangs, where a file is in no account, where one takes longer
+than engine.timeout, where a process holds more memory than BOUND, or where one worker makes other bytes than
+two. Keeps the figures in benchmarks/results/fuzz.json, or fuzz_ffmpeg.json. Linux only.
 """
 
 import argparse

@@ -101,15 +101,15 @@ def _describe(path: str) -> _Video:
     header = output.content.decode("utf-8", "replace")
     lines = re.search(r"^#dimensions 0: \d+x(\d+)", header, re.MULTILINE)
     tick = re.search(r"^#tb 0: (\d+)/(\d+)", header, re.MULTILINE)
-    shown = output.find(
+    description = output.find(
         r"\[Parsed_showinfo\S* @ \S+ n: *0 .* fmt:(\S+) .*sar:(\d+)/(\d+) s:(\d+)x(\d+) i:(\w)"
     )
-    if not (lines and tick and shown):
+    if not (lines and tick and description):
         raise program.explain(path, output.log, "video")
     rate = output.find(r"\[Parsed_showinfo\S* @ .* frame_rate: (\d+)/(\d+)")
     colour_space = output.find(r"\[Parsed_showinfo\S* @ .*color_space:(\w+)")
-    location = re.search(r"\bcl:(\w+)", shown[0])  # not in the log of an old program
-    pixel_format, *numbers, field_order = shown.groups()
+    location = re.search(r"\bcl:(\w+)", description[0])  # not in the log of an old program
+    pixel_format, *numbers, field_order = description.groups()
     aspect_width, aspect_height, width, height = map(int, numbers)
     is_interlaced = field_order in "TB" and height >= 4
     coded_height = int(lines[1]) // (2 if is_interlaced else 1)  # of what is scaled, before it is rotated

@@ -162,6 +162,16 @@ def test_samples_get_a_factor_and_no_frequency_mask():
     assert np.array_equal(masked, samples)
 
 
+def test_loudness_leaves_features_without_a_level():
+    features = np.ones((2, 1, 20, 9), np.float16)
+    for feature in ("mfcc", "pcen", "chroma"):
+        louder = augment.Augment(feature, **DEFAULTS).vary_loudness(features, np.random.default_rng(0))
+        assert np.array_equal(louder, features)
+    assert not np.array_equal(
+        augment.Augment("cqt", **DEFAULTS).vary_loudness(features, np.random.default_rng(0)), features
+    )
+
+
 def test_all_frames_of_a_window_are_cropped_the_same():
     picture = np.random.default_rng(0).integers(0, 256, (1, 1, 40, 50, 3)).astype(np.uint8)
     augmentation = augment.Augment("mel", **DEFAULTS)
