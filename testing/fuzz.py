@@ -97,7 +97,7 @@ def run(folder: Path, files: int, seed: int, decoder: str = "pyav") -> dict:
     paths = sorted(p.relative_to(folder) for p in (folder / "videos").rglob("*.*"))
     if sorted(names.values()) != paths:
         broken.append(f"{len(paths)} files, of which {len(names)} are clips")
-    broken += wrong(accounts, names)
+    broken += wrong(accounts, names, decoder)
     result = counts(accounts, names) | costs(names, peaks, notes)
     if result["longest_s"]["seconds"] > TIMEOUT:
         broken.append(f"{result['longest_s']}: more than {TIMEOUT:g} s")
@@ -143,7 +143,7 @@ def again(folder: Path, files: int) -> list[str]:
     return errors
 
 
-def wrong(accounts: dict[str, list[dict]], names: dict[str, Path]) -> list[str]:
+def wrong(accounts: dict[str, list[dict]], names: dict[str, Path], decoder: str) -> list[str]:
     """What does not add up in the accounts of the stages."""
     errors = []
     for stage, rows in accounts.items():
@@ -159,6 +159,8 @@ def wrong(accounts: dict[str, list[dict]], names: dict[str, Path]) -> list[str]:
             for stage, stream in (("wav", kind.audio), ("spectrogram", kind.audio), ("frames", kind.video)):
                 status = next(row["status"] for row in accounts[stage] if row["clip_id"] == clip)
                 if stage == "frames" and kind.name in UNSEEN:
+                    if decoder == "ffmpeg":
+                        continue  # the program decodes some of them
                     stream = None
                 if (status == OK) != bool(stream):
                     errors.append(f"{stage}: {path}: {status}, though nothing was done to it")
