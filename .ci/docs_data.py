@@ -22,6 +22,7 @@ CLIPS = 24
 LABELS = ("bell", "flute")
 EMOTIONS = ("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")
 RATE = 16_000
+DIGITS = Path(__file__).resolve().parents[2] / "shared/digits"  # real ones, where they are
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -54,6 +55,14 @@ for i in range(CLIPS):
     write(FOLDER / f"data/AVE_Dataset/AVE/-{i:010d}.mp4", film)
     write(FOLDER / f"data/MUSIC/{LABELS[i % 2]}/-{i:010d}.mp4", film)
     write(FOLDER / f"data/Kinetics/-{i:010d}_{10 * i:06d}_{10 * i + 10:06d}.mp4", film)
+    video = FOLDER / f"my/videos/{LABELS[i % 2]}/a video {i}.flv"
+    for label in LABELS:
+        write(FOLDER / f"my/sounds/{label}/{label} {i}.wav", wav(video))
+    for digit in (3, 7):
+        real = DIGITS / f"clips/{digit}_{('george', 'jackson')[i // 12]}_{i % 12}.flv"
+        digit_video = real if real.exists() else video
+        write(FOLDER / f"data/digits/sounds/digit {digit}/{i}.wav", wav(digit_video))
+        write(FOLDER / f"data/digits/pictures/digit {digit}/{i}.jpg", jpg(digit_video))
 videos = [f"-{i:010d}" for i in range(CLIPS)]
 splits = [("test", "val", "train", "train")[i % 4] for i in range(CLIPS)]
 rows = [

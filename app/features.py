@@ -109,7 +109,9 @@ def _extract(arguments: argparse.Namespace) -> None:
         from pipeline.sources import folder as source
 
     out, model_folder = Path(arguments.out), Path(arguments.model)
-    data_settings = SimpleNamespace(folder=arguments.folder)  # as the section `data` of params.yaml
+    data_settings = SimpleNamespace(
+        folder=arguments.folder, pair="none"
+    )  # as the section `data` of params.yaml
     try:
         media_folder, clip_table = source.resolve(arguments.folder), source.clips(data_settings)
     except UserError as e:  # here the folder is an argument of the command, and not a key of params.yaml
@@ -118,7 +120,7 @@ def _extract(arguments: argparse.Namespace) -> None:
     model_digest = weights_digest(model_folder)
     _prepare_out(out, Path(media_folder))
     clips = clip_table.to_pylist()
-    rows = [extract.to_step_input(clip) for clip in clips]
+    rows = [extract.to_step_input(clip, media_folder) for clip in clips]
     for note in source.notes(data_settings, clip_table):
         print(f"features: {note}")
     step = extract.FeaturesStep(media_folder, arguments.model, model_digest, arguments.side, arguments.every)

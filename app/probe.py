@@ -67,7 +67,8 @@ def probe_networks() -> None:
     if arguments.pretrained:
         pretrained = True if arguments.pretrained == "true" else arguments.pretrained
         networks = {name: keywords | {"pretrained": pretrained} for name, keywords in networks.items()}
-    data = dataset.load("data", params.audio, params.video, params.input)
+    modality = params.modality if params.modality == "both" else arguments.side
+    data = dataset.load("data", params.audio, params.video, params.input, modality=modality)
     results = probe(data, arguments.side, networks, params.label, params.evaluate.bootstrap, params.seed)
     if arguments.json:
         rows = [

@@ -17,7 +17,7 @@ from models.parts.cached import CachedEncoder
 from models.parts.definitions import DEFINITION, add_definitions
 from models.tasks import tasks
 from models.weights import WEIGHTS, weights_digest
-from pipeline.dataset.dataset import MIDDLE, Dataset
+from pipeline.dataset.dataset import MIDDLE, SIDES, Dataset
 from pipeline.dataset.features import FeatureUse
 from pipeline.errors import UserError
 from pipeline.store.atomic import atomic_write
@@ -196,11 +196,12 @@ class Model:
         network of one modality). frame_position: where in the window the frames are, 0 to 1.
         """
         function = self.module.logits_of_other_modality if swapped else self.module
+        sides = tuple(side for side in SIDES if side != self.config["modality"]) if swapped else None
         if blank:
             function = partial(self.module.logits_without, blank)
 
         def classify_batch(batch: slice) -> np.ndarray:
-            windows = data.read(clips[batch], MIDDLE, frame_position, self.features)
+            windows = data.read(clips[batch], MIDDLE, frame_position, self.features, sides)
             return self.compute(function, *windows).float().cpu().numpy()
 
         batches = self.batch_size.map(classify_batch, len(clips))

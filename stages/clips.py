@@ -17,12 +17,18 @@ def clips() -> None:
     source = sources.get(params.data.source)
     table = source.clips(params.data)
     clip_table.validate(table, params.data.source)
+    notes = source.notes(params.data, table)
+    if getattr(source, "LONG_FILES", False):
+        from pipeline.sources.cutting import cut_files  # imports the engine
+
+        table, line = cut_files(table, params.data, params.engine)
+        notes.append(line)
     Path("data").mkdir(exist_ok=True)
     write_table(table, Path("data/clips.parquet"))
     summary = count_clips(table)
     write_json(summary, "metrics/clips.json")
     write_csv([("label", "clips"), *count_labels(table).items()], "metrics/classes.csv")
-    for note in source.notes(params.data, table):
+    for note in notes:
         print(f"clips: {note}")
     print(f"clips: {summary['clips']} clips, {summary['classes']} classes, from {params.data.source}")
 

@@ -23,10 +23,11 @@ TABLES = {
 def evaluate() -> None:
     """Evaluate the trained model on the test split, and write metrics and tables to the folder metrics/."""
     params = load("evaluate")
-    data = dataset.load("data", params.audio, params.video, params.input, with_features=True)
+    sections = params.audio, params.video, params.input
+    data = dataset.load("data", *sections, with_features=True, modality=params.modality)
     clips = clip_table.read("data/clips.parquet").to_pylist()
     _, height, width, _ = data.video_shape
-    boxes = localization.frame_boxes(clips, height, width)
+    boxes = localization.frame_boxes(clips, height, width) if data.has_side("video").any() else None
     with distributed.open_model("checkpoints", params.engine) as model:
         result = evaluation.evaluate(model, data, Settings.from_params(params, boxes))
     write_json(result.metrics, "metrics/evaluate.json")

@@ -11,7 +11,8 @@ from pipeline.store.metric_files import write_json
 def index() -> None:
     """Embed every clip, index the embeddings, and measure the recall of the indexes against exact search."""
     params = load("index")
-    data = dataset.load("data", params.audio, params.video, params.input, with_features=True)
+    sections = params.audio, params.video, params.input
+    data = dataset.load("data", *sections, with_features=True, modality=params.modality)
     with distributed.open_model("checkpoints", params.engine) as model:
         # For each direction of search: kind of index, number of vectors, recall.
         metrics_by_direction = embedding_index.write_index(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.cli import run
 from pipeline.config import load
-from pipeline.dataset.split import assign_splits, split_size_warnings
+from pipeline.dataset.split import assign_splits, one_sided_note, split_size_warnings
 from pipeline.store import clip_table
 from pipeline.store.atomic import write_table
 from pipeline.store.shards import read_index
@@ -25,12 +25,15 @@ def split() -> None:
         read_index("data/faces" if params.input == "face" else "data/frames"),
         params.split,
         params.audio.window_seconds,
+        params.modality,
     )
     write_table(table, Path("data/splits.parquet"))
     counts = Counter(table["split"].to_pylist())
     failures = Counter(status for status in table["status"].to_pylist() if status != OK)
     for warning in split_size_warnings(table, clips, params.split):
         print(f"split: warning: {warning}")
+    if params.modality == "both" and (note := one_sided_note(table)):
+        print(f"split: {note}")
     sizes = [f"{counts[name]} {name}" for name in clip_table.SPLITS]
     sizes += [f"{n} {status}" for status, n in sorted(failures.items())]
     print(f"split: {len(table)} clips in, {', '.join(sizes)}")

@@ -17,7 +17,7 @@ def statistics() -> None:
         write_json({}, f"data/{dataset.STATISTICS}")
         print(f"statistics: nothing to do (task: {params.task} without an encoder of both modalities)")
         return
-    data = dataset.load("data", params.audio, params.video, params.input)
+    data = dataset.load("data", params.audio, params.video, params.input, modality=params.modality)
     result = compute_statistics(data)
     write_json(result, f"data/{dataset.STATISTICS}")
     print(f"statistics: mean {result['mean']:.3f}, deviation {result['std']:.3f} of {result['clips']} clips")

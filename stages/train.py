@@ -17,7 +17,8 @@ def train() -> None:
     if tasks.get(params.task).stage == "pretrain":  # the stage pretrain has trained the model
         best = adopt_pretrained(PRETRAINED, "checkpoints", "metrics/train", label=params.label)
     else:
-        data = dataset.load("data", params.audio, params.video, params.input, with_features=True)
+        sections = params.audio, params.video, params.input
+        data = dataset.load("data", *sections, with_features=True, modality=params.modality)
         best = train_cached(params, data, "checkpoints", "metrics/train").config["chosen"]
     print(f"train: {describe_best_epoch(best)}")
 

@@ -164,12 +164,14 @@ def source_projects(tmp_path_factory) -> list[Project]:
     files = {  # source -> name of a file -> its text
         "ave": {"a.mp4": media, "Annotations.txt": "Bark&a&good&0&5\n", **ave_lists},
         "crema_d": {"1001_IEO_HAP_LO.flv": media, "1002_DFA_SAD_XX.flv": media},
+        "folder": {"pictures/Ann/0.jpg": media, "sounds/Ann/0.wav": media},
         "music": {"a.mp4": media, "solo.json": '{"videos": {"flute": ["a"]}}'},
         "vggsound": {"a_000001.mp4": media, "list.csv": "a,1,Bark,test\n", "vggss_test.csv": "a_000001\n"},
         "voxceleb": {"faces/Ann/r/0.jpg": media, "voices/Ann/r/0.wav": media},
     }
     changes = {
         "ave": {"data.ave.lists": "videos"},
+        "folder": {"data.pair": "category"},
         "music": {"data.music.lists": ["videos/solo.json"]},
         "vggsound": {
             "data.subset_lists": "videos",

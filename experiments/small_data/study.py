@@ -98,7 +98,7 @@ def run_on(
     Returns what there is in it, and arm -> size ("10", ..., "all") -> metric -> result over seeds.
     """
     where = f"{FOLDER / SYSTEM}/study.yaml"
-    source = {"data.source": "folder", "data.folder": str(folder.expanduser().resolve())}
+    source = {"data.source": "folder", "data.cut": "first", "data.folder": str(folder.expanduser().resolve())}
     params = set_weights(apply_settings(params, source, where), study.weights)
     data = study_data.load(DATA / name, params)
     counts = count_classes(data, params.label, "train")

@@ -20,7 +20,8 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
     - `classification`: the classes of clips, unless training has none of the classes of the test split;
     - `without`: the same for a model of both modalities without one (silence, or a black picture, for two
       encoders);
-    - `swapped`: the same for a stacked network of one modality on the other one, which it was not trained on;
+    - `swapped`: the same for a stacked network of one modality on the other one, which it was not trained on,
+      for clips that have both;
     - `verification`, if the label is the subject: do two recordings show the same person? By `audio`, `video`
       and the mean of both. The only metrics if the people of the test split are not in the training split.
 
@@ -38,21 +39,25 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
     metrics = result.metrics
     assert plan.targets is not None  # a classifier has them
     if len(test):
-        targets = plan.targets[test] > 0
+        all_targets = plan.targets > 0
+        targets = all_targets[test]
         options = multilabel, data.group[test].tolist(), bootstrap, seed
 
-        def evaluate_variant(**variant: Any) -> dict[str, Any]:
-            p = probabilities(model, data, test, frames=settings.frame_positions, **variant)
-            return classification.evaluate(p, targets, *options)
+        def evaluate_variant(clips: np.ndarray, **variant: Any) -> dict[str, Any]:
+            p = probabilities(model, data, clips, frames=settings.frame_positions, **variant)
+            groups = data.group[clips].tolist()
+            return classification.evaluate(p, all_targets[clips], multilabel, groups, bootstrap, seed)
 
         p = probabilities(model, data, test, frames=settings.frame_positions)  # (n, classes)
         metrics["classification"] = classification.evaluate(p, targets, *options)
         if config["modality"] == "both":
             metrics["without"] = {
-                modality: evaluate_variant(blank=modality) for modality in ("audio", "video")
+                modality: evaluate_variant(test, blank=modality) for modality in ("audio", "video")
             }
         elif config["classification"]["fusion"] == "stack":
-            metrics["swapped"] = evaluate_variant(swapped=True)
+            has_both = test[(data.has_side("audio") & data.has_side("video"))[test]]
+            if len(has_both):
+                metrics["swapped"] = evaluate_variant(has_both, swapped=True)
         result.per_class = classification.evaluate_classes(p, targets, names, *options)
         if not multilabel:
             result.confusion = _confusion_rows([data.clip_id[clip] for clip in test], p, targets, names)

@@ -36,7 +36,8 @@ def evaluate(
     targets = np.array([[labels[clip][0] == name for name in classes] for clip in clips])
     groups = data.group[clips].tolist()
     results = {}
-    for side, vectors in zip(("audio", "video"), model.embed(data, clips), strict=True):
+    # A model of one modality returns its embeddings twice, but has only one name for them.
+    for side, vectors in zip(model.module.embedding_names, model.embed(data, clips), strict=False):
         logits = SHARPNESS * vectors @ class_vectors.T
         probabilities = np.exp(logits - logits.max(1, keepdims=True))
         probabilities /= probabilities.sum(1, keepdims=True)

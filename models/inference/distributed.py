@@ -128,10 +128,8 @@ class DistributedModel(Model):
         # Ray replaces references that are arguments by their objects, but not those in a list. With the list,
         # a worker fetches each object once, and not for each task.
         references = [self._model_reference, self._data_references[data.digest]]
-        is_in_storage = all(
-            isinstance(x, ClipArrays) and x.in_storage
-            for x in (data.audio, data.video, *data.features.values())
-        )
+        arrays = [data.audio, data.video, *data.features.values()]  # those in memory travel with `data`
+        is_in_storage = all(x.in_storage for x in arrays if isinstance(x, ClipArrays))
         tasks = [
             (start, clips[start : start + CLIPS_PER_TASK]) for start in range(0, len(clips), CLIPS_PER_TASK)
         ]

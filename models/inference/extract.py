@@ -15,7 +15,9 @@ from models.inference.extract_step import FeaturesStep
 from models.inference.vectors import COLUMN_SIDES, WINDOW_COLUMNS, Vectors, open_writer, to_array
 from pipeline import PREFIX
 from pipeline.engine import runner
+from pipeline.sources import folder
 from pipeline.store.atomic import atomic_write, write_table
+from pipeline.store.clip_table import SIDE_TIMES
 from pipeline.store.code_identity import code_digest
 from pipeline.store.formats import Layout, digest, read_table
 from pipeline.store.metric_files import write_json
@@ -25,18 +27,16 @@ CHECKPOINT = f"{PREFIX}models.checkpoint"  # not imported here, because it impor
 GROUP_BYTES = 32 << 20  # size of a row group of a Parquet file
 
 
-def to_step_input(clip: dict) -> dict[str, Any]:
+def to_step_input(clip: dict, root: str) -> dict[str, Any]:
     """Return what FeaturesStep reads of a clip: a row of the clip table of a folder of media.
 
-    Labels are left out: they may change, and then nothing needs to be embedded again.
+    root: the path of the folder, with which the paths in the table begin. Labels are left out: they may
+    change, and then nothing needs to be embedded again.
     """
-    step_input = {
-        "clip_id": clip["clip_id"],
-        "path": clip["video_id"],
-        "start": clip["start"],
-        "end": clip["end"],
-    }
-    return step_input | {side: clip[side] is not None for side in SIDE_NAMES}
+    files = {side: clip[side] and clip[side].removeprefix(folder.join(root, "")) for side in SIDE_NAMES}
+    path = " + ".join(dict.fromkeys(filter(None, files.values())))
+    times = {name: clip[name] for name in ("start", "end", *SIDE_TIMES) if name in clip}
+    return {"clip_id": clip["clip_id"], "path": path, **times, **files}
 
 
 def create_job(step: FeaturesStep, config: dict[str, Any], out: Path, file_stamps: list) -> runner.Job:

@@ -19,7 +19,7 @@ from models.inference.vectors import COLUMN_SIDES
 from models.weights import weights_digest
 from pipeline.dataset.features import FeatureUse
 from pipeline.errors import UserError
-from pipeline.media.files import Media, MediaError, open_media
+from pipeline.media.files import Media, MediaError, open_media, side_span
 from pipeline.sources import folder
 from pipeline.store.status import OK, Outcome, failed
 
@@ -34,8 +34,8 @@ END_STATUSES = ("too_short", "no_audio", "no_video")  # of a part that begins af
 class FeaturesStep:
     """Map clips to the vectors of their windows: for each clip an Outcome with a value of vectors.Vectors.
 
-    A clip is a dictionary: clip_id, path (in the folder `root`), start, end (seconds, or None), audio, video
-    (whether to read the sound, and the picture, of the file).
+    A clip is a dictionary: clip_id, path (what the result names), audio, video (the files with its sound and
+    its picture in the folder `root`, or None), start, end (seconds, or None) or such times of its sides.
 
     extra["windows"] of an Outcome is the number of windows. A clip that lacks one of the sides is ok; its
     detail says why it lacks it.
@@ -69,7 +69,7 @@ class FeaturesStep:
                 raise EmptyPart(f"{clip['path']}: neither sound nor picture")
             return part
 
-        clip_start, clip_end = clip["start"] or 0.0, clip["end"]
+        clip_start, clip_end = side_span(clip, "audio" if clip["audio"] else "video")
         try:
             if self.hop_seconds is None:
                 windows.add(decode_from(0.0), clip_start, None, tools)
@@ -84,14 +84,19 @@ class FeaturesStep:
 
     def _decode_part(self, clip: dict, offset: float, tools: "Tools") -> "Part":
         """Decode sound and frames of a clip from `offset` (seconds after the clip's start) on."""
-        path, steps = folder.join(self.root, clip["path"]), tools.steps
-        span = {"start": (clip["start"] or 0.0) + offset, "end": clip["end"]}
-        audio_path, video_path = (path if clip[side] and side in tools.sides else None for side in SIDE_NAMES)
-        media = Media(audio_path, video_path)
+        steps = tools.steps
+        span: dict[str, float | None] = {}
+        paths: dict[str, str | None] = {}
+        for side in SIDE_NAMES:
+            start, end = side_span(clip, side)
+            span |= {f"{side}_start": start + offset, f"{side}_end": end}
+            is_read = clip[side] and side in tools.sides
+            paths[side] = folder.join(self.root, clip[side]) if is_read else None
+        media = Media(**paths)
         [wav] = steps.wav([span], [media])
         [audio] = steps.spectrogram([span], [wav.value]) if wav.value else [wav]
         [video] = steps.frames([span], [media])
-        is_still_image = video.value is not None and not wav.value and _is_image_file(path)
+        is_still_image = video.value is not None and not wav.value and _is_image_file(media.video or "")
         return Part({"audio": audio, "video": video}, is_still_image)
 
 

@@ -70,7 +70,12 @@ def encoder_keywords(params: Any, section: str, name: str) -> dict[str, Any]:
 
 def _select_towers(params: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Return the field `towers` of an experiment. values: the other fields."""
-    sides = [side for side in ("audio", "video") if values.get(f"{side}_encoder") == CACHED]
+    modality = values.get("modality", "both")
+    sides = [
+        side
+        for side in ("audio", "video")
+        if values.get(f"{side}_encoder") == CACHED and modality in (side, "both") and not values["encoder"]
+    ]
     if not sides:
         return {}  # and read nothing: a stage may read only what dvc.yaml lists
     section, towers = params.towers, {}

@@ -1,6 +1,7 @@
 """The experiment that the parameters describe, and what else its model depends on."""
 
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 from models.tasks import tasks
@@ -9,6 +10,7 @@ from models.weights import file_digest, list_network_files
 from pipeline.dataset.dataset import Dataset
 from pipeline.dataset.windows import Segments
 from pipeline.errors import UserError
+from pipeline.media.spectrogram import SpectrogramStep
 
 PRETRAINING = "pretraining"  # the task of the stage pretrain
 
@@ -68,6 +70,22 @@ def describe_features(experiment: Experiment, data: Dataset) -> dict[str, dict[s
             )
             features[side] |= asdict(Segments.from_seconds(segment_seconds, hop_seconds, data.windows))
     return features
+
+
+def window_shapes(experiment: Experiment, inputs: dict[str, Any], data: Dataset) -> dict[str, list[int]]:
+    """Return `audio_shape` and `video_shape` of config.json, the shapes of a window's sides.
+
+    If no clip has a side, its shape is that of the parameters. inputs: as `select_input_params` returns them.
+    """
+    audio_shape, video_shape = list(data.audio_shape), list(data.video_shape)
+    if not data.has_side("audio").any():
+        spectrogram = SpectrogramStep(SimpleNamespace(**inputs["audio"]), inputs["clip_seconds"])
+        audio_shape = [*spectrogram.shape[:2], data.windows.columns]
+    if not data.has_side("video").any():
+        video, face_side = inputs["video"], inputs["faces"]["size"]
+        size = [face_side] * 2 if experiment.input == "face" else [video["height"], video["width"]]
+        video_shape = [data.windows.window_frames, *size, 3]
+    return {"audio_shape": audio_shape, "video_shape": video_shape}
 
 
 def select_input_params(params: Any) -> dict[str, Any]:

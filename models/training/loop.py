@@ -29,7 +29,7 @@ from models.tasks._experiment import Experiment
 from models.training.batches import Batches, ValidationSampler, make_loader
 from models.training.callbacks import EpochAverage, ProgressBar
 from models.training.checkpoint_file import CheckpointFile
-from models.training.experiment import describe_features
+from models.training.experiment import describe_features, window_shapes
 from models.training.initial import Start, build_module, load_start, take_joint_sizes, transfer_weights
 from models.training.precision import lightning_precision
 from models.training.recorder import Recorder, resumable_precision
@@ -157,8 +157,7 @@ def make_config(
     config = asdict(experiment) | {
         "train": settings.model_dump(),
         "inputs": inputs,
-        "audio_shape": list(data.audio_shape),
-        "video_shape": list(data.video_shape),
+        **window_shapes(experiment, inputs, data),
     }
     config |= {"statistics": data.statistics} if experiment.encoder else {}
     features = describe_features(experiment, data)

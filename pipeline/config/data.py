@@ -134,6 +134,14 @@ class DataParams(Section):
         min_length=1, description="folder of the published lists of subsets (docs/datasets.md)"
     )
     folder: str = Field(min_length=1, description="where the files are, unless clips are synthetic")
+    pair: Annotated[str, one_of("none", "category")] = Field(
+        description="folder: category joins files of sounds/<label> and pictures/<label> at random"
+    )
+    cut: Annotated[str, one_of("first", "all", "sample")] = Field(
+        description="folder: clips of a long file: the first one, consecutive ones, or some at random"
+    )
+    per_file: int = Field(ge=1, le=100_000, description="folder: clips of a file, at most, evenly spread")
+    seed: Seed = Field(description="folder: of pairs, and of cut: sample")
     clip_seconds: float = Field(gt=0, le=3600, description="what a clip's features cover, from its start")
     shard_size: int = Field(ge=1, le=100_000, description="clips in one shard")
     ensemble: EnsembleParams = Field(description="synthetic musical instruments")

@@ -15,18 +15,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.dataset.features import FEATURE_FOLDERS, FeatureUse
-from pipeline.dataset.windows import MIDDLE, Segments, WindowRule
+from pipeline.dataset.tables import rank_names, read_usable_rows
+from pipeline.dataset.windows import MIDDLE, MISSING, Segments, WindowRule
 from pipeline.errors import UserError
 from pipeline.store.clip_table import SPLITS
-from pipeline.store.formats import digest, read_table
+from pipeline.store.formats import digest
 from pipeline.store.shards import INDEX, read_index, row_numbers
 from pipeline.store.status import OK
 from pipeline.store.values import ClipArrays
 
 STATISTICS = "statistics.json"
-DIGEST_BLOCK = 65_536  # rows converted to Python objects at a time
-INDEX_COLUMNS = ["clip_id", "shard", "row", "status", "digest", "seconds"]
-NOT_LABELS = {"clip_id", "audio", "video", "start", "end", "split"}  # clip table columns that label nothing
+SIDES = ("audio", "video")
 
 
 @dataclass
@@ -41,13 +40,16 @@ class Dataset:
     columns: dict[str, list]  # of the clip table: labels, subject, and the source's additional columns
     seconds: np.ndarray  # (n,) float: usable duration
     times: np.ndarray  # (n, stored frames) float: s from the clip's start
-    audio: ClipArrays | np.ndarray  # (n, channels, freq, stored columns)
-    video: ClipArrays | np.ndarray  # (n, stored frames, height, width, 3) uint8
+    # (n, channels, freq, stored columns), and (n, stored frames, height, width, 3) uint8. If no clip has a
+    # side, its channels and frequencies, or its frames and pixels, are 0.
+    audio: ClipArrays | np.ndarray
+    video: ClipArrays | np.ndarray
     windows: WindowRule  # where windows lie in a clip
     digest: str  # hash of the whole content, without `features`
     # Outputs of towers: "audio" -> (n, segments, dim), "video" -> (n, stored frames, dim)
     features: dict[str, ClipArrays] = field(default_factory=dict)
     features_digest: str = ""  # hash of the content of `features`
+    sides: tuple[str, ...] = SIDES  # those that models read: every clip has them
 
     def __len__(self) -> int:
         return len(self.clip_id)
@@ -107,6 +109,11 @@ class Dataset:
         """Return the indices of the clips of a split: "train", "val" or "test"."""
         return np.flatnonzero(self.split == split)
 
+    def has_side(self, side: str) -> np.ndarray:
+        """Return whether each clip has a side, "audio" or "video": (n,) bool."""
+        arrays = self.audio if side == "audio" else self.video
+        return arrays.has_value if isinstance(arrays, ClipArrays) else np.full(len(self), arrays.size > 0)
+
     def locate_windows(
         self,
         clip: np.ndarray,
@@ -131,6 +138,7 @@ class Dataset:
         position: np.ndarray | float = MIDDLE,
         frame_position: np.ndarray | float = MIDDLE,
         features: FeatureUse | None = None,
+        sides: tuple[str, ...] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Read windows: audio (n, channels, freq, time) and video (n, frames, height, width, 3) uint8.
 
@@ -139,21 +147,40 @@ class Dataset:
         1 (its end). Both are (n,) or one number for all.
         features: which sides a model reads as features of towers. If they are stored, the result has them
         instead: audio (n, segments, dim), video (n, frames, dim). The windows are the same in both cases.
+        sides: those to read, which these clips must have; None: those of the data set. The other one is
+        empty, (n, 0).
         """
         features = features or FeatureUse()
+        sides = sides or self.sides
         first_columns, frame_numbers = self.locate_windows(clip, position, frame_position, features.segments)
+        audio = video = np.empty((len(clip), 0), np.float32)
+        if "audio" in sides:
+            audio = self._read_audio(clip, first_columns, features)
+        if "video" in sides:
+            video = self._read_video(clip, frame_numbers, features)
+        return audio, video
+
+    def _read_audio(self, clip: np.ndarray, first_columns: np.ndarray, features: FeatureUse) -> np.ndarray:
+        """Read the sound of windows, or its features, as `read` does. first_columns: of the windows, (n,)."""
         if "audio" in features.sides and "audio" in self.features:
             assert features.segments is not None
-            audio_arrays, width = self.features["audio"], features.segments.count(self.windows.columns)
+            arrays, width = self.features["audio"], features.segments.count(self.windows.columns)
             starts = first_columns // features.segments.hop_columns
-            audio = np.empty((len(clip), width, audio_arrays.shape[2]), audio_arrays.dtype)
+            audio = np.empty((len(clip), width, arrays.shape[2]), arrays.dtype)
             for i, clip_index in enumerate(clip):
-                audio[i] = audio_arrays[clip_index][starts[i] : starts[i] + width]
-        else:
-            audio = np.empty((len(clip), *self.audio_shape), self.audio.dtype)
-            for i, clip_index in enumerate(clip):
-                columns = slice(first_columns[i], first_columns[i] + self.windows.columns)
-                audio[i] = self.audio[clip_index][:, :, columns]
+                audio[i] = arrays[clip_index][starts[i] : starts[i] + width]
+            return audio
+        audio = np.empty((len(clip), *self.audio_shape), self.audio.dtype)
+        for i, clip_index in enumerate(clip):
+            columns = slice(first_columns[i], first_columns[i] + self.windows.columns)
+            audio[i] = self.audio[clip_index][:, :, columns]
+        return audio
+
+    def _read_video(self, clip: np.ndarray, frame_numbers: np.ndarray, features: FeatureUse) -> np.ndarray:
+        """Read the frames of windows, or their features, as `read` does.
+
+        frame_numbers: of the windows, (n, window_frames).
+        """
         is_cached = "video" in features.sides and "video" in self.features
         frames = self.features["video"] if is_cached else self.video
         video = np.empty((*frame_numbers.shape, *frames.shape[2:]), frames.dtype)
@@ -161,57 +188,94 @@ class Dataset:
             clip_frames = frames[clip_index]
             for j, frame_number in enumerate(frame_numbers[i]):
                 video[i, j] = clip_frames[frame_number]
-        return audio, video
+        return video
 
 
 def load(
-    folder: str | Path, audio, video, video_input: str = "frame", with_features: bool = False
+    folder: str | Path,
+    audio,
+    video,
+    video_input: str = "frame",
+    with_features: bool = False,
+    modality: str = "both",
 ) -> Dataset:
-    """Load the clips that have a split and whose sound and video both have the status ok.
+    """Load the clips that have a split, and whose sound and video, as far as models read them, are ok.
 
     folder: the outputs of the stages: clips.parquet, splits.parquet, spectrogram/, frames/ or faces/.
     audio, video: these sections of params.yaml (sample_rate, hop_length, window_seconds; window_frames).
     video_input: the parameter `input`, "frame" or "face". with_features: also load the features of towers, if
-    the stages audio_towers or video_towers have stored some.
+    the stages audio_towers or video_towers have stored some. modality: what models read, "audio", "video" or
+    "both".
     Raises UserError if a table or index is missing, or if no clip is usable.
     """
     folder = Path(folder)
     audio_folder = folder / "spectrogram"
     video_folder = folder / ("faces" if video_input == "face" else "frames")
-    split_rows, audio_index, video_index, clip_rows = _usable_rows(folder, audio_folder, video_folder)
-    clip_columns = clip_rows.select([name for name in clip_rows.column_names if name not in NOT_LABELS])
-    audio_arrays = ClipArrays.from_index(audio_folder, audio_index)
-    video_arrays = ClipArrays.from_index(video_folder, video_index)
+    sides = SIDES if modality == "both" else (modality,)
+    rows = read_usable_rows(folder, audio_folder, video_folder, sides)
+    # A side that models do not read sets no limit to the windows.
+    audio_seconds, video_seconds = (
+        index["seconds"].to_numpy() if side in sides else np.full(len(index), MISSING)
+        for side, index in zip(SIDES, (rows.audio, rows.video), strict=True)
+    )
+    longest = video_seconds.max() if sides == ("video",) else 0.0
+    n_columns = 1 + int(longest * audio.sample_rate / audio.hop_length)  # those that a sound would have
+    audio_arrays = _open_arrays(audio_folder, rows.audio, (0, 0, n_columns))
+    video_arrays = _open_arrays(video_folder, rows.video, (0, 0, 0, 3))
     windows = WindowRule.from_config(audio, video, clip_columns=audio_arrays.shape[3])
-    features, features_digest = _load_features(folder, split_rows["clip_id"]) if with_features else ({}, "")
-    audio_seconds, video_seconds = (index["seconds"].to_numpy() for index in (audio_index, video_index))
+    clip_id = rows.splits["clip_id"]
+    features, features_digest = _load_features(folder, clip_id, sides) if with_features else ({}, "")
     return Dataset(
         folder=folder,
-        clip_id=split_rows["clip_id"].to_pylist(),
-        split=np.array(SPLITS)[pc.index_in(split_rows["split"], value_set=pa.array(SPLITS))],
-        group=_rank_names(split_rows["group"]),
-        recording=_rank_names(split_rows["recording"]),
-        columns={name: clip_columns[name].to_pylist() for name in clip_columns.column_names},
+        clip_id=clip_id.to_pylist(),
+        split=np.array(SPLITS)[pc.index_in(rows.splits["split"], value_set=pa.array(SPLITS))],
+        group=rank_names(rows.splits["group"]),
+        recording=rank_names(rows.splits["recording"]),
+        columns={name: rows.clips[name].to_pylist() for name in rows.clips.column_names},
         seconds=windows.usable_seconds(audio_seconds, video_seconds),
-        times=pc.list_flatten(video_index["times"]).to_numpy().reshape(len(video_index), -1),
+        times=_frame_times(rows.video),
         audio=audio_arrays,
         video=video_arrays,
         windows=windows,
-        digest=_digest(split_rows, clip_columns, audio_index, video_index),
+        digest=rows.digest(),
         features=features,
         features_digest=features_digest,
+        sides=sides,
     )
 
 
-def _load_features(folder: Path, clip_id: pa.ChunkedArray) -> tuple[dict[str, ClipArrays], str]:
+def _open_arrays(folder: Path, index: pa.Table, empty: tuple[int, ...]) -> ClipArrays | np.ndarray:
+    """Return the arrays that a stage computed for clips, (n, ...).
+
+    folder: its output. index: the rows of the clips in its index. empty: the shape if no clip has an array.
+    """
+    if index["row"].null_count < len(index):
+        return ClipArrays.from_index(folder, index)
+    return np.empty((len(index), *empty), np.uint8)
+
+
+def _frame_times(video_index: pa.Table) -> np.ndarray:
+    """Return the times of the frames of each clip, (n, frames) s; NaN for a clip without a picture."""
+    times = video_index["times"]
+    has_picture = pc.is_valid(times).to_numpy()
+    values = pc.list_flatten(times).to_numpy()
+    frame_times = np.full((len(times), len(values) // max(has_picture.sum(), 1)), np.nan)
+    frame_times[has_picture] = values.reshape(has_picture.sum(), frame_times.shape[1])
+    return frame_times
+
+
+def _load_features(
+    folder: Path, clip_id: pa.ChunkedArray, sides: tuple[str, ...]
+) -> tuple[dict[str, ClipArrays], str]:
     """Return side -> the features of towers of these clips, and a hash of their content.
 
-    Sides without towers are left out. Raises UserError if the features of a clip are missing.
+    sides: those to load. Sides without towers are left out. Raises UserError if the features of a clip are
+    missing.
     """
     features: dict[str, ClipArrays] = {}
     digests = []
     for side, name in FEATURE_FOLDERS.items():
-        if not (folder / name / INDEX).exists():
+        if side not in sides or not (folder / name / INDEX).exists():
             continue
         index = read_index(folder / name, ["clip_id", "shard", "row", "status", "digest"])
         if not len(index):
@@ -227,70 +291,8 @@ def _load_features(folder: Path, clip_id: pa.ChunkedArray) -> tuple[dict[str, Cl
     return features, digest(*digests)
 
 
-def _usable_rows(
-    folder: Path, audio_folder: Path, video_folder: Path
-) -> tuple[pa.Table, pa.Table, pa.Table, pa.Table]:
-    """Return the rows of the usable clips in four tables, in the same order.
-
-    These are the table of splits, the index of the audio, the index of the video, and the clip table.
-    Raises UserError if a table is missing, or if no clip is usable.
-    """
-    path = folder / "splits.parquet"
-    split_rows = _read_table(path, ["clip_id", "split", "group", "recording"])
-    split_rows = split_rows.filter(pc.is_valid(split_rows["split"]))
-    audio_index = read_index(audio_folder, INDEX_COLUMNS)
-    video_index = read_index(video_folder, [*INDEX_COLUMNS, "times"])
-    clip_table = _read_table(folder / "clips.parquet")
-    # The row of each clip in these tables, null if it has none.
-    audio_rows = row_numbers(audio_index, split_rows["clip_id"])
-    video_rows = row_numbers(video_index, split_rows["clip_id"])
-    clip_rows = row_numbers(clip_table, split_rows["clip_id"])
-    is_usable = pc.is_valid(clip_rows)
-    for index, rows in ((audio_index, audio_rows), (video_index, video_rows)):
-        is_ok = pc.equal(index["status"].take(rows), OK)
-        is_usable = pc.and_(is_usable, pc.fill_null(is_ok, False))
-    split_rows = split_rows.filter(is_usable)
-    if not len(split_rows):
-        raise UserError(f"{path}: no clip has both sound and picture: see status and detail in that table")
-    return (
-        split_rows,
-        audio_index.take(audio_rows.filter(is_usable)),
-        video_index.take(video_rows.filter(is_usable)),
-        clip_table.take(clip_rows.filter(is_usable)),
-    )
-
-
-def _digest(
-    split_rows: pa.Table, clip_columns: pa.Table, audio_index: pa.Table, video_index: pa.Table
-) -> str:
-    """Return a hash of everything in the data set: table values, and the digests of the stored arrays."""
-    columns = [*split_rows.columns, *clip_columns.columns, audio_index["digest"], video_index["digest"]]
-    # Columns are named by number: a column of the source may have any name.
-    content = pa.table(columns, [str(i) for i in range(len(columns))])
-    blocks = (content.slice(i, DIGEST_BLOCK).to_pylist() for i in range(0, len(content), DIGEST_BLOCK))
-    return digest(clip_columns.column_names, *blocks)
-
-
-def _rank_names(names: pa.ChunkedArray) -> np.ndarray:
-    """Replace each name by its rank in alphabetical order."""
-    encoded = names.combine_chunks().dictionary_encode()
-    rank = np.empty(len(encoded.dictionary), int)
-    rank[pc.sort_indices(encoded.dictionary)] = np.arange(len(rank))
-    return rank[encoded.indices]
-
-
 def _as_strings(value) -> list[str]:
     """Return a cell of the clip table as a list of strings; a missing or empty value is an empty list."""
     if value is None or value == "":
         return []
     return [str(v) for v in value] if isinstance(value, list) else [str(value)]
-
-
-def _read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet file; None: all its columns. Raises UserError if it is missing or unreadable."""
-    try:
-        return read_table(path, columns)
-    except FileNotFoundError:
-        raise UserError(f"{path}: not there: run dvc repro") from None
-    except (OSError, ValueError) as e:  # pyarrow's errors are subclasses of ValueError
-        raise UserError(f"{path}: cannot be read ({str(e).splitlines()[0]}): run dvc repro") from None

@@ -38,20 +38,30 @@ def split_of(group: str, val: float, test: float, seed: int) -> str:
 
 
 def assign_splits(
-    clips: pa.Table, audio_index: pa.Table, video_index: pa.Table, split, window_seconds: float
+    clips: pa.Table,
+    audio_index: pa.Table,
+    video_index: pa.Table,
+    split,
+    window_seconds: float,
+    modality: str = "both",
 ) -> pa.Table:
     """Return a row of SCHEMA for every clip: its split, its group, and the reason if it has no split.
 
     clips: the clip table. audio_index, video_index: of the stages `spectrogram` and `frames` (or `faces`).
-    split: this section of params.yaml. window_seconds: of a window.
-    A clip is usable if both its sound and its picture are ok and its sound lasts for at least one window. A
-    split in the clip table (from the source) stays, unless split.own is false; the other clips of its group
-    get the same split. If the source assigns any clip to test, no other clip becomes a test clip.
+    split: this section of params.yaml. window_seconds: of a window. modality: what models read: "audio",
+    "video" or "both".
+    A clip is usable if what models read of it is ok; its sound must last for at least one window. A split in
+    the clip table (from the source) stays, unless split.own is false; the other clips of its group get the
+    same split. If the source assigns any clip to test, no other clip becomes a test clip.
     Raises UserError if the source puts clips of one group into two splits.
     """
     ids = clips["clip_id"]
     audio_rows, video_rows = (index.take(row_numbers(index, ids)) for index in (audio_index, video_index))
-    status, detail = _usability(audio_rows, video_rows, window_seconds)
+    status, detail = _usability(
+        audio_rows if modality != "video" else None,
+        video_rows if modality != "audio" else None,
+        window_seconds,
+    )
     groups = _groups(clips, split.by)
     group_numbers = groups.indices.to_numpy()  # of each clip
     group_splits = _group_splits(clips, groups, split)
@@ -131,6 +141,22 @@ def split_size_warnings(table: pa.Table, clips: pa.Table, split) -> list[str]:
     return lines
 
 
+def one_sided_note(table: pa.Table) -> str | None:
+    """Return a line about the clips that have a sound or a picture alone; None if there are none.
+
+    table: the result of `assign_splits` for models of both modalities.
+    """
+    counts = {
+        status: pc.sum(pc.equal(table["status"], status)).as_py() for status in ("no_audio", "no_video")
+    }
+    if not any(counts.values()):
+        return None
+    return (
+        f"modality: both leaves out {sum(counts.values())} clips: {counts['no_audio']} have no sound,"
+        f" {counts['no_video']} no picture; modality: video or audio takes them"
+    )
+
+
 def _source_splits(clips: pa.Table, split) -> pa.ChunkedArray:
     """Return each clip's split in the clip table; all null if split.own is false."""
     return clips["split"] if split.own else pa.chunked_array([pa.nulls(len(clips), pa.string())])
@@ -164,19 +190,22 @@ def _text_column(clips: pa.Table, name: str) -> pa.ChunkedArray:
 
 
 def _usability(
-    audio_rows: pa.Table, video_rows: pa.Table, window_seconds: float
+    audio_rows: pa.Table | None, video_rows: pa.Table | None, window_seconds: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the status (ok if the clip can be used) and the detail of each clip, (n,) str each.
 
-    audio_rows, video_rows: of the clips, in the indexes of their stages; null if a clip is in no index. A
-    problem of the sound takes precedence over one of the picture.
+    audio_rows, video_rows: of the clips, in the indexes of their stages; null if a clip is in no index. None:
+    models do not read that side; not for both. A problem of the sound takes precedence over one of the
+    picture.
     """
-    status, detail = np.full(len(audio_rows), OK, object), np.full(len(audio_rows), "", object)
-    for row in np.flatnonzero(pc.fill_null(pc.less(audio_rows["seconds"], window_seconds), False)):
-        status[row] = "too_short"
-        seconds = audio_rows["seconds"][row].as_py()
-        detail[row] = f"{seconds:.2f} s of sound, audio.window_seconds is {window_seconds:g}"
-    for index_rows in (video_rows, audio_rows):  # the second overwrites the first
+    sides = [rows for rows in (video_rows, audio_rows) if rows is not None]
+    status, detail = np.full(len(sides[0]), OK, object), np.full(len(sides[0]), "", object)
+    if audio_rows is not None:
+        for row in np.flatnonzero(pc.fill_null(pc.less(audio_rows["seconds"], window_seconds), False)):
+            status[row] = "too_short"
+            seconds = audio_rows["seconds"][row].as_py()
+            detail[row] = f"{seconds:.2f} s of sound, audio.window_seconds is {window_seconds:g}"
+    for index_rows in sides:  # the second overwrites the first
         failed = np.flatnonzero(pc.fill_null(pc.not_equal(index_rows["status"], OK), True))
         failures = index_rows.select(["status", "detail"]).take(failed)
         status[failed] = pc.fill_null(failures["status"], "unreadable")

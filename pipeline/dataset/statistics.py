@@ -10,13 +10,14 @@ BLOCK_CLIPS = 64  # clips in memory at a time
 
 
 def compute_statistics(data: Dataset) -> dict[str, Any]:
-    """Return {"mean", "std", "clips", "columns"} of the stored spectrograms of all training clips.
+    """Return {"mean", "std", "clips", "columns"} of the stored spectrograms of all training clips with sound.
 
     Columns that are padding are left out; "clips" and "columns" are the numbers of both.
     One pass with a few clips in memory: means and squared deviations of blocks are merged (Chan et al.,
     1983), which stays accurate if the mean is large.
     """
     clips = data.indices("train")
+    clips = clips[data.has_side("audio")[clips]]
     columns = data.windows.usable_columns(data.seconds[clips])
     # Of all blocks so far; squares: the sum of squared deviations from the mean.
     count, mean, squares = 0, 0.0, 0.0

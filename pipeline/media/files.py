@@ -190,11 +190,21 @@ def video_streams(container: InputContainer) -> list:
     return [stream for stream in container.streams.video if not stream.disposition & NO_VIDEO_FLAGS]
 
 
-def clip_span(clip: dict, clip_seconds: float) -> tuple[float, float]:
-    """Return (start, maximum duration) of the part of its file that a clip is, s.
+def side_span(clip: dict, side: str) -> tuple[float, float | None]:
+    """Return (start, end) of the part of its file that the sound or the picture of a clip is, s.
 
-    clip: a row of the clip table, with `start` and `end` (s or None). clip_seconds: a clip is not longer.
+    The end is None if it is that of the file. clip: a row of the clip table, with `start` and `end` (s or
+    None), or such times of its sides. side: "audio" or "video".
     """
-    start = clip["start"] or 0.0
-    duration = clip_seconds if clip["end"] is None else min(clip_seconds, clip["end"] - start)
-    return start, duration
+    span = clip.get(f"{side}_start"), clip.get(f"{side}_end")
+    start, end = (clip["start"], clip["end"]) if span == (None, None) else span
+    return start or 0.0, end
+
+
+def clip_span(clip: dict, side: str, clip_seconds: float) -> tuple[float, float]:
+    """Return (start, maximum duration) of the part of its file that a side of a clip is, s.
+
+    clip: a row of the clip table. side: "audio" or "video". clip_seconds: a clip is not longer.
+    """
+    start, end = side_span(clip, side)
+    return start, clip_seconds if end is None else min(clip_seconds, end - start)

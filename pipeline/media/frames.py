@@ -71,7 +71,7 @@ def extract_frames(
     """
     if media.video is None:
         return failed("no_video", "the clip has no picture")
-    part = media.video, *clip_span(clip, clip_seconds), n, converter
+    part = media.video, *clip_span(clip, "video", clip_seconds), n, converter
     return decode(
         decoding,
         {

@@ -67,7 +67,7 @@ class WavStep:
         """Return a WAV file with the sound of one clip, or why there is none."""
         if media.audio is None:
             return failed("no_audio", "the clip has no sound")
-        start, length = clip_span(clip, self.clip_seconds)
+        start, length = clip_span(clip, "audio", self.clip_seconds)
         path, rate = media.audio, self.audio.sample_rate
 
         def convert(samples: np.ndarray) -> Outcome:

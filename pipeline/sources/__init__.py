@@ -5,6 +5,9 @@
 - `stamp(clip)` returns a JSON value that changes if the clip's media change while its row does not, or None;
 - `fetch(clip, data)` returns an Outcome whose value is what a media shard holds.
 
+A source whose files may be longer than a clip has `LONG_FILES = True`: the stage `clips` cuts each row
+without times into several clips (cutting.py).
+
 A source that may download its media has four more:
 
 - `media_key(clips, params)` returns a string that stands for the parameters that downloaded media depend on,

@@ -13,6 +13,10 @@ from pipeline.store.formats import read_table
 SPLITS = ("train", "val", "test")
 CLIP_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}")  # safe as a file name on every system
 
+# Columns that a source may add, for clips whose sound and picture are at different times of their files (s):
+# those of a side count in place of `start` and `end`, unless both are null.
+SIDE_TIMES = ("audio_start", "audio_end", "video_start", "video_end")
+
 SCHEMA = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),
@@ -50,16 +54,19 @@ def validate(table: pa.Table, where: str) -> pa.Table:
         raise UserError(
             f"{where}: unknown split {sorted(unknown_splits)[0]!r}: use {', '.join(SPLITS)} or none"
         )
-    for name in ("start", "end"):
+    prefixes = ["", *(prefix for prefix in ("audio_", "video_") if f"{prefix}start" in table.column_names)]
+    for name in (f"{prefix}{edge}" for prefix in prefixes for edge in ("start", "end")):
         times = table[name]
         is_invalid = pc.or_(pc.invert(pc.is_finite(times)), pc.less(times, 0.0))  # null for null
         if pc.any(is_invalid).as_py():
             row = is_invalid.to_pylist().index(True)
             raise UserError(f"{where}: clip {ids[row]!r}: {name} is {times[row]} s: use 0 or more, or null")
-    is_empty = pc.less_equal(table["end"], pc.fill_null(table["start"], 0.0))
-    if pc.any(is_empty).as_py():
-        row = is_empty.to_pylist().index(True)
-        raise UserError(f"{where}: clip {ids[row]!r} ends at {table['end'][row]} s, before it starts")
+    for prefix in prefixes:
+        ends = table[f"{prefix}end"]
+        is_empty = pc.less_equal(ends, pc.fill_null(table[f"{prefix}start"], 0.0))
+        if pc.any(is_empty).as_py():
+            row = is_empty.to_pylist().index(True)
+            raise UserError(f"{where}: clip {ids[row]!r} ends at {ends[row]} s, before it starts")
     return table
 
 

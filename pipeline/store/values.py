@@ -21,6 +21,7 @@ from pipeline.store.shards import read_index, shard_locations
 from pipeline.store.status import OK
 
 T = TypeVar("T")
+NO_ROW = -1  # in place of the row of a clip that has no value
 Locate = Callable[[str], Path]  # location (path or URL) of a shard -> path of a local file with its content
 
 
@@ -65,10 +66,11 @@ class _ShardFiles:
 class ClipArrays:
     """The arrays of n clips, all of one shape, as one array of shape (n, ...): `arrays[i]` is that of clip i.
 
-    They are not in memory: a shard is mapped (mmap) at the first access to one of its clips.
+    They are not in memory: a shard is mapped (mmap) at the first access to one of its clips. Some of the
+    clips, but not all, may have no array.
 
     shards: the files. clip_id: the ids of the clips, in their order. shard: the number of each clip's shard.
-    row: the position of each clip's array in the file of its shard.
+    row: the position of each clip's array in the file of its shard; NO_ROW if it has none.
     """
 
     MAX_MAPPED = 1024  # shards at a time: the number of memory maps of a process is limited
@@ -83,12 +85,13 @@ class ClipArrays:
     def from_index(cls, folder: str | Path, index: pa.Table) -> "ClipArrays":
         """Return the arrays that a stage computed for clips.
 
-        folder: the output folder of the stage. index: the rows of these clips in its index; all have the
-        status ok.
+        folder: the output folder of the stage. index: the rows of these clips in its index; `row` is null for
+        a clip without an array, and at least one clip has one.
         """
         shards = _ShardFiles(Path(folder), shard_locations(index), Arrays.suffix)
         clip_id = index["clip_id"].combine_chunks()
-        return cls(shards, clip_id, index["shard"].to_numpy(), index["row"].to_numpy())
+        shard, row = (pc.fill_null(index[name], NO_ROW).to_numpy() for name in ("shard", "row"))
+        return cls(shards, clip_id, shard, row)
 
     def __len__(self) -> int:
         return len(self.row)
@@ -99,11 +102,21 @@ class ClipArrays:
     @property
     def shape(self) -> tuple[int, ...]:
         """(n, ...): the number of clips, then the shape of the array of one clip."""
-        return len(self), *self._shard_array(0).shape[1:]
+        return len(self), *self._shard_array(self._example).shape[1:]
 
     @property
     def dtype(self) -> np.dtype:
-        return self._shard_array(0).dtype
+        return self._shard_array(self._example).dtype
+
+    @property
+    def has_value(self) -> np.ndarray:
+        """Whether each clip has an array, (n,) bool."""
+        return self.row != NO_ROW
+
+    @property
+    def _example(self) -> int:
+        """A clip that has an array: usually the first one."""
+        return 0 if self.row[0] != NO_ROW else int(self.has_value.argmax())
 
     @property
     def in_storage(self) -> bool:

@@ -199,7 +199,8 @@ def test_a_file_that_crashes_the_decoder_fails_alone(finished_project, extract_f
     extract_features(media, tmp_path / "whole")
     expected = to_array(pq.read_table(tmp_path / "whole/features.parquet")["audio"])
     clips = [
-        {"clip_id": name, "path": f"{name}.flv", "start": None, "end": None, "audio": True, "video": True}
+        {"clip_id": name, "start": None, "end": None}
+        | dict.fromkeys(("path", "audio", "video"), f"{name}.flv")
         for name in "abc"
     ]
     step = Crashing(str(media), str(model), weights_digest(model), "both", None)

@@ -48,10 +48,10 @@ def test_a_clip_list_with_an_address_is_refused(tmp_path, internal_service):
     for address in (f"http://127.0.0.1:{port}/a.flv", f"tcp://127.0.0.1:{port}", "http://169.254.169.254/a"):
         (videos / "clips.csv").write_text(f"path\n{address}\n")
         with pytest.raises(UserError, match="no file"):
-            folder.clips(SimpleNamespace(folder=str(videos)))
+            folder.clips(SimpleNamespace(folder=str(videos), pair="none"))
         assert {o.status for o in outcomes(address)} == {"unreadable"}
         with pytest.raises(UserError, match="no such folder"):
-            folder.clips(SimpleNamespace(folder=address))
+            folder.clips(SimpleNamespace(folder=address, pair="none"))
     time.sleep(0.3)
     assert not visits
 

@@ -22,7 +22,7 @@ def test_names_that_begin_with_a_dash(tmp_path, monkeypatch):
         path = tmp_path / "-videos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         record(tmp_path / "plain.flv", 10, sound=sine(1.0)).rename(path)
-    clips = folder.clips(SimpleNamespace(folder="-videos")).to_pylist()
+    clips = folder.clips(SimpleNamespace(folder="-videos", pair="none")).to_pylist()
     assert len(clips) == len(names) and not [r for r in clips if r["clip_id"].startswith("-")]
     for row in clips:
         assert row["video"].startswith("./")
@@ -69,7 +69,7 @@ def test_a_path_outside_the_folder_is_refused(tmp_path, path):
     record(tmp_path / "videos/a.flv", 5)
     (tmp_path / "videos/clips.csv").write_text(f'path,clip_id\na.flv,good\n"{path}",bad\n')
     with pytest.raises(UserError, match="clips.csv: .*line 3"):
-        folder.clips(SimpleNamespace(folder=str(tmp_path / "videos")))
+        folder.clips(SimpleNamespace(folder=str(tmp_path / "videos"), pair="none"))
 
 
 def test_a_link_to_another_file_reveals_nothing_of_it(tmp_path):

@@ -138,7 +138,7 @@ def stale_stages(project: Project) -> set[str]:
         ("classification.start", "scratch", {"pretrain", "train", "report"}),
         ("train.start", "dist/bells", {"pretrain", "train", "report"}),
         # They then find nothing to do, or write the same.
-        ("engine.workers", 1, {*data_stages(), "evaluate", "index"}),
+        ("engine.workers", 1, {"clips", *data_stages(), "evaluate", "index"}),
     ],
 )
 def test_a_knob_makes_stale_what_reads_it(dvc_project, knob, value, changed, monkeypatch):

@@ -1,7 +1,8 @@
 """The source `folder`: a user's own videos, sounds and pictures, read in place.
 
 `clips.csv` in the folder lists the clips. Without it, every media file is a clip: in `<label>/.../<file>`,
-the first folder is the label; a file at the top has no label.
+the first folder is the label; a file at the top has no label. With `data.pair: category`, a clip is a sound
+of `sounds/<label>/` and a picture of `pictures/<label>/`.
 
 Links to files are followed wherever they lead: the owner of the folder put them there. Links to folders are
 followed too, except a link to a folder that contains the data folder or is inside it. Each real folder is
@@ -16,16 +17,18 @@ import pyarrow as pa
 
 from pipeline.download.step import FileCheck, in_place_outcome
 from pipeline.errors import UserError
-from pipeline.sources.folder import clips_csv
-from pipeline.sources.folder.extensions import PICTURE, SOUND, split_extension
+from pipeline.sources.folder import clips_csv, pairs
+from pipeline.sources.folder.extensions import BOTH, PICTURE, SOUND, split_extension
 from pipeline.sources.folder.ids import add_ids
 from pipeline.sources.folder.listing import CSV, scan
+from pipeline.sources.folder.paths import quote
 from pipeline.store import clip_table
 from pipeline.store.status import Outcome
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
 
+LONG_FILES = True  # a row without times may be cut into several clips
 EXTRA = pa.schema([pa.field("video_id", pa.string())])  # the path within the folder: clips are split by it
 
 
@@ -39,10 +42,16 @@ def clips(data: "DataParams") -> pa.Table:
     root = resolve(data.folder)
     csv_path = os.path.join(root, CSV)
     if os.path.lexists(csv_path):
+        if data.pair == "category":
+            raise UserError(f"{csv_path}: lists the clips: delete it, or set data.pair: none")
         entries, problems = clips_csv.read_clips_csv(root, CSV)
         add_ids(entries)
+        pairs.set_groups(entries)
         problems += clips_csv.find_duplicates(entries) + clips_csv.find_split_conflicts(entries)
         clips_csv.raise_problems(csv_path, problems)
+    elif data.pair == "category":
+        entries = pairs.join_by_label(scan(root).media, root, data.seed)
+        add_ids(entries)
     else:
         files = scan(root)
         if not files.media:
@@ -54,18 +63,25 @@ def clips(data: "DataParams") -> pa.Table:
         entries = []
         for path in files.media:
             label, slash, _ = path.partition("/")
-            entries.append({"path": path, "labels": [label] if slash else []})
+            sides = {"audio": SOUND | BOTH, "video": PICTURE | BOTH}
+            extension = split_extension(path)[1]
+            side_files = {side: path if extension in kinds else None for side, kinds in sides.items()}
+            entries.append({"path": path, **side_files, "labels": [label] if slash else []})
         add_ids(entries)
-    return clip_table.from_rows([_table_row(root, entry) for entry in entries], EXTRA)
+    has_side_times = any(entry.get(name) is not None for entry in entries for name in clip_table.SIDE_TIMES)
+    extra = [*EXTRA, *(pa.field(name, pa.float64()) for name in clip_table.SIDE_TIMES if has_side_times)]
+    return clip_table.from_rows([_table_row(root, entry) for entry in entries], pa.schema(extra))
 
 
 def notes(data: "DataParams", table: pa.Table) -> list[str]:
     """Return a line for each kind of file or folder that is not in `table`; no lines if all are."""
     root = resolve(data.folder)
     files = scan(root)
-    table_paths = {path for column in ("audio", "video") for path in table[column].to_pylist()}
-    unlisted = [path for path in files.media if join(root, path) not in table_paths]
-    lines = []
+    if data.pair == "category":
+        unlisted, lines = [], pairs.describe_pairs(files.media, len(table))
+    else:
+        table_paths = {path for column in ("audio", "video") for path in table[column].to_pylist()}
+        unlisted, lines = [path for path in files.media if join(root, path) not in table_paths], []
     if files.non_media:
         common_extensions = files.non_media_extensions.most_common(5)
         counts = ", ".join(f"{n} {extension or 'without extension'}" for extension, n in common_extensions)
@@ -78,7 +94,7 @@ def notes(data: "DataParams", table: pa.Table) -> list[str]:
         (files.loops, "folder", loop_reason),
     ]:
         if paths:
-            names = ", ".join(map(clips_csv.quote, paths[:3])) + (", …" if len(paths) > 3 else "")
+            names = ", ".join(map(quote, paths[:3])) + (", …" if len(paths) > 3 else "")
             lines.append(f"{_count(len(paths), noun)} {reason}: {names}")
     return lines
 
@@ -154,17 +170,13 @@ def resolve(folder: str) -> str:
 def _table_row(root: str, entry: dict) -> dict:
     """Return the row of the clip table for a row of clips.csv, or for a file of a folder without one.
 
-    entry: has `path` (relative to `root`), `clip_id`, and perhaps further columns of the clip table.
+    entry: has `path`, `clip_id`, `audio` and `video` (relative to `root`, or None), and perhaps further
+    columns of the clip table.
     """
-    path = join(root, entry["path"])
-    extension = split_extension(entry["path"])[1]
-    row = {name: entry.get(name) for name in clip_table.SCHEMA.names}
-    row["labels"] = entry.get("labels") or []
-    row["video_id"] = entry["path"]
-    # A file in clips.csv may have any extension: an unknown one counts as both sound and picture.
-    row["audio"] = None if extension in PICTURE else path
-    row["video"] = None if extension in SOUND else path
-    return row
+    row = {name: entry.get(name) for name in (*clip_table.SCHEMA.names, *clip_table.SIDE_TIMES)}
+    files = {side: entry[side] and join(root, entry[side]) for side in ("audio", "video")}
+    video_id = entry.get("video_id") or entry["path"]
+    return row | files | {"labels": entry.get("labels") or [], "video_id": video_id}
 
 
 def join(root: str, path: str) -> str:

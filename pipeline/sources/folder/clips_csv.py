@@ -2,26 +2,25 @@
 
 import csv
 import difflib
-import errno
 import io
 import math
-import ntpath
 import os
-import posixpath
 import re
-import unicodedata
 from collections.abc import Iterator
-from functools import cache
 from operator import itemgetter
 from typing import NamedTuple
 
 from pipeline.errors import UserError
-from pipeline.store.clip_table import CLIP_ID, SPLITS
+from pipeline.sources.folder.extensions import PICTURE, SOUND, split_extension
+from pipeline.sources.folder.paths import check_path, quote
+from pipeline.store.clip_table import CLIP_ID, SIDE_TIMES, SPLITS
 
-COLUMNS = ("path", "clip_id", "start", "end", "labels", "subject", "split")
+SIDES = ("audio", "video")
+# A list has the column path, or audio and video in its place.
+COLUMNS = ("path", *SIDES, "clip_id", "start", "end", *SIDE_TIMES, "labels", "subject", "split")
 MAX_PROBLEMS = 20  # in one message
-MAX_COMPARED_NAMES = 5000  # file names among which a similar one is searched: difflib is slow
 # A byte that is not UTF-8: the error handler `surrogateescape` decodes it to one of these characters.
+SIDE_NAMES = {"audio": "sound", "video": "picture"}
 NOT_UTF8_BYTE = re.compile("[\udc80-\udcff]")
 SURROGATE_OFFSET = 0xDC00  # such a character minus this is the byte
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -37,9 +36,10 @@ class Problem(NamedTuple):
 def read_clips_csv(root: str, name: str) -> tuple[list[dict], list[Problem]]:
     """Return the rows of the file `name` in the folder `root`, in its order, and the problems in it.
 
-    A row is a dictionary with the keys COLUMNS and `line` (where the row begins in the file). Empty fields
-    are None, or [] for labels. A row with a problem may be missing. Raises UserError if the file cannot be
-    read, is not UTF-8 or has no rows.
+    A row is a dictionary with the keys COLUMNS and `line` (where the row begins in the file). `audio` and
+    `video` are its files; `path` is the file, or the names of both. `start` and `end` are those of both sides
+    or, if they differ, None: then SIDE_TIMES has them. Empty fields are None, or [] for labels. A row with a
+    problem may be missing. Raises UserError if the file cannot be read, is not UTF-8 or has no rows.
     """
     file_path = os.path.join(root, name)
     try:
@@ -56,7 +56,8 @@ def read_clips_csv(root: str, name: str) -> tuple[list[dict], list[Problem]]:
     line, header = next(numbered_rows, (1, []))
     if not header and not problems:
         raise UserError(
-            f"{file_path}: line 1: empty: give it a header with a column path, and a row for each clip"
+            f"{file_path}: line 1: empty: give it a header with a column path (or audio and video), and a row"
+            " for each clip"
         )
     columns = _parse_header(line, header, problems)
     entries = []
@@ -66,7 +67,7 @@ def read_clips_csv(root: str, name: str) -> tuple[list[dict], list[Problem]]:
         if len(values) != len(header):
             message = f"{len(values)} fields where the header has {len(header)}: quote what holds a comma"
             problems.append(Problem(line, message))
-        elif "path" in columns:
+        elif not {"path", *SIDES}.isdisjoint(columns):
             fields = {c: v for c, v in zip(columns, values, strict=True) if c in COLUMNS}
             if not any(map(NOT_UTF8_BYTE.search, fields.values())):  # `_csv_rows` reports those lines
                 entry = _parse_row(root, line, fields, problems)
@@ -103,20 +104,21 @@ def find_duplicates(entries: list[dict]) -> list[Problem]:
 def find_split_conflicts(entries: list[dict]) -> list[Problem]:
     """Return a problem for each row that puts a file into another split than an earlier row does.
 
-    entries: rows, as `read_clips_csv` returns them. A row without a split has no conflict.
+    entries: rows, as `read_clips_csv` returns them, with `video_id`: the same for rows that share a file. A
+    row without a split has no conflict.
     """
-    first_entries: dict[str, dict] = {}  # path -> the first row that puts this file into a split
+    first_entries: dict[str, dict] = {}  # video_id -> the first row that puts this file into a split
     problems = []
     for entry in entries:
-        split, path = entry["split"], entry["path"]
+        split, group = entry["split"], entry["video_id"]
         if split is None:
             continue
-        if path not in first_entries:
-            first_entries[path] = entry
-        first = first_entries[path]
+        if group not in first_entries:
+            first_entries[group] = entry
+        first = first_entries[group]
         if first["split"] != split:
             message = (
-                f"split {split}, but line {first['line']} puts {quote(path)} into {first['split']}:"
+                f"split {split}, but line {first['line']} puts {quote(first['path'])} into {first['split']}:"
                 " all clips of one file must be in one split"
             )
             problems.append(Problem(entry["line"], message))
@@ -134,11 +136,6 @@ def raise_problems(file_path: str, problems: list[Problem]) -> None:
     head = f"{file_path}: {len(messages)} problems, correct each:"
     more = [f"and {len(messages) - MAX_PROBLEMS} more"] if len(messages) > MAX_PROBLEMS else []
     raise UserError("\n  ".join([head, *messages[:MAX_PROBLEMS], *more]))
-
-
-def quote(text: str) -> str:
-    """Return `text` in quotes, for a message of one line: escaped if it cannot be printed."""
-    return repr(text) if text.isprintable() else ascii(text)
 
 
 def _csv_rows(text: str, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
@@ -175,7 +172,10 @@ def _parse_header(line: int, header: list[str], problems: list[Problem]) -> list
     columns = [name.strip() for name in header]
     if any(map(NOT_UTF8_BYTE.search, columns)) or not columns:
         return columns
-    if "path" not in columns:
+    if "path" in columns and not set(SIDES).isdisjoint(columns):
+        message = "columns path and audio or video: name one file by path, or two by audio and video"
+        problems.append(Problem(line, message))
+    if {"path", *SIDES}.isdisjoint(columns):
         other_delimiters = [d for d in ";\t|" if d in columns[0]] if len(columns) == 1 else []
         if other_delimiters:
             delimiter = quote(other_delimiters[0])
@@ -205,34 +205,37 @@ def _parse_row(root: str, line: int, fields: dict[str, str], problems: list[Prob
 
     text = {c: v.strip() or None for c, v in fields.items()}
     is_printed = len(problems) < MAX_PROBLEMS  # only then is a hint worth its time
-    path, path_problem = _check_path(root, fields["path"], with_hint=is_printed)
-    if path_problem:
-        add_problem(path_problem)
+    files: dict[str, str | None] = dict.fromkeys(SIDES)
+    for column in ("path", *SIDES):
+        if column not in fields or (column in SIDES and not text[column]):
+            continue
+        path, path_problem = check_path(root, fields[column], column, with_hint=is_printed)
+        extension = split_extension(path)[1]
+        # A file in the list may have any extension: an unknown one counts as both sound and picture.
+        has_side = {"audio": extension not in PICTURE, "video": extension not in SOUND}
+        if column in SIDES and not has_side[column]:
+            path_problem = path_problem or f"{column} {quote(path)} has no {SIDE_NAMES[column]}, by its name"
+        if path_problem:
+            add_problem(path_problem)
+        files |= {side: path for side in SIDES if column == side or (column == "path" and has_side[side])}
+    if "path" not in fields and not any(files.values()):
+        add_problem("audio and video are empty: name a file in one of them, or in both")
     clip_id = text.get("clip_id")
     if clip_id and not CLIP_ID.fullmatch(clip_id):
         add_problem(
             f"clip_id {quote(clip_id)} is not safe as a file name: use letters, digits, _ . - (at most 200),"
             " beginning with a letter, a digit or _"
         )
-    times: dict[str, float | None] = {}
-    for column in ("start", "end"):
-        try:
-            times[column] = _parse_seconds(text.get(column))
-        except ValueError as e:
-            times[column] = None
-            add_problem(f"{column} {quote(text[column] or '')} is {e}")
-    start, end = times["start"], times["end"]
-    if end is not None and end <= (start or 0.0):
-        add_problem(f"end {end:g} is not after start {start or 0.0:g}")
+    times = _parse_times(text, problems, line)
     split = text.get("split")
     if split and split not in SPLITS:
         add_problem(f"unknown split {quote(split)}{_nearest_hint(split.lower(), SPLITS)}")
     labels = [" ".join(part.split()) for part in (text.get("labels") or "").split(";")]
     return {
-        "path": path,
+        "path": " + ".join(dict.fromkeys(filter(None, files.values()))),
+        **files,
         "clip_id": clip_id,
-        "start": start,
-        "end": end,
+        **times,
         "labels": [part for part in dict.fromkeys(labels) if part],
         "subject": text.get("subject"),
         "split": split,
@@ -240,35 +243,31 @@ def _parse_row(root: str, line: int, fields: dict[str, str], problems: list[Prob
     }
 
 
-def _check_path(root: str, path: str, with_hint: bool) -> tuple[str, str | None]:
-    """Return `path` in its shortest form ("a/../b" becomes "b"), and the message of a problem or None.
+def _parse_times(text: dict[str, str | None], problems: list[Problem], line: int) -> dict[str, float | None]:
+    """Return `start`, `end` and SIDE_TIMES of a row, s. Append what is wrong to `problems`.
 
-    root: the user's folder, in which the path must be. with_hint: whether the message for a missing file
-    suggests one with a similar name, which takes time.
+    text: column -> field. If sound and picture have the same times, only `start` and `end` have them.
     """
-    if not path.strip():
-        return path, "path is empty"
-    if "\0" in path:
-        return path, None  # `_csv_rows` reports it
-    if path.startswith("/"):
-        return path, f"path {quote(path)} is absolute: paths are relative to the folder"
-    short = posixpath.normpath(path)
-    if short == ".." or short.startswith("../"):
-        return path, f"path {quote(path)} leaves the folder: paths must stay inside it"
-    full = os.path.join(root, short)
-    try:
-        os.stat(full)
-    except OSError as e:
-        # A file that exists but cannot be read is no problem of the list: its row fails with a reason.
-        if e.errno in (errno.EACCES, errno.EPERM, errno.EIO):
-            return short, None
-        if ntpath.isabs(path) or ntpath.splitdrive(path)[0]:  # as on Windows: C:\video.mp4
-            return path, f"path {quote(path)} is absolute: paths are relative to the folder"
-        if os.path.islink(full):
-            return short, f"no file {quote(path)}: it is a link to a file that does not exist"
-        hint = _similar_file_hint(root, short) if with_hint else ""
-        return short, f"no file {quote(path)} in the folder{hint}"
-    return short, None
+    times: dict[str, float | None] = {}
+    for column in ("start", "end", *SIDE_TIMES):
+        try:
+            times[column] = _parse_seconds(text.get(column))
+        except ValueError as e:
+            times[column] = None
+            problems.append(Problem(line, f"{column} {quote(text[column] or '')} is {e}"))
+    spans = {}
+    for side, prefix in ((None, ""), ("audio", "audio_"), ("video", "video_")):
+        own = times[f"{prefix}start"], times[f"{prefix}end"]
+        if side and own == (None, None):
+            own = times["start"], times["end"]
+        elif own[1] is not None and own[1] <= (own[0] or 0.0):
+            message = f"{prefix}end {own[1]:g} is not after {prefix}start {own[0] or 0.0:g}"
+            problems.append(Problem(line, message))
+        spans[side] = own
+    if spans["audio"] == spans["video"]:
+        return dict.fromkeys(SIDE_TIMES) | {"start": spans["audio"][0], "end": spans["audio"][1]}
+    side_times = [*spans["audio"], *spans["video"]]
+    return {"start": None, "end": None, **dict(zip(SIDE_TIMES, side_times, strict=True))}
 
 
 def _parse_seconds(text: str | None) -> float | None:
@@ -286,38 +285,6 @@ def _parse_seconds(text: str | None) -> float | None:
     if value < 0:
         raise ValueError("negative: times are seconds from the file's beginning")
     return value + 0.0  # -0.0 becomes 0.0
-
-
-def _similar_file_hint(root: str, path: str) -> str:
-    """Return the end of a message: a file that the user may have meant by `path`, which is missing.
-
-    Return an empty text if there is no similar file.
-    """
-    with_slashes = posixpath.normpath(path.replace("\\", "/"))
-    is_inside = not with_slashes.startswith(("..", "/"))
-    if with_slashes != path and is_inside and os.path.exists(os.path.join(root, with_slashes)):
-        return f": write {quote(with_slashes)}"
-    folder, name = posixpath.split(path)
-    names = _file_names(os.path.join(root, folder))
-    normalized = _normalize(name)
-    similar_name = next((other for other in names if _normalize(other) == normalized), None)
-    if similar_name is None and len(names) <= MAX_COMPARED_NAMES:
-        similar_name = next(iter(difflib.get_close_matches(name, names, 1, 0.85)), None)
-    return f": did you mean {quote(posixpath.join(folder, similar_name))}?" if similar_name else ""
-
-
-@cache
-def _file_names(folder: str) -> list[str]:
-    """Return the sorted names of the files in a folder; none if it cannot be read."""
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
-
-
-def _normalize(name: str) -> str:
-    """Return `name` in lower case, without blanks around it, and each accented letter as one character."""
-    return unicodedata.normalize("NFC", name).strip().casefold()
 
 
 def _nearest_hint(value: str, allowed: tuple[str, ...]) -> str:

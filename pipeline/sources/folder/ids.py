@@ -44,14 +44,19 @@ def slug(text: str) -> str:
 def add_ids(entries: list[dict]) -> None:
     """Set `clip_id` in every entry that has none, and mark these entries by `has_generated_id`: True.
 
-    entries: dictionaries with `path`, and perhaps `clip_id`, `start` and `end` (s). An id depends on other
-    files in one case only: if x.mp4 and x.mkv are in the same folder, both ids get a hash.
+    entries: dictionaries with `path`, and perhaps `clip_id`, `start` and `end` (s), or times of sound and
+    picture in their place. An id depends on other files in one case only: if x.mp4 and x.mkv are in the same
+    folder, both ids get a hash.
     """
     entries_without_id = [entry for entry in entries if not entry.get("clip_id")]
     paths_by_id: dict[str, set[str]] = {}
     for entry in entries_without_id:
         entry["has_generated_id"] = True
-        entry["clip_id"] = clip_id(entry["path"], entry.get("start"), entry.get("end"))
+        side_times = [entry.get(name) for name in clip_table.SIDE_TIMES]
+        if any(time is not None for time in side_times):
+            entry["clip_id"] = _id_with_hash(entry["path"], f"{entry['path']}\0{side_times!r}")
+        else:
+            entry["clip_id"] = clip_id(entry["path"], entry.get("start"), entry.get("end"))
         paths_by_id.setdefault(entry["clip_id"], set()).add(entry["path"])
     for entry in entries_without_id:
         if len(paths_by_id[entry["clip_id"]]) > 1:

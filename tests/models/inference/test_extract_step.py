@@ -12,6 +12,7 @@ import torch
 
 from models import checkpoint
 from models.inference import extract_step
+from models.inference.extract import to_step_input
 from models.inference.file_model import FileModel
 from models.inference.vectors import COLUMN_SIDES, Vectors
 from models.training.experiment import select_input_params
@@ -100,7 +101,7 @@ def run_step(step: extract_step.FeaturesStep, *names: str, start=None, end=None)
     files = [Path(step.root, name) for name in names]
     clips = [
         {"clip_id": f.stem, "path": f.name, "start": start, "end": end}
-        | {"audio": f.suffix != ".png", "video": f.suffix != ".wav"}
+        | {"audio": f.name if f.suffix != ".png" else None, "video": f.name if f.suffix != ".wav" else None}
         for f in files
     ]
     return list(step(clips, [None] * len(clips)))
@@ -108,6 +109,27 @@ def run_step(step: extract_step.FeaturesStep, *names: str, start=None, end=None)
 
 def vectors(outcome: Outcome) -> dict[str, np.ndarray]:
     return {name: value for name, value in outcome.value.items() if name in COLUMN_SIDES}
+
+
+def test_a_pair_of_files_has_the_vectors_of_each(tmp_path, media):
+    """The rows of a clips.csv with a sound and a picture, each at its own time."""
+    (tmp_path / "media").symlink_to(media)
+    times = {"audio_start": 1.0, "audio_end": None, "video_start": 2.0, "video_end": None}
+    clip = {"clip_id": "pair", "start": None, "end": None, **times}
+    root = str(tmp_path / "media")
+    row = to_step_input(clip | {"audio": f"{root}/sound.wav", "video": f"{root}/film.mkv"}, root)
+    assert row["path"] == "sound.wav + film.mkv"
+    model = new_model(tmp_path / "model")
+    [pair] = step(model, media)([row], [None])
+    [sound] = run_step(step(model, media), "sound.wav", start=1.0)
+    [film] = run_step(step(model, media), "film.mkv", start=2.0)
+    assert np.array_equal(vectors(pair)["audio"], vectors(sound)["audio"])
+    assert pair.value["start"] == sound.value["start"] > 1.0
+    assert vectors(pair)["video"].shape == vectors(film)["video"].shape == (1, 8)
+    still = row | {"video": "still.png", "video_start": None}
+    [with_still] = step(model, media)([still], [None])
+    [alone] = run_step(step(model, media), "still.png")
+    assert np.array_equal(vectors(with_still)["video"], vectors(alone)["video"])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from pipeline.dataset.split import SCHEMA, assign_splits, split_size_warnings
+from pipeline.dataset.split import SCHEMA, assign_splits, one_sided_note, split_size_warnings
 from pipeline.store.clip_table import from_rows
 
 
@@ -157,3 +157,25 @@ def test_warnings_cover_clips_without_a_split_of_the_source():
     seed = next(s for s in range(1000) if list(split_by_clip(rows, seed=s).values()).count("val") == 1)
     [line] = warnings_for(rows, seed=seed)
     assert line.startswith("1 of 23 clips are in val (4%, not 11%); ")
+
+
+def test_a_modality_needs_its_side_alone():
+    rows = [clip(name) for name in ("both", "sound", "picture", "short", "none")]
+    sound = {name: {"status": "no_audio", "seconds": None} for name in ("picture", "none")}
+    sound["short"] = {"seconds": 0.5}
+    picture = {name: {"status": "no_video", "seconds": None} for name in ("sound", "none")}
+
+    def statuses(modality: str) -> tuple[dict[str, str], str | None]:
+        indexes = index(rows, **sound), index(rows, **picture)
+        table = assign_splits(from_rows(rows), *indexes, settings(), 1.0, modality)
+        return {r["clip_id"]: r["status"] for r in table.to_pylist()}, one_sided_note(table)
+
+    by_modality = {modality: statuses(modality)[0] for modality in ("both", "audio", "video")}
+    usable = {m: {c for c, status in rows.items() if status == "ok"} for m, rows in by_modality.items()}
+    assert usable == {"both": {"both"}, "audio": {"both", "sound"}, "video": {"both", "picture", "short"}}
+    assert by_modality["both"] == {
+        "both": "ok", "sound": "no_video", "picture": "no_audio", "short": "too_short", "none": "no_audio"
+    }  # fmt: skip
+    note = "modality: both leaves out 3 clips: 2 have no sound, 1 no picture; modality: video or audio takes"
+    assert statuses("both")[1] == f"{note} them"
+    assert one_sided_note(assign_splits(from_rows(rows), index(rows), index(rows), settings(), 1.0)) is None

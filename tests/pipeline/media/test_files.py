@@ -128,10 +128,14 @@ def test_the_log_level_is_restored(tmp_path):
 def test_streams_and_span_of_a_file(tmp_path):
     with open_media(str(record(tmp_path / "a.flv", 10, sound=sine(1.0)))) as container:
         assert len(video_streams(container)) == 1 and start_time(container) >= 0
-    assert clip_span(clip_row(), 4.0) == (0.0, 4.0)
-    assert clip_span(clip_row(1.0, 3.0), 4.0) == (1.0, 2.0) and clip_span(clip_row(1.0, 9.0), 4.0) == (
-        1.0,
-        4.0,
+    for side in ("audio", "video"):
+        assert clip_span(clip_row(), side, 4.0) == (0.0, 4.0)
+        assert clip_span(clip_row(1.0, 3.0), side, 4.0) == (1.0, 2.0)
+        assert clip_span(clip_row(1.0, 9.0), side, 4.0) == (1.0, 4.0)
+    two_times = clip_row(1.0, 3.0) | {"video_start": None, "video_end": 0.5}
+    assert clip_span(two_times, "audio", 4.0) == (1.0, 2.0) and clip_span(two_times, "video", 4.0) == (
+        0.0,
+        0.5,
     )
     assert isinstance(frames_step(), FramesStep)
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UserError
 from pipeline.sources import folder
-from pipeline.sources.folder import clips_csv, extensions, ids
+from pipeline.sources.folder import extensions, ids
+from pipeline.sources.folder import paths as file_paths
 from pipeline.store.clip_table import CLIP_ID
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "real_clips"
@@ -22,7 +23,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not
 def videos(tmp_path, monkeypatch):
     """An empty folder `videos` in the current directory."""
     monkeypatch.chdir(tmp_path)
-    clips_csv._file_names.cache_clear()
+    file_paths._file_names.cache_clear()
     (tmp_path / "videos").mkdir()
     return tmp_path / "videos"
 
@@ -33,8 +34,12 @@ def write_files(root: Path, *names: str) -> None:
         (root / name).write_bytes(b"x")
 
 
-def table(path="videos"):
-    return folder.clips(SimpleNamespace(folder=str(path)))
+def settings(path="videos", **changes):
+    return SimpleNamespace(**{"folder": str(path), "pair": "none", "seed": 0} | changes)
+
+
+def table(path="videos", **changes):
+    return folder.clips(settings(path, **changes))
 
 
 def rows(path="videos"):
@@ -42,7 +47,7 @@ def rows(path="videos"):
 
 
 def notes(path="videos"):
-    return folder.notes(SimpleNamespace(folder=str(path)), table(path))
+    return folder.notes(settings(path), table(path))
 
 
 def paths(path="videos"):
@@ -485,13 +490,13 @@ HEAD = "path,clip_id,start,end,labels,subject,split\n"
         (HEAD + "a.mp4,,,,,,valid\n", "line 2: unknown split 'valid': did you mean val?"),
         (HEAD + "a.mp4,,,,,,Train\n", "line 2: unknown split 'Train': did you mean train?"),
         (HEAD + "a.mp4,,,,,,xyz\n", "line 2: unknown split 'xyz': use train, val, test"),
-        ("file,labels\na.mp4,x\n", "no column path: the header must be some of path, clip_id"),
+        ("file,labels\na.mp4,x\n", "no column path: the header must be some of path, audio"),
         ("a.mp4\nsub/s.mp4\n", "line 1: no column path"),
         ("path;labels\na.mp4;x\n", "line 1: no column path: separate columns by commas, not by ';'"),
         ("path\tlabels\na.mp4\tx\n", "line 1: no column path: separate columns by commas, not by '\\t'"),
         ("path,label\na.mp4,x\n", "line 1: unknown column 'label': did you mean labels?"),
         ("path,Split\na.mp4,train\n", "line 1: unknown column 'Split': did you mean split?"),
-        ("path,qqq\na.mp4,x\n", "line 1: unknown column 'qqq': use path, clip_id"),
+        ("path,qqq\na.mp4,x\n", "line 1: unknown column 'qqq': use path, audio"),
         (",path\n0,a.mp4\n", "line 1: unknown column ''"),
         ("path,path\na.mp4,a.mp4\n", "line 1: column path is there 2 times"),
         (HEAD + "a.mp4,,\n", "line 2: 3 fields where the header has 7"),
