@@ -159,7 +159,6 @@ NOT_RUN = {
     "make identification": "half an hour",
     "make cav-mae": "half an hour",
     "make bench": "hours",
-    "source .venv/bin/activate": "done here for all commands",
     "dvc exp run -S data.source=audioset": "network: YouTube",
     "dvc exp run -S data.source=vggsound -S data.media=youtube": "network: YouTube",
     "dvc exp run -S data.source=ave -S data.media=youtube": "network: YouTube",
