@@ -43,6 +43,7 @@ GROUPS = (  # the pages of a group share a clone, one after the other
     ),
     (
         "docs/data.md",
+        "docs/quality.md",
         "docs/datasets.md",
         "docs/encoders.md",
         "docs/towers.md",
@@ -126,6 +127,8 @@ PRINTS = {  # command, or how it begins -> a pattern of its output
     "dvc exp run -S classification.frozen=true": RAN,
     "dvc exp run -S classification.frozen=false": RAN,
     "dvc exp run -S audio_encoder=lstm": RAN,
+    "dvc exp run -S 'quality.drop=": r"split: 60 clips in, (?s:.)+" + RAN,
+    "dvc exp run -S data.ensemble.faults=0.5 quality": r"quality: 60 clips in, (?s:.)+" + RAN,
     "dvc exp run -S video_encoder=timm/resnet18": RAN,
     "dvc exp run -S audio_encoder=bands": RAN,
     "dvc exp run -S loss=soft_triplet": RAN,

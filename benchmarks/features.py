@@ -21,7 +21,8 @@ from pipeline.sources import ensemble
 from testing import commands
 from testing.commands import Cost
 
-STAGES = ("download", "wav", "spectrogram", "frames", "split", "index")
+STAGES = ("download", "wav", "spectrogram", "frames")
+STAGES += ("audio_quality", "video_quality", "quality", "split", "index")
 MEASURED_STAGES = ("wav", "spectrogram", "frames", "index")
 CLIP_RATIO = 8  # the few clips are this part of the many
 WINDOW_INTERVAL = 0.5  # s

@@ -21,7 +21,7 @@ from pipeline.config import data_stages
 from testing.kills import OUTPUT_FOLDERS, TARGETS, Run, differences, init_dvc, run_to_end, run_with_kills
 from testing.project import Project
 
-AIMS = ("clips", *data_stages(), "split", "train")
+AIMS = ("clips", *data_stages(), "quality", "split", "train")
 ROUND = 10  # kills, after which a run is let go to its end
 
 

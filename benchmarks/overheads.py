@@ -66,7 +66,7 @@ def start(folder: Path) -> dict:
     paths = films.write_videos(folder / "films", 1)
     results = {}
     commands.write_project(folder, paths, 1, 1, **{"faces.enabled": True})
-    outputs = data_stages() | {"split": "data/splits.parquet"}
+    outputs = data_stages() | {"quality": "data/quality.parquet", "split": "data/splits.parquet"}
     for name in outputs:
         commands.measure_stage(folder, name)  # compiled, and read from the disk
     for name, output in outputs.items():

@@ -3,9 +3,13 @@
 Each step in a process of its own, with 100,000, 1,000,000 and 10,000,000 rows: seconds and the largest
 resident set. `growth` is the exponent between the last two: 1 is linear.
 
-- `clips`: the clip table checked, described and written; `split`: it and two indexes to splits.
+- `clips`: the clip table checked, described and written; `quality`: the measures of all clips to a table with
+  flags, without the search for copies; `split`: the tables to splits.
 - `first`, `again`: the engine on a step that does nothing, in shards of 1,024: all made, nothing to do.
 - `load`: the data set as training has it.
+- `copies`: the search for copies, on random codes as pictures (128 bits) and sounds (256 bits) have them: s
+  of a core to build the index of so many codes, us of a query, and which share of copies it finds, one code
+  each, of which a tenth or a fifth of the bits is changed.
 - `status`: `dvc status` of a folder with so many shards (`--shards`), after a first one.
 - `clip`: what a clip of 10 s as AudioSet has them costs in each stage, one worker, the start left out: ms of
   a core, and KB on disk; and clips a second that the default model learns from and embeds.
@@ -34,6 +38,8 @@ from pipeline.config import ROOT, read
 from pipeline.dataset import dataset
 from pipeline.dataset.split import assign_splits
 from pipeline.engine import runner
+from pipeline.quality import search
+from pipeline.quality.table import Groups, count_flags, count_loudness, make_table, read_measures
 from pipeline.store import clip_table
 from pipeline.store.atomic import write_table
 from pipeline.store.formats import Arrays, read_table
@@ -43,7 +49,7 @@ from pipeline.store.summary import count_clips, count_labels
 from testing import commands
 
 RESULT = Path("benchmarks/results/scale.json")
-STEPS = ("clips", "split", "first", "again", "load")
+STEPS = ("clips", "quality", "split", "first", "again", "load")
 LABELS = 300
 SIZE = 1024  # clips of a shard
 STORE = Arrays((1, 2, 2), "<f2")
@@ -96,9 +102,20 @@ def run_step(step: str, count: int, folder: Path) -> None:
         data.mkdir(exist_ok=True)
         write_table(table, data / "clips.parquet")
         count_clips(table), count_labels(table)
+    elif step == "quality":
+        audio, video = read_index(data / "audio_quality"), read_index(data / "video_quality")
+        measures = read_measures(audio, video, read_index(data / "frames"))
+        nothing = np.full(count, -1)
+        groups = Groups(nothing, nothing, nothing)
+        clips = clip_table.read(data / "clips.parquet")
+        table = make_table(clips, measures, groups, params.quality, params.audio.sample_rate, 10.0)
+        write_table(table, data / "quality.parquet")
+        count_flags(table), count_loudness(table)
     elif step == "split":
         accounts = read_index(data / "spectrogram"), read_index(data / "frames")
-        splits = assign_splits(clip_table.read(data / "clips.parquet"), *accounts, params.split, 1.0)
+        clips = clip_table.read(data / "clips.parquet")
+        quality = read_table(data / "quality.parquet", ["clip_id", "status", "detail", "group"])
+        splits = assign_splits(clips, *accounts, params.split, 1.0, quality=quality)
         write_table(splits, data / "splits.parquet")
     elif step == "load":
         dataset.load(data, params.audio, params.video)
@@ -117,17 +134,25 @@ def measure_step(step: str, count: int, folder: Path) -> dict[str, float]:
     return json.loads(line)
 
 
-def rows(counts: list[int]) -> dict:
-    results: dict[str, dict] = {step: {} for step in STEPS}
+def rows(counts: list[int], steps: list[str]) -> dict:
+    results: dict[str, dict] = {step: {} for step in steps}
     for count in counts:
         with tempfile.TemporaryDirectory(prefix="earsight-scale-") as name:
             folder = Path(name)
             float64, several = pa.float64(), pa.list_(pa.float64())
             index(count, folder / "data/spectrogram", seconds=(float64, 10.0))
             index(count, folder / "data/frames", seconds=(float64, 10.0), times=(several, [5.0]))
+            sound = {
+                name: (float64, 0.5) for name in ("seconds", "silence", "loudness", "clipping", "bandwidth")
+            }
+            picture = {name: (float64, 0.5) for name in ("change", "motion", "black", "letterbox")}
+            index(count, folder / "data/audio_quality", **sound)
+            index(count, folder / "data/video_quality", **picture, cuts=(pa.int32(), 1))
             # The step `load` reads the shape of a spectrogram.
             np.save(folder / "data/spectrogram/00000.npy", np.zeros((1, 1, 64, 1000), np.float16))
-            for step in STEPS:
+            if "clips" not in steps:
+                measure_step("clips", count, folder)  # the other steps read its table
+            for step in steps:
                 results[step][str(count)] = measure_step(step, count, folder)
                 print(f"{step}, {count} rows: {results[step][str(count)]}", flush=True)
     if len(counts) > 1:
@@ -136,6 +161,40 @@ def rows(counts: list[int]) -> dict:
             ratio = costs[str(many)]["s"] / costs[str(few)]["s"]
             costs["growth"] = round(math.log(ratio) / math.log(many / few), 2)
     return results
+
+
+CODE_BYTES = {"picture": 16, "sound": 32}
+QUERIES = 5000
+
+
+def copies(counts: list[int]) -> dict:
+    """The search for copies among so many codes."""
+    results: dict[str, dict] = {}
+    for kind, n_bytes in CODE_BYTES.items():
+        for count in counts:
+            words = [sys.executable, "-m", "benchmarks.scale", f"--one={n_bytes}", f"--rows={count}"]
+            output = subprocess.run(words, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+            results.setdefault(kind, {})[str(count)] = json.loads(output.splitlines()[-1])
+            print(f"copies, {count} codes of a {kind}: {results[kind][str(count)]}", flush=True)
+    return results
+
+
+def search_copies(n_bytes: int, count: int) -> dict[str, float]:
+    """Build an index of random codes and search copies of some, with one thread."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 256, (count, n_bytes), np.uint8)
+    start = time.process_time()
+    codes_index = search.build(codes)
+    result = {"build_s": round(time.process_time() - start, 1)}
+    rows = rng.choice(count, QUERIES, replace=False)
+    for share in (0.1, 0.2):
+        changes = np.packbits(rng.random((QUERIES, 8 * n_bytes)) < share, axis=1)
+        start = time.process_time()
+        pairs = [*search.search(codes_index, codes[rows] ^ changes, 8 * n_bytes)]
+        result["query_us"] = round(1e6 * (time.process_time() - start) / QUERIES, 1)
+        n_found = sum(len(np.unique(query[rows[query] == row])) for query, row in pairs)
+        result[f"recall_{share}"] = round(n_found / QUERIES, 3)
+    return result
 
 
 def status(counts: list[int]) -> dict:
@@ -240,22 +299,34 @@ def table(results: dict) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] + ["---:"] * len(SETS), *body))
 
 
+def merge_rows(results: dict, new_results: dict) -> dict:
+    """Return the costs of all steps, with new ones for some steps and numbers of rows."""
+    return results | {step: results.get(step, {}) | costs for step, costs in new_results.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.formatter_class = argparse.RawTextHelpFormatter
     parser.add_argument("--rows", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000])
+    parser.add_argument("--steps", nargs="*", default=STEPS, help="of rows; split needs quality")
     parser.add_argument("--shards", type=int, nargs="*", default=[1000, 10_000])
-    parser.add_argument("--only", choices=["clip", "rows", "status"])
+    parser.add_argument("--only", choices=["clip", "copies", "rows", "status"])
     parser.add_argument("--table", action="store_true", help="of the kept results, for docs/scaling.md")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--in", dest="folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.one and options.one.isdecimal():
+        result = search_copies(int(options.one), options.rows[0])
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(json.dumps(result | {"peak_gib": round(peak, 2)}))
+        return
     if options.one:
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         run_step(options.one, options.rows[0], options.folder)
         wall = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(json.dumps({"s": round(wall, 2), "peak_gib": round(peak, 2)}))
+        cpu = time.process_time() - cpu_start
+        print(json.dumps({"s": round(wall, 2), "cpu_s": round(cpu, 2), "peak_gib": round(peak, 2)}))
         return
     if options.table:
         print(table(json.loads(RESULT.read_text(encoding="utf-8"))))
@@ -263,7 +334,8 @@ def main() -> None:
     results = json.loads(RESULT.read_text(encoding="utf-8")) if options.only else {}
     measurements: dict[str, Callable[[], dict]] = {
         "clip": clip,
-        "rows": lambda: rows(options.rows),
+        "copies": lambda: copies(options.rows),
+        "rows": lambda: merge_rows(results.get("rows", {}), rows(options.rows, options.steps)),
         "status": lambda: status(options.shards),
     }
     for name, measure in measurements.items():

@@ -176,7 +176,8 @@ def measure(folder: Path, rows: int) -> dict:
     if len(os.sched_getaffinity(0)) > 1:
         double = ours(folder, paths, rows, 2)
     work = folder / f"ours-{rows}-1-None"
-    commands.measure_stage(work, "split")
+    for name in ("audio_quality", "video_quality", "quality", "split"):
+        commands.measure_stage(work, name)
     few = min(rows, 3 * DISTINCT)
     read_again, floor = loader(work, paths), limit(paths, few)
 

@@ -1,6 +1,6 @@
 """The stage split: assign the clips to train, val and test.
 
-All clips of one video, or of one subject, are in the same split.
+All clips of one video, or of one subject, and copies of each other, are in the same split.
 """
 
 from collections import Counter
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.cli import run
 from pipeline.config import load
+from pipeline.dataset.duplicates import count_divided, read_quality
 from pipeline.dataset.split import assign_splits, one_sided_note, split_size_warnings
 from pipeline.store import clip_table
 from pipeline.store.atomic import write_table
@@ -19,6 +20,7 @@ def split() -> None:
     """Write data/splits.parquet: the split of each clip, or the reason why it has none. Print the numbers."""
     params = load("split")
     clips = clip_table.read("data/clips.parquet")
+    quality = read_quality(clips)
     table = assign_splits(
         clips,
         read_index("data/spectrogram"),
@@ -26,6 +28,7 @@ def split() -> None:
         params.split,
         params.audio.window_seconds,
         params.modality,
+        quality,
     )
     write_table(table, Path("data/splits.parquet"))
     counts = Counter(table["split"].to_pylist())
@@ -34,6 +37,8 @@ def split() -> None:
         print(f"split: warning: {warning}")
     if params.modality == "both" and (note := one_sided_note(table)):
         print(f"split: {note}")
+    if n_divided := count_divided(quality, table["split"]):
+        print(f"split: warning: {n_divided} clips have copies in another split, since the source splits them")
     sizes = [f"{counts[name]} {name}" for name in clip_table.SPLITS]
     sizes += [f"{n} {status}" for status, n in sorted(failures.items())]
     print(f"split: {len(table)} clips in, {', '.join(sizes)}")

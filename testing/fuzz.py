@@ -14,7 +14,7 @@ from pipeline.store.shards import read_index
 from pipeline.store.status import OK, STATUSES
 from testing import commands, mutants
 
-# Towers read only what wav and frames have stored, and are switched off here.
+# Towers are switched off here.
 STAGES = {name: folder for name, folder in data_stages().items() if not name.endswith("_towers")}
 DECODE = tuple(stage for stage in STAGES if STAGES["download"] in stage_entry(stage)["deps"])
 GOOD = "good"  # those that nothing was done to

@@ -150,7 +150,7 @@ def _make_damaged_videos_project(root: Path) -> Project:
     (videos / "vanishes-after-clips.flv").unlink()
     project.run("download", trace=project / "trace/download")
     (videos / "vanishes-after-download.flv").unlink()
-    for stage in (*DATA_STAGES[1:], "split"):
+    for stage in (*DATA_STAGES[1:], "quality", "split"):
         project.run(stage)
     (videos / "locked.flv").chmod(0o644)  # for copies of the project
     return project

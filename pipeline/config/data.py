@@ -25,6 +25,11 @@ class EnsembleParams(Section):
     clips: int = Field(ge=16, le=1_000_000, description="number of clips")
     seed: Seed = Field(description="of everything that is random in them")
     broken: float = Field(ge=0, le=0.5, description="share of clips that are damaged, as real files are")
+    faults: float = Field(
+        ge=0,
+        le=0.9,
+        description="share of clips that are poor, or copies, for the stage quality (docs/quality.md)",
+    )
 
 
 class CremaDParams(Section):

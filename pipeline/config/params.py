@@ -23,6 +23,7 @@ from pipeline.config.fields import (
 )
 from pipeline.config.hub_files import PREFIX, read_sampling_rate
 from pipeline.config.media import MediaParams
+from pipeline.config.quality import QualityParams
 from pipeline.config.towers import CACHED, TowersParams
 from pipeline.config.train import AugmentParams, ClassificationParams, PretrainingParams, TrainParams
 from pipeline.config.video import FacesParams, VideoParams
@@ -129,6 +130,7 @@ class Params(Section):
         description="frozen networks, whose outputs the stages audio_towers and video_towers store for the "
         "encoder cached (docs/towers.md)"
     )
+    quality: QualityParams = Field(description="what is wrong with clips (docs/quality.md)")
     split: SplitParams = Field(description="which clips train, choose the epoch (val) and test")
     train: TrainParams = Field(description="how the stage train trains")
     pretraining: PretrainingParams = Field(

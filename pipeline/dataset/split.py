@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.dataset.duplicates import join_groups
 from pipeline.errors import UserError
 from pipeline.store.clip_table import SPLITS
 from pipeline.store.shards import row_numbers
@@ -44,12 +45,14 @@ def assign_splits(
     split,
     window_seconds: float,
     modality: str = "both",
+    quality: pa.Table | None = None,
 ) -> pa.Table:
     """Return a row of SCHEMA for every clip: its split, its group, and the reason if it has no split.
 
     clips: the clip table. audio_index, video_index: of the stages `spectrogram` and `frames` (or `faces`).
     split: this section of params.yaml. window_seconds: of a window. modality: what models read: "audio",
-    "video" or "both".
+    "video" or "both". quality: data/quality.parquet, whose copies are in one split, and whose clips with a
+    status other than ok have none; None: no clip is poor.
     A clip is usable if what models read of it is ok; its sound must last for at least one window. A split in
     the clip table (from the source) stays, unless split.own is false; the other clips of its group get the
     same split. If the source assigns any clip to test, no other clip becomes a test clip.
@@ -63,6 +66,11 @@ def assign_splits(
         window_seconds,
     )
     groups = _groups(clips, split.by)
+    if quality is not None:
+        groups = join_groups(clips, groups, quality, _source_splits(clips, split))
+        poor = np.flatnonzero((status == OK) & pc.not_equal(quality["status"], OK).to_numpy())
+        status[poor] = quality["status"].take(poor)
+        detail[poor] = quality["detail"].take(poor)
     group_numbers = groups.indices.to_numpy()  # of each clip
     group_splits = _group_splits(clips, groups, split)
     split_numbers = pa.array(group_splits[group_numbers], mask=status != OK)

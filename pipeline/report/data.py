@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from pipeline.config import data_stages
 from pipeline.report.galleries import clip_ids_of
+from pipeline.report.quality import collect_quality
 from pipeline.report.tsne import map_test_clips
 from pipeline.store import clip_table as table
 from pipeline.store import epochs
@@ -52,6 +53,7 @@ class ReportData:
     calibration: list[dict] = field(default_factory=list)  # rows of metrics/calibration.csv
     # Clips without a detected face: {"clip_id", "image": (H, W, 3) uint8, None if the page does not show it}
     faceless: list[dict] = field(default_factory=list)
+    quality: dict = field(default_factory=dict)  # as of `quality.collect_quality`
     inpainting: bytes | None = None  # a JPEG of the patches that a masked autoencoder reconstructs
 
 
@@ -70,6 +72,7 @@ def collect_report_data(params: dict[str, Any]) -> ReportData:
         metrics=metrics,
         description=_read_json("metrics/description.json"),
         history=epochs.read_history("metrics/train"),
+        quality=collect_quality(indexes["frames"]),
         inpainting=Path("metrics/inpainting.jpg").read_bytes() if "reconstruction" in metrics else None,
         roc=_read_csv("metrics/roc.csv"),
         per_class=_read_csv("metrics/per_class.csv"),

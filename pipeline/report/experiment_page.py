@@ -10,6 +10,7 @@ from pipeline.report import charts, classes, data_uri, page
 from pipeline.report.data import MAX_FACELESS, ReportData
 from pipeline.report.galleries import build_galleries, encode_clips, to_finite_float
 from pipeline.report.metric_tables import NAMES, describe_metric, get_nested, metric_tables, metric_tiles
+from pipeline.report.quality import prepare_quality
 from pipeline.store.status import OK, STATUSES
 
 MAX_SPECTROGRAMS = 24
@@ -41,6 +42,7 @@ def write_report(data: ReportData, path: str | Path = "report/index.html") -> Pa
         roc=_roc_chart(data),
         classes=_class_sizes(data.classes),
         stages=_stages(data.stages),
+        quality=prepare_quality(data.quality),
         faceless=_faceless(data.faceless),
         spectrograms=_spectrograms(data),
         galleries=build_galleries(data.galleries, clips),

@@ -6,11 +6,18 @@ import av
 import numpy as np
 
 
-def encode_flv(frames: list[np.ndarray] | None, fps: int, waves: np.ndarray | None, rate: int) -> bytes:
+def encode_flv(
+    frames: list[np.ndarray] | None,
+    fps: int,
+    waves: np.ndarray | None,
+    rate: int,
+    bit_rates: tuple[int, int] = (500_000, 64_000),
+) -> bytes:
     """Return the bytes of an FLV file of pictures and sound. One of the two may be None: it is left out.
 
     frames: each (height, width, 3) uint8 RGB, `fps` of them a second. waves: (time,) float32 in -1..1, at
-    `rate` Hz. The bytes are the same in every run: one thread, FFmpeg's bit-exact mode, no version strings.
+    `rate` Hz. bit_rates: of the picture and the sound, bit/s. The bytes are the same in every run: one
+    thread, FFmpeg's bit-exact mode, no version strings.
     """
     file = io.BytesIO()
     exact = {"flags": "+bitexact", "threads": "1"}
@@ -21,11 +28,11 @@ def encode_flv(frames: list[np.ndarray] | None, fps: int, waves: np.ndarray | No
             video = container.add_stream("flv", rate=fps, options=exact)
             video.height, video.width = frames[0].shape[:2]
             video.pix_fmt = "yuv420p"
-            video.bit_rate = 500_000
+            video.bit_rate = bit_rates[0]
             video.gop_size = fps  # a keyframe every second
         if waves is not None:
             audio = container.add_stream("libmp3lame", rate=rate, layout="mono", format="fltp", options=exact)
-            audio.bit_rate = 64_000
+            audio.bit_rate = bit_rates[1]
         packets = []
         if video and frames is not None:
             for k, image in enumerate(frames):

@@ -22,6 +22,17 @@ STATUSES = {  # status of a clip -> what it means
     "crashed": "the decoder crashed on this clip",
     "timeout": "the decoder ran longer than engine.timeout",
     "no_face": "no face was detected",
+    # Only with quality.drop:
+    "silent": "the sound is silent",
+    "quiet": "the sound is very quiet",
+    "clipped": "the sound is clipped",
+    "narrow": "the sound lacks high frequencies",
+    "still": "the picture does not move",
+    "black": "the picture is black",
+    "letterboxed": "the picture has black bars",
+    "cuts": "the picture has cuts",
+    "short": "the clip is shorter than what was asked for",
+    "duplicate": "the sound or the picture recurs from an earlier clip",
 }
 
 

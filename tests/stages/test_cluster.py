@@ -71,7 +71,8 @@ def test_all_stages_run_with_shards_on_an_s3_server(
             location.startswith(f"{s3}/{Path(STAGES[stage]).name}/000") for location in shard_locations(index)
         )
         assert {p.suffix for p in (project / STAGES[stage]).iterdir()} == {".parquet"}
-    run_in_process(project, "split", monkeypatch)
+    for stage in ("quality", "split"):
+        run_in_process(project, stage, monkeypatch)
     assert project.files("data")["splits.parquet"] == finished_project.files("data")["splits.parquet"]
 
     params = read()

@@ -41,6 +41,8 @@ def test_report_failures_and_studies_take_in_a_new_data_stage(project):
         "frames",
         "audio_towers",
         "video_towers",
+        "audio_quality",
+        "video_quality",
         "level",
         "split",
     ]

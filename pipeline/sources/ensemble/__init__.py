@@ -1,12 +1,12 @@
 """The source `ensemble`: synthetic FLV files of eight instruments that play random phrases.
 
 The bytes of a clip depend only on the seed and its number, not on the number of clips. A part of the clips is
-broken in the same ways as real files.
+broken in the same ways as real files. Others can have the faults that the stage `quality` finds (`faults`).
 """
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.download.step import single_file_outcome
 from pipeline.errors import UserError
-from pipeline.sources.ensemble import picture
+from pipeline.sources.ensemble import faults, picture
 from pipeline.sources.ensemble.sound import INSTRUMENTS, RATE, random_phrase, synthesize
 from pipeline.sources.flv import encode_flv
 from pipeline.store import clip_table
@@ -29,7 +29,7 @@ SILENT_FRACTION = 0.18  # of the clips: those in which a second instrument is vi
 KINDS = ("no_audio", "still", "short", "duet", "no_video", "truncated")  # of broken clips
 EXTRA = pa.schema(  # the columns of the clip table that only this source has
     [
-        pa.field("kind", pa.string()),  # whole, or one of KINDS
+        pa.field("kind", pa.string()),  # whole, or one of KINDS or of faults.FAULTS
         pa.field("aspect", pa.float64()),  # width / height of the picture
         # Bounding boxes: left, top, right, bottom in 0..1. `box`: the instrument that sounds.
         pa.field("box", pa.list_(pa.float64())),
@@ -37,6 +37,7 @@ EXTRA = pa.schema(  # the columns of the clip table that only this source has
         pa.field("silent_box", pa.list_(pa.float64())),  # a visible, silent instrument
     ]
 )
+BIT_RATES = (500_000, 64_000)  # bit/s of picture and sound
 _GOLDEN_RATIO = (5**0.5 - 1) / 2
 _ID = re.compile(r"ensemble-([0-9]{5,})")
 
@@ -45,11 +46,12 @@ _ID = re.compile(r"ensemble-([0-9]{5,})")
 class Plan:
     """The contents of one clip, before it is rendered."""
 
-    kind: str  # whole, or one of KINDS
+    kind: str  # whole, or one of KINDS or of faults.FAULTS
     seconds: float
     sounding: list[picture.PlacedInstrument]  # one, or two in a duet
     silent: list[picture.PlacedInstrument]  # instruments that are visible and do not play: one or none
     file_fraction: float = 1.0  # of the file's bytes, from its beginning; less than 1 for a truncated file
+    original: int | None = None  # number of the clip that this one is a copy of
 
 
 def clips(data: "DataParams") -> pa.Table:
@@ -61,14 +63,17 @@ def clips(data: "DataParams") -> pa.Table:
     for number in range(data.ensemble.clips):
         clip_id = f"ensemble-{number:05d}"
         plan = _make_plan(number, data)
-        has_picture = plan.kind != "no_video"
+        address = f"ensemble://{clip_id}"
+        if plan.original is not None:  # whose sound and picture the copy has, and how it was made
+            address = f"ensemble://ensemble-{plan.original:05d}/{plan.kind}"
+        has_picture = plan.kind not in ("no_video", *faults.CHANGED_PICTURES)
         boxes = [list(placed.box) for placed in plan.sounding] if has_picture else []
         silent_boxes = [list(placed.box) for placed in plan.silent] if has_picture else []
         rows.append(
             {
                 "clip_id": clip_id,
-                "audio": f"ensemble://{clip_id}",
-                "video": f"ensemble://{clip_id}",
+                "audio": address,
+                "video": address,
                 "labels": [placed.name for placed in plan.sounding],
                 "kind": plan.kind,
                 "aspect": picture.WIDTH / picture.HEIGHT,
@@ -106,18 +111,29 @@ def render(number: int, data: "DataParams") -> bytes:
     The bytes are always the same for the same number, `data.ensemble.seed` and `data.clip_seconds`.
     """
     plan = _make_plan(number, data)
-    rng = _make_rng(data.ensemble.seed, number, "render")
+    source = number if plan.original is None else plan.original  # a copy has the same random numbers
+    rng = _make_rng(data.ensemble.seed, source, "render")
     # The phrases are longer than the clip: a short file ends while its instruments play.
     phrases = [random_phrase(rng, data.clip_seconds + 0.5) for _ in plan.sounding]
     parts = [(placed.name, notes) for placed, notes in zip(plan.sounding, phrases, strict=True)]
     waves = synthesize(parts, rng, plan.seconds)
     instruments = [*zip(plan.sounding, phrases, strict=True), *((placed, []) for placed in plan.silent)]
     frames = list(picture.frames(instruments, rng, plan.seconds, is_still=plan.kind == "still"))
+    bit_rates = BIT_RATES
+    if plan.kind in faults.FAULTS:
+        others: list[np.ndarray] = []
+        if plan.kind == "cuts":
+            scene = picture.place_instruments([LABELS[rng.integers(len(LABELS))]], rng)
+            others = list(picture.frames([(scene[0], phrases[0])], rng, plan.seconds))
+        frames = faults.change_pictures(plan.kind, frames, others, rng)
+        waves = faults.change_sound(plan.kind, waves)
+        bit_rates = faults.REENCODED_RATES if plan.kind == "reencoded" else BIT_RATES
     content = encode_flv(
         frames if plan.kind != "no_video" else None,
         picture.FPS,
         waves if plan.kind != "no_audio" else None,
         RATE,
+        bit_rates,
     )
     return content[: round(plan.file_fraction * len(content))]
 
@@ -140,6 +156,8 @@ def _make_plan(number: int, data: "DataParams") -> Plan:
     second_name = LABELS[(LABELS.index(name) + rng.integers(1, len(LABELS))) % len(LABELS)]
     has_silent = rng.random() < SILENT_FRACTION
     kind = _kind(number, data)
+    if kind in faults.COPIES and (original := _nearest_whole(number, data)) is not None:
+        return replace(_make_plan(original, data), kind=kind, original=original)
     seconds = data.clip_seconds + 0.1  # the encoder loses a few ms at both ends
     file_fraction = 1.0
     if kind == "short":
@@ -167,12 +185,23 @@ def _label(number: int, seed: int) -> str:
 
 
 def _kind(number: int, data: "DataParams") -> str:
-    """Return how clip `number` is broken, one of KINDS in turn, or `whole` if it is not.
+    """Return how clip `number` is broken, one of KINDS in turn; else its fault, one of FAULTS; else `whole`.
 
-    The fraction `data.ensemble.broken` of the clips is broken, evenly spread over the numbers.
+    The fraction `data.ensemble.broken` of the clips is broken, evenly spread over the numbers. Of the others,
+    the fraction `data.ensemble.faults` has a fault.
     """
     offset = _make_rng(data.ensemble.seed, 0, "kinds").random()
     n_broken_before = int(offset + number * data.ensemble.broken)  # clips before this one
     n_broken_with_this = int(offset + (number + 1) * data.ensemble.broken)
     is_broken = n_broken_with_this > n_broken_before
-    return KINDS[n_broken_before % len(KINDS)] if is_broken else "whole"
+    if is_broken:
+        return KINDS[n_broken_before % len(KINDS)]
+    n_others_before = number - n_broken_before
+    n_faults_before = int(n_others_before * data.ensemble.faults)
+    has_fault = int((n_others_before + 1) * data.ensemble.faults) > n_faults_before
+    return faults.FAULTS[n_faults_before % len(faults.FAULTS)] if has_fault else "whole"
+
+
+def _nearest_whole(number: int, data: "DataParams") -> int | None:
+    """Return the number of the last whole clip before clip `number`; None if there is none."""
+    return next((n for n in reversed(range(number)) if _kind(n, data) == "whole"), None)

@@ -14,13 +14,16 @@ from pipeline.config import DataParams, read
 from pipeline.config.data import EnsembleParams
 from pipeline.errors import UserError
 from pipeline.sources import ensemble
+from pipeline.sources.ensemble import faults
 from pipeline.sources.ensemble.picture import HEIGHT, WIDTH
 from pipeline.sources.ensemble.sound import HIGH, LOW, RATE, random_phrase, synthesize
 from testing import defaults
 
 
-def data(clips: int = 40, broken: float = 0.5, seconds: float = 2.0, seed: int = 0) -> DataParams:
-    section = EnsembleParams(clips=clips, broken=broken, seed=seed)
+def data(
+    clips: int = 40, broken: float = 0.5, seconds: float = 2.0, seed: int = 0, faults: float = 0.0
+) -> DataParams:
+    section = EnsembleParams(clips=clips, broken=broken, faults=faults, seed=seed)
     changes = {"clip_seconds": seconds, "ensemble": section}
     return read(defaults.PARAMS).data.model_copy(update=changes)
 
@@ -50,7 +53,7 @@ def decode(content: bytes) -> tuple[list[np.ndarray], np.ndarray]:
 def test_bytes_are_the_same_in_another_process():
     code = (
         "import hashlib; from types import SimpleNamespace as N; from pipeline.sources import ensemble as e;"
-        "d = N(clip_seconds=2.0, ensemble=N(clips=9999, broken=0.5, seed=0));"
+        "d = N(clip_seconds=2.0, ensemble=N(clips=9999, broken=0.5, faults=0, seed=0));"
         "print(*(hashlib.sha256(e.render(k, d)).hexdigest() for k in (7, 3)))"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -166,3 +169,22 @@ def test_a_clip_of_another_source_is_an_error():
         ensemble.fetch({"clip_id": "../etc"}, data())
     value = ensemble.fetch(rows()[0], data()).value
     assert value["video"]["bytes"][:3] == b"FLV"
+
+
+def test_faults_change_no_other_clip():
+    table = ensemble.clips(data(faults=0.5)).to_pylist()
+    faulty = [i for i, row in enumerate(table) if row["kind"] in faults.FAULTS and row != rows()[i]]
+    assert 10 <= len(faulty) <= 20
+    assert all(table[i] == row for i, row in enumerate(rows()) if i not in faulty)
+    whole = next(i for i, row in enumerate(table) if row["kind"] == "whole")
+    assert ensemble.render(whole, data(faults=0.5)) == ensemble.render(whole, data())
+
+
+def test_a_copy_names_its_original_and_has_its_labels():
+    table = ensemble.clips(data(faults=0.9, broken=0.0)).to_pylist()
+    copies = [row for row in table if row["kind"] in faults.COPIES]
+    assert {row["kind"] for row in copies} == {*faults.COPIES}
+    by_address = {row["video"]: row for row in table}
+    for row in copies:
+        original, _, kind = row["video"].rpartition("/")
+        assert kind == row["kind"] and row["labels"] == by_address[original]["labels"]
