@@ -5,7 +5,6 @@ from pathlib import Path
 from pipeline import sources
 from pipeline.cli import run
 from pipeline.config import load
-from pipeline.sources import labels
 from pipeline.store import clip_table
 from pipeline.store.atomic import write_table
 from pipeline.store.metric_files import write_csv, write_json
@@ -25,6 +24,8 @@ def clips() -> None:
         table, line = cut_files(table, params.data, params.engine)
         notes.append(line)
     if params.data.labels:
+        from pipeline.sources import labels  # imports the engine
+
         table, label_notes = labels.join(table, params.data.labels)
         notes += label_notes
     Path("data").mkdir(exist_ok=True)

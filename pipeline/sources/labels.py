@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from pipeline.errors import UserError
 from pipeline.sources.archive.facts import Facts, common_columns, from_mapping
-from pipeline.sources.folder.paths import quote
 from pipeline.sources.folder.extensions import MEDIA, split_extension
+from pipeline.sources.folder.paths import quote
 from pipeline.store import clip_table
 
 IDS = ("clip_id", "id", "video_id", "youtube_id", "ytid", "path", "file", "filename", "name")

@@ -5,8 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from pipeline.sources.archive.facts import Facts
-from pipeline.sources.folder.paths import quote
 from pipeline.sources.folder.ids import add_ids
+from pipeline.sources.folder.paths import quote
 
 
 @dataclass
