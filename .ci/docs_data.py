@@ -17,6 +17,7 @@ sys.path.insert(0, str(PROJECT))
 from pipeline.config import read  # noqa: E402
 from pipeline.media.wav import write_wav  # noqa: E402
 from pipeline.sources import ensemble, people  # noqa: E402
+from testing.archives import write_tar  # noqa: E402
 
 CLIPS = 24
 LABELS = ("bell", "flute")
@@ -80,6 +81,9 @@ write(FOLDER / "data/MUSIC/MUSIC_solo_videos.json", json.dumps({"videos": instru
 rows = [f"{LABELS[i % 2]},{v},{10 * i},{10 * i + 10},{splits[i]}\n" for i, v in enumerate(videos)]
 header = "label,youtube_id,time_start,time_end,split\n"
 write(FOLDER / "data/Kinetics/kinetics.csv", "".join([header, *rows]).encode())
+for number in range(2):
+    films = sorted((FOLDER / "data/VGGSound").rglob("*.mp4"))[number::2]
+    write_tar(write(FOLDER / f"data/tars/{number:03d}.tar", b""), [(p.name, p.read_bytes()) for p in films])
 write(PROJECT / "holiday.mp4", film)
 write(PROJECT / "videos/holiday.mp4", film)
 

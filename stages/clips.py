@@ -23,6 +23,11 @@ def clips() -> None:
 
         table, line = cut_files(table, params.data, params.engine)
         notes.append(line)
+    if params.data.labels:
+        from pipeline.sources import labels  # imports the engine
+
+        table, label_notes = labels.join(table, params.data.labels)
+        notes += label_notes
     Path("data").mkdir(exist_ok=True)
     write_table(table, Path("data/clips.parquet"))
     summary = count_clips(table)

@@ -50,6 +50,9 @@ class HubServer:
                 owner.requests.append(f"{self.command} {path}")
                 token = self.headers.get("Authorization", "").removeprefix("Bearer ")
                 status, content, headers = owner.answer(self.command, path, body, token)
+                part = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+                if part and status == 200:
+                    status, content = 206, content[int(part[1]) : int(part[2]) + 1]
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)

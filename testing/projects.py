@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from testing.archives import write_tar
 from testing.permissions import obey_permissions
 from testing.project import DATA_STAGES, STAGES, Project
 from testing.recordings import record, sine
@@ -203,7 +204,19 @@ def source_projects(tmp_path_factory) -> list[Project]:
         for stage in ("clips", "download"):
             project.run(stage, trace=project / "trace" / stage)
         projects.append(project)
-    return projects
+    return [*projects, _read_archive(tmp_path_factory.mktemp("archive") / "project")]
+
+
+def _read_archive(root: Path) -> Project:
+    """Run the stages that read the source on a tar and a list of labels."""
+    archive = {"data.source": "archive", "data.archives": "videos/*.tar", "data.labels": "videos/labels.csv"}
+    project = Project.new(root, **archive)
+    write_tar(project / "videos/0.tar", [("x_000030.flv", b"as good as any")])
+    (project / "videos/labels.csv").write_text("x,30,dog barking,test\n")
+    (project / "trace").mkdir()
+    for stage in ("source", "clips", "download"):
+        project.run(stage, trace=project / "trace" / stage)
+    return project
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pipeline.config.fields import Section, Seed, one_of, source_names
 
 Emotion = Annotated[str, one_of("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")]
+Patterns = Annotated[str, Field(min_length=1)]
 CLASS_PRESETS = ("all", "five", "musical")  # names for sets of AudioSet's classes
 VGGSOUND_TEST_SUBSETS = (
     "retrieval_1545",
@@ -128,8 +129,8 @@ class DataParams(Section):
     """The section `data` of params.yaml: where clips come from, and what shards hold."""
 
     source: Annotated[str, one_of(*source_names())] = Field(
-        description="ensemble, people: synthetic; folder: your videos; audioset, ave, crema_d, music,"
-        " vggsound, voxceleb (docs/datasets.md)"
+        description="ensemble, people: synthetic; folder: your videos; archive: tars and Parquet files;"
+        " audioset, ave, crema_d, music, vggsound, voxceleb (docs/datasets.md)"
     )
     media: Annotated[str, one_of("folder", "youtube")] = Field(
         description="where ave, music and vggsound have their media. folder: a copy in data.folder; youtube:"
@@ -147,6 +148,12 @@ class DataParams(Section):
     )
     per_file: int = Field(ge=1, le=100_000, description="folder: clips of a file, at most, evenly spread")
     seed: Seed = Field(description="folder: of pairs, and of cut: sample")
+    archives: Patterns | Annotated[list[Patterns], Field(min_length=1)] | None = Field(
+        description="tars and Parquet files: paths or URLs with * and {000..099}; null: those in data.folder"
+    )
+    labels: str | None = Field(
+        min_length=1, description="CSV with labels of clips by their id; null: those of the source"
+    )
     clip_seconds: float = Field(gt=0, le=3600, description="what a clip's features cover, from its start")
     shard_size: int = Field(ge=1, le=100_000, description="clips in one shard")
     ensemble: EnsembleParams = Field(description="synthetic musical instruments")

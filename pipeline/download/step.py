@@ -56,9 +56,10 @@ def in_place_outcome(clip: dict, checks: dict[str, FileCheck]) -> Outcome:
     value = {}
     for column in ("audio", "video"):
         value[column] = {"bytes": None, "path": clip[column]} if clip[column] else None
+    # 0: of values in Parquet files, whose sizes are not known before they are read.
     total_size = sum(check.size or 0 for check in checks.values())
     last_modified = max((check.modified or 0 for check in checks.values()), default=0)
-    return Outcome(value=value, extra={"size": total_size, "modified": last_modified})
+    return Outcome(value=value, extra={"size": total_size or None, "modified": last_modified})
 
 
 def single_file_outcome(name: str, content: bytes) -> Outcome:

@@ -22,6 +22,7 @@ from pipeline.engine import local
 from pipeline.engine.job import Task
 from pipeline.errors import UserError
 from pipeline.store.code_identity import ROOT
+from pipeline.store.locations import file_path
 
 MAX_RETRIES = 10  # of a task whose worker died or whose node left the cluster
 CODE_FOLDERS = ("models", "pipeline")  # the folders of the project that workers import
@@ -68,7 +69,7 @@ def _run_on_node(task: Task, project_folder: str, timeout: float) -> tuple[bytes
     media_paths = set()
     for clip, status in zip(task.clips, statuses, strict=True):
         if status == "unreadable":
-            media_paths |= {clip["audio"], clip["video"]} - {None, ""}
+            media_paths |= {file_path(clip[c]) for c in ("audio", "video") if clip[c]}
     unreadable_paths = [path for path in sorted(media_paths) if not os.access(path, os.R_OK)]
     return shard_index, unreadable_paths, socket.gethostname()
 

@@ -1,4 +1,7 @@
-"""Check and open media files of this machine with PyAV. Files that refer to other files are refused."""
+"""Check and open media files with PyAV: of this machine, or members of archives.
+
+Files that refer to other files are refused.
+"""
 
 import contextlib
 import os
@@ -7,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import av.logging
@@ -16,7 +20,7 @@ from av.packet import Packet
 from av.stream import Disposition, Stream
 
 from pipeline.media import ffmpeg
-from pipeline.store.status import Outcome, failed
+from pipeline.media.members import MediaError, is_member, open_member
 
 # A column of the indexes: the duration of a clip's real data, s; the rest of its value is padding.
 SECONDS_COLUMN = ("seconds", pa.float64())
@@ -48,30 +52,26 @@ NO_VIDEO_FLAGS = Disposition.attached_pic | Disposition.timed_thumbnails
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """The files of a clip on this machine.
+    """The files of a clip.
 
-    audio, video: the paths of the files with the sound and with the picture, which are usually one file.
-    None: the clip has no sound, or no picture.
+    audio, video: the paths of the files with the sound and with the picture, which are usually one file, or
+    the locations of members of archives (pipeline/media/members). None: the clip has no sound, or no picture.
     """
 
     audio: str | None
     video: str | None
 
 
-class MediaError(Exception):
-    """A file cannot be decoded. outcome: the failed outcome of its clip, with the status and the reason."""
-
-    def __init__(self, status: str, detail: str) -> None:
-        super().__init__(detail)
-        self.outcome: Outcome = failed(status, detail)
-
-
 def read_head(path: str, size: int = 64) -> bytes:
-    """Return the first `size` bytes of the file `path`, or all if there are fewer.
+    """Return the first `size` bytes of a file, or all if there are fewer.
 
-    Raises MediaError if it is not a regular, readable, non-empty file.
+    path: of the file, or the location of a member. Raises MediaError if it is not a regular, readable,
+    non-empty file.
     """
     name = os.path.basename(path)
+    if is_member(path):
+        with open_member(path) as member:
+            return _require_content(member.read(size), name)
     try:
         # Non-blocking: otherwise `open` of a named pipe without a writer would wait forever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0))
@@ -87,6 +87,10 @@ def read_head(path: str, size: int = 64) -> bytes:
         raise MediaError("unreadable", f"{name}: {e.strerror}") from None
     finally:
         os.close(descriptor)
+    return _require_content(first_bytes, name)
+
+
+def _require_content(first_bytes: bytes, name: str) -> bytes:
     if not first_bytes:
         raise MediaError("corrupt", f"{name}: empty file")
     return first_bytes
@@ -94,7 +98,7 @@ def read_head(path: str, size: int = 64) -> bytes:
 
 @contextmanager
 def open_media(path: str) -> Iterator[InputContainer]:
-    """Open a media file for a `with` block, and close it afterwards.
+    """Open a media file for a `with` block, and close it afterwards. path: or the location of a member.
 
     Raises MediaError if it cannot be opened, or if FFmpeg raises an error in the block.
     """
@@ -128,7 +132,9 @@ def check_head(path: str) -> str | None:
 
 def _open(path: str, demuxer: str | None) -> InputContainer:
     """Open a media file with PyAV. demuxer: ffmpeg's name of the file format; None: ffmpeg detects it."""
-    return av.open(ffmpeg.url(path), format=demuxer, options=dict(ffmpeg.GUARD), metadata_errors="replace")
+    # The container closes a member: nothing else refers to it.
+    file: Any = open_member(path) if is_member(path) else ffmpeg.url(path)
+    return av.open(file, format=demuxer, options=dict(ffmpeg.GUARD), metadata_errors="replace")
 
 
 def _explain_failure(path: str, demuxer: str | None, error: av.FFmpegError) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.media.decoders import PYAV, decode, program_frames, pyav_frames
+from pipeline.media.decoders import PYAV, decode, program, program_frames, pyav_frames
 from pipeline.media.files import SECONDS_COLUMN, Media, clip_span
 from pipeline.media.frame_converter import FrameConverter
 from pipeline.store.formats import Arrays, Layout
@@ -76,6 +76,6 @@ def extract_frames(
         decoding,
         {
             "pyav": lambda: pyav_frames.extract_frames(*part),
-            "ffmpeg": lambda: program_frames.extract_frames(*part),
+            "ffmpeg": lambda: program.on_local_file(program_frames.extract_frames, *part),
         },
     )

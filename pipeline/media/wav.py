@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.media.decoders import PYAV, decode, program_sound, pyav_sound
+from pipeline.media.decoders import PYAV, decode, program, program_sound, pyav_sound
 from pipeline.media.files import SECONDS_COLUMN, Media, clip_span
 from pipeline.store.formats import Files, Layout
 from pipeline.store.status import Outcome, failed
@@ -80,6 +80,8 @@ class WavStep:
             self.decoding,
             {
                 "pyav": lambda: convert(pyav_sound.decode_sound(path, start, length, rate)),
-                "ffmpeg": lambda: convert(program_sound.decode_sound(path, start, length, rate)),
+                "ffmpeg": lambda: convert(
+                    program.on_local_file(program_sound.decode_sound, path, start, length, rate)
+                ),
             },
         )

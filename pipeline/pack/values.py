@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.errors import UserError
 from pipeline.media.files import MediaError, open_media
 from pipeline.media.local_files import as_local_files
+from pipeline.media.members import check_member, is_member, open_member
 from pipeline.pack.selection import CONTENTS, Selection
 from pipeline.store.values import read_arrays, read_files, read_media
 
@@ -132,10 +133,12 @@ def _read_file(path: str, value: dict[str, Any], clip_id: str) -> File:
         if is_in_place:  # shards of somebody else may name any file of this machine
             with open_media(path):
                 pass
-        if os.path.getsize(path) > MAX_FILE_BYTES:
+        size = check_member(path)[2] if is_member(path) else os.path.getsize(path)
+        if (size or 0) > MAX_FILE_BYTES:
             limit = f"{MAX_FILE_BYTES / 1e9:g} GB"
             raise UserError(f"clip {clip_id}: {path}: has more than {limit}: use --with sound,frames")
-        return File(Path(path).read_bytes(), Path(path).suffix.lower())
+        with open_member(path) if is_member(path) else open(path, "rb") as file:
+            return File(file.read(), Path(path).suffix.lower())
     except MediaError as e:
         raise UserError(f"clip {clip_id}: {e.outcome.detail}: run dvc repro") from None
     except OSError as e:

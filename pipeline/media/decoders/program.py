@@ -13,14 +13,17 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import av
 
 from pipeline.media import ffmpeg
 from pipeline.media.files import MediaError, check_head
+from pipeline.media.members import local_file
+
+T = TypeVar("T")
 
 CPU_SECONDS = 600  # of a process, at most: one whose worker was killed ends, too
 MAX_LOG = 1 << 20  # bytes of the log that are read; damaged files can fill a disk with messages
@@ -72,6 +75,12 @@ class Output:
             av.open(io.BytesIO(self.content), "r", format="nut") as container,
         ):
             yield from container.decode(container.streams[0])
+
+
+def on_local_file(decode: Callable[..., T], path: str, *arguments: Any) -> T:
+    """Return `decode(path, *arguments)`. path: of a file; a member of an archive is copied to one before."""
+    with local_file(path) as local_path:
+        return decode(local_path, *arguments)
 
 
 def open_input(path: str, **options: Any) -> Any:

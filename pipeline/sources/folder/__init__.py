@@ -9,6 +9,7 @@ followed too, except a link to a folder that contains the data folder or is insi
 read once, so no link makes the scan endless or counts a clip twice.
 """
 
+import glob
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from pipeline.download.step import FileCheck, in_place_outcome
 from pipeline.errors import UserError
+from pipeline.media import members
 from pipeline.sources.folder import clips_csv, pairs
 from pipeline.sources.folder.extensions import BOTH, PICTURE, SOUND, split_extension
 from pipeline.sources.folder.ids import add_ids
@@ -103,8 +105,10 @@ def check_file(path: str) -> FileCheck:
     """Return whether a file can be read, its size and its modification time, without decoding it.
 
     The status is `ok`, `corrupt` for an empty file, or `unreadable` if there is no regular file or it cannot
-    be opened (then size and time are None).
+    be opened (then size and time are None). path: or the location of a member of an archive.
     """
+    if members.is_member(path):
+        return FileCheck(*members.check_member(path))
     try:
         info = os.stat(path)
         if not stat.S_ISREG(info.st_mode):  # before opening: opening a pipe would wait forever
@@ -162,8 +166,11 @@ def resolve(folder: str) -> str:
         return root
     if os.path.lexists(root):
         raise UserError(f"{root}: not a folder: data.folder must be a folder of videos, not one file")
+    hint = ""
+    if "://" in folder or glob.has_magic(folder) or "{" in folder:
+        hint = "; URLs and patterns of archives belong in data.archives (data.source=archive)"
     raise UserError(
-        f"{root}: no such folder: make it and put videos there, or set data.folder to another one"
+        f"{root}: no such folder: make it and put videos there, or set data.folder to another one{hint}"
     )
 
 

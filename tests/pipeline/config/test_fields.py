@@ -30,5 +30,5 @@ def test_a_source_is_a_module_or_a_package_that_fetches(tmp_path, monkeypatch):
 
 
 def test_the_projects_sources():
-    names = "audioset ave crema_d ensemble folder music people vggsound voxceleb"
+    names = "archive audioset ave crema_d ensemble folder music people vggsound voxceleb"
     assert source_names() == tuple(names.split())
