@@ -132,9 +132,9 @@ class DataParams(Section):
         description="ensemble, people: synthetic; folder: your videos; archive: tars and Parquet files;"
         " audioset, ave, crema_d, music, vggsound, voxceleb (docs/datasets.md)"
     )
-    media: Annotated[str, one_of("folder", "youtube")] = Field(
-        description="where ave, music and vggsound have their media. folder: a copy in data.folder; youtube:"
-        " downloaded"
+    media: Annotated[str, one_of("archives", "folder", "youtube")] = Field(
+        description="where ave, music and vggsound have their media. folder: a copy in data.folder;"
+        " archives: data.archives; youtube: downloaded"
     )
     subset_lists: str = Field(
         min_length=1, description="folder of the published lists of subsets (docs/datasets.md)"

@@ -2,7 +2,8 @@
 
 `data.media` selects the place. `youtube`: a clip is a segment of a video, which is downloaded; its URL has
 the segment as a media fragment (W3C, #t=30,40), and its file holds the segment alone. `folder`: a copy of the
-data set, whose files are below `data.folder` at any depth and named after the clip.
+data set, whose files are below `data.folder` at any depth and named after the clip. `archives`: the same in
+tars, `data.archives`.
 
 A source calls `add_media` for its rows and `notes` for its notes, and has the functions of `in_place` and
 `downloads` as its own.
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
-from pipeline.sources import folder
-from pipeline.sources.folder.extensions import BOTH, PICTURE, SOUND, split_extension
+from pipeline.sources import archive, folder
+from pipeline.sources.folder.extensions import PICTURE, SOUND, split_extension
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
@@ -29,7 +30,7 @@ class Place(NamedTuple):
     """Where a clip is: on YouTube, and in a copy of the data set. Times are in seconds."""
 
     segment: tuple[float, float] | None  # start and end in YouTube's video; None: unknown
-    file: str  # name of the file in a copy, without folders and extension
+    file: str  # name of the file in a copy or an archive, without folders and extension
     part: tuple[float, float] | None = None  # start and end in that file; None: the whole file
 
 
@@ -50,8 +51,8 @@ def add_media(rows: list[dict], data: "DataParams") -> None:
 
     rows: with `video_id`, and a Place or None under the key `place`. A row with an invalid id, without a
     place or, for YouTube, with an unknown segment gets no media: it fails with a reason in the stage
-    `download`. So does a row without a file in the folder, whose media are the file that should be there.
-    Raises UserError if the folder cannot be read.
+    `download`. So does a row without a file in the copy, whose media are a file that should be in
+    data.folder. Raises UserError if the folder or an archive cannot be read.
     """
     files = {} if data.media == "youtube" else _find_files(data)
     for row in rows:
@@ -70,23 +71,28 @@ def add_media(rows: list[dict], data: "DataParams") -> None:
 def _find_files(data: "DataParams") -> dict[str, dict[str, str]]:
     """Return name of a file without folders and extension -> the columns `audio` and `video`.
 
-    If there are several files of a name, the first with both sound and picture counts, by path; without one,
-    the first sound and the first picture.
+    If a folder has several files of a name, the first with both sound and picture counts, by path; without
+    one, the first sound and the first picture. In archives, the last one counts.
     """
+    if data.media == "archives":
+        members = archive.find_members(archive.list_archives(data))
+        return {name: dict.fromkeys(_columns(member), member) for name, member in members.items()}
     root = folder.resolve(data.folder)
     paths = folder.scan(root).media
     files: dict[str, dict[str, str]] = {}
-    for extensions, columns in (
-        (BOTH, ("audio", "video")),
-        (SOUND, ("audio",)),
-        (PICTURE, ("video",)),
-    ):
-        for path in paths:
-            stem, extension = split_extension(os.path.basename(path))
-            if extension in extensions:
-                for column in columns:
-                    files.setdefault(stem, {}).setdefault(column, folder.join(root, path))
+    for path in sorted(paths, key=lambda path: len(_columns(path)), reverse=True):
+        stem, _ = split_extension(os.path.basename(path))
+        for column in _columns(path):
+            files.setdefault(stem, {}).setdefault(column, folder.join(root, path))
     return files
+
+
+def _columns(path: str) -> tuple[str, ...]:
+    """Return the columns of the clip table that a media file is for. path: ends with its extension."""
+    extension = split_extension(path)[1]
+    if extension in SOUND:
+        return ("audio",)
+    return ("video",) if extension in PICTURE else ("audio", "video")
 
 
 def notes(data: "DataParams", table: pa.Table) -> list[str]:
@@ -105,7 +111,8 @@ def notes(data: "DataParams", table: pa.Table) -> list[str]:
     if missing := listed - paths:
         n_clips = sum(bool({a, v} & missing) for a, v in zip(*_locations(table), strict=True))
         share = f"{n_clips} of {len(table)} clips ({n_clips / len(table):.1%})"
-        lines.append(f"{share} have no file in {data.folder}, such as {os.path.basename(min(missing))}")
+        where = "the archives" if data.media == "archives" else data.folder
+        lines.append(f"{share} have no file in {where}, such as {os.path.basename(min(missing))}")
     if unlisted := paths - listed:
         lines.append(f"{len(unlisted)} media files belong to no clip, left out: {min(unlisted)}, …")
     return lines

@@ -13,6 +13,7 @@ from pipeline.sources.published import downloads, in_place, list_files, media
 from pipeline.sources.published.selection import split_conflicts
 from pipeline.store import clip_table
 from testing import defaults
+from testing.archives import write_tar
 from testing.video_server import Server, encode_video
 
 PARAMS = read(defaults.PARAMS)
@@ -54,6 +55,22 @@ def test_a_clip_is_the_file_of_its_name_at_any_depth(tmp_path):
     before = downloads.stamp(clips[0])
     (tmp_path / "a/b/v_000001.mp4").write_bytes(b"longer")
     assert downloads.stamp(clips[0]) != before
+
+
+def test_a_clip_is_the_member_of_its_name_in_an_archive(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tars").mkdir()
+    write_tar(tmp_path / "tars/0.tar", [("a/v_000001.mp4", b"x"), ("a/other.mp4", b"x")])
+    write_tar(tmp_path / "tars/1.tar", [("w.wav", b"xyz")])
+    places = [(name, media.Place(None, name)) for name in ("v_000001", "w", "gone")]
+    clips, notes = table(tmp_path / "tars", *places, where="archives")
+    assert clips[0]["audio"] == clips[0]["video"] and clips[0]["video"].endswith("/0.tar::a/v_000001.mp4")
+    assert clips[1]["audio"].endswith("/1.tar::w.wav") and clips[1]["video"] is None
+    outcomes = [in_place.fetch(clip, None) for clip in clips]
+    assert [outcome.status for outcome in outcomes] == ["ok", "ok", "unreadable"]
+    assert outcomes[1].extra["size"] == 3 and downloads.stamp(clips[1]) != downloads.stamp(clips[0])
+    assert notes[0] == "1 of 3 clips (33.3%) have no file in the archives, such as gone.mp4"
+    assert notes[1].startswith("1 media files belong to no clip, left out: tar://")
 
 
 HOSTILE_IDS = ("../x", "http://127.0.0.1/x", "x&list=y", "", "a b", "x" * 65)
