@@ -4,8 +4,8 @@
 
 DVC always runs it, as a stage of experiments/dvc.yaml. Studies depend on keys of the file, and not on folders
 of code. So a changed comment makes no study stale, and neither does a file with bytecode. A hash covers the
-module and all modules of this project that it imports. `studies.<system>` is one hash of all that a study
-with data of its own depends on.
+module and all modules of this project that it imports. `studies.<system>` is one hash of all that a study may
+use: its own modules, all models, and, if it has data of its own, all sources and stages.
 """
 
 from pathlib import Path
@@ -35,11 +35,10 @@ def digests() -> dict[str, Any]:
         for package in packages:
             branch = branch.setdefault(package, {})  # go down, and create what is not there yet
         branch[name] = code_digest(".".join([*packages, name]))
-    everything = [tree[package] for package in ("models", "pipeline", "stages")]
-    studies = {
-        system: modules["study"] for system, modules in tree["experiments"].items() if "study" in modules
-    }
-    tree["studies"] = {system: digest(study, *everything) for system, study in studies.items()}
+    tree["studies"] = {}
+    for system, own in tree["experiments"].items():
+        packages = ["models", "pipeline", "stages"] if "study" in own else ["models"]  # `study` makes data
+        tree["studies"][system] = digest(own, *(tree[package] for package in packages))
     return tree
 
 
