@@ -1,10 +1,11 @@
 """Broken media through the data stages: does every file come out as data or as a row that says why not?
 
-`python -m benchmarks.fuzz [--files N] [--seed S] [--decoder ffmpeg]` makes a good file of every
-container, breaks it in every way (testing/mutants.py) and runs clips and the data stages on a folder of
-them, two workers. Fails where a run crashes or hangs, where a file is in no account, where one takes longer
-than engine.timeout, where a process holds more memory than BOUND, or where one worker makes other bytes than
-two. Keeps the figures in benchmarks/results/fuzz.json, or fuzz_ffmpeg.json. Linux only.
+`python -m benchmarks.fuzz [--files N] [--seed S] [--decoder ffmpeg] [--tar]` makes a good file of every
+container, breaks it in every way (testing/mutants.py) and runs clips and the data stages on a folder (or a
+tar) of them, two workers. Fails where a run crashes or hangs, where a file is in no account, where one takes
+longer than engine.timeout, where a process holds more memory than BOUND, or where one worker makes other
+bytes than two. Keeps the figures in benchmarks/results/fuzz.json, fuzz_ffmpeg.json or fuzz_tar.json. Linux
+only.
 """
 
 import argparse
@@ -31,11 +32,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="a new folder for the files, that stays")
     parser.add_argument("--decoder", default="pyav", help="media.decoder: pyav (default) or ffmpeg")
+    parser.add_argument("--tar", action="store_true", help="the files are in a tar: data.source: archive")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="earsight-fuzz-") as folder:
-        result = run(options.keep or Path(folder), options.files, options.seed, options.decoder)
+        result = run(options.keep or Path(folder), options.files, options.seed, options.decoder, options.tar)
     if "outcomes" in result:
-        result_files.save("fuzz" if options.decoder == "pyav" else f"fuzz_{options.decoder}", result)
+        variants = ["tar"] * options.tar + [options.decoder] * (options.decoder != "pyav")
+        result_files.save("_".join(["fuzz", *variants]), result)
         print(table(result))
     if result["broken"]:
         sys.exit("\n".join(result["broken"]))

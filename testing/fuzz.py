@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from pipeline.config import ROOT, data_stages, stage_entry
 from pipeline.store.formats import read_table
+from pipeline.store.locations import is_member, parse
 from pipeline.store.shards import read_index
 from pipeline.store.status import OK, STATUSES
-from testing import commands, mutants
+from testing import archives, commands, mutants
 
 # Towers are switched off here.
 STAGES = {name: folder for name, folder in data_stages().items() if not name.endswith("_towers")}
@@ -58,7 +59,16 @@ def make(folder: Path, files: int, seed: int) -> None:
         (folder / kind.name / f"{way.replace(' ', '_')}-{number}.{kind.extension}").write_bytes(content)
 
 
-def parameters(folder: Path, decoder: str) -> None:
+def pack(folder: Path) -> None:
+    """Put the files of `videos` into videos.tar, and delete them."""
+    paths = sorted((folder / "videos").rglob("*.*"))
+    members = [(str(path.relative_to(folder / "videos")), path.read_bytes()) for path in paths]
+    archives.write_tar(folder / "videos.tar", members)
+    shutil.rmtree(folder / "videos")
+
+
+def parameters(folder: Path, decoder: str, in_tar: bool) -> None:
+    source = {"data.source": "archive", "data.archives": "videos.tar"} if in_tar else {}
     knobs = {
         "data.source": "folder",
         "data.folder": "videos",
@@ -77,15 +87,18 @@ def parameters(folder: Path, decoder: str) -> None:
         "faces.size": 48,
         "faces.align": True,
     }
-    commands.set_params(folder, knobs)
+    commands.set_params(folder, knobs | source)
     (folder / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
 
 
-def run(folder: Path, files: int, seed: int, decoder: str = "pyav") -> dict:
+def run(folder: Path, files: int, seed: int, decoder: str = "pyav", in_tar: bool = False) -> dict:
     """The figures; what is wrong stands under `broken`, nothing where all is well."""
     make(folder / "videos", files, seed)
+    paths = sorted(p.relative_to(folder) for p in (folder / "videos").rglob("*.*"))
+    if in_tar:
+        pack(folder)
     peaks, notes, broken = {}, {}, []
-    parameters(folder, decoder)
+    parameters(folder, decoder, in_tar)
     for name in ("clips", *STAGES):
         if fault := stage(folder, name, files, peaks):
             return {"broken": [fault]}
@@ -94,8 +107,7 @@ def run(folder: Path, files: int, seed: int, decoder: str = "pyav") -> dict:
         notes[name] = [Note(*json.loads(line)) for line in lines]
     rows = read_table(folder / "data/clips.parquet").to_pylist()
     accounts = {name: read_index(folder / where).to_pylist() for name, where in STAGES.items()}
-    names = {row["clip_id"]: Path(row["audio"] or row["video"]) for row in rows}
-    paths = sorted(p.relative_to(folder) for p in (folder / "videos").rglob("*.*"))
+    names = {row["clip_id"]: path_of(row["audio"] or row["video"]) for row in rows}
     if sorted(names.values()) != paths:
         broken.append(f"{len(paths)} files, of which {len(names)} are clips")
     broken += wrong(accounts, names, decoder)
@@ -109,11 +121,17 @@ def run(folder: Path, files: int, seed: int, decoder: str = "pyav") -> dict:
         "files": files,
         "seed": seed,
         "decoder": decoder,
+        "in_tar": in_tar,
         "good_files_beside_them": len(mutants.KINDS),
         "bounds": {"seconds_a_file": TIMEOUT, "mb_a_process": round(BOUND / 1e6)},
         "broken": broken,
     }
     return about | result
+
+
+def path_of(location: str) -> Path:
+    """Of the file at a location of the clip table, before it was packed."""
+    return Path("videos", parse(location).name) if is_member(location) else Path(location)
 
 
 def stage(folder: Path, name: str, files: int, peaks: dict) -> str:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from pipeline.media.wav import write_wav
 from testing.in_process import run_command
-from testing.project import STAGES, Project
+from testing.project import STAGES, Project, wait_until
 from testing.recordings import sine
 
 
@@ -68,7 +69,9 @@ def test_long_sounds_alone_train_a_classifier(tmp_path):
 
 @pytest.fixture(scope="module")
 def pairs_project(tmp_path_factory):
-    project = make_project(tmp_path_factory.mktemp("pairs") / "project", **{"data.pair": "category"})
+    project = make_project(
+        tmp_path_factory.mktemp("pairs") / "project", **{"data.pair": "category", "data.shard_size": 4}
+    )
     for i in range(16):
         label, pitch, brightness = ("low", 300, 60) if i % 2 else ("high", 1200, 200)
         write_sound(project / f"videos/sounds/{label}/{i}.wav", 1.5, pitch)
@@ -89,6 +92,19 @@ def test_sounds_and_pictures_of_two_folders_are_matched(pairs_project):
     assert labels == [set(row["labels"]) for row in rows]
     metrics = json.loads((pairs_project / "metrics/evaluate.json").read_text())
     assert metrics["retrieval"].keys() >= {"audio_to_video", "video_to_audio"}
+
+
+def test_a_killed_run_on_pairs_ends_with_the_same_bytes(pairs_project, tmp_path):
+    project = pairs_project.copy(tmp_path / "project")
+    for stage in ("wav", "frames"):
+        shutil.rmtree(project / "data" / stage)
+        process = project.start_stage(stage)
+        wait_until((project / f"data/{stage}/00000.index.parquet").exists)
+        process.kill()
+        process.communicate(timeout=30)
+        project.set({"engine.workers": 2})
+        project.run(stage)
+        assert project.files(f"data/{stage}") == pairs_project.files(f"data/{stage}")
 
 
 def test_clips_without_one_side_are_left_out_aloud(pairs_project):

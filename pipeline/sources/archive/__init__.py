@@ -21,12 +21,12 @@ from pipeline.sources import folder
 from pipeline.sources.archive import tar_clips
 from pipeline.sources.archive.entries import Entry, describe, make_ids, splits_by_name
 from pipeline.sources.archive.facts import common_columns
+from pipeline.sources.archive.in_place import fetch
 from pipeline.sources.archive.isolated import list_parquet_clips
 from pipeline.sources.archive.patterns import find_archives, list_archives
 from pipeline.sources.archive.tar_index import READ_SIZE, read_index
 from pipeline.sources.folder.extensions import MEDIA, split_extension
 from pipeline.store import clip_table
-from pipeline.store.status import Outcome, failed
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
@@ -81,14 +81,6 @@ def notes(data: "DataParams", table: pa.Table) -> list[str]:
 def stamp(clip: dict) -> list:
     """Return the state of the clip's archive: it changes when the archive does."""
     return folder.stamp(clip)
-
-
-def fetch(clip: dict, data: "DataParams") -> Outcome:
-    """Check that the clip's members are there. They stay in place. clip: a row of the clip table."""
-    if clip["problem"]:
-        status, _, detail = clip["problem"].partition(": ")
-        return failed(status, detail)
-    return folder.fetch(clip, data)
 
 
 def find_members(archives: list[str]) -> dict[str, str]:
