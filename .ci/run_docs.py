@@ -94,6 +94,8 @@ PRINTS = {  # command, or how it begins -> a pattern of its output
     "dvc exp run -S data.source=folder -S data.folder=/data/digits": r"clips: 48 pairs by label: 48 of 48"
     r"(?s:.)+" + RAN,
     "dvc exp run -S data.source=folder -S data.folder=/my/sounds": r"clips: 48 clips, 2 classes(?s:.)+" + RAN,
+    # The clips are those of the command before.
+    "dvc exp run -S data.source=folder -S data.folder=/my/sounds -S modality=audio -S pairing": RAN,
     "dvc exp run -S data.source=archive": r"clips: 24 clips, 2 classes, from archive(?s:.)+" + RAN,
     "dvc exp run -S data.source=crema_d": r"clips: 24 clips, 6 classes, from crema_d(?s:.)+" + RAN,
     "dvc exp run -S data.source=voxceleb": r"clips: 24 clips, 4 classes, from voxceleb(?s:.)+" + RAN,
