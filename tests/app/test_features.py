@@ -138,7 +138,7 @@ def test_it_resumes_after_kill_9(finished_project, media, extract_features, tmp_
 def test_ctrl_c_is_one_line(finished_project, media, tmp_path):
     process = finished_project.start_stage("app.features", str(media), str(tmp_path / "out"))
     wait_until(lambda: (tmp_path / "out/.shards").exists())
-    time.sleep(1.0)  # the fork server is importing
+    time.sleep(0.1)  # the fork server is importing
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=5)
     assert process.returncode == 1, out + err
