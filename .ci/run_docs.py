@@ -148,8 +148,8 @@ MORE = {  # flags that follow, so that published sizes do not take hours here
     "dvc exp run $(python -m experiments videosound_matching)": f"{FEW} -S video.frames=4"
     " -S video.window_frames=4 -S video.height=32 -S video.width=32 -S audio.window_seconds=0.5",
     # Random weights: nothing is downloaded.
-    "dvc exp run $(python -m experiments small_data)": "-S +encoders.audio.timm.pretrained=false"
-    " -S +encoders.video.timm.pretrained=false",
+    "dvc exp run $(python -m experiments small_data)": "-S ++encoders.audio.timm.pretrained=false"
+    " -S ++encoders.video.timm.pretrained=false",
 }
 NOT_RUN = {
     "dvc exp run -S 'towers.video=[timm/tf_efficientnet_lite0]'": "network: weights",
