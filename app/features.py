@@ -109,9 +109,8 @@ def _extract(arguments: argparse.Namespace) -> None:
         from pipeline.sources import folder as source
 
     out, model_folder = Path(arguments.out), Path(arguments.model)
-    data_settings = SimpleNamespace(
-        folder=arguments.folder, pair="none"
-    )  # as the section `data` of params.yaml
+    # As the section `data` of params.yaml.
+    data_settings = SimpleNamespace(folder=arguments.folder, pair="none")
     try:
         media_folder, clip_table = source.resolve(arguments.folder), source.clips(data_settings)
     except UserError as e:  # here the folder is an argument of the command, and not a key of params.yaml

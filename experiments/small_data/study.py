@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -183,7 +184,7 @@ def choose_clips(data: Dataset, per_class: int | None, validation: float, label:
     """
     if per_class is None:
         return data
-    classes = np.array(["; ".join(names) for names in data.class_names(label)])
+    classes = _class_of_clips(data, label)
     split, rng = data.split.copy(), np.random.default_rng(seed)
     for name, count in (("train", per_class), ("val", max(1, round(per_class * validation)))):
         for class_name in np.unique(classes):
@@ -194,8 +195,13 @@ def choose_clips(data: Dataset, per_class: int | None, validation: float, label:
 
 def count_classes(data: Dataset, label: str, split: str) -> dict[str, int]:
     """Return the number of clips of each class in a split. label: which labels."""
-    names = ["; ".join(data.class_names(label)[clip]) for clip in data.indices(split)]
-    return {name: names.count(name) for name in sorted(set(names))}
+    names = _class_of_clips(data, label)[data.indices(split)].tolist()
+    return dict(sorted(Counter(names).items()))
+
+
+def _class_of_clips(data: Dataset, label: str) -> np.ndarray:
+    """Return the class of each clip, (n,) str; of several labels, all of them. label: which labels."""
+    return np.array(["; ".join(names) for names in data.class_names(label)])
 
 
 def _read_previous(path: Path) -> dict[str, Any]:
