@@ -36,8 +36,14 @@ def list_network_files(name: str, keywords: Mapping[str, Any]) -> list[Path]:
         files = Path(network).expanduser().glob("*")
         return sorted(file for file in files if file.suffix in (".json", ".safetensors"))
     pretrained = keywords.get("pretrained")
-    if not isinstance(pretrained, str):
-        return []
-    file = Path(pretrained).expanduser()
-    file = file / f"{network}.safetensors" if file.is_dir() else file
-    return [file] if file.is_file() else []
+    file = weights_file(name, pretrained) if isinstance(pretrained, str) else None
+    return [file] if file and file.is_file() else []
+
+
+def weights_file(name: str, pretrained: str) -> Path:
+    """Return the path of the weights of a network: `pretrained`, or a file in it if it is a folder.
+
+    name: `timm/...` or `torchvision/...`: the file in a folder is `<name>.safetensors`.
+    """
+    path = Path(pretrained).expanduser()
+    return path / f"{name.partition('/')[2]}.safetensors" if path.is_dir() else path

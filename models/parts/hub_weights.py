@@ -11,6 +11,7 @@ import torchvision
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
+from models.weights import weights_file
 from pipeline.errors import UserError
 
 
@@ -27,9 +28,7 @@ def load_pretrained(net: nn.Module, name: str, pretrained: bool | str, channels:
     if pretrained is True:
         _load_matching(net, _download_published(name, net), channels, source=name)
         return
-    path = Path(pretrained).expanduser()
-    if path.is_dir():
-        path = path / f"{name.partition('/')[2]}.safetensors"
+    path = weights_file(name, pretrained)
     _load_matching(net, read_weights(path), channels, source=str(path))
 
 
