@@ -112,16 +112,17 @@ def _extract(arguments: argparse.Namespace) -> None:
     # As the section `data` of params.yaml.
     data_settings = SimpleNamespace(folder=arguments.folder, pair="none")
     try:
-        media_folder, clip_table = source.resolve(arguments.folder), source.clips(data_settings)
+        media_folder = source.resolve(arguments.folder)
+        table, lines = source.clips(data_settings)
     except UserError as e:  # here the folder is an argument of the command, and not a key of params.yaml
         raise UserError(str(e).replace("data.folder", "FOLDER")) from None
     config = _read_config(model_folder / "config.json", arguments.every)
     model_digest = weights_digest(model_folder)
     _prepare_out(out, Path(media_folder))
-    clips = clip_table.to_pylist()
+    clips = table.to_pylist()
     rows = [extract.to_step_input(clip, media_folder) for clip in clips]
-    for note in source.notes(data_settings, clip_table):
-        print(f"features: {note}")
+    for line in lines:
+        print(f"features: {line}")
     step = extract.FeaturesStep(media_folder, arguments.model, model_digest, arguments.side, arguments.every)
     timeout, shard_size = TIMEOUT_SECONDS, SHARD_CLIPS
     if arguments.every is not None:

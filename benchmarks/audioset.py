@@ -27,13 +27,13 @@ def main(paths: list[str]) -> None:
     params = data.audioset.model_copy(update={**settings, "classes": "musical"})
     data = data.model_copy(update={"audioset": params})
     start = time.monotonic()
-    table = audioset.clips(data)
+    table, lines = audioset.clips(data)
     counts = count_labels(table)
     (most, first), (least, last) = next(iter(counts.items())), list(counts.items())[-1]
     print(f"{len(table)} clips of {len(counts)} classes, read in {time.monotonic() - start:.1f} s")
     print(f"most: {most} {first}; least: {least} {last}; {first / last:.1f} times as many")
-    for note in audioset.notes(data, table):
-        print(note)
+    for line in lines:
+        print(line)
     matplotlib.use("Agg")
     figure, axes = plt.subplots(figsize=(9, 3.2), layout="constrained")
     axes.bar(range(len(counts)), counts.values(), color="#b4570a")

@@ -84,7 +84,7 @@ def main() -> int:
     parser.add_argument("--yunet", help="YuNet's .onnx file")
     yunet = parser.parse_args().yunet
     data = read(ROOT / "params.yaml").data
-    rows = people.clips(data).to_pylist()
+    rows = people.clips(data).table.to_pylist()
     with ProcessPoolExecutor() as pool:
         measure = partial(measure_clip, seed=data.people.seed, yunet=yunet)
         clips = list(pool.map(measure, [row["clip_id"] for row in rows], chunksize=8))

@@ -15,26 +15,25 @@ def clips() -> None:
     """Write data/clips.parquet, the table of all clips of the source, and count the clips of each class."""
     params = load("clips")
     source = sources.get(params.data.source)
-    table = source.clips(params.data)
+    table, lines = source.clips(params.data)
     clip_table.validate(table, params.data.source)
-    notes = source.notes(params.data, table)
     if getattr(source, "LONG_FILES", False):
         from pipeline.sources.cutting import cut_files  # imports the engine
 
         table, line = cut_files(table, params.data, params.engine)
-        notes.append(line)
+        lines.append(line)
     if params.data.labels:
         from pipeline.sources import labels  # imports the engine
 
-        table, label_notes = labels.join(table, params.data.labels)
-        notes += label_notes
+        table, label_lines = labels.join(table, params.data.labels)
+        lines += label_lines
     Path("data").mkdir(exist_ok=True)
     write_table(table, Path("data/clips.parquet"))
     summary = count_clips(table)
     write_json(summary, "metrics/clips.json")
     write_csv([("label", "clips"), *count_labels(table).items()], "metrics/classes.csv")
-    for note in notes:
-        print(f"clips: {note}")
+    for line in lines:
+        print(f"clips: {line}")
     print(f"clips: {summary['clips']} clips, {summary['classes']} classes, from {params.data.source}")
 
 

@@ -45,7 +45,7 @@ def render_clips(count: int, share: float, seed: int, clip_seconds: float | None
     changes = {"ensemble": section, "clip_seconds": clip_seconds or params.data.clip_seconds}
     data = params.data.model_copy(update=changes)
     params = params.model_copy(update={"data": data})
-    table = ensemble.clips(data)
+    table = ensemble.clips(data).table
     wav = WavStep(params.audio, data.clip_seconds)
     picture = FramesStep(params.video, data.clip_seconds)
     wavs, frames = [], []

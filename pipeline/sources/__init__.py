@@ -1,7 +1,6 @@
-"""The sources of clips. `data.source` names a module (or package) here, which has four functions:
+"""The sources of clips. `data.source` names a module (or package) here, which has three functions:
 
-- `clips(data)` returns the clip table. data: the section `data` of params.yaml;
-- `notes(data, table)` returns a line for each kind of input that is not in the table;
+- `clips(data)` returns Clips. data: the section `data` of params.yaml;
 - `stamp(clip)` returns a JSON value that changes if the clip's media change while its row does not, or None;
 - `fetch(clip, data)` returns an Outcome whose value is what a media shard holds.
 
@@ -19,6 +18,16 @@ A source that may download its media has four more:
 
 import importlib
 from types import ModuleType
+from typing import NamedTuple
+
+import pyarrow as pa
+
+
+class Clips(NamedTuple):
+    """The clips of a source."""
+
+    table: pa.Table  # the clip table
+    lines: list[str]  # for the user, one for each kind of input that is not in the table, or not as expected
 
 
 def get(name: str) -> ModuleType:

@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 
 from pipeline.errors import UserError
+from pipeline.sources import Clips
 from pipeline.sources.folder.ids import slug
 from pipeline.sources.published import list_files, media
 from pipeline.sources.published.downloads import collect, finish, load, media_key, stamp
 from pipeline.sources.published.in_place import fetch
 from pipeline.sources.published.selection import split_conflicts
-from pipeline.store import clip_table
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
 
-__all__ = ["clips", "collect", "fetch", "finish", "load", "media_key", "notes", "stamp"]
+__all__ = ["clips", "collect", "fetch", "finish", "load", "media_key", "stamp"]
 
 SECONDS = 10.0  # of a video
 KEY = "data.ave.lists"
@@ -50,21 +50,8 @@ class Event(NamedTuple):
     end: float  # s
 
 
-def clips(data: "DataParams") -> pa.Table:
-    """Return the clip table, in the order of Annotations.txt. Raises UserError if a list is invalid."""
-    rows, _ = _select(data)
-    media.add_media(rows, data)
-    return clip_table.from_rows(rows, EXTRA)
-
-
-def notes(data: "DataParams", table: pa.Table) -> list[str]:
-    """Return a line for each kind of event, and of media file, that is not in `table`."""
-    _, lines = _select(data)
-    return [*lines, *media.notes(data, table)]
-
-
-def _select(data: "DataParams") -> tuple[list[dict], list[str]]:
-    """Return the rows of the events, without media; and lines on those that are left out."""
+def clips(data: "DataParams") -> Clips:
+    """Return the clips, in the order of Annotations.txt. Raises UserError if a list is invalid."""
     events = read_events(_list_path(data.ave.lists, "Annotations.txt"))
     splits = read_splits(data.ave.lists, events)
     starts = _read_starts(data.ave.audioset, events) if data.media == "youtube" else {}
@@ -88,7 +75,8 @@ def _select(data: "DataParams") -> tuple[list[dict], list[str]]:
     if conflicts := split_conflicts(list(rows.values())):
         lines.append(f"{len(conflicts)} events left out, whose videos have another one in val or test")
     ids = {row["clip_id"] for row in conflicts}
-    return [row for row in rows.values() if row["clip_id"] not in ids], lines
+    selected = [row for row in rows.values() if row["clip_id"] not in ids]
+    return media.make_clips(selected, lines, data, EXTRA)
 
 
 def _find_place(event: Event, starts: dict[str, float]) -> media.Place | None:

@@ -18,12 +18,16 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pipeline.errors import UserError
-from pipeline.sources import folder
+from pipeline.sources import Clips, folder
+from pipeline.sources.folder import in_place
+from pipeline.sources.folder.in_place import stamp
 from pipeline.store import clip_table
 from pipeline.store.status import Outcome, failed
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
+
+__all__ = ["clips", "fetch", "stamp"]
 
 SENTENCES = {
     "IEO": "It's eleven o'clock",
@@ -65,14 +69,14 @@ EXTRA = pa.schema(  # the columns of the clip table that only this source has
 )
 
 
-def clips(data: "DataParams") -> pa.Table:
-    """Return the clip table, sorted by the names of the files. `subject` is the actor.
+def clips(data: "DataParams") -> Clips:
+    """Return the clips, sorted by the names of the files. `subject` is the actor.
 
     Raises UserError if the folder has no file of the data set or none with a selected emotion, if a list is
     invalid, and if the list of votes is missing and `data.crema_d.labels` is `rated`.
     """
     selection, root = data.crema_d, folder.resolve(data.folder)
-    files, _ = _find_files(root)
+    files, misnamed_paths = _find_files(root)
     if not files:
         raise UserError(
             f"{root}: no FLV files of CREMA-D there (such as 1001_IEO_HAP_LO.flv): set data.folder to a"
@@ -110,36 +114,24 @@ def clips(data: "DataParams") -> pa.Table:
             f"{root}: none of {len(files)} files has one of the emotions {', '.join(selection.emotions)}:"
             " change data.crema_d.emotions"
         )
-    return clip_table.from_rows(rows, EXTRA)
-
-
-def notes(data: "DataParams", table: pa.Table) -> list[str]:
-    """Return a line for each kind of file that is not in `table`, and one if the demographics are missing."""
-    root = folder.resolve(data.folder)
-    files, misnamed_paths = _find_files(root)
     lines = []
     if misnamed_paths:
         names = ", ".join(misnamed_paths[:3]) + (", …" if len(misnamed_paths) > 3 else "")
         lines.append(
             f"{len(misnamed_paths)} FLV files left out, not named Actor_Sentence_Emotion_Level.flv: {names}"
         )
-    if n_unselected := len(files) - len(table):
+    if n_unselected := len(files) - len(rows):
         lines.append(f"{n_unselected} clips of other emotions left out (data.crema_d.emotions)")
-    if not _read_demographics(root):
+    if not demographics:
         lines.append(f"no {DEMOGRAPHICS} there: age, sex, race and ethnicity are unknown")
-    return lines
-
-
-def stamp(clip: dict) -> list:
-    """Return status, size and modification time of the clip's file: they change when the file does."""
-    return folder.stamp(clip)
+    return Clips(clip_table.from_rows(rows, EXTRA), lines)
 
 
 def fetch(clip: dict, data: "DataParams") -> Outcome:
     """Check the clip's file, which stays in place. The files in BROKEN fail. clip: a row of the table."""
     if reason := BROKEN.get(clip["clip_id"]):
         return failed("corrupt", f"{clip['clip_id']}: broken as published: {reason}")
-    return folder.fetch(clip, data)
+    return in_place.fetch(clip, data)
 
 
 def _find_files(root: str) -> tuple[dict[str, str], list[str]]:

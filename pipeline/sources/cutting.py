@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipeline.engine import runner
 from pipeline.media.durations import LAYOUT, durations_step
-from pipeline.sources.folder import check_file
+from pipeline.sources.folder.in_place import check_file
 from pipeline.store import clip_table
 from pipeline.store.code_identity import code_digest
 

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pipeline.errors import UserError
+from pipeline.sources import Clips
 from pipeline.sources.published import list_files, media
 from pipeline.sources.published.downloads import collect, finish, load, media_key, stamp
 from pipeline.sources.published.in_place import fetch
-from pipeline.store import clip_table
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
 
-__all__ = ["clips", "collect", "fetch", "finish", "load", "media_key", "notes", "stamp"]
+__all__ = ["clips", "collect", "fetch", "finish", "load", "media_key", "stamp"]
 
 # Published subsets: name -> (file in `data.subset_lists`, split) of each list.
 SUBSETS = {
@@ -36,28 +36,27 @@ FRAME = re.compile(r"(.+)_([0-9]{3})_([0-9]{5})")  # YouTube id, second, number 
 EXTRA = pa.schema([pa.field("video_id", pa.string())])  # the column that only this source has
 
 
-def clips(data: "DataParams") -> pa.Table:
-    """Return the clip table, in the order of the lists. Raises UserError if a list is invalid."""
-    rows, _ = _select(data)
-    if not rows:
-        raise UserError("data.music: no clip is left: change lists or subset")
-    media.add_media(rows, data)
-    return clip_table.from_rows(rows, EXTRA)
-
-
-def notes(data: "DataParams", table: pa.Table) -> list[str]:
-    """Return a line for each kind of row of the lists, and of media file, that is not in `table`."""
-    _, lines = _select(data)
-    return [*lines, *media.notes(data, table)]
-
-
-def _select(data: "DataParams") -> tuple[list[dict], list[str]]:
-    """Return the rows of the clips that data.music asks for, without media; and lines on the others."""
+def clips(data: "DataParams") -> Clips:
+    """Return the clips, in the order of the lists. Raises UserError if a list is invalid."""
     params = data.music
     labels = read_videos(params.lists)
-    if not params.subset:
+    if params.subset:
+        rows, lines = _select_subset(labels, data)
+    else:
         parts = [(k * params.seconds, (k + 1) * params.seconds) for k in range(params.per_video)]
-        return [_make_row(video, labels[video], *part, None) for video in labels for part in parts], []
+        rows = [_make_row(video, labels[video], *part, None) for video in labels for part in parts]
+        lines = []
+    if not rows:
+        raise UserError("data.music: no clip is left: change lists or subset")
+    return media.make_clips(rows, lines, data, EXTRA)
+
+
+def _select_subset(labels: dict[str, list[str]], data: "DataParams") -> tuple[list[dict], list[str]]:
+    """Return the rows of the clips of a published subset, without media; and lines on the other videos.
+
+    labels: YouTube id -> instruments, of the videos of data.music.lists.
+    """
+    params = data.music
     rows: dict[str, dict] = {}
     unknown: dict[str, None] = {}  # videos, in order
     for file, split in SUBSETS[params.subset]:

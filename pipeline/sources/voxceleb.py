@@ -17,23 +17,22 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-import pyarrow as pa
-
-from pipeline.download.step import in_place_outcome
 from pipeline.errors import UserError
-from pipeline.sources import folder
+from pipeline.sources import Clips, folder
+from pipeline.sources.folder.in_place import fetch, stamp
 from pipeline.store import clip_table
-from pipeline.store.status import Outcome
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
+
+__all__ = ["clips", "fetch", "stamp"]
 
 META = "vox1_meta.csv"
 Files = dict[str, dict[str, list[str]]]  # person -> recording -> paths relative to data.folder
 
 
-def clips(data: "DataParams") -> pa.Table:
-    """Return the clip table, sorted by person.
+def clips(data: "DataParams") -> Clips:
+    """Return the clips, sorted by person.
 
     `labels` and `subject` are the person, `video_id` the pair of recordings that a clip is from. Raises
     UserError if a folder is missing or empty, and if nobody has both a face and a voice.
@@ -52,36 +51,18 @@ def clips(data: "DataParams") -> pa.Table:
         pairs = _pair_files(person, faces[person], voices[person], data.voxceleb.pair)
         rows += [_make_row(root, person, pair) for pair in pairs[: data.voxceleb.per_person]]
     folder.add_ids(rows)
-    return clip_table.from_rows(rows, folder.EXTRA)
-
-
-def notes(data: "DataParams", table: pa.Table) -> list[str]:
-    """Return a line for each kind of person and file that is in no clip of `table`."""
-    root = folder.resolve(data.folder)
-    faces, voices = _find_faces_and_voices(root, data)
     lines = []
     for files, other_files, missing in ((faces, voices, "voice"), (voices, faces, "face")):
         if people := files.keys() - other_files.keys():
             lines.append(f"{len(people)} people left out, who have no {missing}: {_first_names(people)}")
     for column, files, noun in (("video", faces, "faces"), ("audio", voices, "voices")):
         n_files = sum(len(paths) for recordings in files.values() for paths in recordings.values())
-        if n_unused := n_files - len(set(table[column].to_pylist())):
+        if n_unused := n_files - len({row[column] for row in rows}):
             lines.append(
                 f"{n_unused} {noun} in no clip: without a partner, or beyond data.voxceleb.per_person"
                 f" ({data.voxceleb.per_person})"
             )
-    return lines
-
-
-def stamp(clip: dict) -> list:
-    """Return status, size and modification time of the clip's files: they change when a file does."""
-    return folder.stamp(clip)
-
-
-def fetch(clip: dict, data: "DataParams") -> Outcome:
-    """Check the clip's two files, which stay in place. clip: a row of the clip table."""
-    paths = clip["audio"], clip["video"]
-    return in_place_outcome(clip, {path: folder.check_file(path) for path in paths})
+    return Clips(clip_table.from_rows(rows, folder.EXTRA), lines)
 
 
 def _find_faces_and_voices(root: str, data: "DataParams") -> tuple[Files, Files]:

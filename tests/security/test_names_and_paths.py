@@ -22,7 +22,7 @@ def test_names_that_begin_with_a_dash(tmp_path, monkeypatch):
         path = tmp_path / "-videos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         record(tmp_path / "plain.flv", 10, sound=sine(1.0)).rename(path)
-    clips = folder.clips(SimpleNamespace(folder="-videos", pair="none")).to_pylist()
+    clips = folder.clips(SimpleNamespace(folder="-videos", pair="none")).table.to_pylist()
     assert len(clips) == len(names) and not [r for r in clips if r["clip_id"].startswith("-")]
     for row in clips:
         assert row["video"].startswith("./")

@@ -22,7 +22,7 @@ def test_file_names_are_escaped(tmp_path):
     for name in HTML_NAMES:
         (tmp_path / "videos" / name).mkdir(parents=True)
         (tmp_path / "videos" / name / f"{name}.flv").write_bytes(b"x")
-    table = folder.clips(SimpleNamespace(folder=str(tmp_path / "videos"), pair="none")).to_pylist()
+    table = folder.clips(SimpleNamespace(folder=str(tmp_path / "videos"), pair="none")).table.to_pylist()
     assert {label for row in table for label in row["labels"]} == set(HTML_NAMES)
     data = example(len(table))
     data.clips = {row["clip_id"]: clip | {"labels": row["labels"]}

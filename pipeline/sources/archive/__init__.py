@@ -10,14 +10,13 @@ Source: WebDataset's format, github.com/webdataset/webdataset; the features Audi
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
 from pipeline.errors import UserError
-from pipeline.media.members import ArchiveStat, MediaError, TarMember, open_archive, stat_archive
-from pipeline.sources import folder
+from pipeline.media.members import MediaError, TarMember, open_archive
+from pipeline.sources import Clips
 from pipeline.sources.archive import tar_clips
 from pipeline.sources.archive.entries import Entry, describe, make_ids, splits_by_name
 from pipeline.sources.archive.facts import common_columns
@@ -26,13 +25,14 @@ from pipeline.sources.archive.isolated import list_parquet_clips
 from pipeline.sources.archive.patterns import find_archives, list_archives
 from pipeline.sources.archive.tar_index import READ_SIZE, read_index
 from pipeline.sources.folder.extensions import MEDIA, split_extension
+from pipeline.sources.folder.in_place import stamp
 from pipeline.store import clip_table
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
 
 T = TypeVar("T")
-__all__ = ["clips", "fetch", "find_archives", "find_members", "list_archives", "notes", "stamp"]
+__all__ = ["clips", "fetch", "find_archives", "find_members", "list_archives", "stamp"]
 EXTRA = pa.schema(
     [
         pa.field("video_id", pa.string()),  # the key: clips are split by it
@@ -42,8 +42,8 @@ EXTRA = pa.schema(
 PARALLEL = 8  # archives that are listed at a time: it is waiting, mostly
 
 
-def clips(data: "DataParams") -> pa.Table:
-    """Return the clip table of the archives: in their order, and that of the clips in each.
+def clips(data: "DataParams") -> Clips:
+    """Return the clips of the archives: in their order, and that of the clips in each.
 
     Raises UserError if an archive cannot be read, and if there are no clips.
     """
@@ -53,7 +53,7 @@ def clips(data: "DataParams") -> pa.Table:
         reason = f" ({lines[0]})" if lines else ""
         raise UserError(f"{archives[0]}: no media in {len(archives)} archives{reason}: correct data.archives")
     splits = splits_by_name(archives)
-    columns, _ = common_columns(entry.facts for entry in entries)
+    columns, unused = common_columns(entry.facts for entry in entries)
     rows = []
     for clip_id, entry in zip(make_ids(entries), entries, strict=True):
         facts = entry.facts
@@ -66,21 +66,10 @@ def clips(data: "DataParams") -> pa.Table:
         row |= {"labels": facts.labels, "subject": facts.subject, "problem": entry.problem or None}
         row |= {"split": facts.split or splits.get(entry.archive)}
         rows.append(row | {name: facts.other.get(name) for name in columns})
-    return clip_table.from_rows(rows, pa.schema([*EXTRA, *((name, pa.string()) for name in columns)]))
-
-
-def notes(data: "DataParams", table: pa.Table) -> list[str]:
-    """Return a line for each kind of thing in the archives that is not in `table`, or not as expected."""
-    entries, lines = _list_entries(list_archives(data))
-    _, unused = common_columns(entry.facts for entry in entries)
     if unused:
-        lines = [*lines, f"{len(unused)} facts left out, too many for the clip table: {describe(unused)}"]
-    return lines
-
-
-def stamp(clip: dict) -> list:
-    """Return the state of the clip's archive: it changes when the archive does."""
-    return folder.stamp(clip)
+        lines.append(f"{len(unused)} facts left out, too many for the clip table: {describe(unused)}")
+    extra = pa.schema([*EXTRA, *((name, pa.string()) for name in columns)])
+    return Clips(clip_table.from_rows(rows, extra), lines)
 
 
 def find_members(archives: list[str]) -> dict[str, str]:
@@ -99,14 +88,6 @@ def find_members(archives: list[str]) -> dict[str, str]:
 
 def _list_entries(archives: list[str]) -> tuple[list[Entry], list[str]]:
     """Return the clips of all archives, and lines about what is in none. Raises UserError."""
-    return _list_entries_once(tuple(archives), tuple(_map_parallel(_read_state, archives)))
-
-
-@lru_cache(maxsize=1)
-def _list_entries_once(
-    archives: tuple[str, ...], states: tuple[ArchiveStat, ...]
-) -> tuple[list[Entry], list[str]]:
-    """Return the clips of all archives, as they are now, and lines about what is in none."""
     is_parquet = dict(zip(archives, _map_parallel(_is_parquet, archives), strict=True))
     parquets = [archive for archive in archives if is_parquet[archive]]
     tars = [archive for archive in archives if not is_parquet[archive]]
@@ -130,13 +111,6 @@ def _is_parquet(archive: str) -> bool:
 def _list_tar(archive: str) -> tuple[list[Entry], list[str]]:
     """Return the clips of a tar, and lines about what is in none."""
     return tar_clips.list_clips(archive, read_index(archive))
-
-
-def _read_state(archive: str) -> ArchiveStat:
-    try:
-        return stat_archive(archive)
-    except MediaError as e:
-        raise UserError(f"{archive}: {e}") from None
 
 
 def _map_parallel(function: Callable[[str], T], archives: Iterable[str]) -> list[T]:

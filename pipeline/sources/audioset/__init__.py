@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pipeline.errors import UserError
+from pipeline.sources import Clips
 from pipeline.sources.audioset import lists
 from pipeline.sources.published import media
 from pipeline.sources.published.downloads import collect, finish, load, media_key, stamp
@@ -22,7 +23,7 @@ from pipeline.store import clip_table
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
 
-__all__ = ["clips", "collect", "fetch", "finish", "load", "media_key", "notes", "stamp"]
+__all__ = ["clips", "collect", "fetch", "finish", "load", "media_key", "stamp"]
 
 EXTRA = pa.schema(  # the columns of the clip table that only this source has
     [
@@ -32,8 +33,8 @@ EXTRA = pa.schema(  # the columns of the clip table that only this source has
 )
 
 
-def clips(data: "DataParams") -> pa.Table:
-    """Return the clip table, in the order of the lists.
+def clips(data: "DataParams") -> Clips:
+    """Return the clips, in the order of the lists.
 
     A segment with an invalid video id gets no URL: its row fails with a reason in the stage `download`.
     Raises UserError if a list cannot be read, a class is unknown, or no segment has a selected class.
@@ -54,7 +55,7 @@ def clips(data: "DataParams") -> pa.Table:
             f"data.audioset: none of {n_segments} segments has one of the {len(classes.selected)} selected"
             " classes: check data.audioset.classes and the lists"
         )
-    return clip_table.from_rows(rows, EXTRA)
+    return Clips(clip_table.from_rows(rows, EXTRA), _describe(rows, classes))
 
 
 def _make_row(segment: lists.Segment, split: str | None, labels: list[str], classes: lists.Classes) -> dict:
@@ -80,13 +81,13 @@ def _merge_duplicates(rows: list[dict]) -> list[dict]:
     return list(first_rows.values())
 
 
-def notes(data: "DataParams", table: pa.Table) -> list[str]:
+def _describe(rows: list[dict], classes: lists.Classes) -> list[str]:
     """Return a line for invalid video ids and one for classes without a clip, if there are any."""
     lines = []
-    if n_invalid := table["video"].null_count:
+    if n_invalid := sum(row["video"] is None for row in rows):
         lines.append(f"{n_invalid} segments have an invalid video id: the stage download will refuse them")
-    labels = {label for names in table["labels"].to_pylist() for label in names}
-    if unused := [name for name in lists.Classes.read(data.audioset).selected if name not in labels]:
+    labels_with_clips = {label for row in rows for label in row["labels"]}
+    if unused := [name for name in classes.selected if name not in labels_with_clips]:
         names = ", ".join(unused[:5]) + (", …" if len(unused) > 5 else "")
         lines.append(f"{len(unused)} of the classes have no clip: {names}")
     return lines

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pipeline.download.step import single_file_outcome
 from pipeline.errors import UserError
+from pipeline.sources import Clips
 from pipeline.sources.ensemble import faults, picture
 from pipeline.sources.ensemble.sound import INSTRUMENTS, RATE, random_phrase, synthesize
 from pipeline.sources.flv import encode_flv
@@ -54,7 +55,7 @@ class Plan:
     original: int | None = None  # number of the clip that this one is a copy of
 
 
-def clips(data: "DataParams") -> pa.Table:
+def clips(data: "DataParams") -> Clips:
     """Return the clip table: `data.ensemble.clips` rows, with the columns EXTRA.
 
     data: the section `data` of params.yaml.
@@ -82,12 +83,7 @@ def clips(data: "DataParams") -> pa.Table:
                 "silent_box": silent_boxes[0] if silent_boxes else None,
             }
         )
-    return clip_table.from_rows(rows, EXTRA)
-
-
-def notes(data: "DataParams", table: pa.Table) -> list[str]:
-    """Return an empty list: no input was left out, since every rendered clip is in the table."""
-    return []
+    return Clips(clip_table.from_rows(rows, EXTRA), [])
 
 
 def stamp(clip: dict) -> None:

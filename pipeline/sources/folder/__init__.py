@@ -11,37 +11,48 @@ read once, so no link makes the scan endless or counts a clip twice.
 
 import glob
 import os
-import stat
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipeline.download.step import FileCheck, in_place_outcome
 from pipeline.errors import UserError
-from pipeline.media import members
+from pipeline.sources import Clips
 from pipeline.sources.folder import clips_csv, pairs
 from pipeline.sources.folder.extensions import BOTH, PICTURE, SOUND, split_extension
 from pipeline.sources.folder.ids import add_ids
-from pipeline.sources.folder.listing import CSV, scan
+from pipeline.sources.folder.in_place import check_file, fetch, stamp
+from pipeline.sources.folder.listing import CSV, Scan, scan
 from pipeline.sources.folder.paths import quote
 from pipeline.store import clip_table
-from pipeline.store.status import Outcome
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
+
+__all__ = ["PICTURE", "SOUND", "add_ids", "check_file", "clips", "fetch", "join", "resolve", "scan"]
+__all__ += ["split_extension", "stamp"]
 
 LONG_FILES = True  # a row without times may be cut into several clips
 EXTRA = pa.schema([pa.field("video_id", pa.string())])  # the path within the folder: clips are split by it
 
 
-def clips(data: "DataParams") -> pa.Table:
-    """Return the clip table of `data.folder`: in the order of its clips.csv, else by relative path (bytes).
+def clips(data: "DataParams") -> Clips:
+    """Return the clips of `data.folder`: in the order of its clips.csv, else by relative path (bytes).
 
     A path in the table is `data.folder`, as the user wrote it, joined with the relative path: so the table is
     the same on every machine.
     Raises UserError if there is no folder or no media in it, and for any problem in its clips.csv.
     """
     root = resolve(data.folder)
+    files = scan(root)
+    entries = _list_entries(root, files, data)
+    rows = [_table_row(root, entry) for entry in entries]
+    has_side_times = any(row[name] is not None for row in rows for name in clip_table.SIDE_TIMES)
+    extra = [*EXTRA, *(pa.field(name, pa.float64()) for name in clip_table.SIDE_TIMES if has_side_times)]
+    return Clips(clip_table.from_rows(rows, pa.schema(extra)), _describe(root, files, rows, data))
+
+
+def _list_entries(root: str, files: Scan, data: "DataParams") -> list[dict]:
+    """Return the clips of the folder `root`, as `_table_row` takes them. Raises UserError as `clips` does."""
     csv_path = os.path.join(root, CSV)
     if os.path.lexists(csv_path):
         if data.pair == "category":
@@ -52,10 +63,9 @@ def clips(data: "DataParams") -> pa.Table:
         problems += clips_csv.find_duplicates(entries) + clips_csv.find_split_conflicts(entries)
         clips_csv.raise_problems(csv_path, problems)
     elif data.pair == "category":
-        entries = pairs.join_by_label(scan(root).media, root, data.seed)
+        entries = pairs.join_by_label(files.media, root, data.seed)
         add_ids(entries)
     else:
-        files = scan(root)
         if not files.media:
             count = f" (other files: {files.non_media})" if files.non_media else ""
             raise UserError(
@@ -70,19 +80,15 @@ def clips(data: "DataParams") -> pa.Table:
             side_files = {side: path if extension in kinds else None for side, kinds in sides.items()}
             entries.append({"path": path, **side_files, "labels": [label] if slash else []})
         add_ids(entries)
-    has_side_times = any(entry.get(name) is not None for entry in entries for name in clip_table.SIDE_TIMES)
-    extra = [*EXTRA, *(pa.field(name, pa.float64()) for name in clip_table.SIDE_TIMES if has_side_times)]
-    return clip_table.from_rows([_table_row(root, entry) for entry in entries], pa.schema(extra))
+    return entries
 
 
-def notes(data: "DataParams", table: pa.Table) -> list[str]:
-    """Return a line for each kind of file or folder that is not in `table`; no lines if all are."""
-    root = resolve(data.folder)
-    files = scan(root)
+def _describe(root: str, files: Scan, rows: list[dict], data: "DataParams") -> list[str]:
+    """Return a line for each kind of file or folder that is in no row of the clip table."""
     if data.pair == "category":
-        unlisted, lines = [], pairs.describe_pairs(files.media, len(table))
+        unlisted, lines = [], pairs.describe_pairs(files.media, len(rows))
     else:
-        table_paths = {path for column in ("audio", "video") for path in table[column].to_pylist()}
+        table_paths = {row[side] for row in rows for side in ("audio", "video")}
         unlisted, lines = [path for path in files.media if join(root, path) not in table_paths], []
     if files.non_media:
         common_extensions = files.non_media_extensions.most_common(5)
@@ -99,53 +105,6 @@ def notes(data: "DataParams", table: pa.Table) -> list[str]:
             names = ", ".join(map(quote, paths[:3])) + (", …" if len(paths) > 3 else "")
             lines.append(f"{_count(len(paths), noun)} {reason}: {names}")
     return lines
-
-
-def check_file(path: str) -> FileCheck:
-    """Return whether a file can be read, its size and its modification time, without decoding it.
-
-    The status is `ok`, `corrupt` for an empty file, or `unreadable` if there is no regular file or it cannot
-    be opened (then size and time are None). path: or the location of a member of an archive.
-    """
-    if members.is_member(path):
-        return FileCheck(*members.check_member(path))
-    try:
-        info = os.stat(path)
-        if not stat.S_ISREG(info.st_mode):  # before opening: opening a pipe would wait forever
-            file_type = "a folder" if stat.S_ISDIR(info.st_mode) else "a pipe or device"
-            return FileCheck("unreadable", f"{file_type} where a file should be", None, None)
-        # Non-blocking, in case the file has been replaced by a pipe just now.
-        os.close(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)))
-    except FileNotFoundError:
-        detail = "a link to a file that does not exist" if os.path.islink(path) else "no such file"
-        return FileCheck("unreadable", detail, None, None)
-    except (OSError, ValueError) as e:  # ValueError: a NUL in the path
-        detail = (getattr(e, "strerror", None) or str(e)).lower()
-        return FileCheck("unreadable", detail, None, None)
-    if not info.st_size:
-        return FileCheck("corrupt", "the file is empty", info.st_size, info.st_mtime_ns)
-    return FileCheck("ok", "", info.st_size, info.st_mtime_ns)
-
-
-def stamp(clip: dict) -> list[FileCheck]:
-    """Return a check of each file of a clip. It changes when a file does: then the clip is processed again.
-
-    clip: a row of the clip table.
-    """
-    return [check_file(path) for path in _paths(clip)]
-
-
-def fetch(clip: dict, data: "DataParams") -> Outcome:
-    """Check the files of a clip, which stay in place. The outcome's value is what a media shard holds.
-
-    clip: a row of the clip table.
-    """
-    return in_place_outcome(clip, {path: check_file(path) for path in _paths(clip)})
-
-
-def _paths(clip: dict) -> list[str]:
-    """Return the paths of a clip's audio and video, which are often one file: then once."""
-    return sorted({clip[column] for column in ("audio", "video") if clip[column]})
 
 
 def resolve(folder: str) -> str:

@@ -11,10 +11,10 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from pipeline.download.step import single_file_outcome
 from pipeline.errors import UserError
+from pipeline.sources import Clips
 from pipeline.sources.crema_d import EMOTIONS, EXTRA, LEVELS, NAME
 from pipeline.sources.flv import encode_flv
 from pipeline.sources.people import face, head, voice
@@ -29,7 +29,7 @@ STRENGTH = {"LO": 0.6, "MD": 0.8, "HI": 1.0, "XX": 0.8}  # level -> strength of 
 SENTENCES = tuple(voice.SENTENCES)
 
 
-def clips(data: "DataParams") -> pa.Table:
+def clips(data: "DataParams") -> Clips:
     """Return the clip table: every person in every emotion, then the same with the next sentence.
 
     `labels` are the emotion, `subject` the person. Raises UserError if there are not enough sentences for
@@ -43,7 +43,7 @@ def clips(data: "DataParams") -> pa.Table:
             f" emotions, {limit} clips: use at most so many, or raise data.people.people"
         )
     rows = [_make_row(number, params.people) for number in range(params.clips)]
-    return clip_table.from_rows(rows, EXTRA)
+    return Clips(clip_table.from_rows(rows, EXTRA), [])
 
 
 def _make_row(number: int, n_people: int) -> dict:
@@ -66,11 +66,6 @@ def _make_row(number: int, n_people: int) -> dict:
         "emotion": EMOTIONS[emotion],
         "level": LEVELS[level],
     }
-
-
-def notes(data: "DataParams", table: pa.Table) -> list[str]:
-    """Return an empty list: no input was left out, since every rendered clip is in the table."""
-    return []
 
 
 def stamp(clip: dict) -> None:

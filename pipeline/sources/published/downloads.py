@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pipeline.download import queue
-from pipeline.sources import folder
+from pipeline.sources.folder.in_place import stamp as stamp_files
 from pipeline.sources.published import in_place, media
 from pipeline.store.formats import digest
 from pipeline.store.status import Outcome
@@ -31,7 +31,7 @@ def stamp(clip: dict) -> int | list | None:
     """
     if _is_online(clip):
         return queue.open_log().count_retry_requests(clip["clip_id"]) or None
-    return folder.stamp(clip)
+    return stamp_files(clip)
 
 
 def collect(clips: list[dict], params: "Params") -> None:

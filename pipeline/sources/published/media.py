@@ -5,8 +5,8 @@ the segment as a media fragment (W3C, #t=30,40), and its file holds the segment 
 data set, whose files are below `data.folder` at any depth and named after the clip. `archives`: the same in
 tars, `data.archives`.
 
-A source calls `add_media` for its rows and `notes` for its notes, and has the functions of `in_place` and
-`downloads` as its own.
+The function `clips` of a source ends with `make_clips`; its other functions are those of `in_place` and
+`downloads`.
 """
 
 import hashlib
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
-from pipeline.sources import archive, folder
+from pipeline.sources import Clips, archive, folder
 from pipeline.sources.folder.extensions import PICTURE, SOUND, split_extension
+from pipeline.store import clip_table
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
@@ -46,26 +47,38 @@ def segment_url(video: str, start: float, end: float) -> str | None:
     return f"{URL}{video}#t={start:g},{end:g}" if VIDEO_ID.fullmatch(video) else None
 
 
-def add_media(rows: list[dict], data: "DataParams") -> None:
-    """Set `audio`, `video`, `start` and `end` of rows of the clip table.
+def make_clips(rows: list[dict], lines: list[str], data: "DataParams", extra: pa.Schema) -> Clips:
+    """Return the clips with these rows and their media; and `lines`, followed by those about the media.
 
-    rows: with `video_id`, and a Place or None under the key `place`. A row with an invalid id, without a
-    place or, for YouTube, with an unknown segment gets no media: it fails with a reason in the stage
-    `download`. So does a row without a file in the copy, whose media are a file that should be in
-    data.folder. Raises UserError if the folder or an archive cannot be read.
+    rows: of the clip table without `audio`, `video`, `start` and `end`, with `video_id`, and a Place or None
+    under the key `place`. A row with an invalid id, without a place or, for YouTube, with an unknown segment
+    gets no media: it fails with a reason in the stage `download`. So does a row without a file in the copy,
+    whose media are a file that should be in data.folder. extra: the columns that only this source has. Raises
+    UserError if the folder or an archive cannot be read.
     """
     files = {} if data.media == "youtube" else _find_files(data)
     for row in rows:
-        place = row["place"]
-        if place is None:
-            continue
-        if data.media == "youtube":
-            url = segment_url(row["video_id"], *place.segment) if place.segment else None
-            row |= {"audio": url, "video": url}
-        elif VIDEO_ID.fullmatch(row["video_id"]):
-            missing = folder.join(folder.resolve(data.folder), f"{place.file}.mp4")
-            row |= files.get(place.file) or {"audio": missing, "video": missing}
-            row["start"], row["end"] = place.part or (None, None)
+        row |= _locate(row, files, data)
+    return Clips(clip_table.from_rows(rows, extra), [*lines, *_describe(rows, files, data)])
+
+
+def _locate(row: dict, files: dict[str, dict[str, str]], data: "DataParams") -> dict:
+    """Return the values of `audio`, `video`, `start` and `end` of a row that has a Place or None.
+
+    files: name -> the columns `audio` and `video`, as `_find_files` returns them. A value may be missing.
+    """
+    place = row["place"]
+    if place is None:
+        return {}
+    if data.media == "youtube":
+        url = segment_url(row["video_id"], *place.segment) if place.segment else None
+        return {"audio": url, "video": url}
+    if not VIDEO_ID.fullmatch(row["video_id"]):
+        return {}
+    start, end = place.part or (None, None)
+    missing = folder.join(folder.resolve(data.folder), f"{place.file}.mp4")
+    columns = files.get(place.file) or {"audio": missing, "video": missing}
+    return {**columns, "start": start, "end": end}
 
 
 def _find_files(data: "DataParams") -> dict[str, dict[str, str]]:
@@ -95,29 +108,24 @@ def _columns(path: str) -> tuple[str, ...]:
     return ("video",) if extension in PICTURE else ("audio", "video")
 
 
-def notes(data: "DataParams", table: pa.Table) -> list[str]:
+def _describe(rows: list[dict], files: dict[str, dict[str, str]], data: "DataParams") -> list[str]:
     """Return a line for each kind of clip without media, and of media files without a clip."""
-    has_no_media = [a is None and v is None for a, v in zip(*_locations(table), strict=True)]
+    locations = [{row.get("audio"), row.get("video")} - {None} for row in rows]
     lines = []
-    if n := sum(has_no_media):
+    if n := locations.count(set()):
         lines.append(
-            f"{n} of {len(table)} clips have an invalid id, or an unknown place: the stage download refuses"
+            f"{n} of {len(rows)} clips have an invalid id, or an unknown place: the stage download refuses"
             " them"
         )
     if data.media == "youtube":
         return lines
-    paths = {path for columns in _find_files(data).values() for path in columns.values()}
-    listed = {path for column in _locations(table) for path in column if path}
+    paths = {path for columns in files.values() for path in columns.values()}
+    listed = {path for places in locations for path in places}
     if missing := listed - paths:
-        n_clips = sum(bool({a, v} & missing) for a, v in zip(*_locations(table), strict=True))
-        share = f"{n_clips} of {len(table)} clips ({n_clips / len(table):.1%})"
+        n_clips = sum(not places.isdisjoint(missing) for places in locations)
+        share = f"{n_clips} of {len(rows)} clips ({n_clips / len(rows):.1%})"
         where = "the archives" if data.media == "archives" else data.folder
         lines.append(f"{share} have no file in {where}, such as {os.path.basename(min(missing))}")
     if unlisted := paths - listed:
         lines.append(f"{len(unlisted)} media files belong to no clip, left out: {min(unlisted)}, …")
     return lines
-
-
-def _locations(table: pa.Table) -> tuple[list[str | None], list[str | None]]:
-    """Return the columns `audio` and `video` of a clip table."""
-    return table["audio"].to_pylist(), table["video"].to_pylist()

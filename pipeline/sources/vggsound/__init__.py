@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pipeline.errors import UserError
+from pipeline.sources import Clips
 from pipeline.sources.published import media
 from pipeline.sources.published.downloads import collect, finish, load, media_key, stamp
 from pipeline.sources.published.in_place import fetch
 from pipeline.sources.published.selection import select_rows, split_conflicts
 from pipeline.sources.vggsound import lists
-from pipeline.store import clip_table
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
 
-__all__ = ["clips", "collect", "fetch", "finish", "load", "media_key", "notes", "stamp"]
+__all__ = ["clips", "collect", "fetch", "finish", "load", "media_key", "stamp"]
 
 SECONDS = 10  # of a clip
 EXTRA = pa.schema(  # the columns of the clip table that only this source has
@@ -33,26 +33,11 @@ EXTRA = pa.schema(  # the columns of the clip table that only this source has
 )
 
 
-def clips(data: "DataParams") -> pa.Table:
-    """Return the clip table, in the order of the list.
+def clips(data: "DataParams") -> Clips:
+    """Return the clips that data.vggsound asks for, in the order of the list.
 
     Raises UserError if a list cannot be read, and if no clip is selected.
     """
-    rows, _ = _select(data)
-    if not rows:
-        raise UserError("data.vggsound: no clip is left: change subset, train_subset or list")
-    media.add_media(rows, data)
-    return clip_table.from_rows(rows, EXTRA)
-
-
-def notes(data: "DataParams", table: pa.Table) -> list[str]:
-    """Return a line for each kind of row of the lists, and of media file, that is not in `table`."""
-    _, lines = _select(data)
-    return [*lines, *media.notes(data, table)]
-
-
-def _select(data: "DataParams") -> tuple[list[dict], list[str]]:
-    """Return the rows of the clips that data.vggsound asks for, without media; and lines on the others."""
     params, lines = data.vggsound, []
     listed = lists.read_list(params.list)
     rows: dict[str, dict] = {}  # name of a clip -> row
@@ -74,7 +59,9 @@ def _select(data: "DataParams") -> tuple[list[dict], list[str]]:
     selected = select_rows(list(rows.values()), params.per_class, params.clips, params.seed)
     if n := len(rows) - len(selected):
         lines.append(f"{n} clips left out by data.vggsound.per_class and clips")
-    return selected, lines
+    if not selected:
+        raise UserError("data.vggsound: no clip is left: change subset, train_subset or list")
+    return media.make_clips(selected, lines, data, EXTRA)
 
 
 def _make_row(clip: lists.ListedClip) -> dict:

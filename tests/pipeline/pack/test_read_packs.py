@@ -12,7 +12,7 @@ def test_a_pack_is_a_source(packs, in_project):
     for folder in packs.values():
         packed = {row["clip_id"]: row for row in pq.read_table(folder / "clips.parquet").to_pylist()}
         data = SimpleNamespace(archives=[f"{folder}/data/*"], folder=".")
-        rows = archive.clips(data).to_pylist()
+        rows = archive.clips(data).table.to_pylist()
         assert {row["clip_id"] for row in rows} == packed.keys()
         for row in rows:
             labels = packed[row["clip_id"]]["labels"]

@@ -27,11 +27,11 @@ def data(archives=None, folder="."):
 
 
 def rows(archives=None) -> list[dict]:
-    return archive.clips(data(archives)).to_pylist()
+    return archive.clips(data(archives)).table.to_pylist()
 
 
 def notes(archives=None) -> list[str]:
-    return archive.notes(data(archives), archive.clips(data(archives)))
+    return archive.clips(data(archives)).lines
 
 
 def error_message(archives=None) -> str:
@@ -213,6 +213,6 @@ def test_ten_thousand_members(folder):
             header.name = f"{i:04d}.{extension}"
             buffer.write(header.tobuf(tarfile.USTAR_FORMAT) + b"1" + bytes(511))
     (folder / "0.tar").write_bytes(buffer.getvalue())
-    table = archive.clips(data("0.tar"))
+    table = archive.clips(data("0.tar")).table
     assert table.num_rows == 5000 and table["labels"].to_pylist() == [["1"]] * 5000
     assert patterns.find_archives(["."]) == ["./0.tar"]

@@ -56,7 +56,7 @@ def data_params(**changes):
 
 
 def rows(**changes):
-    return audioset.clips(data_params(**changes)).to_pylist()
+    return audioset.clips(data_params(**changes)).table.to_pylist()
 
 
 def test_a_row_becomes_a_clip(folder):
@@ -77,7 +77,7 @@ def test_a_row_becomes_a_clip(folder):
     # An invalid video id: a row that will be refused, with a safe clip id.
     assert third["video"] is None and third["clip_id"].startswith("line_") and third["video_id"] == "../x"
     data = data_params()
-    assert audioset.notes(data, audioset.clips(data)) == [
+    assert audioset.clips(data).lines == [
         "1 segments have an invalid video id: the stage download will refuse them",
         "2 of the classes have no clip: Drill, tool, Drill, army",
     ]
@@ -204,7 +204,7 @@ def published(**changes):
 
 @real
 def test_every_row_of_the_real_list_is_read():
-    table = audioset.clips(published())
+    table = audioset.clips(published()).table
     lines = (REAL / "balanced_train_segments.csv").read_text().splitlines()
     assert len(table) == len(lines) == 22160 and not table["video"].null_count
     assert len({label for names in table["labels"].to_pylist() for label in names}) == 527
@@ -214,11 +214,11 @@ def test_every_row_of_the_real_list_is_read():
 @pytest.mark.parametrize(("preset", "classes", "clips"), [("musical", 48, 2730), ("five", 5, 535)])
 def test_the_presets_are_classes_of_the_real_lists(preset, classes, clips):
     data = published(classes=preset)
-    table = audioset.clips(data)
+    table, lines = audioset.clips(data)
     assert len({label for names in table["labels"].to_pylist() for label in names}) == classes
     assert len(table) == clips
-    note = "2 of the classes have no clip: Bugle, Musical ensemble"  # only in the ontology
-    assert audioset.notes(data, table) == ([note] if preset == "musical" else [])
+    line = "2 of the classes have no clip: Bugle, Musical ensemble"  # only in the ontology
+    assert lines == ([line] if preset == "musical" else [])
 
 
 def test_the_presets_have_the_published_number_of_classes():

@@ -41,7 +41,7 @@ def data(folder, where="folder"):
 
 
 def rows(folder, where="folder"):
-    return ave.clips(data(folder, where)).to_pylist()
+    return ave.clips(data(folder, where)).table.to_pylist()
 
 
 def test_an_event_becomes_a_clip(folder):
@@ -54,7 +54,7 @@ def test_an_event_becomes_a_clip(folder):
     assert [clip["split"] for clip in (first, female, banjo, last)] == ["train", "test", "val", "train"]
     assert last["video"] is None  # the event has no length
     params = data(folder)
-    assert ave.notes(params, ave.clips(params)) == [
+    assert ave.clips(params).lines == [
         "1 events left out, whose videos have another one in val or test",
         "1 of 4 clips have an invalid id, or an unknown place: the stage download refuses them",
         f"2 of 4 clips (50.0%) have no file in {folder}, such as -abcdefghij.mp4",
@@ -84,7 +84,7 @@ def test_an_event_without_a_published_split_is_reported(folder):
     with h5py.File(folder / "val_order.h5", "w") as file:
         file["order"] = np.zeros(0, int)
     params = data(folder)
-    lines = ave.notes(params, ave.clips(params))
+    lines = ave.clips(params).lines
     assert lines[0] == "1 events are in none of the published splits: the stage split assigns them"
 
 

@@ -32,14 +32,14 @@ def folder(tmp_path):
 
 
 def test_names_become_rows(folder):
-    rows = crema_d.clips(data(folder)).to_pylist()
+    rows = crema_d.clips(data(folder)).table.to_pylist()
     assert [r["clip_id"] for r in rows] == ["1001_IEO_HAP_LO", "1001_TSI_NEU_XX", "1002_DFA_SAD_XX"]
     first = rows[0]
     assert first["labels"] == ["happy"] and first["subject"] == "1001" and first["level"] == "low"
     assert first["sentence"] == "It's eleven o'clock" and first["age"] is None
     assert rows[1]["level"] is None and rows[1]["emotion"] == "neutral"
     assert first["audio"] == first["video"] == f"{folder}/VideoFlash/1001_IEO_HAP_LO.flv"
-    assert crema_d.notes(data(folder), crema_d.clips(data(folder))) == [
+    assert crema_d.clips(data(folder)).lines == [
         "no VideoDemographics.csv there: age, sex, race and ethnicity are unknown"
     ]
 
@@ -47,9 +47,8 @@ def test_names_become_rows(folder):
 def test_notes_count_other_emotions_and_misnamed_files(folder):
     (folder / "VideoFlash/1001_IEO_HAPPY.flv").write_bytes(b"FLV")
     params = data(folder, ["SAD"])
-    table = crema_d.clips(params)
+    table, (first, second, _) = crema_d.clips(params)
     assert table["clip_id"].to_pylist() == ["1002_DFA_SAD_XX"]
-    first, second, _ = crema_d.notes(params, table)
     assert "1 FLV files left out" in first and "1001_IEO_HAPPY.flv" in first
     assert "2 clips of other emotions" in second
 
@@ -57,7 +56,7 @@ def test_notes_count_other_emotions_and_misnamed_files(folder):
 def test_demographics_are_added(folder):
     demographics = '"ActorID","Age","Sex","Race","Ethnicity"\n1001,51,"Male","Caucasian","Not Hispanic"\n'
     (folder / "VideoDemographics.csv").write_text(demographics)
-    first, *_, last = crema_d.clips(data(folder)).to_pylist()
+    first, *_, last = crema_d.clips(data(folder)).table.to_pylist()
     assert (first["age"], first["sex"], first["race"]) == (51, "Male", "Caucasian")
     assert first["ethnicity"] == "Not Hispanic" and last["age"] is None
 
@@ -71,9 +70,9 @@ def test_labels_by_votes_and_two_labels_after_a_tie(folder):
     ]
     (folder / "processedResults").mkdir()
     (folder / "processedResults/summaryTable.csv").write_text("\n".join([HEAD, *rows]) + "\n")
-    labels = [r["labels"] for r in crema_d.clips(data(folder, labels="rated")).to_pylist()]
+    labels = [r["labels"] for r in crema_d.clips(data(folder, labels="rated")).table.to_pylist()]
     assert labels == [["happy", "neutral"], ["neutral"], ["disgust"]]
-    emotions = [r["emotion"] for r in crema_d.clips(data(folder, labels="rated")).to_pylist()]
+    emotions = [r["emotion"] for r in crema_d.clips(data(folder, labels="rated")).table.to_pylist()]
     assert emotions == ["happy", "neutral", "sad"]  # the acted ones
 
 
@@ -117,7 +116,9 @@ def test_no_files_is_an_error_of_one_line(folder, tmp_path):
 def test_broken_files_fail_with_a_reason(folder):
     for name in crema_d.BROKEN:
         (folder / f"{name}.flv").write_bytes(b"FLV")
-    outcomes = {r["clip_id"]: crema_d.fetch(r, data(folder)) for r in crema_d.clips(data(folder)).to_pylist()}
+    outcomes = {
+        r["clip_id"]: crema_d.fetch(r, data(folder)) for r in crema_d.clips(data(folder)).table.to_pylist()
+    }
     assert len(outcomes) == 6
     for name, outcome in outcomes.items():
         assert outcome.status == ("corrupt" if name in crema_d.BROKEN else "ok")
@@ -130,8 +131,8 @@ def test_the_published_lists(tmp_path):
     for name in names:
         (tmp_path / f"{name}.flv").touch()
     shutil.copy(LISTS / "VideoDemographics.csv", tmp_path)
-    table = crema_d.clips(data(tmp_path))
-    assert len(table) == len(names) == 7442 and crema_d.notes(data(tmp_path), table) == []
+    table, lines = crema_d.clips(data(tmp_path))
+    assert len(table) == len(names) == 7442 and lines == []
     rows = table.to_pylist()
     assert len({r["subject"] for r in rows}) == 91 and all(r["age"] and r["sex"] for r in rows)
     counts = Counter(r["labels"][0] for r in rows)

@@ -117,7 +117,7 @@ def project(tmp_path_factory):
 
 def cut(**changes) -> tuple[pa.Table, str]:
     data = settings(**changes)
-    return cutting.cut_files(folder.clips(data), data, ENGINE)
+    return cutting.cut_files(folder.clips(data).table, data, ENGINE)
 
 
 def test_long_files_become_clips_of_one_side(project, capsys):
@@ -129,7 +129,7 @@ def test_long_files_become_clips_of_one_side(project, capsys):
     assert [(row["start"], row["end"]) for row in clips["a/long 0.wav"]] == [
         (0, 1.5), (1.5, 3), (3, 4.5), (4.5, 6), (6, 7.5)
     ]  # fmt: skip
-    whole = folder.clips(settings()).to_pylist()
+    whole = folder.clips(settings()).table.to_pylist()
     for name in ("b/short.wav", "b/still.png", "b/broken.mp4"):  # as without `cut`
         assert clips[name] == [row for row in whole if row["video_id"] == name]
     assert line == (
@@ -152,7 +152,7 @@ def test_long_files_become_clips_of_one_side(project, capsys):
 def test_the_first_seconds_and_a_few_at_random(project):
     table, line = cut(cut="first")
     assert (
-        table.equals(folder.clips(settings()))
+        table.equals(folder.clips(settings()).table)
         and line == "9 files: the first 1.5 s of each (data.cut: first)"
     )
     table, line = cut(cut="sample", per_file=2)

@@ -30,7 +30,7 @@ def data(
 
 @cache
 def rows() -> list[dict]:
-    return ensemble.clips(data()).to_pylist()
+    return ensemble.clips(data()).table.to_pylist()
 
 
 def first_number(kind: str) -> int:
@@ -66,7 +66,7 @@ def test_seed_changes_clips():
 
 
 def test_a_clip_stays_when_others_are_added():
-    assert ensemble.clips(data(clips=100)).slice(0, 40).to_pylist() == rows()
+    assert ensemble.clips(data(clips=100)).table.slice(0, 40).to_pylist() == rows()
 
 
 def test_import_is_light():
@@ -77,7 +77,7 @@ def test_import_is_light():
 
 
 def test_labels_are_skewed_and_complete():
-    table = ensemble.clips(data(clips=400, broken=0.05)).to_pylist()
+    table = ensemble.clips(data(clips=400, broken=0.05)).table.to_pylist()
     count = Counter(row["labels"][0] for row in table)
     assert set(count) == set(ensemble.LABELS)
     assert 4 <= max(count.values()) / min(count.values()) <= 6
@@ -88,7 +88,7 @@ def test_labels_are_skewed_and_complete():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_few_clips_have_several_labels_twice(seed):
-    count = Counter(row["labels"][0] for row in ensemble.clips(data(clips=16, seed=seed)).to_pylist())
+    count = Counter(row["labels"][0] for row in ensemble.clips(data(clips=16, seed=seed)).table.to_pylist())
     assert sum(n >= 2 for n in count.values()) >= 4
 
 
@@ -172,7 +172,7 @@ def test_a_clip_of_another_source_is_an_error():
 
 
 def test_faults_change_no_other_clip():
-    table = ensemble.clips(data(faults=0.5)).to_pylist()
+    table = ensemble.clips(data(faults=0.5)).table.to_pylist()
     faulty = [i for i, row in enumerate(table) if row["kind"] in faults.FAULTS and row != rows()[i]]
     assert 10 <= len(faulty) <= 20
     assert all(table[i] == row for i, row in enumerate(rows()) if i not in faulty)
@@ -181,7 +181,7 @@ def test_faults_change_no_other_clip():
 
 
 def test_a_copy_names_its_original_and_has_its_labels():
-    table = ensemble.clips(data(faults=0.9, broken=0.0)).to_pylist()
+    table = ensemble.clips(data(faults=0.9, broken=0.0)).table.to_pylist()
     copies = [row for row in table if row["kind"] in faults.COPIES]
     assert {row["kind"] for row in copies} == {*faults.COPIES}
     by_address = {row["video"]: row for row in table}

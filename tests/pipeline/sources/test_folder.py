@@ -39,7 +39,7 @@ def settings(path="videos", **changes):
 
 
 def table(path="videos", **changes):
-    return folder.clips(settings(path, **changes))
+    return folder.clips(settings(path, **changes)).table
 
 
 def rows(path="videos"):
@@ -47,7 +47,7 @@ def rows(path="videos"):
 
 
 def notes(path="videos"):
-    return folder.notes(settings(path), table(path))
+    return folder.clips(settings(path)).lines
 
 
 def paths(path="videos"):

@@ -37,7 +37,7 @@ def data(folder, where="folder", names=("solo.json", "duet.json"), **changes):
 
 
 def rows(folder, **changes):
-    return music.clips(data(folder, **changes)).to_pylist()
+    return music.clips(data(folder, **changes)).table.to_pylist()
 
 
 def test_a_clip_is_a_part_of_a_video(folder):
@@ -57,13 +57,13 @@ def test_a_clip_is_a_part_of_a_video(folder):
 
 def test_a_subset_has_the_seconds_and_the_split_of_its_lists(folder):
     params = data(folder, where="youtube", subset="avgn_solo")
-    table = music.clips(params)
+    table, lines = music.clips(params)
     assert [(c["video_id"], c["video"].rpartition("=")[2], c["split"]) for c in table.to_pylist()] == [
         ("-abcdefghij", "53,54", None),
         ("-abcdefghij", "54,55", None),
         ("cdefghijklm", "0,1", "test"),
     ]
-    assert music.notes(params, table) == [
+    assert lines == [
         "1 videos of data.music.subset: avgn_solo are not in data.music.lists, left out: unknownxxxx, …",
         "2 of 4 videos of data.music.lists are not in the subset, left out",
     ]
@@ -114,7 +114,7 @@ def test_every_row_of_the_real_lists_is_read(tmp_path, subset, n_train, n_test):
     (tmp_path / "videos.json").write_text(json.dumps({"videos": videos}))
     params = data(tmp_path, where="youtube", names=("videos.json",), subset=subset)
     params = params.model_copy(update={"subset_lists": str(REAL)})
-    table = music.clips(params)
+    table, lines = music.clips(params)
     splits = table["split"].to_pylist()
     assert (splits.count(None), splits.count("test")) == (n_train, n_test)
-    assert music.notes(params, table) == []
+    assert lines == []

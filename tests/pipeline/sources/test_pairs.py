@@ -36,7 +36,7 @@ def write_files(root: Path, *names: str) -> None:
 
 def read_list(root: Path, text: str) -> list[dict]:
     (root / "clips.csv").write_text(text)
-    return folder.clips(settings(root)).to_pylist()
+    return folder.clips(settings(root)).table.to_pylist()
 
 
 # --- clips.csv
@@ -129,17 +129,19 @@ def sides(tmp_path):
 
 def test_sounds_and_pictures_are_joined_by_label(sides):
     data = settings(sides, pair="category")
-    table = folder.clips(data)
+    table, lines = folder.clips(data)
     rows = table.to_pylist()
     assert len(rows) == 3 and all(row["labels"] == ["b"] for row in rows)
     for side in ("audio", "video"):  # no file is in two clips, so none is in two splits
         assert set(Counter(row[side] for row in rows).values()) == {1}
     assert len({row["video_id"] for row in rows}) == 3
-    assert rows == folder.clips(data).to_pylist()
+    assert rows == folder.clips(data).table.to_pylist()
     pairs = {(row["audio"], row["video"]) for row in rows}
-    other_seeds = [folder.clips(settings(sides, pair="category", seed=i)).to_pylist() for i in range(1, 9)]
+    other_seeds = [
+        folder.clips(settings(sides, pair="category", seed=i)).table.to_pylist() for i in range(1, 9)
+    ]
     assert any({(row["audio"], row["video"]) for row in other} != pairs for other in other_seeds)
-    assert folder.notes(data, table) == [
+    assert lines == [
         "3 pairs by label: 3 of 11 sounds and of 6 pictures are used; 8 sounds and 3 pictures are left over",
         "labels without pictures, left out: a",
         "labels without sounds, left out: c",
@@ -171,7 +173,7 @@ def test_real_spoken_and_written_digits(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.symlink_to(DIGITS / row["path"])
     data = settings(tmp_path, pair="category")
-    table = folder.clips(data)
+    table = folder.clips(data).table
     assert len(table) == len(listed)
     rows = table.to_pylist()[:4]
     media = [outcome.value for outcome in DownloadStep(folder.fetch, data)(rows, [])]

@@ -38,7 +38,7 @@ def render(name):
 
 
 def test_names_are_those_of_crema_d_and_every_person_has_every_emotion():
-    rows = people.clips(DATA).to_pylist()
+    rows = people.clips(DATA).table.to_pylist()
     assert len(rows) == 480 and len({row["clip_id"] for row in rows}) == 480
     for row in rows:
         actor, _, emotion, level = NAME.fullmatch(row["clip_id"]).groups()
@@ -49,14 +49,14 @@ def test_names_are_those_of_crema_d_and_every_person_has_every_emotion():
 
 
 def test_any_number_of_clips_is_balanced_and_more_clips_only_add():
-    few, more = (people.clips(data_params(clips=n)).to_pylist() for n in (100, 400))
+    few, more = (people.clips(data_params(clips=n)).table.to_pylist() for n in (100, 400))
     assert more[:100] == few
     counts = np.unique([row["labels"][0] for row in more], return_counts=True)[1]
     assert np.ptp(counts) <= 16
 
 
 def test_more_clips_than_sentences_are_an_error():
-    assert len(people.clips(data_params(people=2, clips=144))) == 144
+    assert len(people.clips(data_params(people=2, clips=144)).table) == 144
     with pytest.raises(UserError, match=r"data.people.clips: 2 people .* 144 clips"):
         people.clips(data_params(people=2, clips=145))
 
@@ -85,7 +85,7 @@ def test_a_clip_is_flv1_and_mp3_of_about_two_seconds():
 
 def test_a_face_is_detected_in_almost_every_clip():
     # Every nineteenth clip covers all people and emotions. `python -m benchmarks.people` tests all 480.
-    rows = people.clips(DATA).to_pylist()[::19]
+    rows = people.clips(DATA).table.to_pylist()[::19]
     assert len({row["subject"] for row in rows}) == 16 and len({row["emotion"] for row in rows}) == 6
     cascade, face_count = cv2.CascadeClassifier(CASCADE), 0
     for row in rows:

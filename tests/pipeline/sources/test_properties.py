@@ -46,7 +46,7 @@ def test_a_clips_csv_is_read_as_it_was_written(entries, quoted):
         for path, *_ in rows:
             Path(root, path).write_bytes(b"x")
         Path(root, "clips.csv").write_text(file.getvalue(), encoding="utf-8", newline="")
-        table = folder.clips(SimpleNamespace(folder=root, pair="none")).to_pylist()
+        table = folder.clips(SimpleNamespace(folder=root, pair="none")).table.to_pylist()
     assert len(table) == len(rows)
     for row, (path, labels, subject, clip_id) in zip(table, rows, strict=True):
         assert (row["video"], row["clip_id"]) == (f"{root}/{path}", clip_id)
@@ -74,7 +74,7 @@ def test_any_clips_csv_is_read_or_a_user_error(content, head):
         Path(root, "a.mp4").write_bytes(b"x")
         Path(root, "clips.csv").write_bytes(head + content)
         try:
-            table = folder.clips(SimpleNamespace(folder=root, pair="none"))
+            table = folder.clips(SimpleNamespace(folder=root, pair="none")).table
         except UserError as e:
             assert str(e).startswith(root) and "line " in str(e)
             assert all(line.isprintable() for line in str(e).splitlines())
@@ -198,7 +198,6 @@ def test_any_published_list_is_read_or_a_user_error(source, lines, json_text):
             }
         )
         try:
-            table = source.clips(data)
-            source.notes(data, table)
+            source.clips(data)
         except UserError as e:
             assert str(e).startswith("data.") and "\n" not in str(e)

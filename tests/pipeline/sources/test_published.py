@@ -21,15 +21,14 @@ EXTRA = pa.schema([pa.field("video_id", pa.string())])
 
 
 def table(folder, *places, where="folder"):
-    """Return the clip table of clips with these (id of the video, place), and the notes on it."""
+    """Return the rows of clips with these (id of the video, place), and the lines about their media."""
     data = PARAMS.data.model_copy(update={"folder": str(folder), "media": where})
     rows = [
         {"clip_id": f"c{i}", "labels": [], "video_id": video, "place": place}
         for i, (video, place) in enumerate(places)
     ]
-    media.add_media(rows, data)
-    clips = clip_table.from_rows(rows, EXTRA)
-    return clips.to_pylist(), media.notes(data, clips)
+    clips, lines = media.make_clips(rows, [], data, EXTRA)
+    return clips.to_pylist(), lines
 
 
 def test_a_clip_is_the_file_of_its_name_at_any_depth(tmp_path):

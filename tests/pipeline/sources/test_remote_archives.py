@@ -45,7 +45,7 @@ def forget(tmp_path, monkeypatch) -> Iterator[None]:
 
 
 def clips(archives: str | list[str]) -> list[dict]:
-    return archive.clips(SimpleNamespace(archives=archives, folder=".")).to_pylist()
+    return archive.clips(SimpleNamespace(archives=archives, folder=".")).table.to_pylist()
 
 
 def check_contents(archives: str) -> None:

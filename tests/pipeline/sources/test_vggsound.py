@@ -48,12 +48,12 @@ def data(folder, where="youtube", **changes):
 
 
 def rows(folder, **changes):
-    return vggsound.clips(data(folder, **changes)).to_pylist()
+    return vggsound.clips(data(folder, **changes)).table.to_pylist()
 
 
 def notes(folder, **changes):
     params = data(folder, **changes)
-    return vggsound.notes(params, vggsound.clips(params))
+    return vggsound.clips(params).lines
 
 
 def test_a_row_becomes_a_clip(folder):
@@ -160,8 +160,7 @@ real = pytest.mark.skipif(not REAL.exists(), reason="needs ../shared/protocols")
 
 def published(**changes):
     params = data(REAL, list=str(REAL / "vggsound_test.csv.gz"), **changes)
-    table = vggsound.clips(params)
-    return table, vggsound.notes(params, table)
+    return vggsound.clips(params)
 
 
 @real

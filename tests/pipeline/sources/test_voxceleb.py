@@ -35,7 +35,7 @@ def folder(tmp_path):
 
 
 def test_a_clip_is_a_face_and_a_voice_of_one_person(folder):
-    table = voxceleb.clips(data(folder))
+    table = voxceleb.clips(data(folder)).table
     rows = table.to_pylist()
     assert {r["subject"] for r in rows} == {"Ann", "Bob"}
     for r in rows:
@@ -46,12 +46,12 @@ def test_a_clip_is_a_face_and_a_voice_of_one_person(folder):
     for r in ann:
         assert r["video_id"].split("/")[1] in r["audio"] and r["video_id"].split("/")[1] in r["video"]
     assert len({r["video"] for r in rows}) == len({r["audio"] for r in rows}) == len(rows)  # each file once
-    assert voxceleb.clips(data(folder)).equals(table)
+    assert voxceleb.clips(data(folder)).table.equals(table)
 
 
 def test_no_recording_is_in_two_groups(folder):
     group = defaultdict(set)
-    for r in voxceleb.clips(data(folder)).to_pylist():
+    for r in voxceleb.clips(data(folder)).table.to_pylist():
         for path in (r["audio"], r["video"]):
             group[path.rsplit("/", 1)[0]].add(r["video_id"])
     assert all(len(ids) == 1 for ids in group.values())
@@ -59,19 +59,19 @@ def test_no_recording_is_in_two_groups(folder):
 
 
 def test_pair_video_uses_only_recordings_of_the_same_name(folder):
-    rows = voxceleb.clips(data(folder, pair="video")).to_pylist()
+    rows = voxceleb.clips(data(folder, pair="video")).table.to_pylist()
     assert {r["subject"] for r in rows} == {"Ann"} and len(rows) == 4
 
 
 def test_per_person_limits_the_clips_and_spreads_them_over_recordings(folder):
-    rows = voxceleb.clips(data(folder, per_person=2)).to_pylist()
+    rows = voxceleb.clips(data(folder, per_person=2)).table.to_pylist()
     assert sorted(r["subject"] for r in rows) == ["Ann", "Ann", "Bob", "Bob"]
     assert len({r["video_id"] for r in rows}) == 4
 
 
 def test_notes_count_people_and_files_in_no_clip(folder):
     params = data(folder)
-    lines = voxceleb.notes(params, voxceleb.clips(params))
+    lines = voxceleb.clips(params).lines
     assert lines[0] == "1 people left out, who have no voice: Cid"
     assert lines[1] == "1 people left out, who have no face: Dee"
     assert any("faces in no clip" in line for line in lines[2:])
@@ -83,7 +83,7 @@ def test_vox1_meta_translates_ids_to_names(tmp_path):
         voxceleb.clips(data(tmp_path))
     meta = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10001\tA.J._Buckley\tm\tIreland\tdev\n"
     (tmp_path / "vox1_meta.csv").write_text(meta)
-    [row] = voxceleb.clips(data(tmp_path)).to_pylist()
+    [row] = voxceleb.clips(data(tmp_path)).table.to_pylist()
     assert row["subject"] == "A.J._Buckley" and row["video_id"] == "A.J._Buckley/abc"
     (tmp_path / "vox1_meta.csv").write_text(meta.replace("\t", ","))
     with pytest.raises(UserError, match="separated by tabs"):
@@ -93,7 +93,7 @@ def test_vox1_meta_translates_ids_to_names(tmp_path):
 def test_flat_folders_of_faces(tmp_path):
     write_files(tmp_path, *(f"faces/Ann/{i}.jpg" for i in range(5)))
     write_files(tmp_path, *(f"voices/Ann/v{r}/{i}.wav" for r in range(2) for i in range(5)))
-    rows = voxceleb.clips(data(tmp_path)).to_pylist()
+    rows = voxceleb.clips(data(tmp_path)).table.to_pylist()
     assert len(rows) == 5 and len({r["video_id"] for r in rows}) == 2
 
 
