@@ -14,6 +14,9 @@ A source that may download its media has four more:
 - `collect(clips, params)` downloads the clips that no shard holds yet;
 - `load(clip, data)` is called in place of `fetch`, and returns the Outcome of a clip's download;
 - `finish(table, params)` is called at the end with the index of the stage.
+
+A module without `fetch` is no source, but what sources share: `cutting` and `labels`, which change the clip
+table of any source; `published`, of lists of online videos; `flv`, of what is rendered; `messages`.
 """
 
 import importlib

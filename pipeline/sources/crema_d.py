@@ -21,6 +21,7 @@ from pipeline.errors import UserError
 from pipeline.sources import Clips, folder
 from pipeline.sources.folder import in_place
 from pipeline.sources.folder.in_place import stamp
+from pipeline.sources.messages import first_names
 from pipeline.store import clip_table
 from pipeline.store.status import Outcome, failed
 
@@ -116,9 +117,9 @@ def clips(data: "DataParams") -> Clips:
         )
     lines = []
     if misnamed_paths:
-        names = ", ".join(misnamed_paths[:3]) + (", …" if len(misnamed_paths) > 3 else "")
         lines.append(
-            f"{len(misnamed_paths)} FLV files left out, not named Actor_Sentence_Emotion_Level.flv: {names}"
+            f"{len(misnamed_paths)} FLV files left out, not named Actor_Sentence_Emotion_Level.flv:"
+            f" {first_names(misnamed_paths)}"
         )
     if n_unselected := len(files) - len(rows):
         lines.append(f"{n_unselected} clips of other emotions left out (data.crema_d.emotions)")

@@ -15,9 +15,10 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import UserError
+from pipeline.sources import Clips
 from pipeline.sources.archive.facts import Facts, common_columns, from_mapping
 from pipeline.sources.folder.extensions import MEDIA, split_extension
-from pipeline.sources.folder.paths import quote
+from pipeline.sources.messages import quote
 from pipeline.store import clip_table
 
 IDS = ("clip_id", "id", "video_id", "youtube_id", "ytid", "path", "file", "filename", "name")
@@ -25,8 +26,8 @@ VGGSOUND = ("id", "start", "label", "split")  # columns of a list without a head
 MAX_BYTES = 500 << 20  # of the list
 
 
-def join(table: pa.Table, path: str) -> tuple[pa.Table, list[str]]:
-    """Return the clip table with the labels in the list `path`, and lines about what did not match.
+def join(table: pa.Table, path: str) -> Clips:
+    """Return the clips with the labels in the list `path`, and lines about what did not match.
 
     A row of the list sets labels, subject and split where it has them; other columns are appended to the
     table. Raises UserError if the list cannot be read, or if no row matches a clip.
@@ -61,7 +62,7 @@ def join(table: pa.Table, path: str) -> tuple[pa.Table, list[str]]:
     if n_unused := n_rows - n_used:
         lines.append(f"{n_unused} of {n_rows} clips in {path} are not in the data")
     schema = pa.schema([*table.schema, *((name, pa.string()) for name in columns)])
-    return clip_table.validate(pa.Table.from_pylist(rows, schema=schema), path), lines
+    return Clips(clip_table.validate(pa.Table.from_pylist(rows, schema=schema), path), lines)
 
 
 def _names(row: dict[str, Any]) -> Iterator[str]:

@@ -14,12 +14,12 @@ import csv
 import os
 import random
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.errors import UserError
 from pipeline.sources import Clips, folder
 from pipeline.sources.folder.in_place import fetch, stamp
+from pipeline.sources.messages import first_names
 from pipeline.store import clip_table
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
@@ -43,8 +43,9 @@ def clips(data: "DataParams") -> Clips:
     if not people:
         raise UserError(
             f"{root}: nobody has both a face and a voice: {len(faces)} people in {data.voxceleb.faces}"
-            f" ({_first_names(faces)}), {len(voices)} in {data.voxceleb.voices} ({_first_names(voices)}); for"
-            f" VoxCeleb1, put {META} beside them, which has the names of the ids"
+            f" ({first_names(sorted(faces))}), {len(voices)} in {data.voxceleb.voices}"
+            f" ({first_names(sorted(voices))}); for VoxCeleb1, put {META} beside them, which has the names of"
+            " the ids"
         )
     rows = []
     for person in people:
@@ -54,7 +55,9 @@ def clips(data: "DataParams") -> Clips:
     lines = []
     for files, other_files, missing in ((faces, voices, "voice"), (voices, faces, "face")):
         if people := files.keys() - other_files.keys():
-            lines.append(f"{len(people)} people left out, who have no {missing}: {_first_names(people)}")
+            lines.append(
+                f"{len(people)} people left out, who have no {missing}: {first_names(sorted(people))}"
+            )
     for column, files, noun in (("video", faces, "faces"), ("audio", voices, "voices")):
         n_files = sum(len(paths) for recordings in files.values() for paths in recordings.values())
         if n_unused := n_files - len({row[column] for row in rows}):
@@ -181,9 +184,3 @@ def _make_row(root: str, person: str, pair: FilePair) -> dict:
         "subject": person,
         "video_id": pair.recordings,
     }
-
-
-def _first_names(people: Iterable[str]) -> str:
-    """Return the first three people in alphabetical order, for a message."""
-    names = sorted(people)
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

@@ -18,7 +18,7 @@ from pipeline.errors import UserError
 from pipeline.media.members import MediaError, TarMember, open_archive
 from pipeline.sources import Clips
 from pipeline.sources.archive import tar_clips
-from pipeline.sources.archive.entries import Entry, describe, make_ids, splits_by_name
+from pipeline.sources.archive.entries import Entry, make_ids, splits_by_name
 from pipeline.sources.archive.facts import common_columns
 from pipeline.sources.archive.in_place import fetch
 from pipeline.sources.archive.isolated import list_parquet_clips
@@ -26,6 +26,7 @@ from pipeline.sources.archive.patterns import find_archives, list_archives
 from pipeline.sources.archive.tar_index import READ_SIZE, read_index
 from pipeline.sources.folder.extensions import MEDIA, split_extension
 from pipeline.sources.folder.in_place import stamp
+from pipeline.sources.messages import quote_first
 from pipeline.store import clip_table
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
@@ -67,7 +68,7 @@ def clips(data: "DataParams") -> Clips:
         row |= {"split": facts.split or splits.get(entry.archive)}
         rows.append(row | {name: facts.other.get(name) for name in columns})
     if unused:
-        lines.append(f"{len(unused)} facts left out, too many for the clip table: {describe(unused)}")
+        lines.append(f"{len(unused)} facts left out, too many for the clip table: {quote_first(unused)}")
     extra = pa.schema([*EXTRA, *((name, pa.string()) for name in columns)])
     return Clips(clip_table.from_rows(rows, extra), lines)
 

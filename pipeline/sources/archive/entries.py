@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from pipeline.sources.archive.facts import Facts
 from pipeline.sources.folder.ids import add_ids
-from pipeline.sources.folder.paths import quote
 
 
 @dataclass
@@ -54,8 +53,3 @@ def splits_by_name(archives: list[str]) -> dict[str, str]:
             if name.startswith(prefix) and not name.removeprefix(prefix)[:1].isalpha():
                 splits[archive] = split
     return splits if len(set(splits.values())) > 1 else {}
-
-
-def describe(names: list[str]) -> str:
-    """Return the first three names, for a message of one line."""
-    return ", ".join(map(quote, names[:3])) + (", …" if len(names) > 3 else "")

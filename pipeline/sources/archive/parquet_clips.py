@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 from pipeline.errors import UserError
 from pipeline.media.members import MediaError, ParquetMember
 from pipeline.media.members.parquet_values import open_file
-from pipeline.sources.archive.entries import Entry, describe
+from pipeline.sources.archive.entries import Entry
 from pipeline.sources.archive.facts import from_mapping
 from pipeline.sources.folder.extensions import MEDIA, PICTURE, SOUND, split_extension
+from pipeline.sources.messages import quote_first
 
 KINDS = {"Audio": "sound", "Image": "picture", "Video": "both"}  # type of a feature of `datasets` -> of media
 NAMES = {"audio": "sound", "sound": "sound", "image": "picture", "picture": "picture", "video": "both"}
@@ -71,7 +72,7 @@ def list_clips(archive: str) -> tuple[list[Entry], list[str]]:
         schema = file.schema_arrow
         columns = Columns.from_schema(schema)
         if not columns.media:
-            columns_text = describe(schema.names)
+            columns_text = quote_first(schema.names)
             return [], [
                 f"{archive}: no column with media (bytes, or a struct of bytes and path): {columns_text}"
             ]

@@ -7,10 +7,11 @@ name, as WebDataset has it, that is the key: `a.json` takes `a.mp4` and `a.00.pn
 from collections import Counter
 
 from pipeline.media.members import TarMember
-from pipeline.sources.archive.entries import Entry, describe
+from pipeline.sources.archive.entries import Entry
 from pipeline.sources.archive.facts import from_member
 from pipeline.sources.archive.tar_index import FACTS, Member, TarIndex
 from pipeline.sources.folder.extensions import BOTH, PICTURE, SOUND, split_extension
+from pipeline.sources.messages import quote_first
 
 
 def list_clips(archive: str, index: TarIndex) -> tuple[list[Entry], list[str]]:
@@ -20,12 +21,12 @@ def list_clips(archive: str, index: TarIndex) -> tuple[list[Entry], list[str]]:
     there twice counts as it would be unpacked: the last one.
     """
     members = {member.name: member for member in index.members}
-    notes = list(index.notes)
+    lines = list(index.notes)
     n_repeated = len(index.members) - len(members)
     if n_repeated:
         repeated = [name for name, n in Counter(m.name for m in index.members).items() if n > 1]
-        notes.append(
-            f"{archive}: {n_repeated} members are there twice, the last is used: {describe(repeated)}"
+        lines.append(
+            f"{archive}: {n_repeated} members are there twice, the last is used: {quote_first(repeated)}"
         )
     members_by_key: dict[str, dict[str, Member]] = {}  # key -> extension -> member
     paths = {name: name.removeprefix("./") for name in members}
@@ -65,8 +66,8 @@ def list_clips(archive: str, index: TarIndex) -> tuple[list[Entry], list[str]]:
         (invalid_facts, "members with labels or facts cannot be read, left out"),
     ):
         if names:
-            notes.append(f"{archive}: {len(names)} {text}: {describe(names)}")
-    return entries, notes
+            lines.append(f"{archive}: {len(names)} {text}: {quote_first(names)}")
+    return entries, lines
 
 
 def _first(group: dict[str, Member], extensions: frozenset[str]) -> Member | None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from pipeline.errors import UserError
 from pipeline.sources import Clips
 from pipeline.sources.audioset import lists
+from pipeline.sources.messages import first_names
 from pipeline.sources.published import media
 from pipeline.sources.published.downloads import collect, finish, load, media_key, stamp
 from pipeline.sources.published.in_place import fetch
@@ -88,6 +89,5 @@ def _describe(rows: list[dict], classes: lists.Classes) -> list[str]:
         lines.append(f"{n_invalid} segments have an invalid video id: the stage download will refuse them")
     labels_with_clips = {label for row in rows for label in row["labels"]}
     if unused := [name for name in classes.selected if name not in labels_with_clips]:
-        names = ", ".join(unused[:5]) + (", …" if len(unused) > 5 else "")
-        lines.append(f"{len(unused)} of the classes have no clip: {names}")
+        lines.append(f"{len(unused)} of the classes have no clip: {first_names(unused, 5)}")
     return lines

@@ -22,7 +22,7 @@ from pipeline.sources.folder.extensions import BOTH, PICTURE, SOUND, split_exten
 from pipeline.sources.folder.ids import add_ids
 from pipeline.sources.folder.in_place import check_file, fetch, stamp
 from pipeline.sources.folder.listing import CSV, Scan, scan
-from pipeline.sources.folder.paths import quote
+from pipeline.sources.messages import quote_first
 from pipeline.store import clip_table
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
@@ -102,8 +102,7 @@ def _describe(root: str, files: Scan, rows: list[dict], data: "DataParams") -> l
         (files.loops, "folder", loop_reason),
     ]:
         if paths:
-            names = ", ".join(map(quote, paths[:3])) + (", …" if len(paths) > 3 else "")
-            lines.append(f"{_count(len(paths), noun)} {reason}: {names}")
+            lines.append(f"{_count(len(paths), noun)} {reason}: {quote_first(paths)}")
     return lines
 
 

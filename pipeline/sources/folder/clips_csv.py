@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from pipeline.errors import UserError
 from pipeline.sources.folder.extensions import PICTURE, SOUND, split_extension
-from pipeline.sources.folder.paths import check_path, quote
+from pipeline.sources.folder.paths import check_path
+from pipeline.sources.messages import quote
 from pipeline.store.clip_table import CLIP_ID, SIDE_TIMES, SPLITS
 
 SIDES = ("audio", "video")

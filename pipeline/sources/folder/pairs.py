@@ -5,6 +5,7 @@ from collections import defaultdict
 
 from pipeline.errors import UserError
 from pipeline.sources.folder.extensions import BOTH, PICTURE, SOUND, split_extension
+from pipeline.sources.messages import first_names
 
 # Top folder of a side -> the kinds of files that have it, by extension.
 FOLDERS = {"sounds": SOUND | BOTH, "pictures": PICTURE | BOTH}
@@ -88,5 +89,4 @@ def set_groups(entries: list[dict]) -> None:
 
 def _names(labels: FilesByLabel | set[str]) -> str:
     """Return the first three labels in alphabetical order, for a message."""
-    names = sorted(labels)
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "") if names else "no label"
+    return first_names(sorted(labels)) or "no label"

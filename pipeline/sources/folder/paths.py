@@ -8,12 +8,9 @@ import posixpath
 import unicodedata
 from functools import cache
 
+from pipeline.sources.messages import quote
+
 MAX_COMPARED_NAMES = 5000  # file names among which a similar one is searched: difflib is slow
-
-
-def quote(text: str) -> str:
-    """Return `text` in quotes, for a message of one line: escaped if it cannot be printed."""
-    return repr(text) if text.isprintable() else ascii(text)
 
 
 def check_path(root: str, path: str, column: str, with_hint: bool) -> tuple[str, str | None]:

@@ -30,7 +30,7 @@ def rows(archives=None) -> list[dict]:
     return archive.clips(data(archives)).table.to_pylist()
 
 
-def notes(archives=None) -> list[str]:
+def lines(archives=None) -> list[str]:
     return archive.clips(data(archives)).lines
 
 
@@ -62,7 +62,7 @@ def test_members_with_one_key_are_one_clip(folder):
     assert b["audio"].endswith("::b.FLAC") and b["video"].endswith("::b.jpg") and b["labels"] == ["Drum"]
     assert c["video"] is None and c["labels"] == ["one", "two"] and c["text"] == "one two"
     assert d["audio"] is None and d["labels"] == []
-    assert notes("0.tar") == []
+    assert lines("0.tar") == []
 
 
 def test_keys_end_at_the_first_dot_where_facts_say_so(folder):
@@ -78,7 +78,7 @@ def test_keys_end_at_the_first_dot_where_facts_say_so(folder):
     assert (a["video_id"], b["video_id"], x["video_id"]) == ("v1.5 a", "v1.6 b", "x")
     assert x["clip_id"].startswith("my_x-") and x["labels"] == ["a"]
     assert x["video"].endswith("::x.01.png") and x["audio"].endswith("::x.wav")
-    assert "whose key has another one: 'x.00.png'" in notes("0.tar")[0]
+    assert "whose key has another one: 'x.00.png'" in lines("0.tar")[0]
 
 
 def test_what_is_in_no_clip_is_a_line(folder):
@@ -94,7 +94,7 @@ def test_what_is_in_no_clip_is_a_line(folder):
     (clip,) = rows("0.tar")
     with tarfile.open("0.tar") as tar:
         assert f"tar://{tar.getmembers()[-1].offset_data}+1/" in clip["video"]  # the last, as it is unpacked
-    text = "\n".join(notes("0.tar"))
+    text = "\n".join(lines("0.tar"))
     assert "1 members not media by extension, left out: 1 npy" in text
     assert "1 members are there twice, the last is used: 'x.mp4'" in text
     assert "1 keys without media, left out: 'y'" in text

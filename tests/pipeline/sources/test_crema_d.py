@@ -44,7 +44,7 @@ def test_names_become_rows(folder):
     ]
 
 
-def test_notes_count_other_emotions_and_misnamed_files(folder):
+def test_lines_count_other_emotions_and_misnamed_files(folder):
     (folder / "VideoFlash/1001_IEO_HAPPY.flv").write_bytes(b"FLV")
     params = data(folder, ["SAD"])
     table, (first, second, _) = crema_d.clips(params)

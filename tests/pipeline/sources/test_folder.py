@@ -46,7 +46,7 @@ def rows(path="videos"):
     return table(path).to_pylist()
 
 
-def notes(path="videos"):
+def lines(path="videos"):
     return folder.clips(settings(path)).lines
 
 
@@ -188,35 +188,35 @@ def test_files_that_are_not_media_are_counted(videos):
         "x/._a.mp4",
     )
     assert paths() == ["videos/a.mp4"]
-    assert notes() == ["4 files are not media by extension, left out: 2 .txt, 1 .md, 1 without extension"]
+    assert lines() == ["4 files are not media by extension, left out: 2 .txt, 1 .md, 1 without extension"]
 
 
-def test_notes_are_empty_when_all_became_clips(videos):
+def test_lines_are_empty_when_all_became_clips(videos):
     write_files(videos, "a.mp4", "x/b.wav")
-    assert notes() == []
+    assert lines() == []
 
 
-def test_notes_name_files_that_are_not_in_the_csv(videos):
+def test_lines_name_files_that_are_not_in_the_csv(videos):
     write_files(videos, "a.mp4", "b.mp4", "c/d.wav", "e.txt")
     write_csv(videos, "path\na.mp4\n")
-    assert notes() == [
+    assert lines() == [
         "1 file is not media by extension, left out: 1 .txt",
         "2 media files are not in clips.csv, left out: 'b.mp4', 'c/d.wav'",
     ]
 
 
 @linux
-def test_notes_name_files_whose_names_are_not_utf8(videos):
+def test_lines_name_files_whose_names_are_not_utf8(videos):
     write_files(videos, "a.mp4")
     (Path(os.fsdecode(b"videos/caf\xe9.mp4"))).write_bytes(b"x")
     (Path(os.fsdecode(b"videos/x.\xe9"))).write_bytes(b"x")
     assert paths() == ["videos/a.mp4"]
-    lines = notes()
-    assert lines[1] == "1 media file is left out: the name is not UTF-8: 'caf\\udce9.mp4'"
-    "\n".join(lines).encode()  # can be printed
+    shown = lines()
+    assert shown[1] == "1 media file is left out: the name is not UTF-8: 'caf\\udce9.mp4'"
+    "\n".join(shown).encode()  # can be printed
 
 
-def test_notes_name_unreadable_folders(videos, monkeypatch):
+def test_lines_name_unreadable_folders(videos, monkeypatch):
     write_files(videos, "a.mp4", "locked/b.mp4")
     real = os.scandir
 
@@ -227,7 +227,7 @@ def test_notes_name_unreadable_folders(videos, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", scandir)
     assert paths() == ["videos/a.mp4"]
-    assert notes() == ["1 folder is left out: it cannot be read: 'locked'"]
+    assert lines() == ["1 folder is left out: it cannot be read: 'locked'"]
 
 
 def test_a_broken_link_is_a_row(videos):
@@ -252,7 +252,7 @@ def test_links_to_folders_outside_are_followed_once(videos, tmp_path):
     (videos / "flute2").symlink_to(tmp_path / "big" / "disk")
     (row,) = rows()
     assert (row["video"], row["labels"]) == ("videos/flute/a.mp4", ["flute"])
-    assert "'flute/again', 'flute2'" in notes()[0]
+    assert "'flute/again', 'flute2'" in lines()[0]
 
 
 @pytest.mark.parametrize("target", ["..", ".", "/", "flute", "/proc/self/cwd"])
@@ -260,7 +260,7 @@ def test_links_that_form_a_loop_are_not_followed(videos, target):
     write_files(videos, "flute/a.mp4")
     (videos / "aaa").symlink_to(target)
     assert paths() == ["videos/flute/a.mp4"]
-    assert notes() == [
+    assert lines() == [
         "1 folder is left out: a link to a folder that is read already or that contains this one: 'aaa'"
     ]
 

@@ -13,7 +13,7 @@ from pipeline.errors import UserError
 from pipeline.media import members
 from pipeline.sources import archive
 from testing.archives import write_parquet, write_tar
-from tests.pipeline.sources.test_archive import error_message, notes, outcomes, rows
+from tests.pipeline.sources.test_archive import error_message, lines, outcomes, rows
 
 
 @pytest.fixture(autouse=True)
@@ -34,9 +34,9 @@ def test_a_torn_tar_gives_what_is_before(folder):
     content = path.read_bytes()
     path.write_bytes(content[:10_000])
     assert list(outcomes("0.tar").values()) == ["ok", "ok", "corrupt 0.tar is cut off in the middle of it"]
-    assert notes("0.tar") == ["0.tar: cut off: the members before the end are used"]
+    assert lines("0.tar") == ["0.tar: cut off: the members before the end are used"]
     path.write_bytes(content[:7500] + b"?" * 8000)
-    assert "damaged at byte" in notes("0.tar")[0] and len(rows("0.tar")) == 2
+    assert "damaged at byte" in lines("0.tar")[0] and len(rows("0.tar")) == 2
     path.write_bytes(b"no tar" * 200)
     assert "no tar" in error_message("0.tar")
     path.write_bytes(b"")
@@ -90,7 +90,7 @@ def _pax(records: bytes, member_type: bytes = tarfile.XHDTYPE) -> bytes:
 def test_headers_that_lie_end_the_list(folder, header, note):
     good = write_tar(folder / "good.tar", [("x.mp4", b"1")], tarfile.USTAR_FORMAT).read_bytes()
     (folder / "0.tar").write_bytes(good[:1024] + header + good)
-    assert note in " ".join(notes("0.tar"))
+    assert note in " ".join(lines("0.tar"))
     assert rows("0.tar")[0]["clip_id"] == "x"
 
 
@@ -111,7 +111,7 @@ def test_hostile_names(folder):
         with members.open_member(row["video"]) as member:
             assert row["video"].endswith("::" + member.read().decode())
     path = write_tar(folder / "1.tar", [("\udcff.mp4", b"1"), ("x.mp4", b"1")], tarfile.GNU_FORMAT)
-    assert [r["clip_id"] for r in rows(path.name)] == ["x"] and "not UTF-8" in notes(path.name)[0]
+    assert [r["clip_id"] for r in rows(path.name)] == ["x"] and "not UTF-8" in lines(path.name)[0]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

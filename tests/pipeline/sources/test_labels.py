@@ -18,25 +18,25 @@ def table():
 
 def join(folder: Path, text: str) -> tuple[list[dict], list[str]]:
     (folder / "list.csv").write_text(text, encoding="utf-8")
-    joined, notes = labels.join(table(), str(folder / "list.csv"))
-    return joined.to_pylist(), [note.replace(f"{folder}/", "") for note in notes]
+    joined, lines = labels.join(table(), str(folder / "list.csv"))
+    return joined.to_pylist(), [note.replace(f"{folder}/", "") for note in lines]
 
 
 def test_a_list_with_a_header(tmp_path):
     text = "\ufeffID,labels,Speaker,split,place\na b.mp4,one;two,Ann,test,home\nb,,,,\nnobody,x,,,\n"
-    (a, b, c), notes = join(tmp_path, text)
+    (a, b, c), lines = join(tmp_path, text)
     assert (a["labels"], a["subject"], a["split"], a["place"]) == (["one", "two"], "Ann", "test", "home")
     assert (b["labels"], b["split"], b["place"]) == (["old"], "val", None)
     assert c["labels"] == ["old"] and "clip_id" in c
-    assert notes == [
+    assert lines == [
         "1 clips are not in list.csv: they keep the labels of the source",
         "1 of 3 clips in list.csv are not in the data",
     ]
 
 
 def test_the_list_of_vggsound(tmp_path):
-    (_, b, _), notes = join(tmp_path, "-q,30,dog barking,test\n-q,90,cat,train\n")
-    assert (b["labels"], b["split"]) == (["dog barking"], "test") and len(notes) == 2
+    (_, b, _), lines = join(tmp_path, "-q,30,dog barking,test\n-q,90,cat,train\n")
+    assert (b["labels"], b["split"]) == (["dog barking"], "test") and len(lines) == 2
 
 
 def test_several_rows_of_a_clip_are_several_labels(tmp_path):

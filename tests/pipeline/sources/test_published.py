@@ -36,7 +36,7 @@ def test_a_clip_is_the_file_of_its_name_at_any_depth(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     names = ("v_000001", "w", "s", "gone")
-    clips, notes = table(tmp_path, *((name, media.Place(None, name, (1.0, 2.0))) for name in names))
+    clips, lines = table(tmp_path, *((name, media.Place(None, name, (1.0, 2.0))) for name in names))
     root = str(tmp_path)
     assert [(clip["audio"], clip["video"]) for clip in clips] == [
         (f"{root}/a/b/v_000001.mp4",) * 2,  # a video counts before a sound, and the first path
@@ -45,7 +45,7 @@ def test_a_clip_is_the_file_of_its_name_at_any_depth(tmp_path):
         (f"{root}/gone.mp4",) * 2,
     ]
     assert {(clip["start"], clip["end"]) for clip in clips} == {(1.0, 2.0)}
-    assert notes == [
+    assert lines == [
         f"1 of 4 clips (25.0%) have no file in {root}, such as gone.mp4",
         f"1 media files belong to no clip, left out: {root}/x.mp4, …",
     ]
@@ -62,14 +62,14 @@ def test_a_clip_is_the_member_of_its_name_in_an_archive(tmp_path, monkeypatch):
     write_tar(tmp_path / "tars/0.tar", [("a/v_000001.mp4", b"x"), ("a/other.mp4", b"x")])
     write_tar(tmp_path / "tars/1.tar", [("w.wav", b"xyz")])
     places = [(name, media.Place(None, name)) for name in ("v_000001", "w", "gone")]
-    clips, notes = table(tmp_path / "tars", *places, where="archives")
+    clips, lines = table(tmp_path / "tars", *places, where="archives")
     assert clips[0]["audio"] == clips[0]["video"] and clips[0]["video"].endswith("/0.tar::a/v_000001.mp4")
     assert clips[1]["audio"].endswith("/1.tar::w.wav") and clips[1]["video"] is None
     outcomes = [in_place.fetch(clip, None) for clip in clips]
     assert [outcome.status for outcome in outcomes] == ["ok", "ok", "unreadable"]
     assert outcomes[1].extra["size"] == 3 and downloads.stamp(clips[1]) != downloads.stamp(clips[0])
-    assert notes[0] == "1 of 3 clips (33.3%) have no file in the archives, such as gone.mp4"
-    assert notes[1].startswith("1 media files belong to no clip, left out: tar://")
+    assert lines[0] == "1 of 3 clips (33.3%) have no file in the archives, such as gone.mp4"
+    assert lines[1].startswith("1 media files belong to no clip, left out: tar://")
 
 
 HOSTILE_IDS = ("../x", "http://127.0.0.1/x", "x&list=y", "", "a b", "x" * 65)
@@ -81,10 +81,10 @@ def test_a_clip_with_an_invalid_id_or_no_place_is_refused(tmp_path, where):
     folder = tmp_path / "inner"
     folder.mkdir()
     places = [(video, media.Place((0.0, 1.0), video)) for video in HOSTILE_IDS]
-    clips, notes = table(folder, *places, ("good", None), where=where)
+    clips, lines = table(folder, *places, ("good", None), where=where)
     assert all(clip["audio"] is None and clip["video"] is None for clip in clips)
     assert {in_place.fetch(clip, None).status for clip in clips} == {"refused"}
-    assert notes == ["7 of 7 clips have an invalid id, or an unknown place: the stage download refuses them"]
+    assert lines == ["7 of 7 clips have an invalid id, or an unknown place: the stage download refuses them"]
     names = {media.safe_name(video) for video in HOSTILE_IDS}
     assert all(clip_table.CLIP_ID.fullmatch(name) for name in names) and len(names) == len(HOSTILE_IDS)
 
@@ -92,7 +92,7 @@ def test_a_clip_with_an_invalid_id_or_no_place_is_refused(tmp_path, where):
 def test_segments_are_downloaded_from_youtube(tmp_path, monkeypatch):
     """A local server stands for YouTube; the downloader is that of the source audioset."""
     monkeypatch.chdir(tmp_path)
-    clips, notes = table(
+    clips, lines = table(
         tmp_path,
         ("-good", media.Place((1.0, 4.0), "-good")),
         ("v-404", media.Place((0.0, 3.0), "v-404")),
@@ -100,7 +100,7 @@ def test_segments_are_downloaded_from_youtube(tmp_path, monkeypatch):
         where="youtube",
     )
     assert clips[0]["video"] == "https://www.youtube.com/watch?v=-good#t=1,4"
-    assert [clip["start"] for clip in clips] == [None] * 3 and len(notes) == 1
+    assert [clip["start"] for clip in clips] == [None] * 3 and len(lines) == 1
     server = Server(encode_video(tmp_path / "video.mp4"))
     changes = {"url": f"{server.url}{{id}}.mp4", "height": 64, "per_minute": 1e5, "stall": 2.0, "retries": 0}
     params = SimpleNamespace(download=PARAMS.download.model_copy(update=changes))

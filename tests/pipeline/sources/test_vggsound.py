@@ -51,7 +51,7 @@ def rows(folder, **changes):
     return vggsound.clips(data(folder, **changes)).table.to_pylist()
 
 
-def notes(folder, **changes):
+def lines(folder, **changes):
     params = data(folder, **changes)
     return vggsound.clips(params).lines
 
@@ -66,7 +66,7 @@ def test_a_row_becomes_a_clip(folder):
     assert clips[0]["labels"] == ["playing flute, alone"] and clips[0]["video_id"] == "-abcdefghij"
     assert clips[0]["video"] == "https://www.youtube.com/watch?v=-abcdefghij#t=30,40"
     assert clips[3]["video"] is None and clips[3]["clip_id"].startswith("line_")
-    assert notes(folder) == [
+    assert lines(folder) == [
         "1 clips for training left out, whose videos have clips in the test",
         "1 of 5 clips have an invalid id, or an unknown place: the stage download refuses them",
     ]
@@ -78,7 +78,7 @@ def test_in_a_folder_a_clip_is_a_cut_file(folder):
     clips = rows(folder, where="folder")
     assert clips[0]["audio"] == clips[0]["video"] == f"{folder}/video/-abcdefghij_000030.mp4"
     assert clips[0]["start"] is None and clips[0]["end"] is None
-    assert notes(folder, where="folder")[2].startswith("3 of 5 clips (60.0%) have no file in")
+    assert lines(folder, where="folder")[2].startswith("3 of 5 clips (60.0%) have no file in")
 
 
 def test_the_published_list_of_test_clips_has_two_columns(folder):
@@ -91,7 +91,7 @@ def test_a_subset_is_the_test_split(folder):
     clips = rows(folder, subset="retrieval_1545")
     assert [c["clip_id"] for c in clips if c["split"] == "test"] == ["cdefghijklm_000007"]
     assert [c["clip_id"][:3] for c in clips if c["split"] is None] == ["_-a", "bcd", "lin", "def"]
-    assert notes(folder, subset="retrieval_1545")[0] == (
+    assert lines(folder, subset="retrieval_1545")[0] == (
         "data.vggsound.subset: retrieval_1545: 2 of its 3 clips are no test clips: -abcdefghij_000030, …"
     )
     clips = rows(folder, subset="vggsounder")
@@ -103,7 +103,7 @@ def test_a_subset_is_the_test_split(folder):
 def test_a_training_subset_has_no_test_clip(folder):
     changes = {"train_subset": "vggss_heard", "subset": "vggss"}
     assert [c["clip_id"] for c in rows(folder, **changes)] == ["_-abcdefghij_000030", "bcdefghijkl_000000"]
-    assert notes(folder, **changes) == [
+    assert lines(folder, **changes) == [
         "data.vggsound.train_subset: vggss_heard: 1 of its 2 clips are no training clips: cdefghijklm_000007,"
         " …"
     ]
@@ -112,7 +112,7 @@ def test_a_training_subset_has_no_test_clip(folder):
 def test_limits_leave_clips_out(folder):
     assert len(rows(folder, clips=2)) == 2
     assert len(rows(folder, per_class=1)) == 4
-    assert "1 clips left out by data.vggsound.per_class and clips" in notes(folder, per_class=1)
+    assert "1 clips left out by data.vggsound.per_class and clips" in lines(folder, per_class=1)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Test the source voxceleb: people and recordings from folders, pairs of recordings, notes, errors."""
+"""Test the source voxceleb: people and recordings from folders, pairs of recordings, lines, errors."""
 
 from collections import defaultdict
 
@@ -69,7 +69,7 @@ def test_per_person_limits_the_clips_and_spreads_them_over_recordings(folder):
     assert len({r["video_id"] for r in rows}) == 4
 
 
-def test_notes_count_people_and_files_in_no_clip(folder):
+def test_lines_count_people_and_files_in_no_clip(folder):
     params = data(folder)
     lines = voxceleb.clips(params).lines
     assert lines[0] == "1 people left out, who have no voice: Cid"
