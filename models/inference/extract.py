@@ -15,7 +15,7 @@ from models.inference.extract_step import FeaturesStep
 from models.inference.vectors import COLUMN_SIDES, WINDOW_COLUMNS, Vectors, open_writer, to_array
 from pipeline import PREFIX
 from pipeline.engine import runner
-from pipeline.sources import folder
+from pipeline.sources.folder.paths import join
 from pipeline.store.atomic import atomic_write, write_table
 from pipeline.store.clip_table import SIDE_TIMES
 from pipeline.store.code_identity import code_digest
@@ -33,7 +33,7 @@ def to_step_input(clip: dict, root: str) -> dict[str, Any]:
     root: the path of the folder, with which the paths in the table begin. Labels are left out: they may
     change, and then nothing needs to be embedded again.
     """
-    files = {side: clip[side] and clip[side].removeprefix(folder.join(root, "")) for side in SIDE_NAMES}
+    files = {side: clip[side] and clip[side].removeprefix(join(root, "")) for side in SIDE_NAMES}
     path = " + ".join(dict.fromkeys(filter(None, files.values())))
     times = {name: clip[name] for name in ("start", "end", *SIDE_TIMES) if name in clip}
     return {"clip_id": clip["clip_id"], "path": path, **times, **files}

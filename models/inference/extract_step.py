@@ -20,7 +20,7 @@ from models.weights import weights_digest
 from pipeline.dataset.features import FeatureUse
 from pipeline.errors import UserError
 from pipeline.media.files import Media, MediaError, open_media, side_span
-from pipeline.sources import folder
+from pipeline.sources.folder.paths import join
 from pipeline.store.status import OK, Outcome, failed
 
 # Windows per batch. A batch is always full: the last window is repeated. So the vector of a window does not
@@ -91,7 +91,7 @@ class FeaturesStep:
             start, end = side_span(clip, side)
             span |= {f"{side}_start": start + offset, f"{side}_end": end}
             is_read = clip[side] and side in tools.sides
-            paths[side] = folder.join(self.root, clip[side]) if is_read else None
+            paths[side] = join(self.root, clip[side]) if is_read else None
         media = Media(**paths)
         [wav] = steps.wav([span], [media])
         [audio] = steps.spectrogram([span], [wav.value]) if wav.value else [wav]

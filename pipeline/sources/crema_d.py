@@ -88,28 +88,13 @@ def clips(data: "DataParams") -> Clips:
     voted_emotions = _read_votes(root) if is_rated else {}
     rows = []
     for name, path in files.items():
-        match = NAME.fullmatch(name)
-        assert match is not None  # `_find_files` checks it
-        actor, sentence, emotion, level = match.groups()
+        emotion = name.split("_")[2]
         if emotion not in selection.emotions:
             continue
         if is_rated and name not in voted_emotions:
             raise UserError(f"{root}: {RATINGS} has no row for {name}: use data.crema_d.labels: acted")
-        person = demographics.get(actor, {})
-        rows.append(
-            {
-                "clip_id": name,
-                "audio": path,
-                "video": path,
-                "labels": voted_emotions[name] if is_rated else [EMOTIONS[emotion]],
-                "subject": actor,
-                "video_id": name,
-                "sentence": SENTENCES[sentence],
-                "emotion": EMOTIONS[emotion],
-                "level": LEVELS[level],
-                **{key: person.get(key) for key in ("age", "sex", "race", "ethnicity")},
-            }
-        )
+        labels = voted_emotions[name] if is_rated else [EMOTIONS[emotion]]
+        rows.append(_make_row(name, path, labels, demographics))
     if not rows:
         raise UserError(
             f"{root}: none of {len(files)} files has one of the emotions {', '.join(selection.emotions)}:"
@@ -126,6 +111,24 @@ def clips(data: "DataParams") -> Clips:
     if not demographics:
         lines.append(f"no {DEMOGRAPHICS} there: age, sex, race and ethnicity are unknown")
     return Clips(clip_table.from_rows(rows, EXTRA), lines)
+
+
+def _make_row(name: str, path: str, labels: list[str], demographics: dict[str, dict]) -> dict:
+    """Return the row of a clip. name: of its file, as NAME has it. demographics: facts by number of the actor."""
+    actor, sentence, emotion, level = name.split("_")
+    person = demographics.get(actor, {})
+    return {
+        "clip_id": name,
+        "audio": path,
+        "video": path,
+        "labels": labels,
+        "subject": actor,
+        "video_id": name,
+        "sentence": SENTENCES[sentence],
+        "emotion": EMOTIONS[emotion],
+        "level": LEVELS[level],
+        **{key: person.get(key) for key in ("age", "sex", "race", "ethnicity")},
+    }
 
 
 def fetch(clip: dict, data: "DataParams") -> Outcome:

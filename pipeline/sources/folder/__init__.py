@@ -9,7 +9,6 @@ followed too, except a link to a folder that contains the data folder or is insi
 read once, so no link makes the scan endless or counts a clip twice.
 """
 
-import glob
 import os
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from pipeline.sources.folder.extensions import BOTH, PICTURE, SOUND, split_exten
 from pipeline.sources.folder.ids import add_ids
 from pipeline.sources.folder.in_place import check_file, fetch, stamp
 from pipeline.sources.folder.listing import CSV, Scan, scan
+from pipeline.sources.folder.paths import join, resolve
 from pipeline.sources.messages import quote_first
 from pipeline.store import clip_table
 
@@ -106,32 +106,6 @@ def _describe(root: str, files: Scan, rows: list[dict], data: "DataParams") -> l
     return lines
 
 
-def resolve(folder: str) -> str:
-    """Return the path of the user's folder in the form with which the paths in the clip table begin.
-
-    folder: `data.folder`, as the user wrote it. `~` is expanded, a / at the end is removed, and a relative
-    path stays relative. Raises UserError if there is no such folder.
-    """
-    if not folder.strip():
-        raise UserError("data.folder is empty: set it to the path of a folder with videos")
-    root = os.path.expanduser(folder)
-    root = root.rstrip("/") or "/"
-    first_part = root.split("/", 1)[0]
-    # Other programs would read a path that begins with - as an option, and one with a : as a URL.
-    if first_part.startswith("-") or ":" in first_part:
-        root = "./" + root
-    if os.path.isdir(root):
-        return root
-    if os.path.lexists(root):
-        raise UserError(f"{root}: not a folder: data.folder must be a folder of videos, not one file")
-    hint = ""
-    if "://" in folder or glob.has_magic(folder) or "{" in folder:
-        hint = "; URLs and patterns of archives belong in data.archives (data.source=archive)"
-    raise UserError(
-        f"{root}: no such folder: make it and put videos there, or set data.folder to another one{hint}"
-    )
-
-
 def _table_row(root: str, entry: dict) -> dict:
     """Return the row of the clip table for a row of clips.csv, or for a file of a folder without one.
 
@@ -142,11 +116,6 @@ def _table_row(root: str, entry: dict) -> dict:
     files = {side: entry[side] and join(root, entry[side]) for side in ("audio", "video")}
     video_id = entry.get("video_id") or entry["path"]
     return row | files | {"labels": entry.get("labels") or [], "video_id": video_id}
-
-
-def join(root: str, path: str) -> str:
-    """Return the path `root`/`path`, with forward slashes on every system."""
-    return os.path.join(root, path).replace(os.sep, "/")
 
 
 def _count(n: int, noun: str) -> str:

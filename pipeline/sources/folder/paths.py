@@ -1,16 +1,49 @@
-"""Check the paths in a list of clips: inside the user's folder, and of files that exist."""
+"""The paths of the user's folder and of files in it, and the check of those in a list of clips."""
 
 import difflib
 import errno
+import glob
 import ntpath
 import os
 import posixpath
 import unicodedata
 from functools import cache
 
+from pipeline.errors import UserError
 from pipeline.sources.messages import quote
 
 MAX_COMPARED_NAMES = 5000  # file names among which a similar one is searched: difflib is slow
+
+
+def resolve(folder: str) -> str:
+    """Return the path of the user's folder in the form with which the paths in the clip table begin.
+
+    folder: `data.folder`, as the user wrote it. `~` is expanded, a / at the end is removed, and a relative
+    path stays relative. Raises UserError if there is no such folder.
+    """
+    if not folder.strip():
+        raise UserError("data.folder is empty: set it to the path of a folder with videos")
+    root = os.path.expanduser(folder)
+    root = root.rstrip("/") or "/"
+    first_part = root.split("/", 1)[0]
+    # Other programs would read a path that begins with - as an option, and one with a : as a URL.
+    if first_part.startswith("-") or ":" in first_part:
+        root = "./" + root
+    if os.path.isdir(root):
+        return root
+    if os.path.lexists(root):
+        raise UserError(f"{root}: not a folder: data.folder must be a folder of videos, not one file")
+    hint = ""
+    if "://" in folder or glob.has_magic(folder) or "{" in folder:
+        hint = "; URLs and patterns of archives belong in data.archives (data.source=archive)"
+    raise UserError(
+        f"{root}: no such folder: make it and put videos there, or set data.folder to another one{hint}"
+    )
+
+
+def join(root: str, path: str) -> str:
+    """Return the path `root`/`path`, with forward slashes on every system."""
+    return os.path.join(root, path).replace(os.sep, "/")
 
 
 def check_path(root: str, path: str, column: str, with_hint: bool) -> tuple[str, str | None]:

@@ -41,7 +41,6 @@ def forget(tmp_path, monkeypatch) -> Iterator[None]:
     yield
     raw_archive._open_remote.cache_clear()
     raw_archive._stat_remote.cache_clear()
-    archive._list_entries_once.cache_clear()
 
 
 def clips(archives: str | list[str]) -> list[dict]:
