@@ -114,7 +114,7 @@ def clips(data: "DataParams") -> Clips:
 
 
 def _make_row(name: str, path: str, labels: list[str], demographics: dict[str, dict]) -> dict:
-    """Return the row of a clip. name: of its file, as NAME has it. demographics: facts by number of the actor."""
+    """Return the row of the clip in the file `name`.flv. demographics: number of the actor -> facts."""
     actor, sentence, emotion, level = name.split("_")
     person = demographics.get(actor, {})
     return {

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.errors import UserError
 from pipeline.sources import Clips, folder
+from pipeline.sources.folder.extensions import PICTURE, SOUND, split_extension
 from pipeline.sources.folder.in_place import fetch, stamp
 from pipeline.sources.messages import first_names
 from pipeline.store import clip_table
@@ -74,8 +75,8 @@ def _find_faces_and_voices(root: str, data: "DataParams") -> tuple[Files, Files]
     Both have the same names of people. Raises UserError if there are no faces or no voices.
     """
     params = data.voxceleb
-    faces = _find_files(root, params.faces, folder.PICTURE, "pictures", "data.voxceleb.faces")
-    voices = _find_files(root, params.voices, folder.SOUND, "sounds", "data.voxceleb.voices")
+    faces = _find_files(root, params.faces, PICTURE, "pictures", "data.voxceleb.faces")
+    voices = _find_files(root, params.voices, SOUND, "sounds", "data.voxceleb.voices")
     names = _read_names(root)
     voices_by_name = {}
     for person, recordings in voices.items():
@@ -95,7 +96,7 @@ def _find_files(root: str, name: str, extensions: frozenset[str], noun: str, key
     files: Files = defaultdict(lambda: defaultdict(list))
     for path in folder.scan(top).media:
         person, _, rest = path.partition("/")
-        if rest and folder.split_extension(path)[1] in extensions:
+        if rest and split_extension(path)[1] in extensions:
             # A file directly in the person's folder belongs to no recording: it counts as one.
             recording = os.path.basename(os.path.dirname(path)) if "/" in rest else rest
             files[person][recording].append(f"{name}/{path}")

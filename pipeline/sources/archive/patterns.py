@@ -10,7 +10,7 @@ import bracex
 from pipeline.errors import UserError
 from pipeline.media.members import MediaError
 from pipeline.media.members.raw_archive import explain_remote_errors, is_url
-from pipeline.sources import folder
+from pipeline.sources.folder.paths import resolve
 from pipeline.store.locations import SEPARATOR
 from pipeline.store.storage import OBJECT_STORES
 
@@ -29,7 +29,7 @@ def list_archives(data: "DataParams") -> list[str]:
     Raises UserError if a pattern matches nothing.
     """
     if data.archives is None:
-        return find_archives([folder.resolve(data.folder)])
+        return find_archives([resolve(data.folder)])
     return find_archives([data.archives] if isinstance(data.archives, str) else data.archives)
 
 

@@ -28,8 +28,7 @@ from pipeline.store import clip_table
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
     from pipeline.config import DataParams
 
-__all__ = ["PICTURE", "SOUND", "add_ids", "check_file", "clips", "fetch", "join", "resolve", "scan"]
-__all__ += ["split_extension", "stamp"]
+__all__ = ["add_ids", "check_file", "clips", "fetch", "join", "resolve", "scan", "stamp"]
 
 LONG_FILES = True  # a row without times may be cut into several clips
 EXTRA = pa.schema([pa.field("video_id", pa.string())])  # the path within the folder: clips are split by it
@@ -65,13 +64,13 @@ def _list_entries(root: str, files: Scan, data: "DataParams") -> list[dict]:
     elif data.pair == "category":
         entries = pairs.join_by_label(files.media, root, data.seed)
         add_ids(entries)
+    elif not files.media:
+        count = f" (other files: {files.non_media})" if files.non_media else ""
+        raise UserError(
+            f"{root}: no video, sound or picture files in this folder{count}:"
+            " put some there, or set data.folder to a folder that has some"
+        )
     else:
-        if not files.media:
-            count = f" (other files: {files.non_media})" if files.non_media else ""
-            raise UserError(
-                f"{root}: no video, sound or picture files in this folder{count}:"
-                " put some there, or set data.folder to a folder that has some"
-            )
         entries = []
         for path in files.media:
             label, slash, _ = path.partition("/")
