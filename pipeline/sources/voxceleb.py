@@ -53,6 +53,11 @@ def clips(data: "DataParams") -> Clips:
         pairs = _pair_files(person, faces[person], voices[person], data.voxceleb.pair)
         rows += [_make_row(root, person, pair) for pair in pairs[: data.voxceleb.per_person]]
     folder.add_ids(rows)
+    return Clips(clip_table.from_rows(rows, folder.EXTRA), _describe(faces, voices, rows, data))
+
+
+def _describe(faces: Files, voices: Files, rows: list[dict], data: "DataParams") -> list[str]:
+    """Return a line for each kind of person and file that is in no row of the clip table."""
     lines = []
     for files, other_files, missing in ((faces, voices, "voice"), (voices, faces, "face")):
         if people := files.keys() - other_files.keys():
@@ -66,7 +71,7 @@ def clips(data: "DataParams") -> Clips:
                 f"{n_unused} {noun} in no clip: without a partner, or beyond data.voxceleb.per_person"
                 f" ({data.voxceleb.per_person})"
             )
-    return Clips(clip_table.from_rows(rows, folder.EXTRA), lines)
+    return lines
 
 
 def _find_faces_and_voices(root: str, data: "DataParams") -> tuple[Files, Files]:
