@@ -41,7 +41,7 @@ def clips(data: "DataParams") -> Clips:
     params = data.music
     labels = read_videos(params.lists)
     if params.subset:
-        rows, lines = _select_subset(labels, data)
+        rows, lines = _select_subset(params.subset, labels, data)
     else:
         parts = [(k * params.seconds, (k + 1) * params.seconds) for k in range(params.per_video)]
         rows = [_make_row(video, labels[video], *part, None) for video in labels for part in parts]
@@ -51,15 +51,16 @@ def clips(data: "DataParams") -> Clips:
     return media.make_clips(rows, lines, data, EXTRA)
 
 
-def _select_subset(labels: dict[str, list[str]], data: "DataParams") -> tuple[list[dict], list[str]]:
+def _select_subset(
+    subset: str, labels: dict[str, list[str]], data: "DataParams"
+) -> tuple[list[dict], list[str]]:
     """Return the rows of the clips of a published subset, without media; and lines on the other videos.
 
-    labels: YouTube id -> instruments, of the videos of data.music.lists.
+    subset: a key of SUBSETS. labels: YouTube id -> instruments, of the videos of data.music.lists.
     """
-    params = data.music
     rows: dict[str, dict] = {}
     unknown: dict[str, None] = {}  # videos, in order
-    for file, split in SUBSETS[params.subset]:
+    for file, split in SUBSETS[subset]:
         for video, second in _read_seconds(data.subset_lists, file):
             if video not in labels:
                 unknown[video] = None
@@ -69,7 +70,7 @@ def _select_subset(labels: dict[str, list[str]], data: "DataParams") -> tuple[li
     lines = []
     if unknown:
         lines.append(
-            f"{len(unknown)} videos of data.music.subset: {params.subset} are not in data.music.lists,"
+            f"{len(unknown)} videos of data.music.subset: {subset} are not in data.music.lists,"
             f" left out: {next(iter(unknown))}, …"
         )
     used = {row["video_id"] for row in rows.values()}

@@ -110,7 +110,7 @@ def _columns(path: str) -> tuple[str, ...]:
 
 def _describe(rows: list[dict], files: dict[str, dict[str, str]], data: "DataParams") -> list[str]:
     """Return a line for each kind of clip without media, and of media files without a clip."""
-    locations = [{row.get("audio"), row.get("video")} - {None} for row in rows]
+    locations = [{row[side] for side in ("audio", "video") if row.get(side)} for row in rows]
     lines = []
     if n := locations.count(set()):
         lines.append(

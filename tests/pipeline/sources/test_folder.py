@@ -211,9 +211,9 @@ def test_lines_name_files_whose_names_are_not_utf8(videos):
     (Path(os.fsdecode(b"videos/caf\xe9.mp4"))).write_bytes(b"x")
     (Path(os.fsdecode(b"videos/x.\xe9"))).write_bytes(b"x")
     assert paths() == ["videos/a.mp4"]
-    shown = lines()
-    assert shown[1] == "1 media file is left out: the name is not UTF-8: 'caf\\udce9.mp4'"
-    "\n".join(shown).encode()  # can be printed
+    all_lines = lines()
+    assert all_lines[1] == "1 media file is left out: the name is not UTF-8: 'caf\\udce9.mp4'"
+    "\n".join(all_lines).encode()  # can be printed
 
 
 def test_lines_name_unreadable_folders(videos, monkeypatch):
