@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from pipeline.errors import UserError
 from pipeline.sources import Clips, folder
-from pipeline.sources.folder import in_place
+from pipeline.sources.folder.in_place import fetch as fetch_file
 from pipeline.sources.folder.in_place import stamp
 from pipeline.sources.messages import first_names
 from pipeline.store import clip_table
@@ -135,7 +135,7 @@ def fetch(clip: dict, data: "DataParams") -> Outcome:
     """Check the clip's file, which stays in place. The files in BROKEN fail. clip: a row of the table."""
     if reason := BROKEN.get(clip["clip_id"]):
         return failed("corrupt", f"{clip['clip_id']}: broken as published: {reason}")
-    return in_place.fetch(clip, data)
+    return fetch_file(clip, data)
 
 
 def _find_files(root: str) -> tuple[dict[str, str], list[str]]:

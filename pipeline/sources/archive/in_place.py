@@ -5,7 +5,7 @@ It is apart from what lists archives, so that the keys of clips do not depend on
 
 from typing import TYPE_CHECKING
 
-from pipeline.sources.folder import in_place
+from pipeline.sources.folder.in_place import fetch as fetch_files
 from pipeline.store.status import Outcome, failed
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
@@ -17,4 +17,4 @@ def fetch(clip: dict, data: "DataParams") -> Outcome:
     if clip["problem"]:
         status, _, detail = clip["problem"].partition(": ")
         return failed(status, detail)
-    return in_place.fetch(clip, data)
+    return fetch_files(clip, data)

@@ -19,9 +19,9 @@ from pipeline.store.clip_table import CLIP_ID, SIDE_TIMES, SPLITS
 SIDES = ("audio", "video")
 # A list has the column path, or audio and video in its place.
 COLUMNS = ("path", *SIDES, "clip_id", "start", "end", *SIDE_TIMES, "labels", "subject", "split")
+SIDE_NAMES = {"audio": "sound", "video": "picture"}
 MAX_PROBLEMS = 20  # in one message
 # A byte that is not UTF-8: the error handler `surrogateescape` decodes it to one of these characters.
-SIDE_NAMES = {"audio": "sound", "video": "picture"}
 NOT_UTF8_BYTE = re.compile("[\udc80-\udcff]")
 SURROGATE_OFFSET = 0xDC00  # such a character minus this is the byte
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)

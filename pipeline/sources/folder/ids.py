@@ -7,6 +7,8 @@ import unicodedata
 from pipeline.sources.folder.extensions import BOTH, split_extension
 from pipeline.store import clip_table
 
+_HASH_SUFFIX = re.compile(r"-[0-9a-f]{12}$")  # a stem that looks like an id with a hash gets a hash itself
+
 
 def clip_id(path: str, start: float | None = None, end: float | None = None) -> str:
     """Return the id of a clip of a file. It is readable, safe as a file name, and unique in the folder.
@@ -25,9 +27,6 @@ def clip_id(path: str, start: float | None = None, end: float | None = None) -> 
     end_text = "" if end is None else f"{end:g}"
     interval = f"_{start:g}-{end_text}".replace("+", "")  # :g writes 1e+06 for large numbers
     return _id_with_hash(path, f"{path}\0{start!r}\0{end!r}", interval)
-
-
-_HASH_SUFFIX = re.compile(r"-[0-9a-f]{12}$")  # a stem that looks like an id with a hash gets a hash itself
 
 
 def slug(text: str) -> str:

@@ -5,7 +5,7 @@ It is apart from what lists and downloads them, so that the keys of clips do not
 
 from typing import TYPE_CHECKING
 
-from pipeline.sources.folder import in_place
+from pipeline.sources.folder.in_place import fetch as fetch_files
 from pipeline.store.status import Outcome, failed
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
@@ -16,4 +16,4 @@ def fetch(clip: dict, data: "DataParams") -> Outcome:
     """Check the files of a clip, which stay in place; a clip without media is refused."""
     if clip["audio"] is None and clip["video"] is None:
         return failed("refused", f"no media: {clip['video_id']!r} is an invalid id, or its place is unknown")
-    return in_place.fetch(clip, data)
+    return fetch_files(clip, data)
