@@ -111,8 +111,8 @@ class Pen:
         if self.image is None:
             self.points.append(pixels)
             return
-        coordinates = [_fixed_point(pixels)]
-        cv2.fillPoly(self.image, coordinates, colour, cv2.LINE_AA, FRACTION_BITS)
+        coordinates = [np.rint(pixels * (1 << FRACTION_BITS)).astype(np.int32)]  # in 1/16 of a pixel
+        cv2.fillPoly(self.image, coordinates, colour, cv2.LINE_8, FRACTION_BITS)
         if edge is not None:
             self._draw_polylines(coordinates, True, edge, EDGE_WIDTH)
 
@@ -122,7 +122,7 @@ class Pen:
         if self.image is None:
             self.points.append(pixels)
             return
-        coordinates = [_fixed_point(pixels)]
+        coordinates = [np.rint(pixels * (1 << FRACTION_BITS)).astype(np.int32)]  # in 1/16 of a pixel
         if edge is not None:  # a wider line below: what the line itself does not cover is the outline
             self._draw_polylines(coordinates, False, edge, width + LINE_EDGE_WIDTH)
         self._draw_polylines(coordinates, False, colour, width)
@@ -148,16 +148,11 @@ class Pen:
     ) -> None:
         """Draw lines of a width in the instrument's units, at least 1 pixel wide.
 
-        coordinates: the lines, as `_fixed_point` returns them. is_closed: connect the last and first points.
+        coordinates: the lines, in 1/16 of a pixel. is_closed: connect the last and first points.
         """
         assert self.image is not None  # the callers return earlier if there is no image
         thickness = max(round(width * self.pixels_per_unit), 1)
-        cv2.polylines(self.image, coordinates, is_closed, colour, thickness, cv2.LINE_AA, FRACTION_BITS)
-
-
-def _fixed_point(pixels: np.ndarray) -> np.ndarray:
-    """Return coordinates in pixels as OpenCV's fixed-point numbers: integers, in 1/16 of a pixel."""
-    return np.round(pixels * (1 << FRACTION_BITS)).astype(np.int32)
+        cv2.polylines(self.image, coordinates, is_closed, colour, thickness, cv2.LINE_8, FRACTION_BITS)
 
 
 _ANGLES = np.linspace(0, 2 * np.pi, 28, endpoint=False)

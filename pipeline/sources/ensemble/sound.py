@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import butter, fftconvolve, lfilter, sosfilt
+from scipy.signal import butter, fftconvolve, lfilter, oaconvolve, sosfilt
 
 RATE = 22050  # samples per second
 LOW, HIGH = 50, 72  # range of all instruments in MIDI pitches: 147 to 523 Hz
@@ -136,12 +136,30 @@ def _resonate(drive: np.ndarray, hertz: np.ndarray, gains: np.ndarray, decays: n
 
     hertz, gains, decays: (modes,), the frequency of each mode, its gain, and its decay by 60 dB in s.
     """
-    response = np.zeros_like(drive)
-    for frequency, gain, decay in zip(hertz, gains, decays, strict=True):
-        if frequency < NYQUIST_MARGIN:
-            r, w = 10 ** (-3 / (decay * RATE)), 2 * np.pi * frequency / RATE  # radius and angle of the pole
-            response += gain * lfilter([0, np.sin(w)], [1, -2 * r * np.cos(w), r * r], drive)
-    return response
+    is_audible = hertz < NYQUIST_MARGIN
+    radii = 10 ** (-3 / (decays[is_audible] * RATE))
+    poles = radii * np.exp(2j * np.pi * hertz[is_audible] / RATE)
+    # The response of a mode to an impulse is r^(n-1) sin(w n), for the pole r exp(iw). Its power n is that of
+    # the start of a block times that within the block: so a matrix product gives the sum of all modes.
+    block = int(np.ceil(np.sqrt(len(drive))))
+    starts = poles ** (block * np.arange(block)[:, None]) * (gains[is_audible] / radii)
+    response = (starts @ (poles ** np.arange(block)[:, None]).T).imag.ravel()[: len(drive)]
+    return oaconvolve(np.trim_zeros(drive, "b"), response)[: len(drive)]
+
+
+def _delay_line(wave: np.ndarray, delay: int, loop: np.ndarray) -> np.ndarray:
+    """Return (time,) samples: `wave` and its echoes, which go round a delay line through a filter.
+
+    delay: samples, at least the taps of the filter. loop: its taps. The same as lfilter with a denominator of
+    many zeros, in steps of `delay` samples.
+    """
+    string = np.concatenate([np.zeros(delay + len(loop)), wave])
+    first = delay + len(loop)
+    for start in range(first, len(string), delay):
+        end = min(start + delay, len(string))
+        for tap, gain in enumerate(loop):
+            string[start:end] += gain * string[start - delay - tap : end - delay - tap]
+    return string[first:]
 
 
 def _sum_harmonics(hertz: np.ndarray, gains: np.ndarray, tilt: np.ndarray | None = None) -> np.ndarray:
@@ -197,7 +215,7 @@ def _acoustic_guitar(rng: np.random.Generator) -> Tone:
         pluck = lfilter([0.6], [1, -0.4 * (1.4 - note.strength)], pluck)  # soft notes are dull
         delay = max(int(pluck_position * period), 1)
         pluck[delay:] -= 0.9 * pluck[:-delay].copy()  # weakens harmonics with a node where it is plucked
-        string = lfilter([1], np.concatenate([[1], np.zeros(whole - 1), -loop]), pluck)
+        string = _delay_line(pluck, whole, loop)
         wood = _resonate(pluck, body, np.array([0.06, 0.05, 0.03]), np.array([0.25, 0.2, 0.12]))
         return (string + wood) * np.clip((1.3 - t) / 0.1, 0, 1)
 
