@@ -31,7 +31,13 @@ def encode_flv(
             video.bit_rate = bit_rates[0]
             video.gop_size = fps  # a keyframe every second
         if waves is not None:
-            audio = container.add_stream("libmp3lame", rate=rate, layout="mono", format="fltp", options=exact | {"compression_level": "7"})
+            audio = container.add_stream(
+                "libmp3lame",
+                rate=rate,
+                layout="mono",
+                format="fltp",
+                options=exact | {"compression_level": "7"},
+            )
             audio.bit_rate = bit_rates[1]
         packets = []
         if video and frames is not None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from pipeline.sources.ensemble.pen import NEVER, Palette, Pen, Pose
-from pipeline.sources.ensemble.shapes import ANGLES, DRAW, covered_hull
+from pipeline.sources.ensemble.shapes import ANGLES, DRAWINGS, covered_hull
 from pipeline.sources.ensemble.sound import HIGH, LOW, Note
 
 WIDTH, HEIGHT, FPS = 256, 192, 12
@@ -121,11 +121,23 @@ def frames(
     light = _random_light(rng)
     regions = [_pixel_region(placed.box) for placed, _ in instruments]
 
+    moving = []  # what each frame draws: a function, a pen's matrix, a palette and notes
+    for (placed, notes), palette in reversed(list(zip(instruments, palettes, strict=True))):
+        drawing, matrix = DRAWINGS[placed.name], placed.matrix * OVERSAMPLING
+        if moving:  # in front of what moves
+            moving.append((drawing.draw, matrix, palette, notes))
+            continue
+        drawing.draw_still(Pen(large_base, matrix), palette)
+        if notes:
+            moving.append((drawing.draw_moving, matrix, palette, notes))
+        else:
+            drawing.draw_moving(Pen(large_base, matrix), palette, Pose())
+
     def draw_frame(t: float) -> np.ndarray:
         """Return the frame at `t` seconds."""
         canvas, image = large_base.copy(), base.copy()
-        for (placed, notes), palette in reversed(list(zip(instruments, palettes, strict=True))):
-            DRAW[placed.name](Pen(canvas, placed.matrix * OVERSAMPLING), palette, pose_at(t, notes))
+        for draw, matrix, palette, notes in moving:
+            draw(Pen(canvas, matrix), palette, pose_at(t, notes))
         # Only where the instruments are: scaling the whole frame would cost more.
         for left, top, right, bottom in regions:
             k = OVERSAMPLING
@@ -192,13 +204,13 @@ def _random_light(rng: np.random.Generator) -> np.ndarray:
 
 def _add_shadow(background: np.ndarray, placed: PlacedInstrument, rng: np.random.Generator) -> np.ndarray:
     """Return the background (HEIGHT, WIDTH, 3) with a soft shadow of an instrument at rest."""
-    mask = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     matrix = placed.matrix.copy()
     matrix[:, 2] += rng.uniform(-7, 7), rng.uniform(2, 9)  # pixels right and down
     white = Palette(*[(255.0, 255.0, 255.0)] * 6)
-    DRAW[placed.name](Pen(mask, matrix), white, Pose())
+    DRAWINGS[placed.name].draw(Pen(mask, matrix), white, Pose())
     shadow = cv2.GaussianBlur(mask, (0, 0), rng.uniform(2, 5)).astype(np.float64) / 255
-    return background * (1 - rng.uniform(0.25, 0.55) * shadow)
+    return background * (1 - rng.uniform(0.25, 0.55) * shadow[..., None])
 
 
 def _random_wall_colour(hue: float, rng: np.random.Generator) -> np.ndarray:

@@ -1,12 +1,14 @@
 """Draw the eight instruments of the synthetic ensemble, as they move with their notes.
 
-Each function draws one instrument in its own coordinates, about -1..1 with y downwards, in the order from
-back to front. All use the same palette of random colours, so that only the shapes distinguish the
-instruments. The numbers are coordinates, widths and radii; they were chosen by eye.
+Two functions draw one instrument in its own coordinates, about -1..1 with y downwards, in the order from
+back to front: what never moves, which is drawn once for each clip, and over it what moves. All use the same
+palette of random colours, so that only the shapes distinguish the instruments. The numbers are coordinates,
+widths and radii; they were chosen by eye.
 """
 
 from collections.abc import Callable
 from functools import cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,8 +20,8 @@ _GUITAR = smooth(
 )
 
 
-def _acoustic_guitar(pen: Pen, c: Palette, pose: Pose) -> None:
-    """Draw a guitar whose strings swing after each note, with a hand that strums and one on the frets."""
+def _guitar_body(pen: Pen, c: Palette) -> None:
+    """Draw a guitar without its strings."""
     pen.fill(_GUITAR, c.body, c.ink)
     pen.fill(_GUITAR * (0.86, 0.88) + (0, 0.05), mix(c.body, c.light, 0.3))
     pen.oval(0, 0.32, 0.21, 0.19, c.trim)
@@ -33,6 +35,10 @@ def _acoustic_guitar(pen: Pen, c: Palette, pose: Pose) -> None:
     for y in (-0.97, -0.89, -0.81):  # tuning pegs on both sides of the head
         pen.oval(-0.16, y, 0.045, 0.03, c.light, c.ink)
         pen.oval(0.16, y, 0.045, 0.03, c.light, c.ink)
+
+
+def _guitar_hands(pen: Pen, c: Palette, pose: Pose) -> None:
+    """Draw strings that swing after each note, a hand that strums and one on the frets."""
     position = np.linspace(0, 1, 9)  # along a string
     for k, x in enumerate((-0.055, -0.02, 0.02, 0.055)):
         swing = 0.035 * pose.hit * np.sin(np.pi * position) * np.sin(70 * pose.since + 2 * k)
@@ -59,8 +65,8 @@ _CELLO = mirror(
 )
 
 
-def _cello(pen: Pen, c: Palette, pose: Pose) -> None:
-    """Draw a cello with a bow that moves during each note and a hand on the strings that shakes (vibrato)."""
+def _cello_body(pen: Pen, c: Palette) -> None:
+    """Draw a cello without its strings."""
     pen.line([(0, 0.85), (0, 1.05)], c.dark, 0.03)  # the spike
     pen.fill(_CELLO, c.body, c.ink)
     pen.fill(_CELLO * (0.82, 0.86) + (0, 0.05), mix(c.body, c.light, 0.18))
@@ -75,6 +81,10 @@ def _cello(pen: Pen, c: Palette, pose: Pose) -> None:
     pen.oval(0, -0.98, 0.025, 0.025, c.ink)
     for y in (-0.9, -0.83):
         pen.line([(-0.17, y), (0.17, y)], c.dark, 0.03)
+
+
+def _cello_bow(pen: Pen, c: Palette, pose: Pose) -> None:
+    """Draw the strings, a bow that moves during each note, and a hand that shakes on them (vibrato)."""
     position = np.linspace(0, 1, 7)  # along a string
     for k, x in enumerate((-0.04, 0, 0.04)):
         swing = 0.02 * pose.sustain * np.sin(np.pi * position) * np.sin(60 * pose.since + 2 * k)
@@ -89,8 +99,8 @@ def _cello(pen: Pen, c: Palette, pose: Pose) -> None:
     bow.oval(0.64, 0.22, 0.12, 0.1, c.hand, c.ink)
 
 
-def _drum(pen: Pen, c: Palette, pose: Pose) -> None:
-    """Draw a drum with two sticks, which strike in turn, and ripples on its skin after each strike."""
+def _drum_shell(pen: Pen, c: Palette) -> None:
+    """Draw a drum on three legs."""
     for x in (-0.5, 0.0, 0.5):  # legs
         pen.line([(x, 0.5), (1.2 * x, 1.0)], c.dark, 0.06, c.ink)
     rim = CIRCLE[:14] * (0.74, 0.2)  # the near half of a rim, right to left
@@ -103,6 +113,10 @@ def _drum(pen: Pen, c: Palette, pose: Pose) -> None:
     pen.line(np.stack([low, high], 1).reshape(-1, 2), c.light, 0.035)  # a cord in zigzag
     pen.oval(0, -0.12, 0.74, 0.2, c.trim, c.ink)
     pen.oval(0, -0.13, 0.68, 0.17, c.light)  # the skin
+
+
+def _drum_sticks(pen: Pen, c: Palette, pose: Pose) -> None:
+    """Draw two sticks, which strike in turn, and ripples on the skin after each strike."""
     for k in range(3):  # ripples, which grow and fade
         radius = min(pose.since * 2.2, 1.0) * (1 - 0.25 * k)
         ripple = CIRCLE * (0.66 * radius, 0.165 * radius) + (0, -0.13)
@@ -120,11 +134,15 @@ _BELL = smooth(
 )
 
 
-def _church_bell(pen: Pen, c: Palette, pose: Pose) -> None:
-    """Draw a bell that swings after each note, with a clapper, on a beam."""
+def _bell_beam(pen: Pen, c: Palette) -> None:
+    """Draw the beam of a bell."""
     pen.line([(-0.72, -0.9), (0.72, -0.9)], c.trim, 0.14, c.ink)  # the beam, with a bearing at each end
     for x in (-0.72, 0.72):
         pen.line([(x, -0.94), (x, -0.76)], c.dark, 0.08, c.ink)
+
+
+def _swinging_bell(pen: Pen, c: Palette, pose: Pose) -> None:
+    """Draw a bell with a clapper, which swings after each note."""
     # A damped oscillation, in degrees.
     swing = 13 * pose.strength * np.exp(-pose.since / 0.7) * np.cos(9 * pose.since) * pose.side
     clapper = pen.rotate(-0.9 * swing, (0, -0.7))
@@ -139,8 +157,11 @@ def _church_bell(pen: Pen, c: Palette, pose: Pose) -> None:
     bell.line([(-0.7, 0.54), (0, 0.58), (0.7, 0.54)], c.light, 0.04)
 
 
-def _electronic_organ(pen: Pen, c: Palette, pose: Pose) -> None:
-    """Draw an organ: two rows of keys, drawbars, pedals; the pressed key and pedal show the pitch."""
+_MANUALS = ((-0.24, -0.05, 0.72), (0.0, 0.21, 0.8))  # rows of keys: top, bottom, half of the width
+
+
+def _organ_body(pen: Pen, c: Palette) -> None:
+    """Draw an organ: two rows of keys, a sheet of music, a loudspeaker, side walls."""
     pen.box(-0.86, -0.4, 0.86, 0.75, c.body, c.ink)
     pen.fill([(-0.5, -0.4), (-0.56, -0.85), (0.56, -0.85), (0.5, -0.4)], c.trim, c.ink)
     pen.box(-0.36, -0.78, 0.36, -0.46, c.light, c.ink)  # a sheet of music
@@ -149,34 +170,35 @@ def _electronic_organ(pen: Pen, c: Palette, pose: Pose) -> None:
     pen.box(-0.62, 0.26, 0.62, 0.7, mix(c.body, c.dark, 0.6), c.ink)  # the loudspeaker
     for y in np.linspace(0.32, 0.64, 5):
         pen.line([(-0.56, y), (0.56, y)], c.trim, 0.03)
-    for k in range(9):  # drawbars; every note moves some a little
-        x = -0.64 + 0.16 * k
-        down = 0.03 * pose.sustain * ((k + pose.count) % 3 == 0)
-        pen.line([(x, -0.36), (x, -0.3 + down)], c.light, 0.06, c.ink)
-    key = int(pose.pitch * 11.99)  # 0..11
-    playing_manual = pose.count % 2  # of the two rows of keys: notes alternate between them
-    for manual, (top, bottom, half_width) in enumerate(((-0.24, -0.05, 0.72), (0.0, 0.21, 0.8))):
+    for top, bottom, half_width in _MANUALS:
         pen.box(-half_width, top, half_width, bottom, c.light, c.ink)
-        key_width = 2 * half_width / 12
-        if pose.sustain and manual == playing_manual:
-            x = key * key_width - half_width
-            pen.box(x, top, (key + 1) * key_width - half_width, bottom, c.trim)
         for k in range(1, 12):
-            x = k * key_width - half_width
+            x = k * half_width / 6 - half_width
             pen.line([(x, top), (x, bottom)], c.ink, 0.012)
             if k % 7 not in (0, 3):  # a black key
                 pen.box(x - 0.035, top, x + 0.035, top + 0.6 * (bottom - top), c.dark)
     for x0, x1 in ((-0.82, -0.98), (0.82, 0.98)):  # the side walls
         pen.fill([(x0, -0.3), (x1, -0.3), (x1, 0.86), (x0, 0.86)], c.trim, c.ink)
+
+
+def _organ_keys(pen: Pen, c: Palette, pose: Pose) -> None:
+    """Draw drawbars and pedals, two hands, and the pressed key and pedal, which show the pitch."""
+    for k in range(9):  # drawbars; every note moves some a little
+        x = -0.64 + 0.16 * k
+        down = 0.03 * pose.sustain * ((k + pose.count) % 3 == 0)
+        pen.line([(x, -0.36), (x, -0.3 + down)], c.light, 0.06, c.ink)
     for k in range(9):  # pedals
         x = -0.56 + 0.14 * k
         down = 0.05 * pose.sustain * (k == int(pose.pitch * 8.99))
         pen.line([(0.8 * x, 0.78 + down), (x, 1.0 + down)], c.dark if k % 2 else c.light, 0.07, c.ink)
-    for manual, half_width, hand_y in ((0, 0.72, -0.02), (1, 0.8, 0.26)):
-        is_playing = manual == playing_manual
+    for manual, (top, bottom, half_width) in enumerate(_MANUALS):
+        is_playing = manual == pose.count % 2  # notes alternate between the two rows of keys
+        if pose.sustain and is_playing:  # the pressed key, below the black ones
+            x = int(pose.pitch * 11.99) * half_width / 6 - half_width
+            pen.box(x, top + 0.6 * (bottom - top), x + half_width / 6, bottom, c.trim)
         x = (2 * pose.pitch - 1) * (half_width - 0.2) * (1 if is_playing else -0.7)
         pressed = pose.sustain if is_playing else 0.0
-        pen.oval(x, hand_y - 0.08 * (1 - pressed), 0.19, 0.09, c.hand, c.ink)
+        pen.oval(x, bottom + 0.04 - 0.08 * (1 - pressed), 0.19, 0.09, c.hand, c.ink)
 
 
 _PIANO_LID = smooth(
@@ -196,8 +218,8 @@ _PIANO_RIM = smooth(
 )
 
 
-def _piano(pen: Pen, c: Palette, pose: Pose) -> None:
-    """Draw a grand piano from the side: a string and a hand move with each note."""
+def _piano_body(pen: Pen, c: Palette) -> None:
+    """Draw a grand piano from the side, without its strings."""
     for x in (-0.6, 0.05, 0.85):  # legs with castors
         pen.fill([(x - 0.07, 0.25), (x + 0.07, 0.25), (x + 0.035, 0.95), (x - 0.035, 0.95)], c.body, c.ink)
         pen.oval(x, 0.97, 0.05, 0.04, c.trim, c.ink)
@@ -206,12 +228,6 @@ def _piano(pen: Pen, c: Palette, pose: Pose) -> None:
     pen.fill(_PIANO_LID, mix(c.body, c.dark, 0.35), c.ink)
     pen.fill(_PIANO_LID * (0.88, 0.86) + (0.02, -0.02), mix(c.body, c.light, 0.25))
     pen.fill([(-0.55, -0.03), (-0.4, -0.2), (0.8, -0.16), (0.95, -0.03)], c.trim, c.ink)
-    for k in range(7):  # strings; the one that sounds vibrates
-        x = -0.42 + 0.17 * k
-        vibration = pose.hit * (k == int(pose.pitch * 6.99))
-        shift = 0.03 * vibration * np.sin(60 * pose.since)
-        points = [(x, -0.04), (x + 0.08 + shift, -0.11), (x + 0.16, -0.17)]
-        pen.line(points, c.light, 0.02 + 0.03 * vibration)
     pen.line([(0.5, -0.05), (0.3, -0.62)], c.dark, 0.035)  # the stick that holds the lid open
     pen.fill(_PIANO_RIM, c.body, c.ink)
     pen.line([(-0.6, 0.2), (0.95, 0.2)], mix(c.body, c.light, 0.4), 0.035)
@@ -221,6 +237,16 @@ def _piano(pen: Pen, c: Palette, pose: Pose) -> None:
     for k in range(1, 7):  # the gaps between keys; the wide ones are black keys
         x = -1.05 + 0.075 * k
         pen.line([(x, 0.1), (x + 0.07, 0.02)], c.dark, 0.035 if k % 3 else 0.012)
+
+
+def _piano_hands(pen: Pen, c: Palette, pose: Pose) -> None:
+    """Draw the strings, of which one moves with each note, and two arms that play in turn."""
+    for k in range(7):  # strings; the one that sounds vibrates
+        x = -0.42 + 0.17 * k
+        vibration = pose.hit * (k == int(pose.pitch * 6.99))
+        shift = 0.03 * vibration * np.sin(60 * pose.since)
+        points = [(x, -0.04), (x + 0.08 + shift, -0.11), (x + 0.16, -0.17)]
+        pen.line(points, c.light, 0.02 + 0.03 * vibration)
     for sign in (-1, 1):  # the two arms
         is_playing = sign == pose.side
         height = 0.24 * pose.lift if is_playing else 0.2  # of the hand above the keys
@@ -239,6 +265,10 @@ def _trumpet_bell() -> np.ndarray:
 _TRUMPET_BELL = _trumpet_bell()
 _TRUMPET_LOOP = smooth([(0.34, 0.2), (0.5, 0.2), (0.52, -0.02), (0.5, -0.22), (0.2, -0.22)], closed=False)
 _TRUMPET_COIL = smooth([(-0.3, -0.22), (-0.5, -0.22), (-0.56, 0.0), (-0.5, 0.2), (-0.2, 0.2)], closed=False)
+
+
+def _no_still_part(pen: Pen, c: Palette) -> None:
+    """Draw nothing: all of this instrument moves."""
 
 
 def _trumpet(pen: Pen, c: Palette, pose: Pose) -> None:
@@ -290,16 +320,27 @@ def _flute(pen: Pen, c: Palette, pose: Pose) -> None:
             pen.line([(-0.72 - away, -0.2 - 0.7 * away), (-0.66 - away, -0.25 - 0.7 * away)], c.light, 0.03)
 
 
-# AudioSet's name -> function that draws the instrument with a pen, in the colours of a palette, in a pose.
-DRAW: dict[str, Callable[[Pen, Palette, Pose], None]] = {
-    "Piano": _piano,
-    "Acoustic guitar": _acoustic_guitar,
-    "Drum": _drum,
-    "Trumpet": _trumpet,
-    "Flute": _flute,
-    "Cello": _cello,
-    "Electronic organ": _electronic_organ,
-    "Church bell": _church_bell,
+class Drawing(NamedTuple):
+    """The functions that draw an instrument with a pen, in the colours of a palette."""
+
+    draw_still: Callable[[Pen, Palette], None]  # what never moves
+    draw_moving: Callable[[Pen, Palette, Pose], None]  # the rest, over it, in a pose
+
+    def draw(self, pen: Pen, palette: Palette, pose: Pose) -> None:
+        """Draw all of the instrument."""
+        self.draw_still(pen, palette)
+        self.draw_moving(pen, palette, pose)
+
+
+DRAWINGS = {  # by AudioSet's name
+    "Piano": Drawing(_piano_body, _piano_hands),
+    "Acoustic guitar": Drawing(_guitar_body, _guitar_hands),
+    "Drum": Drawing(_drum_shell, _drum_sticks),
+    "Trumpet": Drawing(_no_still_part, _trumpet),
+    "Flute": Drawing(_no_still_part, _flute),
+    "Cello": Drawing(_cello_body, _cello_bow),
+    "Electronic organ": Drawing(_organ_body, _organ_keys),
+    "Church bell": Drawing(_bell_beam, _swinging_bell),
 }
 # The minimum and maximum rotation in degrees, to either side. Long, thin instruments are drawn diagonally, so
 # that their bounding boxes are not flat.
@@ -319,7 +360,7 @@ ANGLES = {
 def covered_hull(name: str) -> np.ndarray:
     """Return the convex hull (points, 2) of what an instrument covers while it plays, in its coordinates.
 
-    It is drawn in many poses, with a pen that only collects the points. name: a key of DRAW.
+    It is drawn in many poses, with a pen that only collects the points. name: a key of DRAWINGS.
     """
     pen = Pen(None, np.array([[1.0, 0, 0], [0, 1.0, 0]]))  # pixels are the instrument's units
     palette = Palette(*[(0.0, 0.0, 0.0)] * 6)  # has no effect
@@ -327,6 +368,6 @@ def covered_hull(name: str) -> np.ndarray:
         for since in (0.0, 0.03, 0.08, 0.17, 0.3, 0.6, NEVER):
             for pitch in (0.0, 0.35, 0.7, 1.0):
                 pose = Pose(count, since, until=0.2, strength=1.0, pitch=pitch, length=0.5)
-                DRAW[name](pen, palette, pose)
+                DRAWINGS[name].draw(pen, palette, pose)
     points = np.concatenate(pen.points).astype(np.float32)
     return cv2.convexHull(points)[:, 0].astype(np.float64)

@@ -10,6 +10,7 @@ function that plays one note: Note -> samples (time,) at RATE. Constants without
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.signal import butter, fftconvolve, lfilter, oaconvolve, sosfilt
@@ -128,7 +129,13 @@ def _envelope(t: np.ndarray, length: float, attack: float, release: float) -> np
 
 def _band_pass(wave: np.ndarray, low: float, high: float) -> np.ndarray:
     """Return `wave` (time,) without frequencies below `low` or above `high` (Hz)."""
-    return sosfilt(butter(2, [low, high], "bandpass", fs=RATE, output="sos"), wave)
+    return sosfilt(_design_band_pass(low, high), wave)
+
+
+@lru_cache
+def _design_band_pass(low: float, high: float) -> np.ndarray:
+    """Return the sections of a filter. Most instruments use the same one in each note."""
+    return butter(2, [low, high], "bandpass", fs=RATE, output="sos")
 
 
 def _resonate(drive: np.ndarray, hertz: np.ndarray, gains: np.ndarray, decays: np.ndarray) -> np.ndarray:
