@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from pipeline.sources.ensemble.pen import NEVER, Palette, Pen, Pose
-from pipeline.sources.ensemble.shapes import ANGLES, DRAWINGS, covered_hull
+from pipeline.sources.ensemble.shapes import ANGLES, DRAWINGS, Draw, covered_hull
 from pipeline.sources.ensemble.sound import HIGH, LOW, Note
 
 WIDTH, HEIGHT, FPS = 256, 192, 12
@@ -121,7 +121,8 @@ def frames(
     light = _random_light(rng)
     regions = [_pixel_region(placed.box) for placed, _ in instruments]
 
-    moving = []  # what each frame draws: a function, a pen's matrix, a palette and notes
+    # What each frame draws: a function, a pen's matrix, a palette and notes.
+    moving: list[tuple[Draw, np.ndarray, Palette, list[Note]]] = []
     for (placed, notes), palette in reversed(list(zip(instruments, palettes, strict=True))):
         drawing, matrix = DRAWINGS[placed.name], placed.matrix * OVERSAMPLING
         if moving:  # in front of what moves

@@ -320,11 +320,14 @@ def _flute(pen: Pen, c: Palette, pose: Pose) -> None:
             pen.line([(-0.72 - away, -0.2 - 0.7 * away), (-0.66 - away, -0.25 - 0.7 * away)], c.light, 0.03)
 
 
+Draw = Callable[[Pen, Palette, Pose], None]
+
+
 class Drawing(NamedTuple):
     """The functions that draw an instrument with a pen, in the colours of a palette."""
 
     draw_still: Callable[[Pen, Palette], None]  # what never moves
-    draw_moving: Callable[[Pen, Palette, Pose], None]  # the rest, over it, in a pose
+    draw_moving: Draw  # the rest, over it, in a pose
 
     def draw(self, pen: Pen, palette: Palette, pose: Pose) -> None:
         """Draw all of the instrument."""

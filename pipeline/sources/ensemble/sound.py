@@ -10,14 +10,23 @@ function that plays one note: Note -> samples (time,) at RATE. Constants without
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from scipy.signal import butter, fftconvolve, lfilter, oaconvolve, sosfilt
+from scipy.signal import fftconvolve, lfilter
 
-RATE = 22050  # samples per second
+from pipeline.sources.ensemble.dsp import (
+    RATE,
+    band_pass,
+    delay_line,
+    envelope,
+    formant_gains,
+    normalize,
+    resonate,
+    sample_times,
+    sum_harmonics,
+)
+
 LOW, HIGH = 50, 72  # range of all instruments in MIDI pitches: 147 to 523 Hz
-NYQUIST_MARGIN = 0.45 * RATE  # Hz: higher partials are left out
 # Semitones above the root: major, natural minor, and both pentatonic scales.
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9), (0, 3, 5, 7, 10))
 
@@ -63,16 +72,11 @@ def synthesize(parts: list[tuple[str, list[Note]]], rng: np.random.Generator, se
     size = round(seconds * RATE)
     dry = np.zeros(size)
     for name, notes in parts:
-        dry += _normalize(_play_notes(name, notes, rng, size))
+        dry += normalize(_play_notes(name, notes, rng, size))
     wet = _add_reverberation(dry, rng)
     noise = _background_noise(rng, size) * 10 ** (rng.uniform(-32, -18) / 20)
     gain = 10 ** (rng.uniform(-32, -20) / 20)  # RMS of -32 to -20 dB of full scale: peaks need headroom
-    return np.tanh(gain * _normalize(_normalize(wet) + noise)).astype(np.float32)
-
-
-def _normalize(wave: np.ndarray) -> np.ndarray:
-    """Scale `wave` to an RMS of 1. Silence stays silence."""
-    return wave / (np.sqrt(np.mean(wave**2)) + 1e-12)
+    return np.tanh(gain * normalize(normalize(wet) + noise)).astype(np.float32)
 
 
 def _play_notes(name: str, notes: list[Note], rng: np.random.Generator, size: int) -> np.ndarray:
@@ -104,99 +108,12 @@ def _add_reverberation(dry: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _background_noise(rng: np.random.Generator, size: int) -> np.ndarray:
     """Return (size,) samples of noise between white and brown, with an RMS of 1."""
     pole = rng.uniform(0, 0.97)
-    return _normalize(lfilter([1], [1, -pole], rng.standard_normal(size)))
+    return normalize(lfilter([1], [1, -pole], rng.standard_normal(size)))
 
 
 def _frequency(note: Note) -> float:
     """Return a note's frequency, Hz. The MIDI pitch 69 is 440 Hz."""
     return 440.0 * 2 ** ((note.pitch - 69) / 12)
-
-
-def _sample_times(seconds: float) -> np.ndarray:
-    """Return the times (s) of the samples of a sound of `seconds` s, at least 64 of them: (time,)."""
-    return np.arange(max(round(seconds * RATE), 64)) / RATE
-
-
-def _envelope(t: np.ndarray, length: float, attack: float, release: float) -> np.ndarray:
-    """Return the loudness of a note at the times `t` (s): (time,) in 0..1.
-
-    It rises in `attack` s, stays at 1 until `length` s, and falls to 0 in the `release` s after that.
-    """
-    rise = np.clip(t / attack, 0, 1)
-    fall = np.clip((length + release - t) / release, 0, 1)
-    return np.sin(np.pi / 2 * rise) ** 2 * np.sin(np.pi / 2 * fall) ** 2
-
-
-def _band_pass(wave: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return `wave` (time,) without frequencies below `low` or above `high` (Hz)."""
-    return sosfilt(_design_band_pass(low, high), wave)
-
-
-@lru_cache
-def _design_band_pass(low: float, high: float) -> np.ndarray:
-    """Return the sections of a filter. Most instruments use the same one in each note."""
-    return butter(2, [low, high], "bandpass", fs=RATE, output="sos")
-
-
-def _resonate(drive: np.ndarray, hertz: np.ndarray, gains: np.ndarray, decays: np.ndarray) -> np.ndarray:
-    """Return how a body with several modes sounds if the force `drive` (time,) acts on it: (time,).
-
-    hertz, gains, decays: (modes,), the frequency of each mode, its gain, and its decay by 60 dB in s.
-    """
-    is_audible = hertz < NYQUIST_MARGIN
-    radii = 10 ** (-3 / (decays[is_audible] * RATE))
-    poles = radii * np.exp(2j * np.pi * hertz[is_audible] / RATE)
-    # The response of a mode to an impulse is r^(n-1) sin(w n), for the pole r exp(iw). Its power n is that of
-    # the start of a block times that within the block: so a matrix product gives the sum of all modes.
-    block = int(np.ceil(np.sqrt(len(drive))))
-    starts = poles ** (block * np.arange(block)[:, None]) * (gains[is_audible] / radii)
-    response = (starts @ (poles ** np.arange(block)[:, None]).T).imag.ravel()[: len(drive)]
-    return oaconvolve(np.trim_zeros(drive, "b"), response)[: len(drive)]
-
-
-def _delay_line(wave: np.ndarray, delay: int, loop: np.ndarray) -> np.ndarray:
-    """Return (time,) samples: `wave` and its echoes, which go round a delay line through a filter.
-
-    delay: samples, at least the taps of the filter. loop: its taps. The same as lfilter with a denominator of
-    many zeros, in steps of `delay` samples.
-    """
-    string = np.concatenate([np.zeros(delay + len(loop)), wave])
-    first = delay + len(loop)
-    for start in range(first, len(string), delay):
-        end = min(start + delay, len(string))
-        for tap, gain in enumerate(loop):
-            string[start:end] += gain * string[start - delay - tap : end - delay - tap]
-    return string[first:]
-
-
-def _sum_harmonics(hertz: np.ndarray, gains: np.ndarray, tilt: np.ndarray | None = None) -> np.ndarray:
-    """Return a tone (time,) with harmonics, whose frequency may vary.
-
-    hertz: (time,). gains: of the harmonics 1, 2, ... tilt: (time,), a factor of the level from each harmonic
-    to the next; None: 1.
-    """
-    phase = 2 * np.pi * np.cumsum(hertz) / RATE
-    # Chebyshev: sin((n + 1) x) = 2 cos(x) sin(n x) - sin((n - 1) x). A product is much cheaper than a sine.
-    previous, current, factor = np.zeros_like(phase), np.sin(phase), 2 * np.cos(phase)
-    level: float | np.ndarray = 1.0
-    wave = np.zeros_like(phase)
-    for n, gain in enumerate(gains, 1):
-        if n * hertz.max() > NYQUIST_MARGIN:
-            break
-        wave += gain * level * current
-        previous, current = current, factor * current - previous
-        level = level if tilt is None else level * tilt
-    return wave
-
-
-def _formant_gains(n: np.ndarray, hertz: float, peaks: list[tuple[float, float, float]]) -> np.ndarray:
-    """Return the gains (harmonics,) that a body's resonances give to harmonics of a tone.
-
-    n: (harmonics,), their numbers. hertz: of the tone. peaks: the resonances, (Hz, width in octaves, gain).
-    """
-    octaves = np.log2(n * hertz)
-    gains = [gain * np.exp(-(((octaves - np.log2(f)) / width) ** 2)) for f, width, gain in peaks]
-    return 0.15 + sum(gains)
 
 
 Tone = Callable[[Note], np.ndarray]  # plays one note: returns samples (time,) at RATE
@@ -210,7 +127,7 @@ def _acoustic_guitar(rng: np.random.Generator) -> Tone:
     body = np.array([100.0, 205.0, 390.0]) * rng.uniform(0.92, 1.08)  # resonances, Hz
 
     def play_note(note: Note) -> np.ndarray:
-        t = _sample_times(1.3)
+        t = sample_times(1.3)
         period = RATE / _frequency(note)  # samples
         # The loop's filter adds a delay of 1 sample; the rest is split into whole samples and a fraction.
         whole = int(period - 1)
@@ -222,8 +139,8 @@ def _acoustic_guitar(rng: np.random.Generator) -> Tone:
         pluck = lfilter([0.6], [1, -0.4 * (1.4 - note.strength)], pluck)  # soft notes are dull
         delay = max(int(pluck_position * period), 1)
         pluck[delay:] -= 0.9 * pluck[:-delay].copy()  # weakens harmonics with a node where it is plucked
-        string = _delay_line(pluck, whole, loop)
-        wood = _resonate(pluck, body, np.array([0.06, 0.05, 0.03]), np.array([0.25, 0.2, 0.12]))
+        string = delay_line(pluck, whole, loop)
+        wood = resonate(pluck, body, np.array([0.06, 0.05, 0.03]), np.array([0.25, 0.2, 0.12]))
         return (string + wood) * np.clip((1.3 - t) / 0.1, 0, 1)
 
     return play_note
@@ -237,7 +154,7 @@ def _piano(rng: np.random.Generator) -> Tone:
     detuning = rng.uniform(0.0004, 0.0012)  # relative, of the two strings of a note
 
     def play_note(note: Note) -> np.ndarray:
-        t = _sample_times(note.length + 0.25)
+        t = sample_times(note.length + 0.25)
         frequency = _frequency(note)
         n = np.arange(1, 15)
         partials = frequency * n * np.sqrt(1 + stiffness * n**2)
@@ -246,9 +163,9 @@ def _piano(rng: np.random.Generator) -> Tone:
         hammer = np.zeros(len(t))
         width = round(contact * RATE * (1.3 - 0.4 * note.strength))
         hammer[:width] = np.hanning(width + 2)[1:-1]
-        strings = _resonate(hammer, partials, gains, decays)
-        strings = strings + 0.7 * _resonate(hammer, partials * (1 + detuning), gains, decays * 0.5)
-        knock = _band_pass(rng.standard_normal(len(t)) * np.exp(-t / 0.012), 90, 500)
+        strings = resonate(hammer, partials, gains, decays)
+        strings = strings + 0.7 * resonate(hammer, partials * (1 + detuning), gains, decays * 0.5)
+        knock = band_pass(rng.standard_normal(len(t)) * np.exp(-t / 0.012), 90, 500)
         return (strings / np.abs(strings).max() + 0.5 * knock) * np.clip((t[-1] - t) / 0.2, 0, 1)
 
     return play_note
@@ -261,12 +178,12 @@ def _drum(rng: np.random.Generator) -> Tone:
     hiss_level = rng.uniform(0.15, 0.6)  # of the snare wires
 
     def play_note(note: Note) -> np.ndarray:
-        t = _sample_times(0.7)
+        t = sample_times(0.7)
         gains = rng.uniform(0.4, 1, len(ratios)) / ratios**0.8
         strike = np.zeros(len(t))
         strike[:30] = np.hanning(32)[1:-1]
-        skin = _resonate(strike, _frequency(note) * ratios, gains, decay / ratios**0.6)
-        hiss = _band_pass(rng.standard_normal(len(t)) * np.exp(-t / 0.035), 900, 7000)
+        skin = resonate(strike, _frequency(note) * ratios, gains, decay / ratios**0.6)
+        hiss = band_pass(rng.standard_normal(len(t)) * np.exp(-t / 0.035), 900, 7000)
         return skin / np.abs(skin).max() + hiss_level * hiss
 
     return play_note
@@ -281,13 +198,13 @@ def _church_bell(rng: np.random.Generator) -> Tone:
     decay = rng.uniform(4, 8)  # s for 60 dB, of the prime
 
     def play_note(note: Note) -> np.ndarray:
-        t = _sample_times(2.5)
+        t = sample_times(2.5)
         frequency = _frequency(note)
         strike = np.zeros(len(t))
         strike[:8] = np.hanning(10)[1:-1]
-        metal = _resonate(strike, frequency * ratios, gains, decay / ratios**0.8)
+        metal = resonate(strike, frequency * ratios, gains, decay / ratios**0.8)
         # No bell is perfectly round: its low partials are pairs, which beat.
-        pairs = _resonate(strike, frequency * ratios[:5] * 1.0035, 0.5 * gains[:5], decay / ratios[:5] ** 0.8)
+        pairs = resonate(strike, frequency * ratios[:5] * 1.0035, 0.5 * gains[:5], decay / ratios[:5] ** 0.8)
         return (metal + pairs) * np.clip((2.5 - t) / 0.5, 0, 1)
 
     return play_note
@@ -301,12 +218,12 @@ def _electronic_organ(rng: np.random.Generator) -> Tone:
     turns_per_second, depth = rng.uniform(5.8, 7.2), rng.uniform(0.15, 0.35)  # of the speaker
 
     def play_note(note: Note) -> np.ndarray:
-        t = _sample_times(note.length + 0.02)
+        t = sample_times(note.length + 0.02)
         rotation = np.sin(2 * np.pi * turns_per_second * (t + note.start))
-        pipes = _sum_harmonics(_frequency(note) * (1 + 0.003 * rotation), drawbars) * (1 + depth * rotation)
-        click = _band_pass(rng.standard_normal(len(t)) * np.exp(-t / 0.004), 1500, 6000)
+        pipes = sum_harmonics(_frequency(note) * (1 + 0.003 * rotation), drawbars) * (1 + depth * rotation)
+        click = band_pass(rng.standard_normal(len(t)) * np.exp(-t / 0.004), 1500, 6000)
         wave = pipes / np.sqrt(np.sum(drawbars**2)) + 0.5 * click
-        return wave * _envelope(t, note.length, attack=0.006, release=0.015)
+        return wave * envelope(t, note.length, attack=0.006, release=0.015)
 
     return play_note
 
@@ -319,15 +236,15 @@ def _cello(rng: np.random.Generator) -> Tone:
     hiss_level = rng.uniform(0.03, 0.08)  # of the bow's hair
 
     def play_note(note: Note) -> np.ndarray:
-        t = _sample_times(note.length + 0.1)
+        t = sample_times(note.length + 0.1)
         frequency, n = _frequency(note), np.arange(1, 31)
         vibrato = np.sin(2 * np.pi * vibrato_rate * t + 1) * np.clip((t - 0.05) / 0.15, 0, 1)
         wander = lfilter([0.004], [1, -0.996], rng.standard_normal(len(t)))  # a bow never moves evenly
         pitch = frequency * (1 + vibrato_depth * vibrato + 0.01 * wander)
-        string = _sum_harmonics(pitch, _formant_gains(n, frequency, body) / n**0.6)
-        hiss = _band_pass(rng.standard_normal(len(t)), 1200, 6000)
+        string = sum_harmonics(pitch, formant_gains(n, frequency, body) / n**0.6)
+        hiss = band_pass(rng.standard_normal(len(t)), 1200, 6000)
         wave = string * (1 + 0.2 * vibrato) + 4 * hiss_level * hiss
-        return wave * _envelope(t, note.length, attack=0.11, release=0.1)
+        return wave * envelope(t, note.length, attack=0.11, release=0.1)
 
     return play_note
 
@@ -339,15 +256,15 @@ def _trumpet(rng: np.random.Generator) -> Tone:
     vibrato_rate = rng.uniform(4.5, 6)  # Hz
 
     def play_note(note: Note) -> np.ndarray:
-        t = _sample_times(note.length + 0.06)
+        t = sample_times(note.length + 0.06)
         frequency, n = _frequency(note), np.arange(1, 26)
         accent = 0.93 + 0.3 * np.exp(-(((t - 0.05) / 0.03) ** 2))
-        loudness = _envelope(t, note.length, attack=0.035, release=0.06) * accent
+        loudness = envelope(t, note.length, attack=0.035, release=0.06) * accent
         loudness *= 0.9 + 0.1 * note.strength
         vibrato = np.clip((t - 0.2) / 0.2, 0, 1) * np.sin(2 * np.pi * vibrato_rate * t)
         pitch = frequency * (1 - 0.03 * np.exp(-t / 0.018) + 0.004 * vibrato)  # begins a little too low
-        gains = 0.4 + _formant_gains(n, frequency, [(formant, 0.8, 1.3), (2 * formant, 0.5, 0.6)])
-        return _sum_harmonics(pitch, gains, np.minimum(brightness * loudness, 0.97)) * loudness
+        gains = 0.4 + formant_gains(n, frequency, [(formant, 0.8, 1.3), (2 * formant, 0.5, 0.6)])
+        return sum_harmonics(pitch, gains, np.minimum(brightness * loudness, 0.97)) * loudness
 
     return play_note
 
@@ -359,13 +276,13 @@ def _flute(rng: np.random.Generator) -> Tone:
     breath_level = rng.uniform(0.1, 0.22)
 
     def play_note(note: Note) -> np.ndarray:
-        t = _sample_times(note.length + 0.08)
+        t = sample_times(note.length + 0.08)
         frequency = _frequency(note)
         tremolo = np.sin(2 * np.pi * tremolo_rate * t) * np.clip(t / 0.2, 0, 1)
-        pipe = _sum_harmonics(frequency * (1 + 0.003 * tremolo), gains) * (1 + tremolo_depth * tremolo)
-        noise = _band_pass(rng.standard_normal(len(t)), 1.6 * frequency, min(14 * frequency, 9000))
+        pipe = sum_harmonics(frequency * (1 + 0.003 * tremolo), gains) * (1 + tremolo_depth * tremolo)
+        noise = band_pass(rng.standard_normal(len(t)), 1.6 * frequency, min(14 * frequency, 9000))
         breath = noise * (1 + 3 * np.exp(-t / 0.05))
-        return (pipe + breath_level * breath) * _envelope(t, note.length, attack=0.07, release=0.07)
+        return (pipe + breath_level * breath) * envelope(t, note.length, attack=0.07, release=0.07)
 
     return play_note
 
