@@ -60,6 +60,8 @@ LIMIT = 900  # s for one command
 SMALL = [  # what is committed in the clones, as DVC sets it
     "data.clip_seconds=1.5",
     "data.ensemble.clips=60",
+    "data.ensemble.test_clips=0",
+    "data.ensemble.negatives=0",
     "data.people.people=8",
     "data.people.clips=64",
     "audio.sample_rate=8000",
@@ -82,7 +84,7 @@ SMALL = [  # what is committed in the clones, as DVC sets it
     "evaluate.bootstrap=100",
     "engine.workers=1",
 ]
-FEW = "-S data.ensemble.clips=60 -S data.clip_seconds=1.5 -S train.epochs=1"
+FEW = "-S data.ensemble.clips=60 -S data.ensemble.test_clips=0 -S data.clip_seconds=1.5 -S train.epochs=1"
 
 SERVED = r"http://127\.0\.0\.1:\d+"
 RAN = r"Ran experiment\(s\): .+"
@@ -144,7 +146,7 @@ PRINTS = {  # command, or how it begins -> a pattern of its output
     "python -m pytest tests/models/test_components.py -k soft_triplet": r"\d+ passed",
 }
 MORE = {  # flags that follow, so that published sizes do not take hours here
-    "dvc exp run $(python -m experiments objects_that_sound/avolnet)": FEW,
+    "dvc exp run $(python -m experiments objects_that_sound/avolnet)": f"{FEW} -S data.ensemble.negatives=8",
     "dvc exp run $(python -m experiments videosound_matching)": f"{FEW} -S video.frames=4"
     " -S video.window_frames=4 -S video.height=32 -S video.width=32 -S audio.window_seconds=0.5",
     # Random weights: nothing is downloaded.

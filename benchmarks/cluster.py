@@ -28,7 +28,16 @@ def write_project(folder: Path, clips: int, engine: str, workers: int) -> None:
         "engine.workers": workers,
         "engine.storage": None,
     }
-    commands.set_params(folder, changes | {"data.ensemble.clips": clips, "data.folder": str(folder / "none")})
+    commands.set_params(
+        folder,
+        changes
+        | {
+            "data.ensemble.clips": clips,
+            "data.ensemble.test_clips": 0,
+            "data.ensemble.negatives": 0,
+            "data.folder": str(folder / "none"),
+        },
+    )
 
 
 def digest(folder: Path) -> str:

@@ -104,7 +104,7 @@ def append(folder: Path, rows: int) -> dict:
 
 
 def small(folder: Path) -> dict:
-    commands.set_params(folder, {"data.ensemble.clips": 60, "train.epochs": 1})
+    commands.set_params(folder, {"data.ensemble.clips": 60, "data.ensemble.test_clips": 0, "train.epochs": 1})
     (folder / "videos").mkdir()
     costs = {name: round(commands.measure_stage(folder, name).wall, 2) for name in stage_names()}
     modules = {

@@ -30,6 +30,8 @@ TINY = {
     "data.clip_seconds": 1.5,
     "data.shard_size": 8,
     "data.ensemble.clips": 40,
+    "data.ensemble.test_clips": 0,
+    "data.ensemble.negatives": 0,
     "data.ensemble.broken": 0.15,
     "audio.sample_rate": 8000,
     "audio.n_fft": 256,

@@ -24,12 +24,20 @@ class EnsembleParams(Section):
     """The section `data.ensemble` of params.yaml: synthetic musical instruments."""
 
     clips: int = Field(ge=16, le=1_000_000, description="number of clips")
+    test_clips: int = Field(
+        ge=0, le=1_000_000, description="further clips, for the test; 0: some of the clips, by split.test"
+    )
     seed: Seed = Field(description="of everything that is random in them")
     broken: float = Field(ge=0, le=0.5, description="share of clips that are damaged, as real files are")
     faults: float = Field(
         ge=0,
         le=0.9,
         description="share of clips that are poor, or copies, for the stage quality (docs/quality.md)",
+    )
+    negatives: int = Field(
+        ge=0,
+        le=1_000_000,
+        description="further clips in which nothing in view sounds, to test localization (docs/tasks.md)",
     )
 
 
