@@ -144,7 +144,7 @@ PRINTS = {  # command, or how it begins -> a pattern of its output
     "python -m pytest tests/models/test_components.py -k soft_triplet": r"\d+ passed",
 }
 MORE = {  # flags that follow, so that published sizes do not take hours here
-    "dvc exp run $(python -m experiments objects_that_sound/avolnet)": FEW,
+    "dvc exp run $(python -m experiments objects_that_sound/avolnet)": f"{FEW} -S data.ensemble.negatives=8",
     "dvc exp run $(python -m experiments videosound_matching)": f"{FEW} -S video.frames=4"
     " -S video.window_frames=4 -S video.height=32 -S video.width=32 -S audio.window_seconds=0.5",
     # Random weights: nothing is downloaded.

@@ -112,7 +112,7 @@ def evaluate_pairs(picture: np.ndarray, sound: np.ndarray, labels: np.ndarray) -
 
 def evaluate_colour_and_loudness(clips: int, seed: int = 0) -> dict:
     """The part about mean colour and loudness, and the same with the spread of both added."""
-    changes = {"ensemble": EnsembleParams(clips=clips, seed=seed, broken=0.0, faults=0.0)}
+    changes = {"ensemble": EnsembleParams(clips=clips, seed=seed, broken=0.0, faults=0.0, negatives=0)}
     data = read(ROOT / "params.yaml").data.model_copy(update=changes)
     labels = np.array([row["labels"][0] for row in ensemble.clips(data).table.to_pylist()])
     start = time.perf_counter()

@@ -1,11 +1,14 @@
 """The stage evaluate: measure the model on the test split, which training and model selection do not use."""
 
+from functools import partial
+
 from models.evaluation import evaluation
 from models.evaluation.result import Settings
 from models.inference import distributed
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.dataset import dataset
+from pipeline.dataset.tables import has_no_source
 from pipeline.metrics import localization
 from pipeline.report import plots
 from pipeline.store import clip_table
@@ -24,12 +27,14 @@ def evaluate() -> None:
     """Evaluate the trained model on the test split, and write metrics and tables to the folder metrics/."""
     params = load("evaluate")
     sections = params.audio, params.video, params.input
-    data = dataset.load("data", *sections, with_features=True, modality=params.modality)
+    load_clips = partial(dataset.load, "data", *sections, with_features=True, modality=params.modality)
+    data = load_clips()
+    no_source = load_clips(no_source=True) if has_no_source("data") else None
     clips = clip_table.read("data/clips.parquet").to_pylist()
     _, height, width, _ = data.video_shape
     boxes = localization.frame_boxes(clips, height, width) if data.has_side("video").any() else None
     with distributed.open_model("checkpoints", params.engine) as model:
-        result = evaluation.evaluate(model, data, Settings.from_params(params, boxes))
+        result = evaluation.evaluate(model, data, Settings.from_params(params, boxes, no_source))
     write_json(result.metrics, "metrics/evaluate.json")
     write_json(result.galleries, "metrics/galleries.json")
     write_json(result.maps, "metrics/maps.json")

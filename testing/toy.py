@@ -23,7 +23,8 @@ from testing import defaults
 AUDIO = SimpleNamespace(sample_rate=1000, hop_length=10, window_seconds=0.2, feature="mel")
 VIDEO = SimpleNamespace(window_frames=1)
 INPUTS = {
-    "audio": {"feature": "mel"},
+    "audio": vars(AUDIO)  # a feature of the shape that `write` makes up
+    | {"dtype": "float16", "n_mels": 16, "n_fft": 64, "win_length": 64, "fmin": 0.0, "fmax": None},
     "video": {"training_frame": "middle"},
     "faces": {},
     "clip_seconds": 0.4,

@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 
 from models.checkpoint import Model
+from models.evaluation import localization
 from models.evaluation.result import Evaluation, Settings
 from pipeline.dataset import pairing
 from pipeline.dataset.dataset import Dataset
-from pipeline.metrics import correspondence, localization, retrieval
+from pipeline.metrics import correspondence, retrieval
 
 # Galleries show the nearest clips of a few queries.
 QUERIES = 6  # in each direction, such as audio to video
 NEAREST = 5  # results of each query
-MAPS = 8  # clips whose localization maps are returned
 
 
 def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
@@ -39,9 +39,7 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
     }
     maps: list[dict] = []
     if settings.boxes and model.module.has_map:
-        metrics["localization"], maps = _localize(
-            model, data, test, audio, video, settings.boxes, bootstrap, seed
-        )
+        metrics["localization"], maps = localization.evaluate(model, data, audio, video, settings)
     galleries = _galleries(data, test, labels, embeddings, matcher, seed, directions)
     return Evaluation(metrics, correspondence.roc_curve(score, match), galleries, maps)
 
@@ -62,38 +60,6 @@ def score_pairs(
     scores = model.score(audio[audio_indices], video[video_indices])
     group = data.group[test]
     return scores, is_match, np.stack([group[audio_indices], group[video_indices]], axis=1)
-
-
-def _localize(
-    model: Model,
-    data: Dataset,
-    test: np.ndarray,
-    audio: np.ndarray,
-    video: np.ndarray,
-    boxes: dict,
-    bootstrap: int,
-    seed: int,
-) -> tuple[dict | None, list[dict]]:
-    """Measure localization on the clips of the test split that have boxes.
-
-    test: (n,) indices in the data set. audio, video: (n, ...) their embeddings. boxes: clip_id -> (box of the
-    sounding object, box of the silent object or None). bootstrap: number of resamples for each interval.
-    Returns the metrics (None if no clip has boxes), and the maps of a few clips to show, with their boxes.
-    """
-    rows = [row for row, clip in enumerate(test) if data.clip_id[clip] in boxes]
-    if not rows:
-        return None, []
-    maps = model.maps(audio[rows], video[rows]).reshape(-1, *model.module.video.map)  # (rows, height, width)
-    ids = [data.clip_id[test[row]] for row in rows]
-    clip_boxes = [boxes[clip_id] for clip_id in ids]
-    # Clips with two objects are shown first.
-    example_rows = sorted(range(len(rows)), key=lambda i: clip_boxes[i][1] is None)[:MAPS]
-    examples = []
-    for i in example_rows:
-        box, silent_box = clip_boxes[i]
-        clip_map = maps[i].round(3).tolist()
-        examples.append({"clip_id": ids[i], "map": clip_map, "box": box, "silent_box": silent_box})
-    return localization.evaluate(maps, clip_boxes, bootstrap, seed), examples
 
 
 def _galleries(

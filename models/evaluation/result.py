@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from pipeline.dataset.dataset import Dataset
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -14,6 +16,7 @@ class Settings:
     sounding and of the silent object in the frame (None if there is none), for models that localize sounds; a
     box is [left, top, right, bottom], 0 to 1. frame_positions: number of positions of the frames in a window,
     over which a classifier's probabilities are averaged. templates: of zero-shot classification; empty: none.
+    no_source: clips in which nothing in view makes the sound, to measure localization; None: none.
     """
 
     pairing: str
@@ -23,10 +26,13 @@ class Settings:
     boxes: dict | None = None
     frame_positions: int = 1
     templates: tuple[str, ...] = ()
+    no_source: Dataset | None = None
 
     @classmethod
-    def from_params(cls, params: Any, boxes: dict | None = None) -> "Settings":
-        """Create the settings that params.yaml describes. boxes: see the class."""
+    def from_params(
+        cls, params: Any, boxes: dict | None = None, no_source: Dataset | None = None
+    ) -> "Settings":
+        """Create the settings that params.yaml describes. boxes, no_source: see the class."""
         return cls(
             pairing=params.pairing,
             label=params.label,
@@ -35,6 +41,7 @@ class Settings:
             boxes=boxes,
             frame_positions=params.evaluate.frames,
             templates=tuple(params.evaluate.zero_shot),
+            no_source=no_source,
         )
 
 

@@ -29,8 +29,19 @@ class AvolNet(nn.Module):
 
     def feature_map(self, video: Tensor) -> Tensor:
         """Return the embeddings of all positions, (batch, dim, height / 16, width / 16), rounded up."""
-        middle_frame = video[:, video.shape[1] // 2]
-        return self.head(self.tower(self.normalize(middle_frame)))
+        return self.head(self._features(video))
+
+    def object_map(self, video: Tensor) -> Tensor:
+        """Return where something is in view, whatever sounds: (batch, height / 16, width / 16), rounded up.
+
+        It is the mean over channels of the absolute features, as in EZ-VSL (arXiv 2203.09324), whose features
+        are those of a network for ImageNet. Here they are before the two 1x1 convolutions.
+        """
+        return self._features(video).abs().mean(1)
+
+    def _features(self, video: Tensor) -> Tensor:
+        """Map frames to the features of the middle one, (batch, 8 width, height / 16, width / 16)."""
+        return self.tower(self.normalize(video[:, video.shape[1] // 2]))
 
     def forward(self, video: Tensor) -> Tensor:
         """Map frames (batch, frames, height, width, channels) uint8 to (batch, positions * dim)."""

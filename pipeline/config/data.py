@@ -31,6 +31,11 @@ class EnsembleParams(Section):
         le=0.9,
         description="share of clips that are poor, or copies, for the stage quality (docs/quality.md)",
     )
+    negatives: int = Field(
+        ge=0,
+        le=1_000_000,
+        description="further clips in which nothing in view sounds, to test localization (docs/tasks.md)",
+    )
 
 
 class CremaDParams(Section):

@@ -198,6 +198,7 @@ def load(
     video_input: str = "frame",
     with_features: bool = False,
     modality: str = "both",
+    no_source: bool = False,
 ) -> Dataset:
     """Load the clips that have a split, and whose sound and video, as far as models read them, are ok.
 
@@ -205,14 +206,15 @@ def load(
     audio, video: these sections of params.yaml (sample_rate, hop_length, window_seconds; window_frames).
     video_input: the parameter `input`, "frame" or "face". with_features: also load the features of towers, if
     the stages audio_towers or video_towers have stored some. modality: what models read, "audio", "video" or
-    "both".
+    "both". no_source: load instead the clips with the status `no_source`, in which nothing in view makes the
+    sound; they have the split "test".
     Raises UserError if a table or index is missing, or if no clip is usable.
     """
     folder = Path(folder)
     audio_folder = folder / "spectrogram"
     video_folder = folder / ("faces" if video_input == "face" else "frames")
     sides = SIDES if modality == "both" else (modality,)
-    rows = read_usable_rows(folder, audio_folder, video_folder, sides)
+    rows = read_usable_rows(folder, audio_folder, video_folder, sides, no_source)
     # A side that models do not read sets no limit to the windows.
     audio_seconds, video_seconds = (
         index["seconds"].to_numpy() if side in sides else np.full(len(index), MISSING)
@@ -228,7 +230,9 @@ def load(
     return Dataset(
         folder=folder,
         clip_id=clip_id.to_pylist(),
-        split=np.array(SPLITS)[pc.index_in(rows.splits["split"], value_set=pa.array(SPLITS))],
+        split=np.array(SPLITS)[
+            pc.index_in(pc.fill_null(rows.splits["split"], "test"), value_set=pa.array(SPLITS))
+        ],
         group=rank_names(rows.splits["group"]),
         recording=rank_names(rows.splits["recording"]),
         columns={name: rows.clips[name].to_pylist() for name in rows.clips.column_names},

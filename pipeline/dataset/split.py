@@ -10,7 +10,7 @@ from pipeline.dataset.duplicates import join_groups
 from pipeline.errors import UserError
 from pipeline.store.clip_table import SPLITS
 from pipeline.store.shards import row_numbers
-from pipeline.store.status import OK
+from pipeline.store.status import NO_SOURCE, OK
 
 NO_SPLIT = -1  # of a clip or a group that has no split yet; others are indices into SPLITS
 
@@ -53,9 +53,10 @@ def assign_splits(
     split: this section of params.yaml. window_seconds: of a window. modality: what models read: "audio",
     "video" or "both". quality: data/quality.parquet, whose copies are in one split, and whose clips with a
     status other than ok have none; None: no clip is poor.
-    A clip is usable if what models read of it is ok; its sound must last for at least one window. A split in
-    the clip table (from the source) stays, unless split.own is false; the other clips of its group get the
-    same split. If the source assigns any clip to test, no other clip becomes a test clip.
+    A clip is usable if what models read of it is ok; its sound must last for at least one window. A clip in
+    which nothing in view makes the sound has the status NO_SOURCE and no split. A split in the clip table
+    (from the source) stays, unless split.own is false; the other clips of its group get the same split. If
+    the source assigns any clip to test, no other clip becomes a test clip.
     Raises UserError if the source puts clips of one group into two splits.
     """
     ids = clips["clip_id"]
@@ -65,6 +66,9 @@ def assign_splits(
         video_rows if modality != "audio" else None,
         window_seconds,
     )
+    without_source = np.flatnonzero((status == OK) & _lacks_source(clips))
+    status[without_source] = NO_SOURCE
+    detail[without_source] = "nothing in view makes the sound: only localization is measured on it"
     groups = _groups(clips, split.by)
     if quality is not None:
         groups = join_groups(clips, groups, quality, _source_splits(clips, split))
@@ -83,6 +87,16 @@ def assign_splits(
         "detail": pa.array(detail, pa.string()),
     }
     return pa.table(columns, SCHEMA)
+
+
+def _lacks_source(clips: pa.Table) -> np.ndarray:
+    """Return whether each clip has an object in view and none that sounds, (n,) bool.
+
+    Some sources say so, in the columns `box` and `silent_box` of the clip table.
+    """
+    if not {"box", "silent_box"} <= set(clips.column_names):
+        return np.zeros(len(clips), bool)
+    return pc.and_(pc.is_null(clips["box"]), pc.is_valid(clips["silent_box"])).to_numpy()
 
 
 def _group_splits(clips: pa.Table, groups: pa.DictionaryArray, split) -> np.ndarray:

@@ -11,9 +11,10 @@ from pipeline.errors import UserError
 from pipeline.store.clip_table import SIDE_TIMES
 from pipeline.store.formats import digest, read_table
 from pipeline.store.shards import read_index, row_numbers
-from pipeline.store.status import OK
+from pipeline.store.status import NO_SOURCE, OK
 
 DIGEST_BLOCK = 65_536  # rows converted to Python objects at a time
+SPLIT_COLUMNS = ["clip_id", "split", "group", "recording"]
 INDEX_COLUMNS = ["clip_id", "shard", "row", "status", "digest", "seconds"]
 # Columns of the clip table that label nothing.
 NOT_LABELS = {"clip_id", "audio", "video", "start", "end", "split", *SIDE_TIMES}
@@ -44,16 +45,24 @@ class UsableRows(NamedTuple):
 
 
 def read_usable_rows(
-    folder: Path, audio_folder: Path, video_folder: Path, sides: tuple[str, ...]
+    folder: Path,
+    audio_folder: Path,
+    video_folder: Path,
+    sides: tuple[str, ...],
+    no_source: bool = False,
 ) -> UsableRows:
     """Read the rows of the clips that have a split and whose sides are ok.
 
-    sides: which they must have, "audio", "video" or both.
+    sides: which they must have, "audio", "video" or both. no_source: instead of the clips that have a split,
+    those with the status NO_SOURCE.
     Raises UserError if a table is missing, or if no clip is usable.
     """
     path = folder / "splits.parquet"
-    split_rows = _read_table(path, ["clip_id", "split", "group", "recording"])
-    split_rows = split_rows.filter(pc.is_valid(split_rows["split"]))
+    split_rows = _read_table(path, SPLIT_COLUMNS)
+    if no_source:
+        split_rows = split_rows.filter(_is_without_source(folder))
+    else:
+        split_rows = split_rows.filter(pc.is_valid(split_rows["split"]))
     audio_index = read_index(audio_folder, INDEX_COLUMNS)
     video_index = read_index(video_folder, [*INDEX_COLUMNS, "times"])
     clip_table = _read_table(folder / "clips.parquet")
@@ -81,6 +90,16 @@ def read_usable_rows(
         video_index.take(video_rows.filter(is_usable)),
         clip_table.take(clip_rows.filter(is_usable)).select(label_columns),
     )
+
+
+def has_no_source(folder: str | Path) -> bool:
+    """Return whether any clip in splits.parquet has the status NO_SOURCE: nothing in view makes its sound."""
+    return bool(pc.any(_is_without_source(Path(folder))).as_py())
+
+
+def _is_without_source(folder: Path) -> pa.ChunkedArray:
+    """Return whether each clip in splits.parquet has the status NO_SOURCE."""
+    return pc.equal(_read_table(folder / "splits.parquet", ["status"])["status"], NO_SOURCE)
 
 
 def rank_names(names: pa.ChunkedArray) -> np.ndarray:

@@ -4,11 +4,10 @@ import re
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
 from pipeline.report import charts, classes, data_uri, page
 from pipeline.report.data import MAX_FACELESS, ReportData
 from pipeline.report.galleries import build_galleries, encode_clips, to_finite_float
+from pipeline.report.localization import prepare_localization
 from pipeline.report.metric_tables import NAMES, describe_metric, get_nested, metric_tables, metric_tiles
 from pipeline.report.quality import prepare_quality
 from pipeline.store.status import OK, STATUSES
@@ -47,7 +46,7 @@ def write_report(data: ReportData, path: str | Path = "report/index.html") -> Pa
         spectrograms=_spectrograms(data),
         galleries=build_galleries(data.galleries, clips),
         classifier=_classifier(data),
-        localization=_localization(data),
+        localization=prepare_localization(data),
         inpainting=data_uri.encode_data_uri("image/jpeg", data.inpainting) if data.inpainting else None,
         embedding_map=_embedding_map(data.embedding_map),
         params=_flatten(data.params),
@@ -217,38 +216,6 @@ def _classifier(data: ReportData) -> dict | None:
         "classes": classes.class_table(data.per_class),
     }
     return contents if any(contents.values()) else None
-
-
-def _localization(data: ReportData) -> dict | None:
-    """Return the metrics of localization, and pictures with their maps and boxes; None without both.
-
-    Returns {"rows": [{"clips", "n", "name", "pointing", "iou"}], "pictures": [{"id", "image", "boxes"}]}. A
-    metric is (value, interval), a box (its kind, [left, top, right, bottom] in %).
-    """
-    sections = get_nested(data.metrics, "localization") or {}
-    rows = []
-    for key, text in (("two_in_view", "two instruments in view"), ("all", "all clips")):
-        section = sections.get(key)
-        if not section:
-            continue
-        predictors = {
-            "the model": section,
-            "the centre of the frame": section.get("centre"),
-            "the silent instrument": section.get("silent"),
-        }
-        for name, metrics in predictors.items():
-            if metrics:
-                values = {key: (f"{metrics[key]:.3f}", metrics["ci"][key]) for key in ("pointing", "iou")}
-                rows.append({"clips": text, "n": section["n"], "name": name, **values})
-    pictures = []
-    for entry in data.maps:
-        boxes = []
-        for key, css_class in (("box", "sounds"), ("silent_box", "silent")):
-            if entry.get(key):
-                boxes.append((css_class, [round(100 * edge, 1) for edge in entry[key]]))
-        image = data_uri.heatmap_uri(entry["image"], np.array(entry["map"]))
-        pictures.append({"image": image, "boxes": boxes, "id": entry["clip_id"]})
-    return {"rows": rows, "pictures": pictures} if rows or pictures else None
 
 
 def _embedding_map(points: list[dict]) -> dict | None:

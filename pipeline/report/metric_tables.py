@@ -173,7 +173,8 @@ def _sections(metrics: dict) -> list[tuple[str, str, str, dict]]:
         direction = DIRECTIONS.get(key)
         name, text = (direction.name, direction.description) if direction else (key, "")
         sections.append((name, text, key, section))
-    listed = {"correspondence", "retrieval", *(path[0] for path in report_classes.SECTIONS)}
+    # Localization has a section of its own on the page.
+    listed = {"correspondence", "retrieval", "localization", *(path[0] for path in report_classes.SECTIONS)}
     for key, section in metrics.items():
         if key in listed or not isinstance(section, dict):
             continue

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 OK = "ok"
+NO_SOURCE = "no_source"
 STATUSES = {  # status of a clip -> what it means
     "ok": "the clip has a value",
     "no_audio": "the file has no sound track",
@@ -22,6 +23,7 @@ STATUSES = {  # status of a clip -> what it means
     "crashed": "the decoder crashed on this clip",
     "timeout": "the decoder ran longer than engine.timeout",
     "no_face": "no face was detected",
+    NO_SOURCE: "nothing in view makes the sound: only localization is measured on the clip",
     # Only with quality.drop:
     "silent": "the sound is silent",
     "quiet": "the sound is very quiet",

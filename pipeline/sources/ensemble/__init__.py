@@ -2,6 +2,7 @@
 
 The bytes of a clip depend only on the seed and its number, not on the number of clips. A part of the clips is
 broken in the same ways as real files. Others can have the faults that the stage `quality` finds (`faults`).
+Further clips (`data.ensemble.negatives`) show an instrument that does not sound, and nothing in view does.
 """
 
 import hashlib
@@ -28,9 +29,11 @@ LABELS = tuple(INSTRUMENTS)  # AudioSet's display names, the most frequent first
 SKEW = 5.0  # the first label is this many times as frequent as the last
 SILENT_FRACTION = 0.18  # of the clips: those in which a second instrument is visible but silent
 KINDS = ("no_audio", "still", "short", "duet", "no_video", "truncated")  # of broken clips
+# Of clips in which nothing in view sounds: an instrument is heard that is not in view, or none is.
+NEGATIVE_KINDS = ("off_screen", "silent")
 EXTRA = pa.schema(  # the columns of the clip table that only this source has
     [
-        pa.field("kind", pa.string()),  # whole, or one of KINDS or of faults.FAULTS
+        pa.field("kind", pa.string()),  # whole, or one of KINDS, of NEGATIVE_KINDS or of faults.FAULTS
         pa.field("aspect", pa.float64()),  # width / height of the picture
         # Bounding boxes: left, top, right, bottom in 0..1. `box`: the instrument that sounds.
         pa.field("box", pa.list_(pa.float64())),
@@ -40,23 +43,24 @@ EXTRA = pa.schema(  # the columns of the clip table that only this source has
 )
 BIT_RATES = (500_000, 64_000)  # bit/s of picture and sound
 _GOLDEN_RATIO = (5**0.5 - 1) / 2
-_ID = re.compile(r"ensemble-([0-9]{5,})")
+_ID = re.compile(r"ensemble-(n?)([0-9]{5,})")  # n: of a clip in which nothing in view sounds
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The contents of one clip, before it is rendered."""
 
-    kind: str  # whole, or one of KINDS or of faults.FAULTS
+    kind: str  # whole, or one of KINDS, of NEGATIVE_KINDS or of faults.FAULTS
     seconds: float
     sounding: list[picture.PlacedInstrument]  # one, or two in a duet
     silent: list[picture.PlacedInstrument]  # instruments that are visible and do not play: one or none
     file_fraction: float = 1.0  # of the file's bytes, from its beginning; less than 1 for a truncated file
     original: int | None = None  # number of the clip that this one is a copy of
+    off_screen: str | None = None  # an instrument that sounds and is not in view
 
 
 def clips(data: "DataParams") -> Clips:
-    """Return the clip table: `data.ensemble.clips` rows, with the columns EXTRA.
+    """Return the clip table, with the columns EXTRA: `data.ensemble.clips` rows, then those of `negatives`.
 
     data: the section `data` of params.yaml.
     """
@@ -67,23 +71,30 @@ def clips(data: "DataParams") -> Clips:
         address = f"ensemble://{clip_id}"
         if plan.original is not None:  # whose sound and picture the copy has, and how it was made
             address = f"ensemble://ensemble-{plan.original:05d}/{plan.kind}"
-        has_picture = plan.kind not in ("no_video", *faults.CHANGED_PICTURES)
-        boxes = [list(placed.box) for placed in plan.sounding] if has_picture else []
-        silent_boxes = [list(placed.box) for placed in plan.silent] if has_picture else []
-        rows.append(
-            {
-                "clip_id": clip_id,
-                "audio": address,
-                "video": address,
-                "labels": [placed.name for placed in plan.sounding],
-                "kind": plan.kind,
-                "aspect": picture.WIDTH / picture.HEIGHT,
-                "box": boxes[0] if boxes else None,
-                "second_box": boxes[1] if len(boxes) > 1 else None,
-                "silent_box": silent_boxes[0] if silent_boxes else None,
-            }
-        )
+        rows.append(_table_row(clip_id, address, plan))
+    for number in range(data.ensemble.negatives):
+        clip_id = f"ensemble-n{number:05d}"
+        rows.append(_table_row(clip_id, f"ensemble://{clip_id}", _make_negative_plan(number, data)))
     return Clips(clip_table.from_rows(rows, EXTRA), [])
+
+
+def _table_row(clip_id: str, address: str, plan: Plan) -> dict:
+    """Return the row of a clip in the clip table."""
+    has_picture = plan.kind not in ("no_video", *faults.CHANGED_PICTURES)
+    boxes = [list(placed.box) for placed in plan.sounding] if has_picture else []
+    silent_boxes = [list(placed.box) for placed in plan.silent] if has_picture else []
+    off_screen = [plan.off_screen] if plan.off_screen else []
+    return {
+        "clip_id": clip_id,
+        "audio": address,
+        "video": address,
+        "labels": [placed.name for placed in plan.sounding] + off_screen,
+        "kind": plan.kind,
+        "aspect": picture.WIDTH / picture.HEIGHT,
+        "box": boxes[0] if boxes else None,
+        "second_box": boxes[1] if len(boxes) > 1 else None,
+        "silent_box": silent_boxes[0] if silent_boxes else None,
+    }
 
 
 def stamp(clip: dict) -> None:
@@ -98,7 +109,8 @@ def fetch(clip: dict, data: "DataParams") -> Outcome:
     match = _ID.fullmatch(clip["clip_id"])
     if not match:
         raise UserError(f"{clip['clip_id']}: not a clip of the synthetic ensemble: run the stage clips again")
-    return single_file_outcome(f"{clip['clip_id']}.flv", render(int(match[1]), data))
+    make_clip = render_negative if match[1] else render
+    return single_file_outcome(f"{clip['clip_id']}.flv", make_clip(int(match[2]), data))
 
 
 def render(number: int, data: "DataParams") -> bytes:
@@ -108,12 +120,26 @@ def render(number: int, data: "DataParams") -> bytes:
     """
     plan = _make_plan(number, data)
     source = number if plan.original is None else plan.original  # a copy has the same random numbers
-    rng = _make_rng(data.ensemble.seed, source, "render")
+    return _render_plan(plan, _make_rng(data.ensemble.seed, source, "render"), data)
+
+
+def render_negative(number: int, data: "DataParams") -> bytes:
+    """Return the FLV file of clip `number` of those in which nothing in view sounds; see `render`."""
+    rng = _make_rng(data.ensemble.seed, number, "render negative")
+    return _render_plan(_make_negative_plan(number, data), rng, data)
+
+
+def _render_plan(plan: Plan, rng: np.random.Generator, data: "DataParams") -> bytes:
+    """Return the FLV file of a clip with these contents."""
+    names = [placed.name for placed in plan.sounding] + ([plan.off_screen] if plan.off_screen else [])
     # The phrases are longer than the clip: a short file ends while its instruments play.
-    phrases = [random_phrase(rng, data.clip_seconds + 0.5) for _ in plan.sounding]
-    parts = [(placed.name, notes) for placed, notes in zip(plan.sounding, phrases, strict=True)]
-    waves = synthesize(parts, rng, plan.seconds)
-    instruments = [*zip(plan.sounding, phrases, strict=True), *((placed, []) for placed in plan.silent)]
+    phrases = [random_phrase(rng, data.clip_seconds + 0.5) for _ in names]
+    waves = synthesize(list(zip(names, phrases, strict=True)), rng, plan.seconds)
+    phrases_in_view = phrases[: len(plan.sounding)]  # that of an instrument off screen comes last
+    instruments = [
+        *zip(plan.sounding, phrases_in_view, strict=True),
+        *((placed, []) for placed in plan.silent),
+    ]
     frames = list(picture.frames(instruments, rng, plan.seconds, is_still=plan.kind == "still"))
     bit_rates = BIT_RATES
     if plan.kind in faults.FAULTS:
@@ -166,6 +192,22 @@ def _make_plan(number: int, data: "DataParams") -> Plan:
         return Plan(kind, seconds, picture.place_instruments([name, second_name], rng), [])
     placed = picture.place_instruments([name, second_name] if has_silent else [name], rng)
     return Plan(kind, seconds, placed[:1], placed[1:], file_fraction)
+
+
+def _make_negative_plan(number: int, data: "DataParams") -> Plan:
+    """Return the contents of clip `number` of those in which nothing in view sounds.
+
+    They are of NEGATIVE_KINDS in turn. One instrument is in view and does not play. `off_screen`: another one
+    is heard.
+    """
+    seed = data.ensemble.seed
+    rng = _make_rng(seed, number, "plan negative")
+    kind = NEGATIVE_KINDS[number % len(NEGATIVE_KINDS)]
+    name = _label(number, seed)
+    other_name = LABELS[(LABELS.index(name) + rng.integers(1, len(LABELS))) % len(LABELS)]
+    silent = picture.place_instruments([name], rng)
+    off_screen = other_name if kind == "off_screen" else None
+    return Plan(kind, data.clip_seconds + 0.1, [], silent, off_screen=off_screen)
 
 
 def _label(number: int, seed: int) -> str:

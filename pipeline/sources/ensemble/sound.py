@@ -57,7 +57,7 @@ def synthesize(parts: list[tuple[str, list[Note]]], rng: np.random.Generator, se
     """Return the recording of instruments in a room: float32 (time,) at RATE, within -1..1.
 
     parts: AudioSet's name and the notes of each instrument. All are equally loud; the loudness of the sum is
-    random, from the same distribution for all instruments.
+    random, from the same distribution for all instruments. Without instruments it is the noise of the room.
     """
     size = round(seconds * RATE)
     dry = np.zeros(size)
@@ -66,7 +66,8 @@ def synthesize(parts: list[tuple[str, list[Note]]], rng: np.random.Generator, se
     wet = _add_reverberation(dry, rng)
     noise = _background_noise(rng, size) * 10 ** (rng.uniform(-32, -18) / 20)
     gain = 10 ** (rng.uniform(-32, -20) / 20)  # RMS of -32 to -20 dB of full scale: peaks need headroom
-    return np.tanh(gain * _normalize(_normalize(wet) + noise)).astype(np.float32)
+    recording = _normalize(_normalize(wet) + noise) if parts else noise
+    return np.tanh(gain * recording).astype(np.float32)
 
 
 def _normalize(wave: np.ndarray) -> np.ndarray:

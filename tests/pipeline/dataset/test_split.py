@@ -29,7 +29,9 @@ def index(rows: list[dict], **changes) -> pa.Table:
 
 def assign_rows(rows: list[dict], sound=None, picture=None, **changes) -> dict[str, dict]:
     sound, picture = index(rows, **sound or {}), index(rows, **picture or {})
-    extra = pa.schema([("video_id", pa.string())]) if any("video_id" in r for r in rows) else None
+    boxes = pa.list_(pa.float64())
+    types = {"video_id": pa.string(), "box": boxes, "silent_box": boxes}
+    extra = pa.schema([(name, type_) for name, type_ in types.items() if any(name in r for r in rows)])
     table = assign_splits(from_rows(rows, extra), sound, picture, settings(**changes), 1.0)
     assert table.schema.equals(SCHEMA)
     assert table["clip_id"].to_pylist() == [r["clip_id"] for r in rows]
@@ -97,6 +99,26 @@ def test_a_failed_clip_has_a_reason_and_no_split(index_name):
         "corrupt",
         "not a video",
     )
+
+
+def test_clips_in_which_nothing_in_view_sounds_have_no_split():
+    rows = [
+        clip("sounds", box=[0, 0, 1, 1]),
+        clip("two", box=[0, 0, 1, 1], silent_box=[0, 0, 1, 1]),
+        clip("off_screen", silent_box=[0, 0, 1, 1]),
+        clip("broken", silent_box=[0, 0, 1, 1]),
+        clip("unknown"),
+    ]
+    table = assign_rows(rows, sound={"broken": {"status": "no_audio", "detail": "x"}})
+    statuses = {name: row["status"] for name, row in table.items()}
+    assert statuses == {
+        "sounds": "ok",
+        "two": "ok",
+        "off_screen": "no_source",
+        "broken": "no_audio",
+        "unknown": "ok",
+    }
+    assert table["off_screen"]["split"] is None and "nothing in view" in table["off_screen"]["detail"]
 
 
 def test_less_sound_than_a_window_is_too_short():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.metrics import localization
-from pipeline.metrics.localization import box_mask, evaluate, find_peak, frame_boxes, mask_iou, peak_region
+from pipeline.metrics.localization import evaluate, frame_boxes
+from pipeline.metrics.localization.regions import GRID, box_mask, find_peak, mask_iou, peak_region
 
 
 def map_with_peak(row, column, size=(4, 4)):
@@ -77,4 +77,4 @@ def test_correct_maps_and_maps_of_the_silent_object():
 
 def test_no_clip_with_two_in_view():
     assert evaluate(map_with_peak(0, 0)[None], [([0, 0, 1, 1], None)], 100, 0)["two_in_view"] is None
-    assert localization.GRID >= 32
+    assert GRID >= 32

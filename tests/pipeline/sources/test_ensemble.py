@@ -21,9 +21,14 @@ from testing import defaults
 
 
 def data(
-    clips: int = 40, broken: float = 0.5, seconds: float = 2.0, seed: int = 0, faults: float = 0.0
+    clips: int = 40,
+    broken: float = 0.5,
+    seconds: float = 2.0,
+    seed: int = 0,
+    faults: float = 0.0,
+    negatives: int = 0,
 ) -> DataParams:
-    section = EnsembleParams(clips=clips, broken=broken, faults=faults, seed=seed)
+    section = EnsembleParams(clips=clips, broken=broken, faults=faults, negatives=negatives, seed=seed)
     changes = {"clip_seconds": seconds, "ensemble": section}
     return read(defaults.PARAMS).data.model_copy(update=changes)
 
@@ -188,3 +193,33 @@ def test_a_copy_names_its_original_and_has_its_labels():
     for row in copies:
         original, _, kind = row["video"].rpartition("/")
         assert kind == row["kind"] and row["labels"] == by_address[original]["labels"]
+
+
+@pytest.fixture(scope="module")
+def negative_rows():
+    table = ensemble.clips(data(negatives=40)).table.to_pylist()
+    assert table[:40] == rows()  # they come after the others, and change none
+    return table[40:]
+
+
+def test_nothing_in_view_sounds_in_negatives(negative_rows):
+    assert [row["kind"] for row in negative_rows] == ["off_screen", "silent"] * 20
+    for row in negative_rows:
+        assert row["box"] is None and row["second_box"] is None and row["silent_box"] is not None
+        assert len(row["labels"]) == (row["kind"] == "off_screen")
+    assert len({label for row in negative_rows for label in row["labels"]}) > 4
+    # The instrument that is heard is not the one in view.
+    plans = [ensemble._make_negative_plan(number, data()) for number in range(0, 40, 2)]
+    assert all(plan.off_screen != plan.silent[0].name and not plan.sounding for plan in plans)
+
+
+def test_negatives_look_alike_and_one_kind_is_heard(negative_rows):
+    content = {row["kind"]: ensemble.fetch(row, data()).value["video"]["bytes"] for row in negative_rows[2:4]}
+    decoded = {kind: decode(flv) for kind, flv in content.items()}
+    levels = {kind: waves.std() for kind, (_, waves) in decoded.items()}
+    # At most the noise of a room, which MP3 leaves out if it is too quiet to hear.
+    assert levels["off_screen"] > 10 ** (-34 / 20) and levels["silent"] < 10 ** (-36 / 20)
+    for frames, _ in decoded.values():
+        assert len(frames) / ensemble.picture.FPS >= 2.0
+        assert np.abs(np.diff(np.stack(frames).astype(int), axis=0)).mean() < 1.5  # nothing plays
+    assert content["silent"] == ensemble.render_negative(3, data())
