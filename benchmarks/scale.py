@@ -266,7 +266,8 @@ def table(results: dict) -> str:
     """What so many clips cost, as Markdown."""
     ms, kb = results["clip"]["ms"], results["clip"]["kb"]
     largest = max(map(int, (n for n in results["rows"]["load"] if n.isdecimal())))
-    ram = {step: costs[str(largest)]["peak_gib"] / largest for step, costs in results["rows"].items()}
+    rows = {step: results["rows"][step] for step in ("first", "split", "load")}
+    ram = {step: costs[str(largest)]["peak_gib"] / largest for step, costs in rows.items()}
     per_minute = read(ROOT / "params.yaml").download.per_minute
 
     def format_value(value: float, unit: str) -> str:

@@ -1,18 +1,14 @@
 """Evaluation of a trained model on the test split, which neither training nor validation uses."""
 
 from dataclasses import asdict
+from importlib import import_module
 
 from models.checkpoint import Model
-from models.evaluation import classifier, inpainting, pairs, zero_shot
 from models.evaluation.result import Evaluation, Settings
 from pipeline.dataset.dataset import Dataset
 
-# Name of an evaluation, as in `evaluations` of a task -> the function that does it.
-EVALUATIONS = {
-    "pairs": pairs.evaluate,
-    "classes": classifier.evaluate,
-    "reconstruction": inpainting.evaluate,
-}
+# Name of an evaluation, as in `evaluations` of a task -> the module with its `evaluate`.
+EVALUATIONS = {"pairs": "pairs", "classes": "classifier", "reconstruction": "inpainting"}
 
 
 def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
@@ -23,8 +19,10 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
         description=asdict(task.describe(model.config)),
     )
     for name in task.evaluations:
-        result |= EVALUATIONS[name](model, data, settings)
+        result |= import_module(f"{__package__}.{EVALUATIONS[name]}").evaluate(model, data, settings)
     if settings.templates:
+        from models.evaluation import zero_shot
+
         options = settings.label, settings.templates, settings.bootstrap, settings.seed
         result.metrics["zero_shot"] = zero_shot.evaluate(model, data, *options)
     return result

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import torch
 from pydantic import PositiveInt
-from timm.models._manipulate import group_with_matcher
 from torch import Tensor, nn
 
 from pipeline.errors import UserError
@@ -160,6 +159,8 @@ class NetworkEncoder(nn.Module):
 
 def _group_by_timm(names: list[str], matcher: Any) -> list[list[str]]:
     """Group names of parameters as timm does. matcher: of the network."""
+    from timm.models._manipulate import group_with_matcher  # slow
+
     groups = list(group_with_matcher([(name, None) for name in [*names, UNMATCHED]], matcher).values())
     if UNMATCHED in groups[-1] and len(groups) > 1:
         what_follows = groups.pop()

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -52,7 +51,7 @@ class OnnxGraph:
     output: str
 
 
-class Task(lightning.LightningModule, ABC):
+class Task(nn.Module, ABC):
     """A network, and everything that depends on what it learns: clips, loss, metrics, description, export.
 
     config: the content of config.json: the fields of the task's Experiment, and `config_entries` of its Plan.
@@ -100,7 +99,7 @@ class Task(lightning.LightningModule, ABC):
         # Metrics of the last validation, `val/<name>`; empty without validation.
         self.val_metrics: dict[str, float] = {}
 
-    # --- training (Lightning's other hooks may be defined too) -----------------------------------------
+    # --- training --------------------------------------------------------------------------------------
 
     @abstractmethod
     def training_step(self, batch: dict[str, Tensor], number: int) -> dict[str, Tensor | dict[str, Tensor]]:
@@ -117,7 +116,11 @@ class Task(lightning.LightningModule, ABC):
 
     @abstractmethod
     def validation_step(self, batch: dict[str, Tensor], number: int) -> None:
-        """Collect what `on_validation_epoch_end` needs to set `val_metrics`."""
+        """Collect what `finish_validation` needs."""
+
+    @abstractmethod
+    def finish_validation(self) -> None:
+        """Set `val_metrics`, after the last batch of each validation."""
 
     @abstractmethod
     def rank(self) -> list[float]:
@@ -135,6 +138,11 @@ class Task(lightning.LightningModule, ABC):
         """
         attributes = {"audio": "audio", "video": "video", "joint": "encoder"}
         return {part: name for part, name in attributes.items() if hasattr(self, name)}
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the weights are."""
+        return next(self.parameters()).device
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Return the optimizer and the schedule of the learning rate."""

@@ -3,8 +3,6 @@
 import warnings
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 MIN_DEVIATION = 1e-6  # standard deviation of logits, below which they count as equal
 
@@ -17,6 +15,9 @@ def fit_platt_scaling(logits: np.ndarray, is_match: np.ndarray) -> tuple[float, 
     Returns None if the logits are all equal or not all finite, and if the scale is not positive: then higher
     logits do not mean likelier matches.
     """
+    from sklearn.exceptions import ConvergenceWarning  # slow: only training needs it
+    from sklearn.linear_model import LogisticRegression
+
     if not np.isfinite(logits).all() or logits.std() < MIN_DEVIATION:
         return None
     mean, deviation = logits.mean(), logits.std()

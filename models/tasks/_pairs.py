@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import binary_auroc
 
 from models.tasks._base import OnnxGraph, Task
 from models.tasks._calibration import fit_platt_scaling
@@ -61,6 +60,8 @@ class Pairs(Task):
         clips: (n,) indices in the data set of all validation clips, in any order. audio, video: (n, dim)
         their embeddings.
         """
+        from torchmetrics.functional.classification import binary_auroc  # slow: only training needs it
+
         assert self.val_pairs is not None  # `prepare_validation` was called before
         audio_indices, video_indices, target = (x.to(self.device) for x in self.val_pairs)
         order = clips.argsort()  # the indices of pairs are into the clips in ascending order

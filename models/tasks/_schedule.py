@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from timm.optim import param_groups_layer_decay
 from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR, SequentialLR
@@ -54,6 +53,8 @@ def _parameter_groups(module: nn.Module, settings: Any) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = []
     encoder_ids: set[int] = set()  # identities of parameters: tensors cannot be compared by ==
     if encoder := getattr(module, "encoder", None):
+        from timm.optim import param_groups_layer_decay  # slow: only for encoders of both modalities
+
         groups = param_groups_layer_decay(
             encoder, settings.weight_decay, NO_WEIGHT_DECAY, layer_decay=settings.layer_decay
         )

@@ -7,11 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics.functional.classification import (
-    multiclass_accuracy,
-    multiclass_f1_score,
-    multilabel_average_precision,
-)
 
 from models.tasks import _classes, tasks
 from models.tasks._base import OnnxGraph, Rule, Task
@@ -202,7 +197,6 @@ class Classification(Task):
         if self.settings["mixup"]:
             audio, video, target = self.mix_up(audio, video, target)
         loss = self.compute_loss(self(audio, video), target)
-        self.log("loss", loss, prog_bar=True, batch_size=len(target))
         return {"loss": loss, "logged_loss": loss.detach()}
 
     def mix_up(self, audio: Tensor, video: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -235,8 +229,14 @@ class Classification(Task):
         logits = self(batch["audio"], batch["video"])
         self._val_outputs.append((logits, batch["target"]))
 
-    def on_validation_epoch_end(self) -> None:
+    def finish_validation(self) -> None:
         """Set `val_metrics` from what the validation steps collected: an EER, or loss and metrics."""
+        from torchmetrics.functional.classification import (  # slow: only training needs it
+            multiclass_accuracy,
+            multiclass_f1_score,
+            multilabel_average_precision,
+        )
+
         outputs = [torch.cat(tensors) for tensors in zip(*self._val_outputs, strict=True)]
         self._val_outputs.clear()
         if self.trials:

@@ -182,7 +182,6 @@ class Matching(Pairs):
         """Compute the sum of both losses, to minimize; the curves show only the first one."""
         audio, video = self.embed_pair(batch["audio"], batch["video"])
         loss, matcher_loss = self.compute_losses(audio, video, batch)
-        self.log("loss", loss, prog_bar=True, batch_size=len(batch["clip"]))
         return {"loss": loss + matcher_loss, "logged_loss": loss.detach()}
 
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
@@ -191,7 +190,7 @@ class Matching(Pairs):
         loss, _ = self.compute_losses(audio, video, batch)
         self._val_outputs.append((batch["clip"], audio, video, loss.expand(len(audio))))
 
-    def on_validation_epoch_end(self) -> None:
+    def finish_validation(self) -> None:
         """Set `val_metrics`: the mean loss over clips, and AUC and accuracy of the validation pairs."""
         clips, audio, video, loss = (torch.cat(tensors) for tensors in zip(*self._val_outputs, strict=True))
         self._val_outputs.clear()

@@ -245,7 +245,6 @@ class Pretraining(Pairs):
         """Compute the loss of a batch with random masks. The curves show it, and each of its terms."""
         visible, masked = self.draw_masks(len(batch["clip"]))
         terms = self.loss_terms(batch["audio"], batch["video"], batch["related"], visible, masked)
-        self.log("loss", terms["loss"], prog_bar=True, batch_size=len(batch["clip"]))
         metrics = {name: value.detach() for name, value in terms.items() if name != "loss"}
         return {"loss": terms["loss"], "logged_loss": terms["loss"].detach(), "logged_metrics": metrics}
 
@@ -262,7 +261,7 @@ class Pretraining(Pairs):
         values = {name: value.float().expand(count) for name, value in terms.items()}
         self._val_outputs.append((batch["clip"], audio, video, values))
 
-    def on_validation_epoch_end(self) -> None:
+    def finish_validation(self) -> None:
         """Set `val_metrics`: the mean of each loss term over clips, and the AUC of the validation pairs."""
         clips, audio, video, terms = zip(*self._val_outputs, strict=True)  # of each batch
         self._val_outputs.clear()

@@ -31,6 +31,7 @@ from models.training.callbacks import EpochAverage, ProgressBar
 from models.training.checkpoint_file import CheckpointFile
 from models.training.experiment import describe_features, window_shapes
 from models.training.initial import Start, build_module, load_start, take_joint_sizes, transfer_weights
+from models.training.lightning_task import LightningTask
 from models.training.precision import lightning_precision
 from models.training.recorder import Recorder, resumable_precision
 from models.training.signals import interruptible
@@ -41,6 +42,7 @@ from pipeline.errors import UserError
 from pipeline.store import resume
 
 if TYPE_CHECKING:
+    from models.tasks._base import Task
     from models.tasks._plan import Plan
     from pipeline.config.train import AugmentParams, LearningParams
 
@@ -96,7 +98,7 @@ class _Training:
     settings: "LearningParams"
     plan: "Plan"
     config: dict[str, Any]
-    module: lightning.LightningModule
+    module: "Task"
     recorder: Recorder
     average: EpochAverage | None
     is_resumed: bool
@@ -174,7 +176,7 @@ def _fit(training: _Training, data: Dataset, augmentation: "AugmentParams") -> l
         loaders = _make_loaders(training, trainer, data, augmentation)
         path = recorder.checkpoint_file.path if training.is_resumed else None
         try:
-            trainer.fit(training.module, *loaders, ckpt_path=path, weights_only=True)
+            trainer.fit(LightningTask(training.module), *loaders, ckpt_path=path, weights_only=True)
         except SystemExit:  # Lightning turns a KeyboardInterrupt into it: turn it back
             raise KeyboardInterrupt from None
     return trainer
@@ -279,7 +281,7 @@ def _finish(training: _Training, trainer: lightning.Trainer, data: Dataset, out:
     module, recorder = training.module, training.recorder
     if training.average:
         # Lightning has called this already, except if it resumed from the last epoch. Twice does no harm.
-        training.average.on_train_end(trainer, module)
+        training.average.on_train_end(trainer, trainer.lightning_module)
     else:
         module.load_state_dict(recorder.best.weights)
     checkpoint.attach_towers(module)

@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from models.training.best_epoch import BestEpoch
 from models.training.checkpoint_file import CheckpointFile
 from models.training.curves import log_history, start_live
+from models.training.lightning_task import LightningTask
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Recorder(Callback):
         """Restore what `state_dict` returned. Lightning calls it when it resumes from a checkpoint."""
         self.history, self.best = state["history"], BestEpoch(**state["best"])
 
-    def on_fit_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+    def on_fit_start(self, trainer: lightning.Trainer, module: LightningTask) -> None:
         """Start the curves and the clock. If training resumes, write the curves of its first epochs again.
 
         Lightning has loaded the checkpoint by now, and `history` with it.
@@ -113,12 +114,12 @@ class Recorder(Callback):
         self.start_time = time.monotonic()
         self.start_epoch = len(self.history)
 
-    def on_fit_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+    def on_fit_end(self, trainer: lightning.Trainer, module: LightningTask) -> None:
         """Add the metrics of the best epoch to the curves."""
         if self.live:
             log_history(self.live, self.history, self.stage, best=self.best_epoch + 1)
 
-    def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: lightning.Trainer, module: LightningTask) -> None:
         """Seed PyTorch's generator, so that the epoch's random numbers do not depend on earlier epochs."""
         self.batch_means.clear()
         # In distributed training, each process gets different random numbers.
@@ -133,19 +134,17 @@ class Recorder(Callback):
         for name, mean in means.items():
             self.batch_means.setdefault(name, []).append((float(mean), clip_count))
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: LightningTask) -> None:
         """Add the epoch to the history and the curves, update the best epoch, and save the checkpoint."""
         epoch = trainer.current_epoch
         metrics = self._compute_metrics(trainer, module)
         self.history.append(metrics)
-        self.best.update(epoch, module)
+        self.best.update(epoch, module.task)
         self._write_curves()
         self._save_checkpoint(trainer, epoch)
         self._print_epoch(epoch, metrics)  # last: an epoch that was printed is not lost at an interrupt
 
-    def _compute_metrics(
-        self, trainer: lightning.Trainer, module: lightning.LightningModule
-    ) -> dict[str, float]:
+    def _compute_metrics(self, trainer: lightning.Trainer, module: LightningTask) -> dict[str, float]:
         """Compute the metrics of the epoch, by name: means over training clips, and those of validation.
 
         Raises UserError if the loss is not finite.
@@ -163,7 +162,7 @@ class Recorder(Callback):
         losses = {f"train/{name}": value for name, value in means.items()}
         group = trainer.optimizers[0].param_groups[0]
         learning_rate = float(group["lr"] / group["lr_scale"])  # without the factor of this group
-        return {**losses, **module.val_metrics, "learning_rate": learning_rate}
+        return {**losses, **module.task.val_metrics, "learning_rate": learning_rate}
 
     def _write_curves(self) -> None:
         """Write the curves of all epochs so far. Only the first process does so."""

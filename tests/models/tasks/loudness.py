@@ -63,7 +63,7 @@ class Loudness(Task):
     def validation_step(self, batch: dict[str, Tensor], number: int) -> None:
         self._errors.append(self.errors(batch["audio"], batch["video"]))
 
-    def on_validation_epoch_end(self) -> None:
+    def finish_validation(self) -> None:
         self.val_metrics = {"val/loss": torch.cat(self._errors).mean().item()}
         self._errors.clear()
 

@@ -15,7 +15,7 @@ def test_weights_are_averaged_over_epochs(data, tmp_path, monkeypatch):
     def log_and_copy(self):
         log(self)
         if self.history:
-            weights.append({k: v.clone() for k, v in self.module.state_dict().items()})
+            weights.append({k: v.clone() for k, v in self.module.task.state_dict().items()})
 
     on_fit_start = Recorder.on_fit_start
     with monkeypatch.context() as m:
