@@ -92,7 +92,7 @@ for i in range(CLIPS):
     name = f"{1001 + person}_{sentence}_{EMOTIONS[i % 6]}_LO"
     talk = write(FOLDER / f"data/CREMA-D/{name}.flv", people.render(name, 0))
     recording = f"person{person}/recording{i // 4}"
-    write(FOLDER / f"data/VoxCeleb1/faces/{recording}/0.jpg", jpg(talk))
-    write(FOLDER / f"data/VoxCeleb1/voices/{recording}/0.wav", wav(talk))
+    write(FOLDER / f"data/VoxCeleb1/unzippedFaces/{recording}/0.jpg", jpg(talk))
+    write(FOLDER / f"data/VoxCeleb1/wav/{recording}/0.wav", wav(talk))
 write(PROJECT / "bell.wav", wav(talk))
 write(PROJECT / "bell.jpg", jpg(talk))

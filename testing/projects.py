@@ -168,7 +168,7 @@ def source_projects(tmp_path_factory) -> list[Project]:
         "folder": {"pictures/Ann/0.jpg": media, "sounds/Ann/0.wav": media},
         "music": {"a.mp4": media, "solo.json": '{"videos": {"flute": ["a"]}}'},
         "vggsound": {"a_000001.mp4": media, "list.csv": "a,1,Bark,test\n", "vggss_test.csv": "a_000001\n"},
-        "voxceleb": {"faces/Ann/r/0.jpg": media, "voices/Ann/r/0.wav": media},
+        "voxceleb": {"unzippedFaces/Ann/r/0.jpg": media, "wav/Ann/r/0.wav": media},
     }
     changes = {
         "ave": {"data.ave.lists": "videos"},

@@ -1,6 +1,7 @@
 """Splits train, val and test, by a hash of the video or the person: new clips never move old ones."""
 
 import hashlib
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
@@ -137,6 +138,8 @@ def split_size_warnings(table: pa.Table, clips: pa.Table, split) -> list[str]:
     """
     has_split = pc.is_valid(table["split"])
     splits = table["split"].filter(has_split)
+    if not len(splits):
+        return [_describe_unusable(table)] if len(table) else []
     source_splits = _source_splits(clips, split).filter(has_split)
     splits_of_source = set(pc.unique(source_splits).to_pylist()) - {None}
     # of the clips, those for which a hash decides
@@ -161,6 +164,13 @@ def split_size_warnings(table: pa.Table, clips: pa.Table, split) -> list[str]:
                 f"no clip is in {name}, since the source splits all of them: split.own: false overrules that"
             )
     return lines
+
+
+def _describe_unusable(table: pa.Table) -> str:
+    """Return a line for clips of which none has a split: the most frequent status, with the first reason."""
+    status, count = Counter(table["status"].to_pylist()).most_common(1)[0]
+    first = pc.index(table["status"], status).as_py()
+    return f"no clip can be used: {count} of {len(table)} are {status}: {table['detail'][first]}"
 
 
 def one_sided_note(table: pa.Table) -> str | None:

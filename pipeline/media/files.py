@@ -4,6 +4,7 @@ Files that refer to other files are refused.
 """
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -111,7 +112,7 @@ def open_media(path: str) -> Iterator[InputContainer]:
     try:
         yield container
     except av.FFmpegError as e:
-        raise MediaError("corrupt", f"{name}: {e.strerror}") from None
+        raise MediaError("corrupt", f"{name}: {_describe(e)}") from None
     finally:
         container.close()
 
@@ -145,7 +146,12 @@ def _explain_failure(path: str, demuxer: str | None, error: av.FFmpegError) -> t
     name = os.path.basename(path)
     if "not on whitelist" in _log_of_opening(path, demuxer).lower():
         return "refused", f"{name}: a playlist, or a format that is not read"
-    return "corrupt", f"{name}: {error.strerror}"
+    return "corrupt", f"{name}: {_describe(error)}"
+
+
+def _describe(error: av.FFmpegError) -> str:
+    """Return what is wrong with a file. FFmpeg calls the early end of a file an input/output error."""
+    return "damaged, or cut off" if error.errno == errno.EIO else error.strerror or str(error)
 
 
 def _log_of_opening(path: str, demuxer: str | None) -> str:

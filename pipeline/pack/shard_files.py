@@ -80,7 +80,10 @@ def _members(sample: Sample) -> Iterator[tuple[str, bytes]]:
     for number, frame in enumerate(sample.frames):
         yield f"{number:02d}.png", frame
     if sample.media:
-        yield _extension(sample.media), sample.media.content
+        extension = _extension(sample.media)
+        # A sound must not replace the clip's sound, nor anything its facts.
+        is_taken = extension in (JSON_MEMBER, SOUND_MEMBER)
+        yield f"media.{extension}" if is_taken else extension, sample.media.content
     if sample.media_sound:
         yield f"media_sound.{_extension(sample.media_sound)}", sample.media_sound.content
 
@@ -88,8 +91,7 @@ def _members(sample: Sample) -> Iterator[tuple[str, bytes]]:
 def _extension(file: File) -> str:
     """Return the extension of a media file, for the name of a member: `bin` if it is a strange one."""
     extension = file.suffix.removeprefix(".")
-    is_safe = re.fullmatch(r"[a-z0-9]{1,5}", extension) and extension not in (JSON_MEMBER, SOUND_MEMBER)
-    return extension if is_safe else "bin"
+    return extension if re.fullmatch(r"[a-z0-9]{1,5}", extension) else "bin"
 
 
 def _finite(value: Any) -> Any:

@@ -53,7 +53,8 @@ def cut_files(table: pa.Table, data: "DataParams", engine: Any) -> tuple[pa.Tabl
         f" {data.cut}, at most {data.per_file} clips of a file)"
     )
     if n_cut < len(whole):
-        line += f"; {len(whole) - n_cut} still pictures, or files of unknown duration, are one clip each"
+        others = f"{len(whole) - n_cut} still pictures, or files that cannot be read, are one clip each"
+        line = f"{line}; {others}" if n_cut else others
     extra = pa.schema(list(table.schema)[len(clip_table.SCHEMA) :])
     return clip_table.from_rows(clips, extra), line
 

@@ -47,7 +47,8 @@ def clips(data: "DataParams") -> Clips:
         rows = [_make_row(video, labels[video], *part, None) for video in labels for part in parts]
         lines = []
     if not rows:
-        raise UserError("data.music: no clip is left: change lists or subset")
+        reason = f" ({lines[0]})" if lines else ""
+        raise UserError(f"data.music: no clip is left{reason}: change lists or subset")
     return media.make_clips(rows, lines, data, EXTRA)
 
 

@@ -97,7 +97,10 @@ def _find_files(root: str, name: str, extensions: frozenset[str], noun: str, key
     extensions: of the files, in lower case, without a dot. noun, key: what the files are and which parameter
     has the folder's name, for a message. Raises UserError if there are no files.
     """
-    top = folder.resolve(os.path.join(root, name))
+    top = os.path.join(root, name)
+    if not os.path.isdir(top):
+        raise UserError(f"{top}: no such folder: set {key} to the name of the folder with the {noun}")
+    top = folder.resolve(top)
     files: Files = defaultdict(lambda: defaultdict(list))
     for path in folder.scan(top).media:
         person, _, rest = path.partition("/")

@@ -229,8 +229,8 @@ def test_all_stages_run_on_separate_face_and_voice_files(tmp_path):
     rng = np.random.default_rng(0)
     for person in ("Ann", "Bob", "Cid"):
         for recording in range(4):
-            face = project / f"videos/faces/{person}/r{recording}/0.jpg"
-            voice = project / f"videos/voices/{person}/r{recording}/0.wav"
+            face = project / f"videos/unzippedFaces/{person}/r{recording}/0.jpg"
+            voice = project / f"videos/wav/{person}/r{recording}/0.wav"
             for path in (face, voice):
                 path.parent.mkdir(parents=True)
             cv2.imwrite(str(face), rng.integers(0, 255, (60, 50, 3), dtype=np.uint8))

@@ -67,6 +67,10 @@ def clips(data: "DataParams") -> Clips:
         row |= {"labels": facts.labels, "subject": facts.subject, "problem": entry.problem or None}
         row |= {"split": facts.split or splits.get(entry.archive)}
         rows.append(row | {name: facts.other.get(name) for name in columns})
+    splits_of_rows = {row["split"] for row in rows}
+    if "test" in splits_of_rows and "val" not in splits_of_rows:  # usual on the Hub
+        lines.append("no clip is for validation: the stage split takes split.val of those for training")
+        rows = [row | {"split": None if row["split"] == "train" else row["split"]} for row in rows]
     if unused:
         lines.append(f"{len(unused)} facts left out, too many for the clip table: {quote_first(unused)}")
     extra = pa.schema([*EXTRA, *((name, pa.string()) for name in columns)])

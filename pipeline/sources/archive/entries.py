@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from pipeline.sources.archive.facts import Facts
 from pipeline.sources.folder.ids import add_ids
+from pipeline.store import clip_table
 
 
 @dataclass
@@ -24,6 +25,9 @@ class Entry:
     facts: Facts = field(default_factory=Facts)
 
 
+MAX_ID = 100  # characters of a key that is an id as it is
+
+
 def make_ids(entries: list[Entry]) -> list[str]:
     """Return an id for each entry: the last part of its key if that is unique, else the key, else a hash.
 
@@ -36,10 +40,14 @@ def make_ids(entries: list[Entry]) -> list[str]:
         short_name = entry.facts.clip_id or entry.key.rpartition("/")[2]
         names.append([short_name, entry.key, f"{entry.archive.removeprefix(parent)}/{entry.key}"])
     counts = [Counter(column) for column in zip(*names, strict=True)]
-    rows = []
+    rows: list[dict] = []
     for options in names:
         unique = (name for name, count in zip(options, counts, strict=True) if count[name] == 1)
-        rows.append({"path": next(unique, options[-1]) + ".mp4"})  # the id is that of a video of this name
+        name = next(unique, options[-1])
+        if len(name) <= MAX_ID and clip_table.CLIP_ID.fullmatch(name):
+            rows.append({"clip_id": name})
+        else:
+            rows.append({"path": f"{name}.mp4"})  # the id is that of a video of this name
     add_ids(rows)
     return [row["clip_id"] for row in rows]
 

@@ -74,7 +74,8 @@ def list_clips(archive: str) -> tuple[list[Entry], list[str]]:
         if not columns.media:
             columns_text = quote_first(schema.names)
             return [], [
-                f"{archive}: no column with media (bytes, or a struct of bytes and path): {columns_text}"
+                f"{archive}: left out, since no column has media (bytes, or a struct of bytes and path):"
+                f" {columns_text}"
             ]
         selected = [f"{name}.path" for name in columns.is_struct if _has_path(schema.field(name).type)]
         selected += columns.facts

@@ -151,6 +151,14 @@ def test_shares_near_the_settings_give_no_warning():
     assert warnings_for(CLIPS) == []
 
 
+def test_no_usable_clip_gives_the_reason():
+    rows = [clip("a"), clip("b")]
+    sound = index(rows, a={"seconds": 0.45}, b={"seconds": 0.45})
+    table = assign_splits(from_rows(rows), sound, index(rows), settings(), 1.0)
+    [line] = split_size_warnings(table, from_rows(rows), settings())
+    assert line.startswith("no clip can be used: 2 of 2 are too_short: 0.45 s of sound")
+
+
 def test_an_empty_split_gives_a_warning():
     subset = [clip(f"c{i}", subject=f"s{i % 6}") for i in range(1200)]
     seed = next(

@@ -17,6 +17,7 @@ from markdown_it import MarkdownIt
 from pipeline.errors import UserError
 from pipeline.pack import features, shard_files, writer
 from pipeline.pack.selection import select
+from pipeline.pack.values import File, Sample
 from pipeline.pack.writer import Settings
 from pipeline.store.atomic import write_table
 from testing.pack_project import (
@@ -182,6 +183,13 @@ def test_webdataset_reads_tars(in_project, packs):
         suffix = {IN_PLACE: "mp4", PAIRED: "webm"}.get(i, "flv")
         assert sample[suffix] == in_project.media[i]
         assert ("media_sound.ogg" in sample) == (i == PAIRED)
+
+
+def test_a_sound_keeps_its_suffix_beside_the_stored_one():
+    flac, wav = File(b"1", ".flac"), File(b"2", ".wav")
+    for media, sound, names in ((wav, None, ["media.wav"]), (flac, wav, ["flac", "media_sound.wav"])):
+        sample = Sample({}, b"stored", media=media, media_sound=sound)
+        assert [name for name, _ in shard_files._members(sample)] == ["json", "wav", *names]
 
 
 def test_datasets_reads_tars(in_project, packs, tmp_path, monkeypatch):

@@ -47,6 +47,16 @@ def outcomes(archives=None) -> dict[str, str]:
     return {clip_id: f"{o.status} {o.detail}".strip() for clip_id, o in fetched.items()}
 
 
+def test_ids_of_packs_stay_and_without_validation_some_of_train_is_free(folder):
+    for split in ("train", "test"):
+        write_tar(folder / f"{split}-0.tar", [(f"{split}-42782be024f5.mp4", b"1"), (f"{split} b.mp4", b"2")])
+    by_id = {r["clip_id"]: r["split"] for r in rows()}
+    assert by_id["train-42782be024f5"] is None and by_id["test-42782be024f5"] == "test"
+    assert any("no clip is for validation" in line for line in lines())
+    write_tar(folder / "val-0.tar", [("v.mp4", b"1")])
+    assert {r["split"] for r in rows()} == {"train", "val", "test"} and not lines()
+
+
 # --- WebDataset -----------------------------------------------------------------------------------
 
 
@@ -194,7 +204,7 @@ def test_features_of_datasets(folder):
 
 def test_parquet_without_media_and_torn_parquet(folder):
     write_parquet(folder / "0.parquet", [{"text": "a", "label": 1}], ())
-    assert "no column with media" in error_message() and "'text', 'label'" in error_message()
+    assert "no column has media" in error_message() and "'text', 'label'" in error_message()
     content = (folder / "0.parquet").read_bytes()
     (folder / "0.parquet").write_bytes(content[:-20])
     assert "0.parquet" in error_message()

@@ -134,7 +134,7 @@ def test_long_files_become_clips_of_one_side(project, capsys):
         assert clips[name] == [row for row in whole if row["video_id"] == name]
     assert line == (
         "7 files: 0.8 of 0.8 minutes are in clips (data.cut: all, at most 150 clips of a file);"
-        " 2 still pictures, or files of unknown duration, are one clip each"
+        " 2 still pictures, or files that cannot be read, are one clip each"
     )
     index = pa.table(
         {"clip_id": table["clip_id"], "status": ["ok"] * 33, "detail": [""] * 33, "seconds": [1.5] * 33}

@@ -34,6 +34,12 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_a_missing_folder_names_its_parameter(tmp_path):
+    (tmp_path / "voices").mkdir()
+    with pytest.raises(UserError, match="faces: no such folder: set data.voxceleb.faces"):
+        voxceleb.clips(data(tmp_path))
+
+
 def test_a_clip_is_a_face_and_a_voice_of_one_person(folder):
     table = voxceleb.clips(data(folder)).table
     rows = table.to_pylist()
