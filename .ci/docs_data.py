@@ -3,6 +3,7 @@
 Writes media that the project renders, laid out as people have them: into FOLDER/my, FOLDER/data, and PROJECT.
 """
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -94,5 +95,8 @@ for i in range(CLIPS):
     recording = f"person{person}/recording{i // 4}"
     write(FOLDER / f"data/VoxCeleb1/unzippedFaces/{recording}/0.jpg", jpg(talk))
     write(FOLDER / f"data/VoxCeleb1/wav/{recording}/0.wav", wav(talk))
+voices = [f"person{k}/recording{r}/0.wav" for k in (2, 3) for r in range(CLIPS // 4)]
+trials = [f"{int(a[:7] == b[:7])} {a} {b}\n" for a, b in itertools.combinations(voices, 2)]
+write(FOLDER / "data/VoxCeleb1/veri_test2.txt", "".join(trials).encode())
 write(PROJECT / "bell.wav", wav(talk))
 write(PROJECT / "bell.jpg", jpg(talk))

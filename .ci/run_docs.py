@@ -49,6 +49,7 @@ GROUPS = (  # the pages of a group share a clone, one after the other
         "docs/towers.md",
         "docs/cav_mae.md",
         "docs/tasks.md",
+        "docs/protocols.md",
         "videos/README.md",
         "CONTRIBUTING.md",
     ),
@@ -139,8 +140,14 @@ PRINTS = {  # command, or how it begins -> a pattern of its output
     "dvc exp run -S loss=soft_triplet": RAN,
     "dvc exp run -S data.source=kinetics": r"clips: \d+ clips, 2 classes, from kinetics(?s:.)+" + RAN,
     "dvc exp run -S data.source=vggsound": r"clips: 24 clips, 2 classes, from vggsound(?s:.)+" + RAN,
+    "dvc exp run -S data.source=ave -S data.folder=/data/AVE_Dataset -S data.ave.lists=/data/AVE_Dataset -S"
+    " data.ave.whole": r"evaluate: ave: \d+ of the \d+ published clips(?s:.)+" + RAN,
+    "dvc exp run -S data.source=voxceleb -S data.folder=/data/VoxCeleb1 -S data.voxceleb.trials": r"evaluate:"
+    r" voxceleb1_o: \d+ of the \d+ published clips(?s:.)+" + RAN,
     "dvc exp run -S data.source=ave": r"clips: 24 clips, 2 classes, from ave(?s:.)+" + RAN,
     "dvc exp run -S data.source=music": r"clips: 24 clips, 2 classes, from music(?s:.)+" + RAN,
+    "dvc exp run -S 'evaluate.protocols=[vggsound_retrieval]'": r"evaluate: vggsound_retrieval: the \d+ clips"
+    r" of the test split(?s:.)+" + RAN,
     "python -m pipeline.config.schema": r"",
     "python -m pytest tests/models/test_components.py -k bands": r"\d+ passed",
     "python -m pytest tests/models/test_components.py -k soft_triplet": r"\d+ passed",

@@ -162,19 +162,26 @@ class Model:
             return function(*(torch.as_tensor(x).to(self.device) for x in inputs))
 
     def embed(
-        self, data: Dataset, clips: np.ndarray, window_position: float | np.ndarray = MIDDLE
+        self,
+        data: Dataset,
+        clips: np.ndarray,
+        window_position: float | np.ndarray = MIDDLE,
+        frame_position: float | np.ndarray = MIDDLE,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Embed the sound and the picture of one window of each clip.
 
         clips: the row numbers of the clips in `data`, (n,). window_position: where in the clip the window
-        lies, 0 to 1; one number for all clips, or (n,).
+        lies, frame_position: where in the window the frames are, 0 to 1; one number for all clips, or (n,).
         Returns the embeddings of the sounds and of the pictures, (n, dim) each, of length 1. A model with one
         embedding for both, or for one modality, returns it twice.
         """
-        positions = np.broadcast_to(window_position, len(clips))
+        positions, frame_positions = (
+            np.broadcast_to(position, len(clips)) for position in (window_position, frame_position)
+        )
 
         def embed_batch(batch: slice) -> list[np.ndarray]:
-            windows = data.read(clips[batch], positions[batch], features=self.features)
+            place = positions[batch], frame_positions[batch]
+            windows = data.read(clips[batch], *place, features=self.features)
             return [x.float().cpu().numpy() for x in self.compute(self.module.embed_pair, *windows)]
 
         batches = self.batch_size.map(embed_batch, len(clips))
@@ -187,21 +194,28 @@ class Model:
         clips: np.ndarray,
         blank: str | None = None,
         swapped: bool = False,
-        frame_position: float = MIDDLE,
+        frame_position: float | np.ndarray = MIDDLE,
+        window_position: float | np.ndarray = MIDDLE,
     ) -> np.ndarray:
-        """Compute a classifier's logits (n, classes) for the middle windows of clips.
+        """Compute a classifier's logits (n, classes) for one window of each clip.
 
         clips: the row numbers of the clips in `data`, (n,). blank: the modality to leave out, "audio" or
         "video". swapped: classify by the modality that the model was not trained on (only for a stacked
-        network of one modality). frame_position: where in the window the frames are, 0 to 1.
+        network of one modality). frame_position: where in the window the frames are, window_position: where
+        in the clip the window lies, 0 to 1; one number for all clips, or (n,).
         """
         function = self.module.logits_of_other_modality if swapped else self.module
         sides = tuple(side for side in SIDES if side != self.config["modality"]) if swapped else None
         if blank:
             function = partial(self.module.logits_without, blank)
 
+        positions, frame_positions = (
+            np.broadcast_to(position, len(clips)) for position in (window_position, frame_position)
+        )
+
         def classify_batch(batch: slice) -> np.ndarray:
-            windows = data.read(clips[batch], MIDDLE, frame_position, self.features, sides)
+            place = positions[batch], frame_positions[batch]
+            windows = data.read(clips[batch], *place, self.features, sides)
             return self.compute(function, *windows).float().cpu().numpy()
 
         batches = self.batch_size.map(classify_batch, len(clips))

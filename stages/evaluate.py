@@ -3,7 +3,7 @@
 from functools import partial
 
 from models.evaluation import evaluation
-from models.evaluation.result import Settings
+from models.evaluation.result import ProtocolSettings, Settings
 from models.inference import distributed
 from pipeline.cli import run
 from pipeline.config import load
@@ -32,9 +32,14 @@ def evaluate() -> None:
     no_source = load_clips(no_source=True) if has_no_source("data") else None
     clips = clip_table.read("data/clips.parquet").to_pylist()
     _, height, width, _ = data.video_shape
-    boxes = localization.frame_boxes(clips, height, width) if data.has_side("video").any() else None
+    boxes = (
+        localization.frame_boxes(clips, height, width, params.video.fit)
+        if data.has_side("video").any()
+        else None
+    )
+    settings = Settings.from_params(params, boxes, no_source, ProtocolSettings.from_params(params, clips))
     with distributed.open_model("checkpoints", params.engine) as model:
-        result = evaluation.evaluate(model, data, Settings.from_params(params, boxes, no_source))
+        result = evaluation.evaluate(model, data, settings)
     write_json(result.metrics, "metrics/evaluate.json")
     write_json(result.galleries, "metrics/galleries.json")
     write_json(result.maps, "metrics/maps.json")

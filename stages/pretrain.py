@@ -31,10 +31,12 @@ def pretrain() -> None:
         print(f"pretrain: nothing to do (task: {task}, encoder: {encoder}, {starts})")
         return
     # This imports torch, which takes seconds.
+    from models.evaluation.protocol_checks import check_training
     from models.training.cached import describe_best_epoch, pretrain_cached
 
     PLACEHOLDER.unlink(missing_ok=True)
     data = dataset.load("data", params.audio, params.video, params.input)
+    check_training(params, tasks.get(task).evaluations, data)
     best = pretrain_cached(params, data, MODEL_FOLDER, CURVES_FOLDER).config["chosen"]
     print(f"pretrain: {describe_best_epoch(best)}")
 

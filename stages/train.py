@@ -1,5 +1,6 @@
 """The stage train: train the model that params.yaml describes."""
 
+from models.evaluation.protocol_checks import check_training
 from models.tasks import tasks
 from models.tasks._experiment import PRETRAINED
 from models.training.cached import adopt_pretrained, describe_best_epoch, train_cached
@@ -14,11 +15,13 @@ def train() -> None:
     The best epoch is the one with the best validation metrics.
     """
     params = load("train")
-    if tasks.get(params.task).stage == "pretrain":  # the stage pretrain has trained the model
+    task = tasks.get(params.task)
+    if task.stage == "pretrain":  # the stage pretrain has trained the model
         best = adopt_pretrained(PRETRAINED, "checkpoints", "metrics/train", label=params.label)
     else:
         sections = params.audio, params.video, params.input
         data = dataset.load("data", *sections, with_features=True, modality=params.modality)
+        check_training(params, task.evaluations, data)
         best = train_cached(params, data, "checkpoints", "metrics/train").config["chosen"]
     print(f"train: {describe_best_epoch(best)}")
 

@@ -25,4 +25,10 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
 
         options = settings.label, settings.templates, settings.bootstrap, settings.seed
         result.metrics["zero_shot"] = zero_shot.evaluate(model, data, *options)
+    if settings.protocols and settings.protocols.names:
+        from models.evaluation import protocols
+
+        result.metrics["protocol"] = protocols.evaluate(
+            model, data, settings.protocols, settings.bootstrap, settings.seed
+        )
     return result

@@ -44,7 +44,7 @@ def evaluate(
         return None, []
     clips, audio, video = test[rows], audio[rows], video[rows]
     clip_boxes = [boxes[data.clip_id[clip]] for clip in clips]
-    maps, object_maps = _maps(model, audio, video), _object_maps(model, data, clips)
+    maps, object_maps = _maps(model, audio, video), compute_object_maps(model, data, clips)
     metrics = localization.evaluate(maps, clip_boxes, settings.bootstrap, settings.seed, object_maps)
     thresholds = _thresholds(model, data, settings)
     metrics["one_threshold"] = metrics["no_source"] = None
@@ -59,7 +59,7 @@ def _maps(model: Model, audio: np.ndarray, video: np.ndarray) -> np.ndarray:
     return model.maps(audio, video).reshape(-1, *model.module.video.map)
 
 
-def _object_maps(model: Model, data: Dataset, clips: np.ndarray) -> np.ndarray | None:
+def compute_object_maps(model: Model, data: Dataset, clips: np.ndarray) -> np.ndarray | None:
     """Return where something is in the picture of each clip, (n, height, width); None if it has no such map.
 
     clips: (n,) indices in the data set.
@@ -177,7 +177,7 @@ def _thresholds(model: Model, data: Dataset, settings: Settings) -> dict[str, fl
         "model": negatives.negative_threshold(maps),
         "centre": float(np.median(centre_map())),
     }
-    object_maps = _object_maps(model, data, val[rows])
+    object_maps = compute_object_maps(model, data, val[rows])
     if object_maps is not None:  # the same for every sound
         thresholds["object"] = negatives.negative_threshold(dict.fromkeys(NEGATIVES, _on_grid(object_maps)))
     return thresholds
@@ -186,7 +186,7 @@ def _thresholds(model: Model, data: Dataset, settings: Settings) -> dict[str, fl
 def _baseline_maps(model: Model, data: Dataset, clips: np.ndarray) -> dict[str, np.ndarray]:
     """Return `centre` and, if the model has it, `object` -> maps (n, GRID, GRID), for any sound."""
     maps = {"centre": np.repeat(centre_map()[None], len(clips), 0)}
-    object_maps = _object_maps(model, data, clips)
+    object_maps = compute_object_maps(model, data, clips)
     return maps if object_maps is None else maps | {"object": _on_grid(object_maps)}
 
 

@@ -7,6 +7,37 @@ from pipeline.dataset.dataset import Dataset
 
 
 @dataclass(frozen=True)
+class ProtocolSettings:
+    """Which protocols to evaluate, and how.
+
+    names: of the protocols. lists: folder of the published lists. allow_overlap: names of those whose test
+    clips may be learnt from. rows: of the clip table. windows, similarity, frames: see Options.
+    """
+
+    names: tuple[str, ...]
+    lists: str
+    allow_overlap: tuple[str, ...]
+    rows: list[dict[str, Any]]
+    windows: int
+    similarity: str
+    frames: int = 1
+
+    @classmethod
+    def from_params(cls, params: Any, rows: list[dict[str, Any]]) -> "ProtocolSettings":
+        """Create the settings that params.yaml describes. rows: of the clip table."""
+        section = params.evaluate
+        return cls(
+            names=tuple(section.protocols),
+            lists=params.data.subset_lists,
+            allow_overlap=tuple(section.allow_overlap),
+            rows=rows,
+            windows=section.windows,
+            similarity=section.similarity,
+            frames=section.frames,
+        )
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings of an evaluation.
 
@@ -17,6 +48,7 @@ class Settings:
     box is [left, top, right, bottom], 0 to 1. frame_positions: number of positions of the frames in a window,
     over which a classifier's probabilities are averaged. templates: of zero-shot classification; empty: none.
     no_source: clips in which nothing in view makes the sound, to measure localization; None: none.
+    protocols: which published protocols to evaluate, and how; None: none.
     """
 
     pairing: str
@@ -27,12 +59,17 @@ class Settings:
     frame_positions: int = 1
     templates: tuple[str, ...] = ()
     no_source: Dataset | None = None
+    protocols: ProtocolSettings | None = None
 
     @classmethod
     def from_params(
-        cls, params: Any, boxes: dict | None = None, no_source: Dataset | None = None
+        cls,
+        params: Any,
+        boxes: dict | None = None,
+        no_source: Dataset | None = None,
+        protocols: ProtocolSettings | None = None,
     ) -> "Settings":
-        """Create the settings that params.yaml describes. boxes, no_source: see the class."""
+        """Create the settings that params.yaml describes. boxes, no_source, protocols: see the class."""
         return cls(
             pairing=params.pairing,
             label=params.label,
@@ -42,6 +79,7 @@ class Settings:
             frame_positions=params.evaluate.frames,
             templates=tuple(params.evaluate.zero_shot),
             no_source=no_source,
+            protocols=protocols,
         )
 
 

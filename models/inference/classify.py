@@ -13,15 +13,22 @@ def probabilities(
     blank: str | None = None,
     swapped: bool = False,
     frames: int = 1,
+    place: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> np.ndarray:
-    """Return the class probabilities of clips, (n, classes) float64, for the middle window of each clip.
+    """Return the class probabilities of clips, (n, classes) float64, for one window of each clip.
 
     clips: their row numbers in `data`, (n,).
     blank: the modality to leave out, "audio" or "video".
     swapped: classify by the modality that the model was not trained on (only for a stacked network that was
     trained on one modality).
     frames: average the probabilities over this number of frame positions, evenly spaced in the window.
+    place: where in each clip the window lies, and where in it the frames, (n,) each, 0 to 1; None: the middle
+    window, with frames as `frames` says.
     """
+    if place is not None:
+        window_position, frame_position = place
+        logits = model.logits(data, clips, blank, swapped, frame_position, window_position)
+        return _to_probabilities(logits, model)
     if model.config["modality"] == "audio" or blank == "video":
         frames = 1  # the picture is not read, so all frame positions give the same result
     frame_positions = [(i + 0.5) / frames for i in range(frames)]  # 0 to 1

@@ -78,15 +78,19 @@ class DistributedModel(Model):
         self._data_references: dict[str, Any] = {}  # digest of a data set -> Ray's reference to it
 
     def embed(
-        self, data: Dataset, clips: np.ndarray, window_position: float | np.ndarray = MIDDLE
+        self,
+        data: Dataset,
+        clips: np.ndarray,
+        window_position: float | np.ndarray = MIDDLE,
+        frame_position: float | np.ndarray = MIDDLE,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Do what Model.embed does, on the cluster.
 
-        If each clip has a window position of its own, this process does it.
+        If each clip has a position of its own, this process does it.
         """
-        if np.ndim(window_position) or not len(clips):
-            return super().embed(data, clips, window_position)
-        blocks = self._run_in_order(data, clips, "embed", window_position)
+        if np.ndim(window_position) or np.ndim(frame_position) or not len(clips):
+            return super().embed(data, clips, window_position, frame_position)
+        blocks = self._run_in_order(data, clips, "embed", window_position, frame_position)
         audio, video = (np.concatenate(side) for side in zip(*blocks, strict=True))
         return audio, video
 
@@ -96,12 +100,17 @@ class DistributedModel(Model):
         clips: np.ndarray,
         blank: str | None = None,
         swapped: bool = False,
-        frame_position: float = MIDDLE,
+        frame_position: float | np.ndarray = MIDDLE,
+        window_position: float | np.ndarray = MIDDLE,
     ) -> np.ndarray:
-        """Do what Model.logits does, on the cluster."""
-        if not len(clips):
-            return super().logits(data, clips, blank, swapped, frame_position)
-        return np.concatenate(self._run_in_order(data, clips, "logits", blank, swapped, frame_position))
+        """Do what Model.logits does, on the cluster.
+
+        If each clip has a position of its own, this process does it.
+        """
+        arguments = blank, swapped, frame_position, window_position
+        if np.ndim(frame_position) or np.ndim(window_position) or not len(clips):
+            return super().logits(data, clips, *arguments)
+        return np.concatenate(self._run_in_order(data, clips, "logits", *arguments))
 
     def _run_in_order(self, data: Dataset, clips: np.ndarray, method: str, *arguments: Any) -> list[Any]:
         """Call a method of the model on blocks of clips; return the results in the order of the clips.

@@ -98,6 +98,9 @@ class AVEParams(Section):
         description="AudioSet's lists of segments, which say where in a video the 10 s are: paths or URLs"
         " (media: youtube)"
     )
+    whole: bool = Field(
+        description="a clip is the whole video of 10 s, not its event alone (docs/protocols.md)"
+    )
 
 
 class MusicParams(Section):
@@ -130,6 +133,9 @@ class VoxCelebParams(Section):
     per_person: int = Field(ge=1, description="clips of each person, at most")
     pair: Annotated[str, one_of("person", "video")] = Field(
         description="a face and a voice of the same person, or of the same video"
+    )
+    trials: str | None = Field(
+        description="list of trials, path or URL, whose speakers are the test split (docs/protocols.md)"
     )
 
 

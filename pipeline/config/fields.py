@@ -40,6 +40,12 @@ def source_names() -> tuple[str, ...]:
     return tuple(sorted(name for name, path in modules.items() if is_source.search(path.read_text("utf-8"))))
 
 
+def protocol_names() -> tuple[str, ...]:
+    """Return the names of the evaluation protocols: the modules in pipeline/metrics/protocols."""
+    paths = (ROOT / "pipeline" / "metrics" / "protocols").glob("*.py")
+    return tuple(sorted(path.stem for path in paths if not path.stem.startswith("_")))
+
+
 @dataclass(frozen=True)
 class OneOf(AfterValidator):
     """The validator of `one_of`, which also adds the allowed names to the JSON schema of a field.
@@ -121,3 +127,4 @@ JointEncoder = Annotated[str, one_of(*component_names("joint"))]
 Loss = Annotated[str, one_of(*component_names("losses"))]
 Matcher = Annotated[str, one_of(*component_names("matchers"))]
 Task = Annotated[str, one_of(*component_names("tasks"))]
+ProtocolName = Annotated[str, one_of(*protocol_names())]

@@ -14,6 +14,7 @@ from pipeline.config.fields import (
     JointEncoder,
     Loss,
     Matcher,
+    ProtocolName,
     Section,
     Seed,
     Task,
@@ -60,6 +61,16 @@ class EvaluateParams(Section):
     bootstrap: int = Field(ge=100, le=100_000, description="resamples for each 95% interval")
     zero_shot: list[Template] = Field(
         description="templates such as a photo of a {label}, to classify by label names (docs/towers.md)"
+    )
+    protocols: list[ProtocolName] = Field(
+        description="published protocols, such as vggsound_retrieval (docs/protocols.md)"
+    )
+    windows: int = Field(ge=1, le=100, description="windows of a clip in protocols that compare several")
+    similarity: Annotated[str, one_of("diagonal_mean", "diagonal_max", "mean", "max")] = Field(
+        description="how protocols of retrieval combine windows; diagonal_mean: as published"
+    )
+    allow_overlap: list[ProtocolName] = Field(
+        description="protocols whose test clips may be learnt from; others stop the training"
     )
 
 

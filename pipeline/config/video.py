@@ -13,6 +13,9 @@ class VideoParams(Section):
     frames: int = Field(ge=1, le=10_000, description="stored for each clip, evenly spaced; 1: the middle one")
     height: int = Field(ge=16, le=4320, description="pixels")
     width: int = Field(ge=16, le=7680, description="pixels")
+    fit: Annotated[str, one_of("crop", "squeeze")] = Field(
+        description="crop: the middle of the picture; squeeze: all of it, whatever its aspect"
+    )
     window_frames: int = Field(
         ge=1, description="what a model sees at once: the frames nearest to the frame position"
     )

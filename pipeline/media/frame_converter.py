@@ -28,15 +28,18 @@ class FrameConverter:
     """Converts decoded frames to pictures (height, width, 3), uint8 RGB.
 
     With a width, a picture is scaled until it covers height x width, and what exceeds that is cropped evenly
-    on both sides. Without a width, it is not cropped, and is scaled down to `height` lines if it has more.
+    on both sides; if squeezed, it is scaled to height x width, whatever its aspect. Without a width, it is
+    not cropped, and is scaled down to `height` lines if it has more.
 
+    is_squeezed: whether pictures are squeezed and not cropped; only with a width.
     reformatter, tiny_reformatter: PyAV's converters for pictures and for tiny copies; each remembers its last
     sizes and formats, which makes the next frame cheap.
     """
 
-    def __init__(self, height: int, width: int | None = None) -> None:
+    def __init__(self, height: int, width: int | None = None, is_squeezed: bool = False) -> None:
         self.height = height
         self.width = width
+        self.is_squeezed = is_squeezed
         self.reformatter = VideoReformatter()
         self.tiny_reformatter = VideoReformatter()
 
@@ -55,6 +58,7 @@ class FrameConverter:
         height, width = self.output_size(frame.height, frame.width * aspect, quarter_turns)
         if quarter_turns % 2:  # the picture is rotated last: before, it lies on its side
             height, width = width, height
+        aspect = self.fit_aspect(frame.height, frame.width, aspect, height, width)
         frame = _crop_long_frame(frame, aspect, height, width)
         picture = self._scale(frame, aspect, height, width)
         top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
@@ -78,6 +82,15 @@ class FrameConverter:
             interpolation=(SHRINK if is_smaller else GROW) | EXACT,
             threads=1,
         ).to_ndarray()
+
+    def fit_aspect(
+        self, frame_height: int, frame_width: int, aspect: float, height: int, width: int
+    ) -> float:
+        """Return the aspect of a pixel of a frame with which it is scaled to a picture of height x width.
+
+        aspect: what it is, width over height. If squeezed, the one with which nothing is to be cropped.
+        """
+        return width * frame_height / (height * frame_width) if self.is_squeezed else aspect
 
     def output_size(self, height: float, width: float, quarter_turns: int = 0) -> tuple[int, int]:
         """Return (height, width) of the picture of a frame after it is rotated by `quarter_turns`.

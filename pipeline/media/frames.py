@@ -21,12 +21,13 @@ TIMES_COLUMN = ("times", pa.list_(pa.float64()))  # when the display of each fra
 class FramesStep:
     """The step of the stage `frames`: from the media files of a clip to (frames, height, width, 3) uint8 RGB.
 
-    video: the section of params.yaml; `frames`, `height` and `width` are read. clip_seconds: the maximum
-    duration of the video. decoding: the section `media`.
+    video: the section of params.yaml; `frames`, `height`, `width` and `fit` are read. clip_seconds: the
+    maximum duration of the video. decoding: the section `media`.
 
     Frame i is the one that is shown in the middle of the i-th of `frames` equal parts of the clip. A still
     picture is shown during the whole clip. A picture is rotated as its file says, its pixels are made square,
-    it is scaled until it covers height x width, and what exceeds that is cropped evenly on both sides.
+    it is scaled until it covers height x width, and what exceeds that is cropped evenly on both sides. With
+    `fit: squeeze` it is scaled to height x width, and its aspect is not kept.
 
     An outcome has extra["seconds"], the duration of the video, and extra["times"], when the display of each
     frame begins: s from the clip's start, negative if before it.
@@ -47,7 +48,8 @@ class FramesStep:
 
     def __call__(self, clips: list[dict], values: list[Media]) -> Iterator[Outcome]:
         """Yield the outcome of each clip. clips: rows of the clip table. values: their files."""
-        converter = FrameConverter(self.video.height, self.video.width)
+        is_squeezed = getattr(self.video, "fit", "crop") == "squeeze"  # older models do not have it
+        converter = FrameConverter(self.video.height, self.video.width, is_squeezed)
         for clip, media in zip(clips, values, strict=True):
             outcome = extract_frames(
                 clip, media, self.clip_seconds, self.video.frames, converter, self.decoding

@@ -13,6 +13,9 @@ Definitions, the same for every direction (in `audio_to_video` a sound is the qu
   k. This needs no labels.
 - `recall_k` within a modality: the fraction of queries with a relevant clip among the first k, without the
   query itself, over the queries that have a relevant clip.
+- `precision_k`: the fraction of the first k results that share a label with the query. The query's clip is
+  left out, across modalities too; so are queries with no relevant clip. It needs no counterpart, so it also
+  measures a model that learned from categories.
 - `n` is the number of queries, `n_relevant` of those that have a relevant clip, over which label-based
   metrics are averaged; an undefined metric is None.
 - `chance` is the exact expected value of each metric, over the same queries, when the ranking is random.
@@ -27,9 +30,10 @@ import scipy.sparse as sp
 from pipeline.metrics.bootstrap import encode_groups, percentile_interval, resample_groups, round_finite
 
 CUT = 30  # ranks that nDCG counts
-KS = (1, 5, 10)  # of `recall_k`
-METRICS = (f"ndcg_{CUT}", *(f"recall_{k}" for k in KS), "map")
-NDCG, RECALLS, MAP = 0, slice(1, 1 + len(KS)), 1 + len(KS)  # columns of arrays (queries, metrics)
+KS = (1, 5, 10)  # of `recall_k` and `precision_k`
+METRICS = (f"ndcg_{CUT}", *(f"recall_{k}" for k in KS), "map", *(f"precision_{k}" for k in KS))
+# Columns of arrays (queries, metrics).
+NDCG, RECALLS, MAP, PRECISIONS = 0, slice(1, 1 + len(KS)), 1 + len(KS), slice(2 + len(KS), 2 + 2 * len(KS))
 DIRECTIONS = {  # name -> modality of the query, modality of the ranked clips
     "audio_to_video": ("audio", "video"),
     "video_to_audio": ("video", "audio"),
@@ -59,10 +63,10 @@ def evaluate(
     of one person). bootstrap: number of resamples. score: the matcher's score, in place of the distance
     across modalities. directions: keys of DIRECTIONS.
 
-    Returns {direction: {"ndcg_30", "recall_1", "recall_5", "recall_10", "map", "n", "n_relevant",
-    "ci": {metric: [low, high] or None}, "chance": {metric: value or None}}}. Raises ValueError on no
-    clips, on different lengths and on embeddings or scores that are not finite. Works in blocks of queries:
-    10,000 clips need well under 1 GiB.
+    Returns {direction: {"ndcg_30", "recall_1", "recall_5", "recall_10", "map", "precision_1", "precision_5",
+    "precision_10", "n", "n_relevant", "ci": {metric: [low, high] or None}, "chance": {metric: value or
+    None}}}. Raises ValueError on no clips, on different lengths and on embeddings or scores that are not
+    finite. Works in blocks of queries: 10,000 clips need well under 1 GiB.
     """
     seed_embeddings = [embeddings] if isinstance(embeddings, dict) else list(embeddings)
     n = [_count_clips(vectors, labels, groups) for vectors in seed_embeddings][0]
@@ -281,6 +285,9 @@ def _query_metrics(
     top_gains = np.take_along_axis(gains, top_columns, axis=1).astype(float)
     dcg = top_gains @ _discounts(top_columns.shape[1])
     metrics[has_relevant, NDCG] = dcg[has_relevant] / ideal_dcg[has_relevant]
+    is_relevant = (top_keys & np.uint64(1)).astype(float)
+    precisions = np.stack([is_relevant[:, :k].sum(1) / k for k in KS], axis=1)
+    metrics[has_relevant, PRECISIONS] = precisions[has_relevant]
 
     # One element for each relevant clip of each query, by query, then by rank (from 0 on).
     query, rank = np.divmod(np.flatnonzero(keys & np.uint64(1)), n)
@@ -318,6 +325,8 @@ def _chance(
             recalls[has_relevant, column] = 1 - miss.prod(1)[has_relevant]
         chance[:, RECALLS] = recalls
     if has_relevant.any():
+        density = n_relevant[has_relevant, None] / candidates  # of relevant clips
+        chance[has_relevant, PRECISIONS] = density * np.minimum(KS, candidates) / np.array(KS)
         mean_dcg = mean_gain * _discounts(min(CUT, candidates)).sum()
         chance[has_relevant, NDCG] = mean_dcg[has_relevant] / ideal_dcg[has_relevant]
         # For a relevant clip at rank i, the mean number of relevant clips up to rank i is

@@ -61,7 +61,7 @@ def evaluate(
     scores, is_same = np.asarray(scores, float), np.asarray(is_same, bool)
     if is_same.all() or not is_same.any():
         raise ValueError("trials must include pairs of one person and pairs of two persons")
-    compute_errors = _Errors(scores, is_same)
+    compute_errors = ErrorRates(scores, is_same)
     resampled_eers, resampled_costs = [], []
     for weights in resample_pairs(people, len(scores), bootstrap, seed):
         eers, costs = compute_errors(weights)
@@ -84,11 +84,11 @@ def equal_error_rate(scores: np.ndarray, is_same: np.ndarray) -> float:
     scores: (t,) float, higher if the clips are more similar. is_same: (t,) bool, whether both clips of a
     trial are of one person.
     """
-    [eer], _ = _Errors(np.asarray(scores, float), is_same)(np.ones((1, len(scores))))
+    [eer], _ = ErrorRates(np.asarray(scores, float), is_same)(np.ones((1, len(scores))))
     return float(eer)
 
 
-class _Errors:
+class ErrorRates:
     """Compute EER and minDCF of the same trials under many weights; sort once.
 
     order: (t,) the trials in ascending order of their scores. is_same: (t,) bool, in that order. ends: the
@@ -103,9 +103,7 @@ class _Errors:
 
     def __call__(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return EER and minDCF, (b,) each, under weights (b, t); NaN without trials of both kinds."""
-        ordered = weights[:, self.order]
-        miss = self._fraction_below(ordered * self.is_same)  # false rejections
-        false_alarm = 1 - self._fraction_below(ordered * ~self.is_same)  # false acceptances
+        miss, false_alarm = self.rates(weights)
         costs = TARGET_PROBABILITY * miss + (1 - TARGET_PROBABILITY) * false_alarm
         min_dcf = costs.min(1) / min(TARGET_PROBABILITY, 1 - TARGET_PROBABILITY)
         # The gap rises from -1 to 1 with the threshold. EER is where it is 0: between thresholds k - 1 and k.
@@ -116,6 +114,15 @@ class _Errors:
         fraction = -gap_before / np.where(gap_after > gap_before, gap_after - gap_before, 1)
         eer = miss[rows, k - 1] + fraction * (miss[rows, k] - miss[rows, k - 1])
         return np.where(np.isnan(min_dcf), np.nan, eer), min_dcf
+
+    def rates(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return how often trials are falsely rejected and falsely accepted, (b, thresholds) each.
+
+        weights: (b, t). The first threshold is below all scores, then one follows above each distinct score.
+        """
+        ordered = weights[:, self.order]
+        miss = self._fraction_below(ordered * self.is_same)  # false rejections
+        return miss, 1 - self._fraction_below(ordered * ~self.is_same)
 
     def _fraction_below(self, weights: np.ndarray) -> np.ndarray:
         """Return the fraction of the weight below each threshold, (b, thresholds); NaN if all weights are 0.

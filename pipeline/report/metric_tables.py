@@ -24,9 +24,23 @@ NAMES = {  # metric -> name, meaning
     "audio_mse": ("Sound, filled in", "mean squared error on masked patches; lower is better"),
     "video_mse": ("Picture, filled in", "mean squared error on masked patches; lower is better"),
     "min_dcf": ("minDCF", "minimum detection cost, P = 0.05; lower is better"),
+    "min_dcf_normalized": ("minDCF, normalized", "divided by P; lower is better"),
+    "median_rank": ("Median rank", "of the counterpart, from 1; lower is better"),
+    "event_accuracy": ("Accuracy in events", "of the seconds in which the event is"),
+    "hit_rate_1": ("Hit rate", "the most probable class is one of the clip's"),
+    "ciou": ("cIoU", "share of clips with an overlap of at least the protocol's threshold"),
+    "mu_audio": ("Confusion by pictures", "right by sound alone, wrong by both; lower is better"),
+    "mu_video": ("Confusion by sound", "right by picture alone, wrong by both; lower is better"),
+    "mu_both": ("Confusion by both", "right by each alone, wrong by both; lower is better"),
 }
+PROTOCOL_NAMES = {  # where they differ in protocols
+    "map": ("mAP", "average precision, mean over classes"),
+    "accuracy": ("Accuracy", "of the seconds"),
+    "min_dcf": ("minDCF", "minimum detection cost, P = 0.01, not divided by P; lower is better"),
+}
+PROTOCOL = "Protocol "  # the beginning of the names of tables about protocols
 MAX_TILES = 4
-LOWER_IS_BETTER = {"ece", "eer", "min_dcf", "audio_mse", "video_mse"}
+LOWER_IS_BETTER = {"ece", "eer", "min_dcf", "min_dcf_normalized", "median_rank", "audio_mse", "video_mse"}
 
 
 def get_nested(tree: Any, *keys: str) -> Any:
@@ -149,7 +163,9 @@ def metric_tables(metrics: dict) -> list[dict]:
                 continue
             if section[metric] is not None and to_finite_float(section[metric]) is None:
                 continue  # not a number
-            label, meaning = _name_and_meaning(metric, direction, names)
+            label, meaning = _name_and_meaning(
+                metric, direction, names | PROTOCOL_NAMES if name.startswith(PROTOCOL) else names
+            )
             rows.append({"label": label, "meaning": meaning, "measure": describe_metric(section, metric)})
         if rows:
             has_values = any(row["measure"] for row in rows)
@@ -174,7 +190,8 @@ def _sections(metrics: dict) -> list[tuple[str, str, str, dict]]:
         name, text = (direction.name, direction.description) if direction else (key, "")
         sections.append((name, text, key, section))
     # Localization has a section of its own on the page.
-    listed = {"correspondence", "retrieval", "localization", *(path[0] for path in report_classes.SECTIONS)}
+    sections_of_their_own = {path[0] for path in report_classes.SECTIONS}
+    listed = {"correspondence", "retrieval", "localization", "protocol", *sections_of_their_own}
     for key, section in metrics.items():
         if key in listed or not isinstance(section, dict):
             continue
@@ -182,7 +199,28 @@ def _sections(metrics: dict) -> list[tuple[str, str, str, dict]]:
             {key: section} if "n" in section else {f"{key} {name}": part for name, part in section.items()}
         )
         sections += [(name.replace("_", " ").capitalize(), "", "", part) for name, part in parts.items()]
+    for name, protocol in (metrics.get("protocol") or {}).items():
+        sections += _protocol_sections(name, protocol)
     return sections
+
+
+def _protocol_sections(name: str, protocol: dict) -> list[tuple[str, str, str, dict]]:
+    """Return what `_sections` does for one protocol, whose metrics may be in several sections."""
+    parts = {key: part for key, part in protocol.items() if isinstance(part, dict) and "ci" in part}
+    if "ci" in protocol:
+        parts = {"": protocol} | parts
+    if protocol.get("clips") == "published":
+        n_listed, n_missing = protocol.get("n_listed", 0), protocol.get("n_missing", 0)
+        text = f"{n_listed - n_missing} of the {n_listed} published clips."
+        if protocol.get("n_training"):
+            text += f" {protocol['n_training']} of them were learnt from."
+    else:
+        text = "The clips of the test split, not those of the published list."
+    title = PROTOCOL + name
+    return [
+        (": ".join(filter(None, (title, key.replace("_", " ")))), text, key if "_to_" in key else "", part)
+        for key, part in parts.items()
+    ]
 
 
 def _name_and_meaning(metric: str, direction: str, names: dict[str, tuple[str, str]]) -> tuple[str, str]:
@@ -196,4 +234,6 @@ def _name_and_meaning(metric: str, direction: str, names: dict[str, tuple[str, s
         what = "a clip of the same label" if source == target else "the counterpart"
         rank = "is first" if k == "1" else f"is among the first {k}"
         return f"Recall@{k}", f"{what} {rank}"
+    if match := re.fullmatch(r"precision_(\d+)", metric):
+        return f"Precision@{match[1]}", f"share of the first {match[1]} that have the same label"
     return names.get(metric, (metric.replace("_", " "), ""))

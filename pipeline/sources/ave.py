@@ -5,6 +5,9 @@ and end, separated by `&`. The published splits are lists of these rows beside i
 the data set, `train_order.h5` (row numbers from 0) in the repository of its authors; the same for val and
 test. In copies of the data set, the file of a video is `<YouTube id>.mp4`.
 
+With `data.ave.whole`, a clip is the whole video, and the columns `event_start` and `event_end` say when its
+event is: the protocol `ave` evaluates such clips by the second.
+
 Annotations.txt does not say where in YouTube's video the 10 s are. They are a segment of AudioSet: its lists
 say it (`data.ave.audioset`).
 
@@ -12,7 +15,7 @@ Source: Tian et al., Audio-Visual Event Localization in Unconstrained Videos, EC
 """
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
@@ -38,6 +41,7 @@ EXTRA = pa.schema(  # the columns of the clip table that only this source has
         pa.field("quality", pa.string()),
     ]
 )
+EVENT = [pa.field("event_start", pa.float64()), pa.field("event_end", pa.float64())]  # s, of whole videos
 
 
 class Event(NamedTuple):
@@ -58,14 +62,16 @@ def clips(data: "DataParams") -> Clips:
     rows: dict[str, dict] = {}
     for i, event in enumerate(events):
         clip_id = f"{media.safe_name(event.video)}_{slug(event.label)}"
-        row = {
+        row: dict[str, Any] = {
             "clip_id": clip_id,
             "labels": [event.label],
             "split": splits.get(i),
             "video_id": event.video,
             "quality": event.quality,
-            "place": _find_place(event, starts),
+            "place": _find_place(event._replace(start=0.0, end=SECONDS) if data.ave.whole else event, starts),
         }
+        if data.ave.whole:
+            row |= {"event_start": event.start, "event_end": event.end}
         rows.setdefault(clip_id, row)
     lines = []
     if n := len(events) - len(rows):
@@ -76,7 +82,7 @@ def clips(data: "DataParams") -> Clips:
         lines.append(f"{len(conflicts)} events left out, whose videos have another one in val or test")
     ids = {row["clip_id"] for row in conflicts}
     selected = [row for row in rows.values() if row["clip_id"] not in ids]
-    return media.make_clips(selected, lines, data, EXTRA)
+    return media.make_clips(selected, lines, data, pa.schema([*EXTRA, *EVENT]) if data.ave.whole else EXTRA)
 
 
 def _find_place(event: Event, starts: dict[str, float]) -> media.Place | None:

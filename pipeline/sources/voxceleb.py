@@ -4,6 +4,9 @@ Below `data.folder` are faces, `<person>/.../<recording>/*.jpg` or `<person>/*.j
 `<person>/<recording>/*.wav`. A clip is a face and a voice of one person, not of the same moment. VoxCeleb1
 has names for faces and ids for voices: `vox1_meta.csv` in the folder translates.
 
+`data.voxceleb.trials` is a published list of trials, such as veri_test2.txt of VoxCeleb1-O: its speakers are
+the test split.
+
 Each clip is within a pair of recordings: recordings of the same name are paired first, then the rest in turn.
 Clips are split by `video_id`, which is the pair, so no recording is in two splits.
 
@@ -21,6 +24,7 @@ from pipeline.sources import Clips, folder
 from pipeline.sources.folder.extensions import PICTURE, SOUND, split_extension
 from pipeline.sources.folder.in_place import fetch, stamp
 from pipeline.sources.messages import first_names
+from pipeline.sources.published import list_files
 from pipeline.store import clip_table
 
 if TYPE_CHECKING:  # at run time, the reader of params.yaml must be no part of the code identity
@@ -48,12 +52,18 @@ def clips(data: "DataParams") -> Clips:
             f" ({first_names(sorted(voices))}); for VoxCeleb1, put {META} beside them, which has the names of"
             " the ids"
         )
-    rows = []
+    rows: list[dict] = []
+    speakers = _read_speakers(root, data)
     for person in people:
         pairs = _pair_files(person, faces[person], voices[person], data.voxceleb.pair)
-        rows += [_make_row(root, person, pair) for pair in pairs[: data.voxceleb.per_person]]
+        split = "test" if person in speakers else None
+        for pair in pairs[: data.voxceleb.per_person]:
+            rows.append(_make_row(root, person, pair) | {"split": split})
     folder.add_ids(rows)
-    return Clips(clip_table.from_rows(rows, folder.EXTRA), _describe(faces, voices, rows, data))
+    lines = _describe(faces, voices, rows, data)
+    if absent := sorted(speakers.difference(people)):
+        lines.append(f"{len(absent)} speakers of data.voxceleb.trials have no clip: {first_names(absent)}")
+    return Clips(clip_table.from_rows(rows, folder.EXTRA), lines)
 
 
 def _describe(faces: Files, voices: Files, rows: list[dict], data: "DataParams") -> list[str]:
@@ -72,6 +82,26 @@ def _describe(faces: Files, voices: Files, rows: list[dict], data: "DataParams")
                 f" ({data.voxceleb.per_person})"
             )
     return lines
+
+
+def _read_speakers(root: str, data: "DataParams") -> set[str]:
+    """Return the people in the list of trials, by the names of their faces. Raises UserError for other lists.
+
+    A line is 0 or 1, and two paths `<person>/<recording>/<file>`, separated by blanks.
+    """
+    source, key = data.voxceleb.trials, "data.voxceleb.trials"
+    if source is None:
+        return set()
+    names, problems = _read_names(root), []
+    speakers: set[str] = set()
+    for line, fields in list_files.read_rows(source, key, delimiter=" "):
+        paths = [field for field in fields if field][1:]
+        if len(paths) == 2 and all("/" in path for path in paths):
+            speakers |= {path.split("/")[0] for path in paths}
+        else:
+            problems.append(f"line {line}: not 0 or 1 and two utterances: {' '.join(fields)[:60]}")
+    list_files.raise_problems(source, key, problems)
+    return {names.get(speaker, speaker) for speaker in speakers}
 
 
 def _find_faces_and_voices(root: str, data: "DataParams") -> tuple[Files, Files]:

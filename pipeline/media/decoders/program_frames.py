@@ -236,6 +236,7 @@ def _convert_frames(
         stream = stream.filter("field", type="top")
         frame_height, aspect = frame_height // 2, aspect / 2
     height, width = converter.output_size(frame_height, video.width * aspect)
+    aspect = converter.fit_aspect(frame_height, video.width, aspect, height, width)
     size = crop_size(frame_height, video.width, aspect, height, width) or (frame_height, video.width)
     if size != (frame_height, video.width):
         stream = stream.filter("crop", size[1], size[0], exact=1)

@@ -6,19 +6,20 @@ Box = list[float]  # left, top, right, bottom: fractions of the picture's width 
 BoxPair = tuple[Box, Box | None]  # of the sounding object, and of the silent one if there is one
 
 
-def frame_boxes(rows: Iterable[dict], height: int, width: int) -> dict[str, BoxPair]:
+def frame_boxes(rows: Iterable[dict], height: int, width: int, fit: str = "crop") -> dict[str, BoxPair]:
     """Return clip_id -> (box of the sounding object, box of the silent object or None).
 
     rows: of a clip table with `box`, `silent_box`, `second_box` and `aspect`. Its boxes refer to the whole
     picture, of width / height `aspect`; the returned boxes refer to a stored frame of `height` x `width`
-    pixels, which is cropped from the middle of the picture.
+    pixels, which is cropped from the middle of the picture, or with `fit` "squeeze" is the whole picture.
     Clips without `box`, with two sounding objects, or whose box is outside the frame are left out.
     """
     boxes = {}
     for row in rows:
         if not row.get("box") or row.get("second_box"):
             continue
-        sounding, silent = (_crop(row[name], row["aspect"], width / height) for name in ("box", "silent_box"))
+        aspect = row["aspect"] if fit == "crop" else width / height
+        sounding, silent = (_crop(row[name], aspect, width / height) for name in ("box", "silent_box"))
         if sounding:
             boxes[row["clip_id"]] = (sounding, silent)
     return boxes

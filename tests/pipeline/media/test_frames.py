@@ -17,8 +17,8 @@ from pipeline.sources.folder.extensions import PICTURE
 from testing.recordings import REAL_CLIPS, clip_row, frame_numbers, grey_frame, record
 
 
-def step(n=1, height=32, width=32, seconds=4.0):
-    return FramesStep(SimpleNamespace(frames=n, height=height, width=width), seconds)
+def step(n=1, height=32, width=32, seconds=4.0, fit="crop"):
+    return FramesStep(SimpleNamespace(frames=n, height=height, width=width, fit=fit), seconds)
 
 
 def take(path, n=1, start=None, end=None, **more):
@@ -182,6 +182,21 @@ def test_the_middle_is_cropped(tmp_path):
     picture = np.full((64, 96, 3), 255, np.uint8)
     picture[:, 16:80] = 0
     assert take(still(tmp_path / "a.mp4", picture)).value.mean() < 6
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_a_squeezed_picture_is_whole(tmp_path, rotation):
+    """A white border of 96 x 64 stays all around in 32 x 32, also if the file says that it is rotated."""
+    picture = np.full((64, 96, 3), 255, np.uint8)
+    picture[12:-12, 12:-12] = 0
+    plain, path = still(tmp_path / "plain.mp4", picture), tmp_path / "a.mp4"
+    command = [ffmpeg.binary(), "-v", "error", "-display_rotation", str(rotation), "-i", plain, "-c", "copy"]
+    subprocess.run([*command, path], check=True, timeout=60)
+    squeezed = take(path, fit="squeeze").value[0]
+    border = np.concatenate([squeezed[:2], squeezed[-2:], squeezed[:, :2].swapaxes(0, 1)])
+    assert squeezed.shape == (32, 32, 3) and border.mean() > 240 and squeezed[12:20, 12:20].mean() < 10
+    cropped = take(path).value[0]  # two of its sides are cut off
+    assert min(cropped[0].mean(), cropped[:, 0].mean()) < 160
 
 
 @pytest.mark.parametrize("form", ["yuv420p", "yuv420p10le", "yuv444p"])

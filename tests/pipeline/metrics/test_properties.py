@@ -56,6 +56,8 @@ def slow_retrieval(embeddings: dict, labels: list[list[str]], seed: int, directi
                     hits += 1
                     total += hits / rank
             metrics["map"].append(total / hits)
+            for k in retrieval.KS:
+                metrics[f"precision_{k}"].append(sum(g > 0 for g in gains[:k]) / k)
     return {m: sum(v) / len(v) if v else None for m, v in metrics.items()}
 
 

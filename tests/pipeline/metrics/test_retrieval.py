@@ -85,6 +85,24 @@ def test_by_hand():
     assert across["map"] == pytest.approx((1 / 2 + 2 / 3) / 2, abs=1e-6)
 
 
+def test_precision_by_hand():
+    embeddings = {"audio": line(0, 10, 30, 60), "video": line(1, 61, 31, 12)}
+    metrics = retrieval.evaluate(embeddings, [["a", "b"], ["a"], ["a", "b"], ["c"]], bootstrap=50)
+    # The first results of the clips 0, 1 and 2, without the clip itself: sounds 1 0 1, pictures 3 3 3.
+    assert metrics["audio_to_audio"]["precision_1"] == 1.0
+    assert metrics["audio_to_video"]["precision_1"] == 0.0
+    # The pictures rank the sounds 0 1 2 3, 3 2 1 0, 2 1 0 3 and 1 0 2 3: the first results are 1 3 1.
+    assert metrics["video_to_audio"]["precision_1"] == pytest.approx(2 / 3, abs=1e-6)
+    for direction in DIRECTIONS:  # each query has 3 candidates, of which 2 are relevant
+        assert metrics[direction]["precision_5"] == pytest.approx(2 / 5)
+        assert metrics[direction]["precision_10"] == pytest.approx(2 / 10)
+        chance = metrics[direction]["chance"]
+        assert [chance[f"precision_{k}"] for k in (1, 5, 10)] == pytest.approx(
+            [2 / 3, 2 / 5, 1 / 5], abs=1e-6
+        )
+        assert metrics[direction]["ci"]["precision_5"] == [0.4, 0.4]  # of all queries that have a label
+
+
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_chance_is_the_mean_over_all_orders(direction):
     """Five clips: every metric averaged over every order that the candidates can have."""

@@ -14,7 +14,7 @@ from pipeline.metrics import correspondence, retrieval
 from pipeline.report import charts, data_uri, experiment_page, plots
 from pipeline.report.data import ReportData
 from pipeline.report.galleries import DIRECTIONS
-from pipeline.report.metric_tables import describe_metric
+from pipeline.report.metric_tables import describe_metric, metric_tables
 
 EVIL = "<script>alert('x')</script>\" onload=\"x()"
 
@@ -410,3 +410,23 @@ def test_error_rates_are_compared_with_chance():
     assert measure["no_better"]
     measure = describe_metric({"eer": 0.2, "n": 9, "ci": {"eer": [0.1, 0.3]}, "chance": {"eer": 0.5}}, "eer")
     assert not measure["no_better"]
+
+
+def test_protocols_have_a_table_for_each_section():
+    section = {"recall_1": 0.5, "median_rank": 3.0, "n": 4, "ci": {"recall_1": [0.2, 0.8]}}
+    section |= {"chance": {"recall_1": 0.25, "median_rank": 2.5}}
+    facts = {"clips": "published", "n_listed": 6, "n_missing": 2, "missing": {"no_audio": 2}, "n_training": 1}
+    metrics = {
+        "protocol": {
+            "vggsound_retrieval": facts | {"n": 4, "audio_to_video": section},
+            "voxceleb1_o": {"clips": "test split", "n": 3, "audio": {"min_dcf": 0.01, "n": 3, "ci": {}}},
+        }
+    }
+    retrieval_table, voices = metric_tables(metrics)[-2:]
+    assert retrieval_table["name"] == "Protocol vggsound_retrieval: audio to video"
+    assert retrieval_table["text"] == "4 of the 6 published clips. 1 of them were learnt from."
+    recall, rank = retrieval_table["rows"]
+    assert recall["meaning"] == "the counterpart is first" and recall["measure"]["no_better"]
+    assert rank["label"] == "Median rank" and rank["measure"]["no_better"]  # a lower rank is better
+    assert voices["text"] == "The clips of the test split, not those of the published list."
+    assert "P = 0.01" in voices["rows"][0]["meaning"]

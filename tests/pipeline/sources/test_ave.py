@@ -44,6 +44,15 @@ def rows(folder, where="folder"):
     return ave.clips(data(folder, where)).table.to_pylist()
 
 
+def test_whole_videos_say_when_their_event_is(folder):
+    params = data(folder)
+    whole = params.model_copy(update={"ave": params.ave.model_copy(update={"whole": True})})
+    _, female, banjo, last = ave.clips(whole).table.to_pylist()
+    assert (banjo["start"], banjo["end"], banjo["event_start"], banjo["event_end"]) == (0, 10, 3, 8)
+    assert female["event_start"] == 1 and last["event_start"] == last["event_end"] == 0
+    assert "event_start" not in ave.clips(params).table.column_names
+
+
 def test_an_event_becomes_a_clip(folder):
     (folder / "AVE").mkdir()
     (folder / "AVE/cdefghijklm.mp4").write_bytes(b"x")

@@ -11,8 +11,10 @@ from pipeline.sources import voxceleb
 from testing import defaults
 
 
-def data(folder, per_person=100, pair="person"):
-    section = VoxCelebParams(faces="faces", voices="voices", per_person=per_person, pair=pair)
+def data(folder, per_person=100, pair="person", trials=None):
+    section = VoxCelebParams(
+        faces="faces", voices="voices", per_person=per_person, pair=pair, trials=trials and str(trials)
+    )
     changes = {"folder": str(folder), "source": "voxceleb", "voxceleb": section}
     return read(defaults.PARAMS).data.model_copy(update=changes)
 
@@ -73,6 +75,18 @@ def test_per_person_limits_the_clips_and_spreads_them_over_recordings(folder):
     rows = voxceleb.clips(data(folder, per_person=2)).table.to_pylist()
     assert sorted(r["subject"] for r in rows) == ["Ann", "Ann", "Bob", "Bob"]
     assert len({r["video_id"] for r in rows}) == 4
+
+
+def test_speakers_of_the_trials_are_the_test_split(folder):
+    trials = folder / "veri_test2.txt"
+    trials.write_text("1 Bob/v/1.wav Bob/v/2.wav\n0 Bob/v/1.wav Eve/v/2.wav\n")
+    params = data(folder, trials=trials)
+    table, lines = voxceleb.clips(params)
+    assert {(r["subject"], r["split"]) for r in table.to_pylist()} == {("Ann", None), ("Bob", "test")}
+    assert "1 speakers of data.voxceleb.trials have no clip: Eve" in lines
+    trials.write_text("1 Bob\n")
+    with pytest.raises(UserError, match="data.voxceleb.trials: .*line 1: not 0 or 1 and two utterances"):
+        voxceleb.clips(params)
 
 
 def test_lines_count_people_and_files_in_no_clip(folder):
