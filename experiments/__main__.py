@@ -1,17 +1,28 @@
 """Published settings as flags for DVC: `dvc exp run $(python -m experiments cav_mae)`.
 
+Other commands: `python -m experiments compare A B` (compare.py), `seeds` and `folds` (repeats.py).
+
 NAME is a system with one file of settings (`cav_mae`: cav_mae/params.yaml), or a system and one of its
 variants (`objects_that_sound/avenet`). Flags that follow override it:
 `dvc exp run $(python -m experiments cav_mae) -S data.source=folder`.
 """
 
+import functools
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pipeline.cli import run
+
 FOLDER = Path(__file__).parent
+COMMANDS = {
+    "compare": "compare",
+    "seeds": "repeats",
+    "folds": "repeats",
+}  # name -> module of this folder with a function of this name
 NOT_SETTINGS = ("dvc.yaml", "published.yaml", "study.yaml")  # YAML files without settings of the authors
 
 
@@ -49,11 +60,24 @@ def main(arguments: list[str]) -> str:
     """Return the flags for the settings NAME, the only argument. Print the usage if there is no such name."""
     files = settings_files()
     if len(arguments) != 1 or arguments[0] not in files:
-        sys.exit(f"usage: dvc exp run $(python -m experiments NAME), NAME one of {', '.join(files)}")
+        sys.exit(
+            f"usage: dvc exp run $(python -m experiments NAME), NAME one of {', '.join(files)}; or python -m"
+            f" experiments COMMAND --help, COMMAND one of {', '.join(COMMANDS)}"
+        )
     settings = yaml.safe_load(files[arguments[0]].read_text(encoding="utf-8"))
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     return " ".join(to_flags(settings, params))
 
 
+def start(arguments: list[str]) -> None:
+    """Run a command of COMMANDS, or print the flags for the settings NAME."""
+    if arguments and arguments[0] in COMMANDS:
+        module = importlib.import_module(f"experiments.{COMMANDS[arguments[0]]}")
+        command = getattr(module, arguments[0])
+        run(functools.wraps(command)(lambda: command(arguments[1:])))
+    else:
+        print(main(arguments))
+
+
 if __name__ == "__main__":
-    print(main(sys.argv[1:]))
+    start(sys.argv[1:])

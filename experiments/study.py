@@ -41,7 +41,7 @@ TRAINING_SETTINGS = (
 )
 
 
-def _check_training_settings(settings: dict[str, Any]) -> dict[str, Any]:
+def check_training_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings (pydantic needs that). Raises ValueError for a key outside of TRAINING_SETTINGS."""
     for key in settings:
         if not any(key == name or key.startswith(f"{name}.") for name in TRAINING_SETTINGS):
@@ -51,7 +51,7 @@ def _check_training_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 Settings = dict[str, Any]  # key of params.yaml, such as `train.epochs` -> value
-TrainingSettings = Annotated[Settings, AfterValidator(_check_training_settings)]
+TrainingSettings = Annotated[Settings, AfterValidator(check_training_settings)]
 
 
 class Study(Section):

@@ -9,7 +9,7 @@ from pipeline.cli import run
 from pipeline.config import load
 from pipeline.dataset import dataset
 from pipeline.dataset.tables import has_no_source
-from pipeline.metrics import localization
+from pipeline.metrics import localization, predictions
 from pipeline.report import plots
 from pipeline.store import clip_table
 from pipeline.store.metric_files import write_csv, write_json
@@ -45,6 +45,7 @@ def evaluate() -> None:
     write_json(result.maps, "metrics/maps.json")
     write_json(result.description, "metrics/description.json")
     plots.save_inpainting("metrics/inpainting.jpg", result.inpainting_examples, result.has_normalized_patches)
+    predictions.write(result.predictions, f"metrics/{predictions.FILE}")
     for name, columns in TABLES.items():
         table_rows = [[row[column] for column in columns] for row in getattr(result, name)]
         write_csv([columns, *table_rows], f"metrics/{name}.csv")

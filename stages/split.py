@@ -9,10 +9,9 @@ from pathlib import Path
 from pipeline.cli import run
 from pipeline.config import load
 from pipeline.dataset.duplicates import count_divided, read_quality
-from pipeline.dataset.split import assign_splits, one_sided_note, split_size_warnings
+from pipeline.dataset.split import one_sided_note, split_clips, split_size_warnings
 from pipeline.store import clip_table
 from pipeline.store.atomic import write_table
-from pipeline.store.shards import read_index
 from pipeline.store.status import OK
 
 
@@ -21,15 +20,7 @@ def split() -> None:
     params = load("split")
     clips = clip_table.read("data/clips.parquet")
     quality = read_quality(clips)
-    table = assign_splits(
-        clips,
-        read_index("data/spectrogram"),
-        read_index("data/faces" if params.input == "face" else "data/frames"),
-        params.split,
-        params.audio.window_seconds,
-        params.modality,
-        quality,
-    )
+    table = split_clips(clips, quality, params)
     write_table(table, Path("data/splits.parquet"))
     counts = Counter(table["split"].to_pylist())
     failures = Counter(status for status in table["status"].to_pylist() if status != OK)

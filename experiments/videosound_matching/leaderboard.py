@@ -31,8 +31,9 @@ def read_pair(audio: str, video: str, loss: str) -> Pair:
 def resampled_aucs(model: checkpoint.Model, data: dataset.Dataset, params: Any) -> np.ndarray:
     """Return the AUC of a model in each bootstrap resample of the test pairs, (resamples,)."""
     audio, video = model.embed(data, data.indices("test"))
-    scores = test_pairs.score_pairs(model, data, audio, video, params.pairing, params.label, params.seed)
-    return correspondence.resample_aucs(*scores, params.evaluate.bootstrap, params.seed)
+    pairs = test_pairs.score_pairs(model, data, audio, video, params.pairing, params.label, params.seed)
+    resampling = params.evaluate.bootstrap, params.seed
+    return correspondence.resample_aucs(pairs.scores, pairs.is_match, pairs.groups, *resampling)
 
 
 def leaderboard() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from models.checkpoint import Model
+from models.evaluation.predictions import ClipColumns
 from models.evaluation.result import Evaluation, Settings
 from models.inference.classify import probabilities
 from models.tasks._plan import Plan
@@ -38,6 +39,7 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
     result = Evaluation()
     metrics = result.metrics
     assert plan.targets is not None  # a classifier has them
+    columns = ClipColumns.read(data, config["label"])
     if len(test):
         all_targets = plan.targets > 0
         targets = all_targets[test]
@@ -58,12 +60,17 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
             has_both = test[(data.has_side("audio") & data.has_side("video"))[test]]
             if len(has_both):
                 metrics["swapped"] = evaluate_variant(has_both, swapped=True)
+        result.predictions.append(columns.classes(test, p, targets, names, multilabel))
         result.per_class = classification.evaluate_classes(p, targets, names, *options)
         if not multilabel:
             result.confusion = _confusion_rows([data.clip_id[clip] for clip in test], p, targets, names)
             result.calibration = classification.calibration_bins(p, targets)
-    if config["label"] == "subject" and (verification := _verify(model, data, bootstrap, seed)):
-        metrics["verification"] = verification
+    trials = Trials.draw(data, data.indices("test"), seed) if config["label"] == "subject" else None
+    if trials:
+        scores = _score_trials(model, data, trials)
+        metrics["verification"] = trials.evaluate(scores, bootstrap, seed)
+        first, second = trials.clips[trials.first], trials.clips[trials.second]
+        result.predictions.append(columns.trials(first, second, scores, trials.is_same))
     return result
 
 
@@ -108,15 +115,11 @@ def correct_predictions(
     return is_correct, clips
 
 
-def _verify(model: Model, data: Dataset, bootstrap: int, seed: int) -> dict[str, Any]:
-    """Measure whether the model's embeddings tell pairs of recordings of one person from other pairs.
+def _score_trials(model: Model, data: Dataset, trials: Trials) -> dict[str, np.ndarray]:
+    """Score pairs of recordings: does the model's embedding tell those of one person from others?
 
-    Returns modality -> metrics, with `both` for the mean score of two modalities. Empty if the test split has
-    too few people or recordings. bootstrap: number of resamples for each interval.
+    Returns modality -> scores (t,), with `both` for the mean score of two modalities.
     """
-    trials = Trials.draw(data, data.indices("test"), seed)
-    if not trials:
-        return {}
     # `embed` returns two arrays, also if there is only one embedding: then both are the same.
     embeddings = zip(model.module.embedding_names, model.embed(data, trials.clips), strict=False)
-    return trials.evaluate(dict(embeddings), bootstrap, seed)
+    return trials.score(dict(embeddings))

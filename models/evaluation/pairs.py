@@ -1,15 +1,17 @@
 """Evaluation of a model of pairs: correspondence of sound and picture, retrieval, localization."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from models.checkpoint import Model
 from models.evaluation import localization
+from models.evaluation.predictions import ClipColumns
 from models.evaluation.result import Evaluation, Settings
 from pipeline.dataset import pairing
 from pipeline.dataset.dataset import Dataset
 from pipeline.metrics import correspondence, retrieval
+from pipeline.metrics.predictions import THRESHOLD
 
 # Galleries show the nearest clips of a few queries.
 QUERIES = 6  # in each direction, such as audio to video
@@ -26,32 +28,55 @@ def evaluate(model: Model, data: Dataset, settings: Settings) -> Evaluation:
     test, seed, bootstrap = data.indices("test"), settings.seed, settings.bootstrap
     labels = data.class_names(settings.label)  # of each clip of the data set
     audio, video = model.embed(data, test)
-    score, match, pair_groups = score_pairs(model, data, audio, video, settings.pairing, settings.label, seed)
+    test_pairs = score_pairs(model, data, audio, video, settings.pairing, settings.label, seed)
+    score, match = test_pairs.scores, test_pairs.is_match
     group = data.group[test]
     embeddings = {"audio": audio, "video": video}
     matcher = None if model.module.by_distance else model.scores  # None: rank by distance, which is faster
     directions = retrieval.directions_of(model.config["modality"])
+    test_labels = [labels[i] for i in test]
+    queries = retrieval.measure_queries(embeddings, test_labels, group.tolist(), seed, matcher, directions)
     metrics: dict[str, Any] = {
-        "correspondence": correspondence.evaluate(score, match, 0.0, pair_groups, bootstrap, seed),
-        "retrieval": retrieval.evaluate(
-            embeddings, [labels[i] for i in test], group.tolist(), bootstrap, seed, matcher, directions
+        "correspondence": correspondence.evaluate(
+            score, match, THRESHOLD, test_pairs.groups, bootstrap, seed
         ),
+        "retrieval": retrieval.summarize(queries, group.tolist(), bootstrap, seed),
     }
     maps: list[dict] = []
     if settings.boxes and model.module.has_map:
         metrics["localization"], maps = localization.evaluate(model, data, audio, video, settings)
     galleries = _galleries(data, test, labels, embeddings, matcher, seed, directions)
-    return Evaluation(metrics, correspondence.roc_curve(score, match), galleries, maps)
+    columns = ClipColumns.read(data, settings.label)
+    predictions = [
+        columns.pairs(test[test_pairs.audio], test[test_pairs.video], score, match),
+        columns.queries(test, queries),
+    ]
+    return Evaluation(
+        metrics, correspondence.roc_curve(score, match), galleries, maps, predictions=predictions
+    )
+
+
+class TestPairs(NamedTuple):
+    """Pairs of clips of the test split, and a model's scores of them.
+
+    scores: (n,). is_match: (n,) bool. groups: (n, 2) of both clips. audio, video: (n,) the clips, as indices
+    in the test split.
+    """
+
+    scores: np.ndarray
+    is_match: np.ndarray
+    groups: np.ndarray
+    audio: np.ndarray
+    video: np.ndarray
 
 
 def score_pairs(
     model: Model, data: Dataset, audio: np.ndarray, video: np.ndarray, which_match: str, label: str, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> TestPairs:
     """Score pairs of clips of the test split, half of which match; they are the same pairs for every model.
 
     audio, video: (clips, dim), embeddings of the test split. which_match: `pairing` of params.yaml: `clip`, a
     sound and the picture of the same clip, or `category`, clips with a common label. label: which labels.
-    Returns the scores (n,), whether each pair matches (n,), and the groups (videos) of both clips (n, 2).
     """
     test = data.indices("test")
     is_siamese = model.config["modality"] != "both"  # both sides of a pair are of one modality
@@ -59,7 +84,8 @@ def score_pairs(
     audio_indices, video_indices, is_match = pairing.balanced_pairs(test, relation, seed)
     scores = model.score(audio[audio_indices], video[video_indices])
     group = data.group[test]
-    return scores, is_match, np.stack([group[audio_indices], group[video_indices]], axis=1)
+    groups = np.stack([group[audio_indices], group[video_indices]], axis=1)
+    return TestPairs(scores, is_match, groups, audio_indices, video_indices)
 
 
 def _galleries(

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import pyarrow as pa
+
 from pipeline.dataset.dataset import Dataset
 
 
@@ -95,7 +97,8 @@ class Evaluation:
     has_normalized_patches: whether that model predicts patches without their mean and deviation, and these
     images show them with those of the true patches. per_class, confusion, calibration: rows of tables about a
     classifier: metrics of each class, each clip's actual and predicted class, and accuracy by confidence.
-    description: texts that describe the model in the report.
+    description: texts that describe the model in the report. predictions: the tables that make up
+    metrics/predictions.parquet.
     """
 
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -108,8 +111,11 @@ class Evaluation:
     confusion: list[dict] = field(default_factory=list)
     calibration: list[dict] = field(default_factory=list)
     description: dict[str, Any] = field(default_factory=dict)
+    predictions: list[pa.Table] = field(default_factory=list)
 
     def __or__(self, other: "Evaluation") -> "Evaluation":
-        """Merge two results: the metrics of both, and each other field of `other` unless it is empty."""
+        """Merge two results: metrics and predictions of both, and other fields of `other` unless empty."""
         values = {f.name: getattr(other, f.name) or getattr(self, f.name) for f in fields(self)}
-        return Evaluation(**values | {"metrics": self.metrics | other.metrics})
+        values["metrics"] = self.metrics | other.metrics
+        values["predictions"] = self.predictions + other.predictions
+        return Evaluation(**values)

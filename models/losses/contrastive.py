@@ -14,7 +14,9 @@ class Contrastive(nn.Module):
     d is the Euclidean distance of the L2-normalized embeddings (0 to 2), y the target, 1 for a match and
     0 for none, and [x]+ is max(x, 0).
     Source: Hadsell, Chopra, LeCun: Dimensionality Reduction by Learning an Invariant Mapping (2006);
-    VideoSound-Matching, with a margin of 2.
+    VideoSound-Matching, with a margin of 2. At a mean distance of margin / 2 matches pull as strongly as
+    other pairs push. Random embeddings are sqrt(2) apart: from a margin of 2 sqrt(2) on, training does not
+    begin by moving all of them nearer to each other, which can end in one point.
     Needs: pairs, half of them matching.
     """
 

@@ -53,16 +53,16 @@ class Trials:
             scores["both"] = (scores["audio"] + scores["video"]) / 2
         return scores
 
-    def evaluate(self, embeddings: dict[str, np.ndarray], bootstrap: int, seed: int) -> dict[str, Any]:
+    def evaluate(self, scores: dict[str, np.ndarray], bootstrap: int, seed: int) -> dict[str, Any]:
         """Compute EER and minDCF for each modality, and for the mean score of both, with their intervals.
 
-        embeddings: modality -> (n, dim), vectors of length 1 of `clips`, in their order. bootstrap: number of
-        resamples of the people, from which the intervals come.
+        scores: what `score` returns. bootstrap: number of resamples of the people, from which the intervals
+        come.
         """
         people = np.stack([self.subjects[self.first], self.subjects[self.second]], axis=1)
         return {
-            modality: verification.evaluate(scores, self.is_same, people, bootstrap, seed)
-            for modality, scores in self.score(embeddings).items()
+            modality: verification.evaluate(modality_scores, self.is_same, people, bootstrap, seed)
+            for modality, modality_scores in scores.items()
         }
 
     def equal_error_rate(self, clips: np.ndarray, embeddings: dict[str, np.ndarray]) -> float:

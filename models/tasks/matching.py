@@ -90,6 +90,8 @@ class Matching(Pairs):
             self.video = make_encoder("video", video_encoders, config, video_shape, dim)
         self.matcher = matchers.make(config["matcher"], dim)
         self.loss = losses.make(config["loss"], **config["constants"])
+        if self.loss.trains_matcher and hasattr(self.matcher, "center"):
+            self.matcher.center()
         self.has_map = self.modality != "audio" and getattr(self.video, "has_map", False)
         matcher_reads_maps = getattr(self.matcher, "has_map", False)
         can_localize = matcher_reads_maps and self.loss.name == "bce" and self.modality == "both"

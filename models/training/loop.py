@@ -197,6 +197,7 @@ def _make_trainer(training: _Training) -> lightning.Trainer:
         strategy="ddp_find_unused_parameters_true" if settings.devices * nodes > 1 else "auto",
         use_distributed_sampler=False,  # our samplers distribute whole batches among the processes
         accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.gradient_clip,  # the norm of all gradients
         logger=False,
         enable_checkpointing=False,  # the recorder saves checkpoints
         enable_model_summary=False,

@@ -114,6 +114,10 @@ class Recorder(Callback):
         self.start_time = time.monotonic()
         self.start_epoch = len(self.history)
 
+    def on_train_start(self, trainer: lightning.Trainer, module: LightningTask) -> None:
+        """Train no further epoch if the training that is resumed had stopped early."""
+        trainer.should_stop = self._has_stopped()
+
     def on_fit_end(self, trainer: lightning.Trainer, module: LightningTask) -> None:
         """Add the metrics of the best epoch to the curves."""
         if self.live:
@@ -140,9 +144,19 @@ class Recorder(Callback):
         metrics = self._compute_metrics(trainer, module)
         self.history.append(metrics)
         self.best.update(epoch, module.task)
+        trainer.should_stop = self._has_stopped()
         self._write_curves()
         self._save_checkpoint(trainer, epoch)
         self._print_epoch(epoch, metrics)  # last: an epoch that was printed is not lost at an interrupt
+
+    def _has_stopped(self) -> bool:
+        """Return whether `patience` epochs have passed since the best one.
+
+        Lightning's EarlyStopping is not used: it compares one number, and BestEpoch several, and the epoch
+        that it counts from must be the one whose weights are kept.
+        """
+        patience = self.settings.patience
+        return patience is not None and len(self.history) > self.best.epoch + patience
 
     def _compute_metrics(self, trainer: lightning.Trainer, module: LightningTask) -> dict[str, float]:
         """Compute the metrics of the epoch, by name: means over training clips, and those of validation.
@@ -177,7 +191,7 @@ class Recorder(Callback):
         """
         start = time.monotonic()
         trainer.save_checkpoint(self.checkpoint_file.path)
-        is_last = epoch + 1 == self.settings.epochs
+        is_last = trainer.should_stop or epoch + 1 == self.settings.epochs
         if is_last or start - self.last_save >= self.save_seconds / MAX_SAVING:
             self.checkpoint_file.write()
             self.last_save = time.monotonic()
@@ -192,7 +206,7 @@ class Recorder(Callback):
             return
         epochs = self.settings.epochs
         epoch_seconds = (time.monotonic() - self.start_time) / (epoch + 1 - self.start_epoch)
-        remaining_seconds = epoch_seconds * (epochs - epoch - 1)
+        remaining_seconds = 0.0 if self._has_stopped() else epoch_seconds * (epochs - epoch - 1)
         values = ", ".join(
             f"{name.replace('/', ' ')} {value:.3f}" for name, value in metrics.items() if "/" in name
         )

@@ -1,8 +1,8 @@
 """The sections `data`, `download` and `split`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from pipeline.config.fields import Section, Seed, one_of, source_names
 
@@ -209,6 +209,22 @@ class DownloadParams(Section):
         return self
 
 
+def check_folds(value: Any) -> int | str | None:
+    """Return the value of split.folds. Raise ValueError if it is none."""
+    is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 2
+    if not (is_number or value in (None, "all")):
+        raise ValueError("should be a number from 2, all, or null")
+    return value
+
+
+# One validator for all, so that a wrong value has one message, and not one for each type.
+Folds = Annotated[
+    int | str | None,
+    PlainValidator(check_folds),
+    WithJsonSchema({"anyOf": [{"minimum": 2, "type": "integer"}, {"const": "all"}, {"type": "null"}]}),
+]
+
+
 class SplitParams(Section):
     """The section `split` of params.yaml: which clips are for training, validation and the test."""
 
@@ -219,6 +235,11 @@ class SplitParams(Section):
     val: float = Field(gt=0, lt=1, description="share of clips for validation")
     test: float = Field(gt=0, lt=1, description="share of clips for the test")
     seed: Seed = Field(description="of the hash that decides; a clip's split does not depend on other clips")
+    folds: Folds = Field(
+        description="cross-validation: parts of the videos or subjects, one of which is the test split, in"
+        " place of test and own; all: one part for each; null: none"
+    )
+    fold: int = Field(ge=0, description="folds: which part, from 0; python -m experiments folds takes each")
 
     @model_validator(mode="after")
     def _check_training_remains(self) -> "SplitParams":

@@ -62,6 +62,14 @@ class LearningParams(Section):
     average: EpochRange | None = Field(
         description="[first, last]: average the weights of these epochs; null: take the best epoch"
     )
+    patience: int | None = Field(
+        ge=1,
+        description="early stopping: end after so many epochs without a better one (val); null: never",
+    )
+    gradient_clip: float | None = Field(
+        gt=0,
+        description="largest norm of all gradients together; larger ones are scaled down; null: no limit",
+    )
     gradient_checkpointing: bool = Field(
         description="less memory, activations are computed twice; cav_mae and encoders of libraries"
     )
@@ -78,6 +86,8 @@ class LearningParams(Section):
         """Raise ValueError if epochs are to be averaged that training does not have."""
         if self.average and not 1 <= self.average[0] <= self.average[1] <= self.epochs:
             raise ValueError(f"average: {self.average}: first and last epoch, from 1 to {self.epochs}")
+        if self.average and self.patience:
+            raise ValueError("patience: an average needs all its epochs: set average or patience to null")
         return self
 
 

@@ -2,15 +2,17 @@
 
 import hashlib
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.dataset.duplicates import join_groups
+from pipeline.dataset.folds import assign_fold
 from pipeline.errors import UserError
 from pipeline.store.clip_table import SPLITS
-from pipeline.store.shards import row_numbers
+from pipeline.store.shards import read_index, row_numbers
 from pipeline.store.status import NO_SOURCE, OK
 
 NO_SPLIT = -1  # of a clip or a group that has no split yet; others are indices into SPLITS
@@ -57,7 +59,8 @@ def assign_splits(
     A clip is usable if what models read of it is ok; its sound must last for at least one window. A clip in
     which nothing in view makes the sound has the status NO_SOURCE and no split. A split in the clip table
     (from the source) stays, unless split.own is false; the other clips of its group get the same split. If
-    the source assigns any clip to test, no other clip becomes a test clip.
+    the source assigns any clip to test, no other clip becomes a test clip. With split.folds, the splits are
+    those of one fold, and those of the source do not count.
     Raises UserError if the source puts clips of one group into two splits.
     """
     ids = clips["clip_id"]
@@ -77,7 +80,10 @@ def assign_splits(
         status[poor] = quality["status"].take(poor)
         detail[poor] = quality["detail"].take(poor)
     group_numbers = groups.indices.to_numpy()  # of each clip
-    group_splits = _group_splits(clips, groups, split)
+    if split.folds is None:
+        group_splits = _group_splits(clips, groups, split)
+    else:
+        group_splits = _group_splits_of_fold(groups, status == OK, split)
     split_numbers = pa.array(group_splits[group_numbers], mask=status != OK)
     columns = {
         "clip_id": ids,
@@ -98,6 +104,22 @@ def _lacks_source(clips: pa.Table) -> np.ndarray:
     if not {"box", "silent_box"} <= set(clips.column_names):
         return np.zeros(len(clips), bool)
     return pc.and_(pc.is_null(clips["box"]), pc.is_valid(clips["silent_box"])).to_numpy()
+
+
+def split_clips(clips: pa.Table, quality: pa.Table, params: Any) -> pa.Table:
+    """Return data/splits.parquet for the outputs of the stages in data/: a row of SCHEMA for every clip.
+
+    clips: the clip table. quality: data/quality.parquet. params: the content of params.yaml.
+    """
+    return assign_splits(
+        clips,
+        read_index("data/spectrogram"),
+        read_index("data/faces" if params.input == "face" else "data/frames"),
+        params.split,
+        params.audio.window_seconds,
+        params.modality,
+        quality,
+    )
 
 
 def _group_splits(clips: pa.Table, groups: pa.DictionaryArray, split) -> np.ndarray:
@@ -129,6 +151,23 @@ def _group_splits(clips: pa.Table, groups: pa.DictionaryArray, split) -> np.ndar
     return group_splits
 
 
+def _group_splits_of_fold(groups: pa.DictionaryArray, is_usable: np.ndarray, split) -> np.ndarray:
+    """Return the split of each group in one fold of a cross-validation, as an index into SPLITS, (groups,).
+
+    is_usable: (n,) of each clip. Groups without a usable clip are in no fold.
+    """
+    numbers = np.unique(groups.indices.to_numpy()[is_usable])  # of the groups with a usable clip
+    names = groups.dictionary.take(pa.array(numbers)).to_pylist()
+    group_splits = np.zeros(len(groups.dictionary), int)
+    noun = _group_noun(split.by)
+    group_splits[numbers] = assign_fold(names, split.folds, split.fold, split.val, split.seed, noun)
+    return group_splits
+
+
+def _group_noun(by: str) -> str:
+    return "people" if by == "subject" else "videos"
+
+
 def split_size_warnings(table: pa.Table, clips: pa.Table, split) -> list[str]:
     """Return a line for each split that is empty, or much smaller or larger than expected.
 
@@ -147,8 +186,10 @@ def split_size_warnings(table: pa.Table, clips: pa.Table, split) -> list[str]:
     test = 0.0 if "test" in splits_of_source else split.test
     fractions = {"train": 1 - split.val - test, "val": split.val, "test": test}
     group_count = len(pc.unique(table["group"].filter(has_split)))
-    group_noun = "people" if split.by == "subject" else "videos"
-    lines = []
+    group_noun = _group_noun(split.by)
+    lines: list[str] = []
+    if split.folds is not None:  # all groups were dealt
+        return lines
     for name, fraction in fractions.items():
         count = pc.sum(pc.equal(splits, name)).as_py() or 0
         actual, expected = count / max(len(splits), 1), fraction * hashed_fraction

@@ -73,8 +73,16 @@ def resample_pairs(
     if group_numbers.shape not in ((n,), (n, 2)):
         raise ValueError(f"groups {group_numbers.shape} must be ({n},) or ({n}, 2)")
     for counts in resample_groups(n_groups, bootstrap, seed, width=n):
-        if group_numbers.ndim == 1:
-            yield counts[:, group_numbers]
-        else:
-            first, second = group_numbers.T
-            yield counts[:, first] * np.where(first == second, 1.0, counts[:, second])
+        yield pair_weights(counts, group_numbers)
+
+
+def pair_weights(counts: np.ndarray, group_numbers: np.ndarray) -> np.ndarray:
+    """Return the weight of each of n pairs or clips in each resample, (b, n).
+
+    counts: (b, groups) how often each group was drawn. group_numbers: (n,) the group of each, or (n, 2) those
+    of both sides: if they differ, the weight is the product of their counts.
+    """
+    if group_numbers.ndim == 1:
+        return counts[:, group_numbers]
+    first, second = group_numbers.T
+    return counts[:, first] * np.where(first == second, 1.0, counts[:, second])

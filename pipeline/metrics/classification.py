@@ -55,8 +55,7 @@ def evaluate(
     if not np.isfinite(probabilities).all():
         raise ValueError("there are probabilities that are not finite numbers")
     n, n_classes = probabilities.shape
-    metrics_class = _MultiLabelMetrics if multilabel else _SingleLabelMetrics
-    compute_metrics = metrics_class(probabilities, targets)
+    compute_metrics = metric_function(probabilities, targets, multilabel)
     group_numbers, n_groups = encode_groups(np.arange(n) if groups is None else groups)
     resampled_values: dict[str, list[np.ndarray]] = defaultdict(list)  # metric -> blocks (b,)
     for counts in resample_groups(n_groups, bootstrap, seed, width=max(n, n_classes)):
@@ -70,6 +69,16 @@ def evaluate(
         "ci": {metric: percentile_interval(resampled_values[metric]) for metric in unweighted},
         "chance": compute_metrics.chance(),
     }
+
+
+def metric_function(
+    probabilities: np.ndarray, targets: np.ndarray, multilabel: bool
+) -> "_SingleLabelMetrics | _MultiLabelMetrics":
+    """Return a function of weights (b, n) of the clips that returns metric -> its values, (b,).
+
+    probabilities: (n, C). targets: (n, C) bool. multilabel: whether a clip can have several classes.
+    """
+    return (_MultiLabelMetrics if multilabel else _SingleLabelMetrics)(probabilities, targets)
 
 
 def evaluate_classes(

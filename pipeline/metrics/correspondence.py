@@ -1,6 +1,6 @@
 """Audio-visual correspondence: how well a score separates matching pairs from others, with intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -58,21 +58,34 @@ def evaluate(
     that differ and on scores that are not finite.
     """
     scores, matches = _to_checked_arrays(scores, matches)
-    is_correct = (scores >= threshold) == matches
-    compute_auc = _AreaUnderCurve(scores, matches)
-    accuracies, aucs = [], []  # of the resamples
-    for weights in resample_pairs(groups, len(scores), bootstrap, seed):
-        total = weights.sum(1)
-        with np.errstate(invalid="ignore"):
-            accuracies.append(weights @ is_correct / np.where(total > 0, total, np.nan))
-        aucs.append(compute_auc(weights))
+    compute_metrics = metric_function(scores, matches, threshold)
+    weight_blocks = resample_pairs(groups, len(scores), bootstrap, seed)
+    resampled = [compute_metrics(weights) for weights in weight_blocks]
+    unweighted = compute_metrics(np.ones((1, len(scores))))
     return {
-        "accuracy": round_finite(is_correct.mean()),
-        "auc": round_finite(compute_auc(np.ones((1, len(scores))))[0]),
+        **{name: round_finite(value) for name, [value] in unweighted.items()},
         "n": len(scores),
-        "ci": {"accuracy": percentile_interval(accuracies), "auc": percentile_interval(aucs)},
+        "ci": {name: percentile_interval([block[name] for block in resampled]) for name in unweighted},
         "chance": {"accuracy": 0.5, "auc": 0.5},
     }
+
+
+def metric_function(
+    scores: np.ndarray, matches: np.ndarray, threshold: float
+) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Return a function of weights (b, n) of the pairs that returns "accuracy" and "auc", (b,) each.
+
+    scores: (n,). matches: (n,) bool. threshold: a score from it on is a predicted match.
+    """
+    is_correct = (scores >= threshold) == matches
+    compute_auc = _AreaUnderCurve(scores, matches)
+
+    def compute_metrics(weights: np.ndarray) -> dict[str, np.ndarray]:
+        total = weights.sum(1)
+        accuracy = weights @ is_correct / np.where(total > 0, total, np.nan)
+        return {"accuracy": accuracy, "auc": compute_auc(weights)}
+
+    return compute_metrics
 
 
 def resample_aucs(

@@ -23,6 +23,7 @@ Definitions, the same for every direction (in `audio_to_video` a sound is the qu
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -68,6 +69,53 @@ def evaluate(
     None}}}. Raises ValueError on no clips, on different lengths and on embeddings or scores that are not
     finite. Works in blocks of queries: 10,000 clips need well under 1 GiB.
     """
+    queries = measure_queries(embeddings, labels, groups, seed, score, directions)
+    return summarize(queries, groups, bootstrap, seed)
+
+
+def summarize(queries: "Queries", groups: Sequence | None, bootstrap: int, seed: int) -> dict[str, dict]:
+    """Return what `evaluate` returns: the means over queries with their intervals over `groups`, (n,)."""
+    n = len(queries.order)
+    group_numbers, n_groups = encode_groups(np.arange(n) if groups is None else groups)
+    group_numbers = group_numbers[queries.order]
+    return {
+        direction: {
+            **_means_by_name(values),
+            "n": n,
+            "n_relevant": int((queries.n_relevant > 0).sum()),
+            "ci": _intervals(values, group_numbers, n_groups, bootstrap, seed),
+            "chance": _means_by_name(queries.chance[direction]),
+        }
+        for direction, values in queries.metrics.items()
+    }
+
+
+@dataclass(frozen=True)
+class Queries:
+    """The metrics of each query; n clips are queries in the order in which ties are broken.
+
+    order: (n,) the row of each query among the clips. n_relevant: (n,) relevant clips of each query. By
+    direction: metrics, chance: (n, metrics), NaN for undefined ones; rank: (n,) from 1 on, of the query's
+    counterpart, or within a modality of the first relevant clip; 0 without one. For several seeds, metrics
+    are means, and the rank is that of the last seed.
+    """
+
+    order: np.ndarray
+    n_relevant: np.ndarray
+    metrics: dict[str, np.ndarray]
+    chance: dict[str, np.ndarray]
+    rank: dict[str, np.ndarray]
+
+
+def measure_queries(
+    embeddings: dict[str, np.ndarray] | Sequence[dict[str, np.ndarray]],
+    labels: Sequence[Sequence[str]] | None = None,
+    groups: Sequence | None = None,
+    seed: int = 0,
+    score: Score | None = None,
+    directions: Sequence[str] = tuple(DIRECTIONS),
+) -> Queries:
+    """Measure each query in some directions. The arguments are those of `evaluate`, which averages them."""
     seed_embeddings = [embeddings] if isinstance(embeddings, dict) else list(embeddings)
     n = [_count_clips(vectors, labels, groups) for vectors in seed_embeddings][0]
     order = np.random.default_rng(seed).permutation(n)  # ties are broken by this order
@@ -76,6 +124,7 @@ def evaluate(
     # (n, metrics) of each query
     metrics = {direction: np.zeros((n, len(METRICS))) for direction in directions}
     chance = {direction: np.full((n, len(METRICS)), np.nan) for direction in directions}
+    rank = {direction: np.zeros(n, np.int64) for direction in directions}
     n_relevant = np.zeros(n, np.int64)  # relevant clips of each query
     block_rows = max(1, _BLOCK_PAIRS // n)
     seed_vectors = [
@@ -99,21 +148,11 @@ def evaluate(
                     similarity = _similarity(unit_vectors[source][rows], unit_vectors[target])
                 else:
                     similarity = _score_queries(score, vectors, source, rows)
-                block_metrics = _query_metrics(similarity, gains, ideal_dcg, rows, is_cross_modal)
+                block_metrics, rank[direction][rows] = _query_metrics(
+                    similarity, gains, ideal_dcg, rows, is_cross_modal
+                )
                 metrics[direction][rows] += block_metrics / len(seed_vectors)
-
-    group_numbers, n_groups = encode_groups(np.arange(n) if groups is None else groups)
-    group_numbers = group_numbers[order]
-    return {
-        direction: {
-            **_means_by_name(metrics[direction]),
-            "n": n,
-            "n_relevant": int((n_relevant > 0).sum()),
-            "ci": _intervals(metrics[direction], group_numbers, n_groups, bootstrap, seed),
-            "chance": _means_by_name(chance[direction]),
-        }
-        for direction in directions
-    }
+    return Queries(order, n_relevant, metrics, chance, rank)
 
 
 def directions_of(modality: str) -> list[str]:
@@ -261,13 +300,14 @@ def _query_metrics(
     ideal_dcg: np.ndarray,
     rows: np.ndarray,
     is_cross_modal: bool,
-) -> np.ndarray:
-    """Return the METRICS of each query, (b, metrics), NaN for undefined ones.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the METRICS of each query, (b, metrics), NaN for undefined ones, and ranks, (b,), from 1 on.
 
+    The rank is that of the query's counterpart or, within a modality, of the first relevant clip; 0 without.
     similarity, gains: (b, n) with all clips. ideal_dcg: (b,). rows: (b,) the queries' rows among the clips.
     """
     n_queries, n = similarity.shape
-    metrics = np.full((n_queries, len(METRICS)), np.nan)
+    metrics, ranks = np.full((n_queries, len(METRICS)), np.nan), np.zeros(n_queries, np.int64)
     queries = np.arange(n_queries)
     keys = _sort_keys(similarity)
     keys |= gains > 0  # the last bit: whether the clip is relevant
@@ -275,9 +315,10 @@ def _query_metrics(
         counterpart_keys = keys[queries, rows]
         counterpart_rank = (keys < counterpart_keys[:, None]).sum(1)  # from 0 on
         metrics[:, RECALLS] = counterpart_rank[:, None] < np.array(KS)
+        ranks = counterpart_rank + 1
     has_relevant = ideal_dcg > 0
     if not has_relevant.any():
-        return metrics
+        return metrics, ranks
     keys[queries, rows] = np.iinfo(np.uint64).max - 1  # the query's clip is last, and not relevant
     keys.sort(axis=1)
     top_keys = keys[:, : min(CUT, n - 1)]
@@ -300,7 +341,8 @@ def _query_metrics(
         first_rank = np.full(n_queries, n)
         np.minimum.at(first_rank, query, rank)
         metrics[has_relevant, RECALLS] = first_rank[has_relevant, None] < np.array(KS)
-    return metrics
+        ranks[has_relevant] = first_rank[has_relevant] + 1
+    return metrics, ranks
 
 
 def _chance(
@@ -335,6 +377,22 @@ def _chance(
         density = (n_relevant[has_relevant] - 1) / max(1, candidates - 1)
         chance[has_relevant, MAP] = (harmonic + density * (candidates - harmonic)) / candidates
     return chance
+
+
+def metric_function(values: np.ndarray) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Return a function of weights (b, n) of the queries that returns metric -> its weighted means, (b,).
+
+    values: (n, metrics), NaN where undefined: such queries do not count.
+    """
+    is_defined = np.isfinite(values)
+    finite = np.where(is_defined, values, 0)
+
+    def compute_metrics(weights: np.ndarray) -> dict[str, np.ndarray]:
+        total = weights @ is_defined
+        means = (weights @ finite) / np.where(total > 0, total, np.nan)
+        return dict(zip(METRICS, means.T, strict=True))
+
+    return compute_metrics
 
 
 def _means_by_name(values: np.ndarray) -> dict[str, float | None]:

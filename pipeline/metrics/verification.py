@@ -12,6 +12,7 @@
 Lower is better for both.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -61,21 +62,25 @@ def evaluate(
     scores, is_same = np.asarray(scores, float), np.asarray(is_same, bool)
     if is_same.all() or not is_same.any():
         raise ValueError("trials must include pairs of one person and pairs of two persons")
-    compute_errors = ErrorRates(scores, is_same)
-    resampled_eers, resampled_costs = [], []
-    for weights in resample_pairs(people, len(scores), bootstrap, seed):
-        eers, costs = compute_errors(weights)
-        resampled_eers.append(eers)
-        resampled_costs.append(costs)
-    [eer], [min_dcf] = compute_errors(np.ones((1, len(scores))))
+    compute_metrics = metric_function(scores, is_same)
+    resampled = [compute_metrics(weights) for weights in resample_pairs(people, len(scores), bootstrap, seed)]
+    unweighted = compute_metrics(np.ones((1, len(scores))))
     return {
-        "eer": round_finite(eer),
-        "min_dcf": round_finite(min_dcf),
+        **{name: round_finite(value) for name, [value] in unweighted.items()},
         "n": len(scores),
         "n_same": int(is_same.sum()),
-        "ci": {"eer": percentile_interval(resampled_eers), "min_dcf": percentile_interval(resampled_costs)},
+        "ci": {name: percentile_interval([block[name] for block in resampled]) for name in unweighted},
         "chance": {"eer": 0.5, "min_dcf": 1.0},
     }
+
+
+def metric_function(scores: np.ndarray, is_same: np.ndarray) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Return a function of weights (b, t) of the trials that returns "eer" and "min_dcf", (b,) each.
+
+    scores: (t,). is_same: (t,) bool.
+    """
+    compute_errors = ErrorRates(scores, is_same)
+    return lambda weights: dict(zip(("eer", "min_dcf"), compute_errors(weights), strict=True))
 
 
 def equal_error_rate(scores: np.ndarray, is_same: np.ndarray) -> float:

@@ -1,8 +1,8 @@
-"""JPEG files that `dvc plots` shows."""
+"""Pictures: JPEG files that `dvc plots` shows, and a PNG of metrics with their intervals."""
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
@@ -64,6 +64,42 @@ def save_inpainting(path: str | Path, rows: list[dict[str, Any]], normalized: bo
         for axis, title in zip(grid[0], column_titles * 2, strict=True):
             axis.set_title(title, fontsize=9)
     return _save(figure, path)
+
+
+class Interval(NamedTuple):
+    """A value with its interval, which has a name."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+def save_intervals(path: str | Path, panels: dict[str, list[Interval]]) -> Path:
+    """Write a PNG with a panel for each metric, and return its path.
+
+    panels: title -> values, one below the other, of the same names in each panel.
+    """
+    columns = min(4, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    names = [interval.name for interval in next(iter(panels.values()))]
+    figure = _figure(3.2 * columns + 1, (0.9 + 0.25 * len(names)) * rows)
+    for number, (title, intervals) in enumerate(panels.items()):
+        axis = figure.add_subplot(rows, columns, number + 1)
+        for row, (_, value, low, high) in enumerate(intervals):
+            axis.plot([low, high], [row, row], color=f"C{row % 10}", linewidth=2)
+            axis.plot([value], [row], "o", color=f"C{row % 10}")
+        axis.set_title(title, fontsize=9, parse_math=False)
+        axis.set_yticks(range(len(names)), names if number % columns == 0 else [""] * len(names), fontsize=8)
+        for label in axis.get_yticklabels():
+            label.set_parse_math(False)
+        axis.set_ylim(len(names) - 0.5, -0.5)
+        axis.tick_params(labelsize=8)
+        axis.grid(axis="x", linewidth=0.5)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="png")
+    return path
 
 
 def _figure(width: float, height: float) -> Any:

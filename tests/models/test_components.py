@@ -427,6 +427,9 @@ def test_distance_begins_with_near_is_a_match():
     a = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     near, far = matcher(a, torch.tensor([[5.0, 0.0], [0.0, 5.0]])).tolist()  # lengths do not matter
     assert near == pytest.approx(6.0, abs=1e-2) and far == pytest.approx(6 - 5 * math.sqrt(2), abs=1e-2)
+    matcher.center()  # as for a loss that trains the matcher: random pairs are no match and no mismatch
+    near, far = matcher(a, torch.tensor([[5.0, 0.0], [0.0, 5.0]])).tolist()
+    assert near > 5 and far == pytest.approx(0, abs=1e-3)
 
 
 # --- names --------------------------------------------------------------------------------------------

@@ -110,3 +110,19 @@ def test_an_average_resumes(data, tmp_path, monkeypatch):
             train(data, folder, **options)
         train(data, folder, **options)
         assert same_files(tmp_path / "whole", folder, ["out/model.safetensors"])
+
+
+def test_early_stopping_and_clipping_resume(data, tmp_path, monkeypatch):
+    options = {"epochs": 30, "patience": 2, "gradient_clip": 0.5, "learning_rate": 2e-2}
+    whole = train(data, tmp_path / "whole", **options)
+    stop = whole["epochs"]
+    assert stop == whole["best_epoch"] + 2 < 30
+    for epoch in (stop - 1, stop):
+        folder = tmp_path / f"{epoch}"
+        with monkeypatch.context() as m, pytest.raises(RuntimeError, match="broken off"):
+            stop_after(m, epoch)
+            train(data, folder, **options)
+        assert train(data, folder, **options) == whole
+        assert same_files(tmp_path / "whole", folder, ["out/model.safetensors"])
+    train(data, tmp_path / "unlimited", **options | {"gradient_clip": None})
+    assert not same_files(tmp_path / "whole", tmp_path / "unlimited", ["out/model.safetensors"])

@@ -25,7 +25,7 @@ def assign(
     ]
     index = pa.table({"clip_id": [r["clip_id"] for r in rows], "status": ["ok"] * N, "detail": [""] * N})
     index = index.append_column("seconds", pa.array([2.0] * N))
-    settings = SimpleNamespace(by="video", own=True, val=0.15, test=0.2, seed=0)
+    settings = SimpleNamespace(by="video", own=True, val=0.15, test=0.2, seed=0, folds=None)
     return assign_splits(from_rows(rows), index, index, settings, 1.0, quality=quality(groups, dropped or {}))
 
 

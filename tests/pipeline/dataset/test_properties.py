@@ -34,7 +34,8 @@ def groups_of_clips(draw, with_splits: bool = False) -> list[dict]:
 
 
 def split_by_clip_id(rows: list[dict], **changes) -> dict[str, str]:
-    settings = SimpleNamespace(**{"by": "video", "own": True, "val": 0.2, "test": 0.3, "seed": 0} | changes)
+    values = {"by": "video", "own": True, "val": 0.2, "test": 0.3, "seed": 0, "folds": None}
+    settings = SimpleNamespace(**values | changes)
     ok = {"status": "ok", "detail": "", "seconds": 2.0}
     index = pa.Table.from_pylist([{"clip_id": r["clip_id"]} | ok for r in rows])
     return {

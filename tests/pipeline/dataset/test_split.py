@@ -11,7 +11,8 @@ from pipeline.store.clip_table import from_rows
 
 
 def settings(**changes) -> SimpleNamespace:
-    return SimpleNamespace(**{"by": "video", "own": True, "val": 0.15, "test": 0.2, "seed": 0} | changes)
+    values = {"by": "video", "own": True, "val": 0.15, "test": 0.2, "seed": 0, "folds": None, "fold": 0}
+    return SimpleNamespace(**values | changes)
 
 
 def clip(name: str, video: str | None = None, **columns) -> dict:

@@ -118,7 +118,7 @@ def test_chance_is_the_mean_over_all_orders(direction):
             near[0, list(order)] = np.arange(5, 0, -1)
             row = gains[i : i + 1].astype(np.float32)
             ideal = retrieval._ideal_dcg(row)
-            per_order.append(retrieval._query_metrics(near, row, ideal, np.array([i]), across)[0])
+            per_order.append(retrieval._query_metrics(near, row, ideal, np.array([i]), across)[0][0])
         sums.append(np.mean(per_order, axis=0))
     expected = dict(zip(retrieval.METRICS, np.nanmean(sums, axis=0), strict=True))
     embeddings = {"audio": np.eye(5, dtype=np.float32), "video": np.eye(5, dtype=np.float32)}
