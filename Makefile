@@ -88,7 +88,7 @@ small-data: setup ## small_data: what frozen networks give where clips are few
 	@python -m experiments.table
 
 lock: setup ## compile requirements.txt from pyproject.toml anew
-	@uv pip compile --quiet --universal --python-version 3.11 --group dev --extra cluster --extra hub --no-annotate --no-header --upgrade \
+	@uv pip compile --quiet --universal --python-version 3.11 --group dev --extra cluster --extra hub --extra benchmarks --no-annotate --no-header --upgrade \
 		pyproject.toml --output-file requirements.txt
 
 clean: ## delete what the pipeline made (DVC's cache and .venv stay)

@@ -197,6 +197,9 @@ NOT_RUN = {
     "dvc exp run -S engine.name=ray": "a cluster",
     "torchrun": "a cluster",
     "dvc exp run $(python -m experiments cav_mae)": "hours: CAV-MAE at its published size",
+    "python -m app.mteb --tasks": "network: Hugging Face",
+    "export EARSIGHT_MODEL=dist/bells": "for the command after it",
+    "python -m xares.run": "network: Zenodo",
     "python -m app.convert": "published checkpoints, which are not here",
 }
 WAITS = {  # until the queue is done

@@ -15,6 +15,7 @@ from models.checkpoint import Model
 from models.inference import decode
 from models.inference.classify import probabilities
 from models.inference.decode import SIDE_NAMES, DecodedFile
+from pipeline.dataset.dataset import Dataset
 from pipeline.errors import UserError
 
 
@@ -172,11 +173,29 @@ class FileModel:
                 f"{decoded.name}: the model embeds sound and picture as one: no {SIDE_NAMES[side]}: {why}"
             )
         positions = decoded.window_positions(starts)
-        # All windows are of the one clip of the data set, which has the number 0.
-        embeddings = self.model.embed(decoded.data, np.zeros(len(positions), int), positions)
-        # A model of one modality returns its embeddings twice, but has only one name for them.
-        named_embeddings = zip(names, embeddings, strict=False)
-        return {name: vectors for name, vectors in named_embeddings if name not in decoded.missing}
+        if names == ("both",):
+            # All windows are of the one clip of the data set, which has the number 0.
+            return {"both": self.model.embed(decoded.data, np.zeros(len(positions), int), positions)[0]}
+        return {
+            side: self._embed_side(side, decoded.data, positions)
+            for side in names
+            if side not in decoded.missing
+        }
+
+    def _embed_side(self, side: str, data: Dataset, positions: np.ndarray) -> np.ndarray:
+        """Embed the sound ("audio") or the picture ("video") of windows of the clip of `data`, (n, dim).
+
+        positions: of the windows, (n,). The network of the other side, which may cost much more, is not run.
+        """
+        model = self.model
+        embed = {"audio": model.module.embed_audio, "video": model.module.embed_video}[side]
+
+        def embed_batch(batch: slice) -> np.ndarray:
+            clips = np.zeros(len(positions[batch]), int)
+            audio, video = data.read(clips, positions[batch], features=model.features, sides=(side,))
+            return model.compute(embed, audio if side == "audio" else video).float().cpu().numpy()
+
+        return np.concatenate(list(model.batch_size.map(embed_batch, len(positions))))
 
     def _ensure_embedded(self, file: str | Path | DecodedFile, start: float = 0.0) -> DecodedFile:
         """Decode and embed a file, unless that is done already."""
