@@ -46,7 +46,7 @@ def print_metrics(metrics: dict, console: Console) -> None:
     for name in ("value", "95% interval", "chance", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in metric_rows(metrics):
-        interval = f"{row.interval[0]:.3f} to {row.interval[1]:.3f}" if row.interval else ""
+        interval = f"{row.interval[0]:.3f}–{row.interval[1]:.3f}" if row.interval else ""
         chance = "" if row.chance is None else f"{row.chance:.3f}"
         table.add_row(row.name, f"{row.value:.3f}", interval, chance, str(row.n))
     console.print(table)

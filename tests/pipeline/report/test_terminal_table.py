@@ -33,7 +33,7 @@ def test_the_table_fits_a_terminal():
     console = Console(width=80, record=True, file=io.StringIO())
     terminal_table.print_metrics(METRICS, console)
     text = console.export_text()
-    assert "correspondence.accuracy" in text and "0.500 to 0.875" in text
+    assert "correspondence.accuracy" in text and "0.500–0.875" in text
     assert max(map(len, text.splitlines())) <= 80
 
 
