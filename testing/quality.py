@@ -41,7 +41,8 @@ class Clips(NamedTuple):
 def render_clips(count: int, share: float, seed: int, clip_seconds: float | None = None) -> Clips:
     """Render clips of the ensemble, of which `share` has a fault, and decode them."""
     params = read(defaults.PARAMS)
-    section = params.data.ensemble.model_copy(update={"clips": count, "faults": share, "seed": seed})
+    settings = {"clips": count, "test_clips": 0, "negatives": 0, "faults": share, "seed": seed}
+    section = params.data.ensemble.model_copy(update=settings)
     changes = {"ensemble": section, "clip_seconds": clip_seconds or params.data.clip_seconds}
     data = params.data.model_copy(update=changes)
     params = params.model_copy(update={"data": data})

@@ -139,9 +139,11 @@ def test_other_encoders_are_one_line(data, bells, tmp_path, monkeypatch, capsys)
 
 def test_other_features_are_one_line(data, bells, tmp_path, monkeypatch):
     start = str(bells / "out")
-    monkeypatch.setitem(toy.INPUTS, "audio", {"feature": "stft", "n_fft": 64})
+    audio = toy.INPUTS["audio"]
+    monkeypatch.setitem(toy.INPUTS, "audio", audio | {"feature": "stft", "hop_length": 80})
     message = error_of(data, tmp_path, start=start)
-    assert message.endswith("was trained with audio.feature mel, not stft, audio.n_fft None, not 64")
+    expected = f"audio.feature mel, not stft, audio.hop_length {audio['hop_length']}, not 80"
+    assert message.endswith(f"was trained with {expected}")
     only_video = replace(
         toy.experiment(audio_encoder="lstm"), video_encoder="cnn", encoders=SMALL | {"audio": {}}
     )
