@@ -49,10 +49,12 @@ def resonate(drive: np.ndarray, hertz: np.ndarray, gains: np.ndarray, decays: np
     radii = 10 ** (-3 / (decays[is_audible] * RATE))
     poles = radii * np.exp(2j * np.pi * hertz[is_audible] / RATE)
     # The response of a mode to an impulse is r^(n-1) sin(w n), for the pole r exp(iw). Its power n is that of
-    # the start of a block times that within the block: so a matrix product gives the sum of all modes.
+    # the start of a block times that within the block: so a matrix product gives the sum of all modes. It is
+    # small, and einsum computes it in one thread: workers are as many as cores.
     block = int(np.ceil(np.sqrt(len(drive))))
     starts = poles ** (block * np.arange(block)[:, None]) * (gains[is_audible] / radii)
-    response = (starts @ (poles ** np.arange(block)[:, None]).T).imag.ravel()[: len(drive)]
+    steps = poles ** np.arange(block)[:, None]
+    response = np.einsum("bm,sm->bs", starts, steps).imag.ravel()[: len(drive)]
     return oaconvolve(np.trim_zeros(drive, "b"), response)[: len(drive)]
 
 
