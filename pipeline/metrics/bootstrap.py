@@ -1,6 +1,7 @@
 """95% bootstrap intervals. Whole groups are resampled, since members of a group are not independent."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,41 @@ def percentile_interval(blocks: Sequence[np.ndarray]) -> list[float] | None:
     if not len(values):
         return None
     return [round(float(end), _DECIMALS) for end in np.percentile(values, _PERCENTILES)]
+
+
+def summarize(
+    compute_metrics: Callable[[np.ndarray], dict[str, np.ndarray]],
+    n: int,
+    groups: Sequence | np.ndarray | None,
+    bootstrap: int,
+    seed: int,
+    width: int | None = None,
+) -> dict[str, Any]:
+    """Return {metric: value, ..., "n": n, "ci": {metric: [low, high]}} of n pairs or clips.
+
+    compute_metrics: maps weights (b, n) of the pairs or clips to metric -> its values, (b,). groups, width:
+    see `resample_pairs`. bootstrap: number of resamples.
+    """
+    blocks = [compute_metrics(weights) for weights in resample_pairs(groups, n, bootstrap, seed, width)]
+    unweighted = compute_metrics(np.ones((1, n)))
+    return {
+        **{name: round_finite(value) for name, [value] in unweighted.items()},
+        "n": n,
+        "ci": {name: percentile_interval([block[name] for block in blocks]) for name in unweighted},
+    }
+
+
+def summarize_means(
+    values: Mapping[str, np.ndarray], groups: Sequence | np.ndarray | None, bootstrap: int, seed: int
+) -> dict[str, Any]:
+    """Return what `summarize` does, of metrics that are means: values has that of each pair or clip, (n,)."""
+
+    def compute_means(weights: np.ndarray) -> dict[str, np.ndarray]:
+        total = weights.sum(1)
+        total = np.where(total > 0, total, np.nan)
+        return {name: weights @ v / total for name, v in values.items()}
+
+    return summarize(compute_means, len(next(iter(values.values()))), groups, bootstrap, seed)
 
 
 def resample_groups(
@@ -60,19 +96,20 @@ def encode_groups(groups: Sequence | np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def resample_pairs(
-    groups: Sequence | np.ndarray | None, n: int, bootstrap: int, seed: int
+    groups: Sequence | np.ndarray | None, n: int, bootstrap: int, seed: int, width: int | None = None
 ) -> Iterator[np.ndarray]:
     """Resample groups `bootstrap` times; yield the weight of each of n pairs or clips, in blocks (b, n).
 
     A block has a row for each resample, `bootstrap` rows in all. The weight of a pair is how often its group
     was drawn.
     groups: (n,) one group per pair; (n, 2) the groups of both sides: if they differ, the weight is the
-    product of their counts; None: every pair is its own group. Raises ValueError on another shape.
+    product of their counts; None: every pair is its own group. Raises ValueError on another shape. width: see
+    `resample_groups`; None: n.
     """
     group_numbers, n_groups = encode_groups(np.arange(n) if groups is None else groups)
     if group_numbers.shape not in ((n,), (n, 2)):
         raise ValueError(f"groups {group_numbers.shape} must be ({n},) or ({n}, 2)")
-    for counts in resample_groups(n_groups, bootstrap, seed, width=n):
+    for counts in resample_groups(n_groups, bootstrap, seed, width or n):
         yield pair_weights(counts, group_numbers)
 
 

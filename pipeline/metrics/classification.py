@@ -15,18 +15,11 @@ Definitions, for probabilities of n clips over C classes:
 - `ci`: 95% percentile bootstrap over `groups` (videos, or people).
 """
 
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import (
-    encode_groups,
-    percentile_interval,
-    resample_groups,
-    resample_pairs,
-    round_finite,
-)
+from pipeline.metrics.bootstrap import percentile_interval, resample_pairs, round_finite, summarize
 
 BINS = 15  # of confidence, for the calibration error
 TOP = 5  # classes, for `top_5`
@@ -56,19 +49,8 @@ def evaluate(
         raise ValueError("there are probabilities that are not finite numbers")
     n, n_classes = probabilities.shape
     compute_metrics = metric_function(probabilities, targets, multilabel)
-    group_numbers, n_groups = encode_groups(np.arange(n) if groups is None else groups)
-    resampled_values: dict[str, list[np.ndarray]] = defaultdict(list)  # metric -> blocks (b,)
-    for counts in resample_groups(n_groups, bootstrap, seed, width=max(n, n_classes)):
-        for metric, values in compute_metrics(counts[:, group_numbers]).items():
-            resampled_values[metric].append(values)
-    unweighted = compute_metrics(np.ones((1, n)))
-    return {
-        **{metric: round_finite(values[0]) for metric, values in unweighted.items()},
-        "n": n,
-        "classes": int(targets.any(0).sum()),
-        "ci": {metric: percentile_interval(resampled_values[metric]) for metric in unweighted},
-        "chance": compute_metrics.chance(),
-    }
+    metrics = summarize(compute_metrics, n, groups, bootstrap, seed, width=max(n, n_classes))
+    return metrics | {"classes": int(targets.any(0).sum()), "chance": compute_metrics.chance()}
 
 
 def metric_function(

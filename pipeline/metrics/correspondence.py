@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import percentile_interval, resample_pairs, round_finite
+from pipeline.metrics.bootstrap import resample_pairs, summarize
 
 
 def best_threshold(scores: np.ndarray, matches: np.ndarray) -> float:
@@ -59,15 +59,8 @@ def evaluate(
     """
     scores, matches = _to_checked_arrays(scores, matches)
     compute_metrics = metric_function(scores, matches, threshold)
-    weight_blocks = resample_pairs(groups, len(scores), bootstrap, seed)
-    resampled = [compute_metrics(weights) for weights in weight_blocks]
-    unweighted = compute_metrics(np.ones((1, len(scores))))
-    return {
-        **{name: round_finite(value) for name, [value] in unweighted.items()},
-        "n": len(scores),
-        "ci": {name: percentile_interval([block[name] for block in resampled]) for name in unweighted},
-        "chance": {"accuracy": 0.5, "auc": 0.5},
-    }
+    metrics = summarize(compute_metrics, len(scores), groups, bootstrap, seed)
+    return metrics | {"chance": {"accuracy": 0.5, "auc": 0.5}}
 
 
 def metric_function(

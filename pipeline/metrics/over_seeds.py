@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import percentile_interval, resample_pairs, round_finite
+from pipeline.metrics.bootstrap import round_finite, summarize_means
 
 
 def accuracy(is_correct: np.ndarray, groups: list, bootstrap: int, seed: int) -> dict[str, Any]:
@@ -17,16 +17,8 @@ def accuracy(is_correct: np.ndarray, groups: list, bootstrap: int, seed: int) ->
     """
     is_correct = np.asarray(is_correct, float)
     clip_accuracy = is_correct.mean(0)  # of each clip, over the seeds
-    resampled_means = []
-    for weights in resample_pairs(groups, len(clip_accuracy), bootstrap, seed):
-        total = weights.sum(1)
-        resampled_means.append(weights @ clip_accuracy / np.where(total > 0, total, np.nan))
-    return {
-        "accuracy": round_finite(clip_accuracy.mean()),
-        "ci": {"accuracy": percentile_interval(resampled_means)},
-        "n": len(clip_accuracy),
-        "seeds": [round_finite(seed_accuracy) for seed_accuracy in is_correct.mean(1)],
-    }
+    metrics = summarize_means({"accuracy": clip_accuracy}, groups, bootstrap, seed)
+    return metrics | {"seeds": [round_finite(seed_accuracy) for seed_accuracy in is_correct.mean(1)]}
 
 
 def mean(results: list[dict[str, Any]], metric: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import percentile_interval, resample_pairs, round_finite
+from pipeline.metrics.bootstrap import summarize
 
 TARGET_PROBABILITY = 0.05  # P: the prior probability that a trial is of one person
 MAX_TRIALS = 50_000  # at most half of them of one person; a random subset if there are more
@@ -63,15 +63,8 @@ def evaluate(
     if is_same.all() or not is_same.any():
         raise ValueError("trials must include pairs of one person and pairs of two persons")
     compute_metrics = metric_function(scores, is_same)
-    resampled = [compute_metrics(weights) for weights in resample_pairs(people, len(scores), bootstrap, seed)]
-    unweighted = compute_metrics(np.ones((1, len(scores))))
-    return {
-        **{name: round_finite(value) for name, [value] in unweighted.items()},
-        "n": len(scores),
-        "n_same": int(is_same.sum()),
-        "ci": {name: percentile_interval([block[name] for block in resampled]) for name in unweighted},
-        "chance": {"eer": 0.5, "min_dcf": 1.0},
-    }
+    metrics = summarize(compute_metrics, len(scores), people, bootstrap, seed)
+    return metrics | {"n_same": int(is_same.sum()), "chance": {"eer": 0.5, "min_dcf": 1.0}}
 
 
 def metric_function(scores: np.ndarray, is_same: np.ndarray) -> Callable[[np.ndarray], dict[str, np.ndarray]]:

@@ -13,7 +13,7 @@
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import percentile_interval, resample_groups, round_finite
+from pipeline.metrics.bootstrap import summarize_means
 from pipeline.metrics.localization.boxes import BoxPair
 from pipeline.metrics.localization.regions import box_mask, find_peak, mask_iou, peak_region
 
@@ -63,11 +63,11 @@ def _evaluate_clips(
     truth = np.array([sounding for sounding, _ in boxes])  # (n, 4)
     sizes = truth[:, 2:] - truth[:, :2]  # (n, 2) width and height
     mean_area = float(np.mean(sizes.prod(1)))
-    weights = list(resample_groups(len(boxes), bootstrap, seed))  # each clip is a group
+    resampling = bootstrap, seed
 
     def compare_maps(values: np.ndarray) -> dict:
         peaks = np.array([find_peak(m) for m in values])
-        return _compare(peaks, [peak_region(m, mean_area) for m in values], truth, weights)
+        return _compare(peaks, [peak_region(m, mean_area) for m in values], truth, *resampling)
 
     metrics = compare_maps(maps)
     if object_maps is not None:
@@ -76,32 +76,27 @@ def _evaluate_clips(
     mean_size = np.mean(sizes, axis=0)
     centre_box = np.concatenate([0.5 - mean_size / 2, 0.5 + mean_size / 2])
     centres = np.full((len(boxes), 2), 0.5)
-    metrics["centre"] = _compare(centres, [box_mask(centre_box)] * len(boxes), truth, weights)
+    metrics["centre"] = _compare(centres, [box_mask(centre_box)] * len(boxes), truth, *resampling)
 
     if with_silent_baseline:
         silent_boxes = np.array([silent for _, silent in boxes])
         silent_centres = (silent_boxes[:, :2] + silent_boxes[:, 2:]) / 2
         silent_regions = [box_mask(box) for box in silent_boxes]
-        metrics["silent"] = _compare(silent_centres, silent_regions, truth, weights)
+        metrics["silent"] = _compare(silent_centres, silent_regions, truth, *resampling)
     return metrics
 
 
 def _compare(
-    points: np.ndarray, regions: list[np.ndarray], truth: np.ndarray, weights: list[np.ndarray]
+    points: np.ndarray, regions: list[np.ndarray], truth: np.ndarray, bootstrap: int, seed: int
 ) -> dict:
     """Return {"pointing", "iou", "n", "ci"} of predicted points and regions.
 
     points: (n, 2) x and y, 0 to 1. regions: n masks (GRID, GRID). truth: (n, 4) boxes of the sounding
-    objects. weights: of the clips in the resamples, blocks (b, n).
+    objects. bootstrap: number of resamples of the clips.
     """
     is_inside = (points >= truth[:, :2]) & (points <= truth[:, 2:])
     values = {
         "pointing": is_inside.all(1).astype(float),
         "iou": np.array([mask_iou(r, box_mask(box)) for r, box in zip(regions, truth, strict=True)]),
     }
-    metrics: dict = {name: round_finite(v.mean()) for name, v in values.items()}
-    metrics["n"] = len(truth)
-    metrics["ci"] = {
-        name: percentile_interval([w @ v / w.sum(1) for w in weights]) for name, v in values.items()
-    }
-    return metrics
+    return summarize_means(values, None, bootstrap, seed)

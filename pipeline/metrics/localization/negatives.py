@@ -26,8 +26,8 @@ from itertools import combinations
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import percentile_interval, resample_pairs, round_finite
-from pipeline.metrics.localization.overlaps import areas_over, areas_under, summarize
+from pipeline.metrics.bootstrap import percentile_interval, resample_pairs, round_finite, summarize_means
+from pipeline.metrics.localization.overlaps import areas_over, areas_under
 from pipeline.metrics.localization.published import half_region, overlap
 from pipeline.metrics.localization.regions import largest_values
 
@@ -101,9 +101,9 @@ def evaluate_negatives(
 ) -> dict:
     """Return {"pia", "aoc", "points", "n", "ci"} of clips in which nothing in view makes the sound.
 
-    maps: (n, h, w) of these sounds. groups, bootstrap: see `overlaps.summarize`.
+    maps: (n, h, w) of these sounds. groups, bootstrap: see `overlaps.evaluate`.
     """
-    return summarize(negative_values(maps, threshold), bootstrap, seed, groups)
+    return summarize_means(negative_values(maps, threshold), groups, bootstrap, seed)
 
 
 def evaluate(

@@ -7,11 +7,11 @@
 Both areas are means over samples of the area of one sample.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import percentile_interval, resample_pairs, round_finite
+from pipeline.metrics.bootstrap import summarize_means
 
 # As the published code computes them: in floating point 0.15, 0.3, 0.35, 0.7 and 0.95 come out a hair larger,
 # so an overlap of exactly that is below its own step.
@@ -28,23 +28,6 @@ def areas_over(values: np.ndarray) -> np.ndarray:
     return np.trapezoid((values[:, None] <= STEPS).astype(float), STEPS, axis=1)
 
 
-def summarize(
-    values: Mapping[str, np.ndarray], bootstrap: int, seed: int, groups: Sequence | np.ndarray | None = None
-) -> dict:
-    """Return the mean of each metric over samples: {name: mean, ..., "n", "ci": {name: [low, high]}}.
-
-    values: name -> the metric of each sample, (n,). groups: (n,) of the samples, such as their videos, which
-    are resampled whole; None: each sample is its own group. bootstrap: number of resamples.
-    """
-    n = len(next(iter(values.values())))
-    blocks = list(resample_pairs(groups, n, bootstrap, seed))
-    return {
-        **{name: round_finite(v.mean()) for name, v in values.items()},
-        "n": n,
-        "ci": {name: percentile_interval([w @ v / w.sum(1) for w in blocks]) for name, v in values.items()},
-    }
-
-
 def evaluate(
     overlaps: np.ndarray,
     bootstrap: int,
@@ -54,11 +37,12 @@ def evaluate(
 ) -> dict:
     """Return {"ciou", "auc", "overlap": its mean, "n", "ci"} of the overlaps (n,) of samples.
 
-    threshold: from which on an overlap counts for `ciou`. groups, bootstrap: see `summarize`.
+    threshold: from which on an overlap counts for `ciou`. groups: (n,) of the samples, such as their videos,
+    which are resampled whole; None: each sample is its own group. bootstrap: number of resamples.
     """
     values = {
         "ciou": (overlaps >= threshold).astype(float),
         "auc": areas_under(overlaps),
         "overlap": overlaps,
     }
-    return summarize(values, bootstrap, seed, groups)
+    return summarize_means(values, groups, bootstrap, seed)

@@ -1,5 +1,6 @@
 """What a protocol is, and the arrays that it gets of a model."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ import numpy as np
 from pipeline.store import list_files
 
 KEY = "data.subset_lists"  # the parameter with the folder of published lists
+VGGSOUND_NAME = re.compile(r".+_\d{6}")  # of a clip: YouTube id, first second
 
 # What a model gives a protocol: values of `Protocol.needs`.
 SHARED_WINDOWS = "shared windows"  # `Windows`, of sounds and pictures in one space

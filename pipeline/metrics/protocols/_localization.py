@@ -12,6 +12,7 @@ Frames that are cropped from the middle are placed in the picture by the column 
 outside of them, the map has its lowest value.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,18 +30,20 @@ Truth = list[np.ndarray]  # maps (SIZE, SIZE), one for each annotated picture of
 
 
 class Localization(Protocol):
-    """Localization on boxes. A subclass sets `threshold` and defines `draw`."""
+    """Localization on boxes. A subclass defines `draw`; `threshold`, `measures` and `source` are EZ-VSL's."""
 
     needs = MAPS
     threshold = 0.5  # of cIoU
+    measures = "cIoU (overlap of at least .5), AUC"
+    source = "EZ-VSL, arXiv 2203.09324; stoneMo/EZ-VSL"
     blind_guess = "a disc in the middle that covers half of the picture"
 
+    @abstractmethod
     def draw(self, truth: Any) -> list[Truth]:
         """Return for each annotated picture of a clip the maps of its sources, (SIZE, SIZE), 0 to 1.
 
         truth: of the Listing, or `own_truth`.
         """
-        raise NotImplementedError
 
     def has_truth(self, row: dict[str, Any]) -> bool:
         """Return whether the clip table has a box of the sounding object."""

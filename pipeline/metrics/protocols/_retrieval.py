@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import encode_groups, percentile_interval, resample_groups, round_finite
+from pipeline.metrics.bootstrap import round_finite, summarize
 from pipeline.metrics.protocols._base import SHARED_WINDOWS, Listing, Options, Protocol, Subset, Windows, fail
 from pipeline.store import list_files
 
@@ -92,24 +92,15 @@ def rank_metrics(similarity: np.ndarray, groups: Any, bootstrap: int, seed: int)
     n = len(similarity)
     ranks = (similarity >= np.diagonal(similarity)[:, None]).sum(1)  # from 1: the own clip counts itself
     is_hit = ranks[:, None] <= np.array(KS)  # (n, k)
-    group_numbers, n_groups = encode_groups(groups)
-    recalls, medians = [np.empty((0, len(KS)))], [np.empty(0)]
     order = np.argsort(ranks, kind="stable")
-    for counts in resample_groups(n_groups, bootstrap, seed, width=n):
-        weights = counts[:, group_numbers]
-        recalls.append(weights @ is_hit / weights.sum(1, keepdims=True))
-        medians.append(_medians(ranks[order], weights[:, order]))
-    resampled = np.concatenate(recalls)
-    names = [f"recall_{k}" for k in KS]
-    return {
-        **{name: round_finite(value) for name, value in zip(names, is_hit.mean(0), strict=True)},
-        "median_rank": round_finite(np.median(ranks)),
-        "n": n,
-        "ci": {name: percentile_interval([resampled[:, i]]) for i, name in enumerate(names)}
-        | {"median_rank": percentile_interval(medians)},
-        "chance": {name: round_finite(min(k, n) / n) for name, k in zip(names, KS, strict=True)}
-        | {"median_rank": (n + 1) / 2},
-    }
+
+    def compute_metrics(weights: np.ndarray) -> dict[str, np.ndarray]:
+        recalls = weights @ is_hit / weights.sum(1, keepdims=True)
+        metrics = {f"recall_{k}": recalls[:, i] for i, k in enumerate(KS)}
+        return metrics | {"median_rank": _medians(ranks[order], weights[:, order])}
+
+    chance = {f"recall_{k}": round_finite(min(k, n) / n) for k in KS} | {"median_rank": (n + 1) / 2}
+    return summarize(compute_metrics, n, groups, bootstrap, seed) | {"chance": chance}
 
 
 def _medians(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

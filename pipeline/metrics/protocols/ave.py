@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import encode_groups, percentile_interval, resample_groups, round_finite
+from pipeline.metrics.bootstrap import round_finite, summarize
 from pipeline.metrics.protocols._base import KEY, SEGMENTS, Listing, Options, Protocol, Segments, Subset
 from pipeline.store import list_files
 
@@ -160,17 +160,13 @@ def _ratios(
     hits: dict[str, np.ndarray], sizes: dict[str, np.ndarray], groups: list, options: Options
 ) -> dict[str, Any]:
     """Return sum(hits) / sum(sizes) over clips, and the intervals. hits, sizes: metric -> (n,)."""
-    group_numbers, n_groups = encode_groups(groups)
-    resampled: dict[str, list[np.ndarray]] = {name: [] for name in hits}
-    for counts in resample_groups(n_groups, options.bootstrap, options.seed, width=len(groups)):
-        weights = counts[:, group_numbers]
-        for name in hits:
-            total = weights @ sizes[name]
-            resampled[name].append(weights @ hits[name] / np.where(total > 0, total, np.nan))
-    return {
-        **{name: round_finite(hits[name].sum() / max(sizes[name].sum(), 1)) for name in hits},
-        "ci": {name: percentile_interval(blocks) for name, blocks in resampled.items()},
-    }
+
+    def compute_ratios(weights: np.ndarray) -> dict[str, np.ndarray]:
+        totals = {name: weights @ sizes[name] for name in hits}
+        return {name: weights @ hits[name] / np.where(t > 0, t, np.nan) for name, t in totals.items()}
+
+    metrics = summarize(compute_ratios, len(groups), groups, options.bootstrap, options.seed)
+    return metrics | {name: 0.0 for name in hits if not sizes[name].any()}
 
 
 PROTOCOL = Ave()

@@ -21,8 +21,6 @@ class FlickrSoundnet(Localization):
 
     lists = ("flickr_test.csv",)
     data = "Flickr-SoundNet, 249 test clips"
-    measures = "cIoU (overlap of at least .5), AUC"
-    source = "EZ-VSL, arXiv 2203.09324; stoneMo/EZ-VSL"
 
     def read(self, path: str) -> Listing:
         """Read the list of clips, and the annotation of each."""

@@ -1,17 +1,15 @@
 """VGG-SS: where in the picture is the sound? 5,158 test clips of VGGSound with boxes."""
 
 import math
-import re
 from typing import Any
 
 import numpy as np
 
 from pipeline.metrics.localization.published import fraction_truth
-from pipeline.metrics.protocols._base import KEY, Listing, fail
+from pipeline.metrics.protocols._base import KEY, VGGSOUND_NAME, Listing, fail
 from pipeline.metrics.protocols._localization import Localization
 from pipeline.store import list_files
 
-NAME = re.compile(r".+_\d{6}")  # of a clip: YouTube id, first second
 MAX_BOXES = 1000  # of a picture
 
 
@@ -20,15 +18,13 @@ class VggSs(Localization):
 
     lists = ("vggss.json",)
     data = "VGG-SS, 5,158 test clips of VGGSound"
-    measures = "cIoU (overlap of at least .5), AUC"
-    source = "EZ-VSL, arXiv 2203.09324; stoneMo/EZ-VSL"
 
     def read(self, path: str) -> Listing:
         """Read `[{"file": ..., "bbox": [[left, top, right, bottom], ...]}, ...]`."""
         truth = {}
         try:
             for entry in list_files.read_json(path, path, KEY):
-                if not NAME.fullmatch(entry["file"]):
+                if not VGGSOUND_NAME.fullmatch(entry["file"]):
                     raise ValueError(f"{str(entry['file'])[:60]} is no clip of VGGSound")
                 truth[entry["file"]] = read_boxes(entry["bbox"])
         except (TypeError, KeyError, ValueError) as e:

@@ -18,16 +18,17 @@ Precision and recall over all clips follow: with T labels and n clips, right ans
 Source: Zverev et al., VGGSounder, ICCV 2025 (arXiv 2508.08237); Python package vggsounder, benchmark.py.
 """
 
-import re
+from functools import partial
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from pipeline.metrics.bootstrap import encode_groups, percentile_interval, resample_groups, round_finite
+from pipeline.metrics.bootstrap import round_finite, summarize, summarize_means
 from pipeline.metrics.protocols._base import (
     KEY,
     PROBABILITIES,
+    VGGSOUND_NAME,
     Listing,
     Options,
     Probabilities,
@@ -37,7 +38,6 @@ from pipeline.metrics.protocols._base import (
 from pipeline.store import list_files
 
 COLUMNS = ["video_id", "label", "modality", "background_music", "static_image", "voice_over"]
-NAME = re.compile(r".+_\d{6}")  # of a clip: YouTube id, first second
 KS = (1, 3, 5, 10)
 PARTS = {  # part -> (input, modalities of its labels)
     "audio_visual": ("both", ("AV",)),
@@ -70,7 +70,7 @@ class Vggsounder(Protocol):
         for line, fields in rows:
             if (
                 len(fields) != len(COLUMNS)
-                or not NAME.fullmatch(fields[0])
+                or not VGGSOUND_NAME.fullmatch(fields[0])
                 or fields[2] not in ("A", "V", "AV")
             ):
                 problems.append(f"line {line}: not a clip, a label and A, V or AV: {','.join(fields)[:60]}")
@@ -121,25 +121,18 @@ class Vggsounder(Protocol):
 def _evaluate_part(scores: np.ndarray, targets: np.ndarray, groups: list, options: Options) -> dict[str, Any]:
     """Return the metrics of a part, (n, classes) scores and targets, with intervals and a blind guess."""
     blind_scores = np.broadcast_to(targets.mean(0), targets.shape)
-    ones = np.ones((1, len(targets)))
-    values = {**_top_metrics(scores, targets)(ones), **_ranking_metrics(scores, targets, ones)}
+    n, n_ranking = len(targets), min(options.bootstrap, RANKING_RESAMPLES)
+    ones = np.ones((1, n))
     chance = {**_top_metrics(blind_scores, targets)(ones), **_ranking_metrics(blind_scores, targets, ones)}
-    group_numbers, n_groups = encode_groups(groups)
-    resampled: dict[str, list[np.ndarray]] = {metric: [] for metric in values}
-    compute = _top_metrics(scores, targets)
-    for counts in resample_groups(n_groups, options.bootstrap, options.seed, width=max(targets.shape)):
-        for metric, column in compute(counts[:, group_numbers]).items():
-            resampled[metric].append(column)
-    n_ranking = min(options.bootstrap, RANKING_RESAMPLES)
-    for counts in resample_groups(n_groups, n_ranking, options.seed, width=len(targets)):
-        for metric, column in _ranking_metrics(scores, targets, counts[:, group_numbers]).items():
-            resampled[metric].append(column)
+    compute_top, compute_ranking = _top_metrics(scores, targets), partial(_ranking_metrics, scores, targets)
+    top = summarize(compute_top, n, groups, options.bootstrap, options.seed, width=max(targets.shape))
+    ranking = summarize(compute_ranking, n, groups, n_ranking, options.seed)
     return {
-        **{metric: round_finite(value[0]) for metric, value in values.items()},
-        "n": len(targets),
+        **top,
+        **ranking,
         "n_labels": int(targets.sum()),
-        "ci": {metric: percentile_interval(blocks) for metric, blocks in resampled.items()},
-        "chance": {metric: round_finite(value[0]) for metric, value in chance.items()},
+        "ci": top["ci"] | ranking["ci"],
+        "chance": {metric: round_finite(value) for metric, [value] in chance.items()},
     }
 
 
@@ -197,17 +190,7 @@ def _confusion(scores: dict[str, np.ndarray], targets: np.ndarray, groups: list,
     is_hit = {name: targets[rows, s.argmax(1)] for name, s in scores.items()}
     confused = {f"mu_{name}": is_hit[name] & ~is_hit["both"] for name in ("audio", "video")}
     confused["mu_both"] = confused["mu_audio"] & confused["mu_video"]
-    group_numbers, n_groups = encode_groups(groups)
-    resampled: dict[str, list[np.ndarray]] = {name: [] for name in confused}
-    for counts in resample_groups(n_groups, options.bootstrap, options.seed, width=len(rows)):
-        weights = counts[:, group_numbers]
-        for name, values in confused.items():
-            resampled[name].append(weights @ values / weights.sum(1))
-    return {
-        **{name: round_finite(values.mean()) for name, values in confused.items()},
-        "n": len(rows),
-        "ci": {name: percentile_interval(blocks) for name, blocks in resampled.items()},
-    }
+    return summarize_means(confused, groups, options.bootstrap, options.seed)
 
 
 PROTOCOL = Vggsounder()

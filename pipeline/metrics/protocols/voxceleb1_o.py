@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import UserError
-from pipeline.metrics.bootstrap import percentile_interval, resample_pairs, round_finite
+from pipeline.metrics.bootstrap import summarize
 from pipeline.metrics.protocols._base import KEY, WINDOWS, Listing, Options, Protocol, Subset, Windows
 from pipeline.metrics.verification import ErrorRates, select_trials
 from pipeline.store import list_files
@@ -118,32 +118,21 @@ def error_metrics(
     together; None: each trial for itself.
     """
     rates = ErrorRates(scores, is_same)
-    names = ("eer", "min_dcf", "min_dcf_normalized")
-    resampled = [np.empty((3, 0))]
-    for weights in resample_pairs(people, len(scores), bootstrap, seed):
-        has_both = ((weights @ is_same) > 0) & ((weights @ ~is_same) > 0)
-        resampled.append(_errors(*rates.rates(weights[has_both])))
-    columns = np.concatenate(resampled, axis=1)
-    values = _errors(*rates.rates(np.ones((1, len(scores)))))[:, 0]
-    return {
-        **{name: round_finite(value) for name, value in zip(names, values, strict=True)},
-        "n": len(scores),
-        "n_same": int(is_same.sum()),
-        "ci": {name: percentile_interval([column]) for name, column in zip(names, columns, strict=True)},
-        "chance": {"eer": 0.5, "min_dcf": TARGET_PROBABILITY, "min_dcf_normalized": 1.0},
-    }
+    metrics = summarize(lambda w: _errors(*rates.rates(w)), len(scores), people, bootstrap, seed)
+    chance = {"eer": 0.5, "min_dcf": TARGET_PROBABILITY, "min_dcf_normalized": 1.0}
+    return metrics | {"n_same": int(is_same.sum()), "chance": chance}
 
 
-def _errors(miss: np.ndarray, false_alarm: np.ndarray) -> np.ndarray:
-    """Return EER, minDCF and normalized minDCF, (3, b), from both rates at each threshold, (b, thresholds).
+def _errors(miss: np.ndarray, false_alarm: np.ndarray) -> dict[str, np.ndarray]:
+    """Return EER, minDCF and normalized minDCF, (b,) each, from both rates at each threshold, (b, k).
 
-    The first threshold, below all scores, is not among the published ones.
+    The first threshold, below all scores, is not among the published ones. NaN where a rate is.
     """
     miss, false_alarm = miss[:, 1:], false_alarm[:, 1:]
     rows, closest = np.arange(len(miss)), np.abs(miss - false_alarm).argmin(1)
     eer = (miss[rows, closest] + false_alarm[rows, closest]) / 2
     cost = (TARGET_PROBABILITY * miss + (1 - TARGET_PROBABILITY) * false_alarm).min(1)
-    return np.stack([eer, cost, cost / TARGET_PROBABILITY])
+    return {"eer": eer, "min_dcf": cost, "min_dcf_normalized": cost / TARGET_PROBABILITY}
 
 
 def _without_extension(path: str) -> str:
